@@ -1,0 +1,27 @@
+/**
+ * An error that the user can mend: its message names the input, what was expected and what to do, in one line.
+ * Command lines print the message alone; anything else is a defect and keeps its stack.
+ */
+export class UserError extends Error {
+  override name = 'UserError';
+}
+
+/** A shape, dtype or attribute that an op can't take. Thrown while a graph is traced. */
+export class ShapeError extends Error {
+  override name = 'ShapeError';
+}
+
+/** A backend was asked for what it can't do; the message names the op and node, or the missing package. */
+export class BackendError extends UserError {
+  override name = 'BackendError';
+}
+
+/** A checkpoint or exchange file that can't be read, or doesn't fit the model. */
+export class CheckpointError extends UserError {
+  override name = 'CheckpointError';
+}
+
+/** A data set that can't be opened or read. */
+export class DataError extends UserError {
+  override name = 'DataError';
+}

@@ -1,0 +1,11 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+import projects from './vitest.workspace.ts';
+
+// Tests read the sources, not dist/: no build is needed before a test.
+const source = (name: string) => fileURLToPath(new URL(`./packages/${name}/src/index.ts`, import.meta.url));
+
+export default defineConfig({
+  resolve: { alias: [{ find: /^@moco-ts\/([a-z-]+)$/, replacement: source('$1') }] },
+  test: { projects, testTimeout: 60_000, pool: 'forks', maxWorkers: 2 },
+});
