@@ -1,0 +1,109 @@
+/** The contract of backends, and the registry through which a command line finds them. */
+import { BackendError } from './errors.ts';
+import type { Graph } from './graph/graph.ts';
+import type { DType, Tensor } from './tensor/tensor.ts';
+
+/** The tensors of a program's inputs or outputs, by name. */
+export type Tensors = Readonly<Record<string, Tensor>>;
+
+/** An input that stays in the program between runs. */
+export interface StateSlot {
+  readonly input: string;
+  /** The output that replaces it after each run; without one the input keeps its value. */
+  readonly output?: string;
+}
+
+export interface CompileOptions {
+  /**
+   * Inputs owned by the program: given once by {@link Program.load}, held where the device wants them (in its layout),
+   * replaced after each run without a copy, and seen again only through {@link Program.read}.
+   */
+  readonly state?: readonly StateSlot[];
+}
+
+/** Bytes, as far as the backend can tell. */
+export interface ProgramMemory {
+  /** State held between runs, both halves of double buffers included. */
+  readonly stateBytes: number;
+}
+
+/**
+ * A compiled graph.
+ * Buffers: feeds and everything returned belong to the caller; the program keeps no reference to them after the
+ * promise is settled. State belongs to the program until `dispose`.
+ * Runs must not overlap: await one before the next.
+ */
+export interface Program {
+  /** Copies state in. Slots that are not named keep their value; all must have been given before the first run. */
+  load(state: Tensors): Promise<void>;
+  /** Runs once. Takes every input that is no state, gives every output that is no state. */
+  run(feeds: Tensors): Promise<Record<string, Tensor>>;
+  /** Copies state out, by the names of the state's inputs. Default: all of it. */
+  read(names?: readonly string[]): Promise<Record<string, Tensor>>;
+  readonly memory: ProgramMemory;
+  dispose(): Promise<void>;
+}
+
+export interface Capabilities {
+  readonly training: boolean;
+  readonly inference: boolean;
+  readonly dtypes: readonly DType[];
+  /** How the backend computes, for people: 'blocked nchwc16', 'NCHW'. */
+  readonly lowering: string;
+}
+
+export interface Backend {
+  readonly name: string;
+  /** What it runs on, for people: 'cpu, 2 threads'. */
+  readonly device: string;
+  capabilities(): Capabilities;
+  /** Throws BackendError naming the op and the node when an op is lacking. */
+  compile(graph: Graph, options?: CompileOptions): Promise<Program>;
+  dispose(): Promise<void>;
+}
+
+export interface BackendOptions {
+  /** Threads within an op; default: the machine's. */
+  readonly threads?: number;
+  /** The same bits on each run, at some cost in speed where the backend has a choice. */
+  readonly deterministic?: boolean;
+  /** What stands behind the colon of `ort:cuda`. */
+  readonly device?: string;
+  /** Further options of one backend. */
+  readonly [option: string]: unknown;
+}
+
+/** What a backend package exports. */
+export interface BackendPlugin {
+  readonly name: string;
+  create(options: BackendOptions): Promise<Backend>;
+}
+
+/** Marks an object as a backend plugin, with its type checked. */
+export function defineBackend(plugin: BackendPlugin): BackendPlugin {
+  return plugin;
+}
+
+const registry = new Map<string, () => Promise<BackendPlugin>>();
+
+/** Makes a backend known under a name; `load` is called when the backend is first asked for. */
+export function registerBackend(name: string, load: () => Promise<BackendPlugin>): void {
+  registry.set(name, load);
+}
+
+export function backendNames(): string[] {
+  return [...registry.keys()].sort();
+}
+
+/**
+ * Creates a backend by its name, such as `ort` or `ort:cuda`.
+ * @throws BackendError for an unknown name, or when a package that it needs is not installed
+ */
+export async function createBackend(name: string, options: BackendOptions = {}): Promise<Backend> {
+  const [base, device] = name.split(':', 2) as [string, string?];
+  const load = registry.get(base);
+  if (!load)
+    throw new BackendError(`there is no backend "${name}"; registered are: ${backendNames().join(', ')}`);
+  const plugin = await load();
+  return plugin.create(device === undefined ? options : { ...options, device });
+}

@@ -1,0 +1,78 @@
+/** The contract of encoders, and the registry through which a command line finds them. */
+import { UserError } from './errors.ts';
+import type { Traced } from './graph/trace.ts';
+import type { Rng } from './rng.ts';
+import type { Tensor } from './tensor/tensor.ts';
+
+/** Parameters and buffers by name: torchvision's for ResNets, timm's for ViTs; PyTorch's layouts. */
+export type Params = Record<string, Tensor>;
+export type TracedParams = Readonly<Record<string, Traced>>;
+
+/** What every encoder is configured by; an encoder may read further keys. */
+export interface EncoderConfig {
+  /** Height and width of the input, in pixels. */
+  readonly imageSize: number;
+  /** `imagenet`: 7x7 stride 2 and a max-pool; `cifar`: 3x3 stride 1, no pool. Default imagenet. */
+  readonly stem?: 'imagenet' | 'cifar';
+  readonly [option: string]: unknown;
+}
+
+/** How batch normalisation gets its statistics. */
+export interface Normalization {
+  /** The batch is normalised in this many independent groups: sample n belongs to group n mod splits. 1: plain. */
+  readonly splits: number;
+}
+
+/** What `forward` needs beside values. */
+export interface ForwardContext<Config extends EncoderConfig = EncoderConfig> {
+  readonly config: Config;
+  /** Batch statistics (and new running ones) instead of the running ones. */
+  readonly training: boolean;
+  readonly normalization: Normalization;
+  /** The buffers' new values by name, filled by layers in training. */
+  readonly updates: Map<string, Traced>;
+}
+
+/** An encoder: from pictures to features, before any head. */
+export interface Encoder<Config extends EncoderConfig = EncoderConfig> {
+  readonly name: string;
+  /** [C, H, W] */
+  inputShape(config: Config): readonly [number, number, number];
+  /** The length of a feature vector. */
+  featureDim(config: Config): number;
+  /** @param random the stream for one parameter, by its name */
+  init(config: Config, random: (parameter: string) => Rng): Params;
+  /**
+   * @param x float32 [N, C, H, W], normalised pictures
+   * @returns float32 [N, featureDim]
+   */
+  forward(context: ForwardContext<Config>, params: TracedParams, x: Traced): Traced;
+}
+
+/** Marks an object as an encoder plugin, with its type checked. */
+export function defineEncoder<Config extends EncoderConfig>(encoder: Encoder<Config>): Encoder<Config> {
+  return encoder;
+}
+
+const registry = new Map<string, Encoder>();
+
+/** Makes an encoder known by its name; a later one of the same name replaces it. */
+export function registerEncoder(encoder: Encoder): void {
+  registry.set(encoder.name, encoder);
+}
+
+export function encoderNames(): string[] {
+  return [...registry.keys()].sort();
+}
+
+/** Throws UserError that lists the known names. */
+export function encoderNamed(name: string): Encoder {
+  const encoder = registry.get(name);
+  if (!encoder) throw new UserError(`there is no arch "${name}"; known are: ${encoderNames().join(', ')}`);
+  return encoder;
+}
+
+/** Whether a name is a buffer (set by the forward pass) rather than a parameter (set by the optimizer). */
+export function isBuffer(name: string): boolean {
+  return name.endsWith('.running_mean') || name.endsWith('.running_var');
+}

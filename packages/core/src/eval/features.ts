@@ -1,0 +1,83 @@
+/** Features of pictures from a trained encoder, in evaluation mode. */
+import type { Backend, Tensors } from '../backend.ts';
+import type { Encoder, EncoderConfig, Params } from '../encoder.ts';
+import type { Graph } from '../graph/graph.ts';
+import { trace } from '../graph/trace.ts';
+import { normalize } from '../nn/layers.ts';
+import { optimize } from '../passes/passes.ts';
+import { type HeadConfig, head } from '../ssl/head.ts';
+import { sizeOf } from '../tensor/tensor.ts';
+
+export interface ModelConfig {
+  readonly encoder: Encoder;
+  readonly encoderConfig: EncoderConfig;
+  /** With a head the outputs are unit vectors of `dim`; without one the features, not normalised. */
+  readonly head?: HeadConfig;
+}
+
+/**
+ * The encoder as a graph in evaluation mode. Inputs: `input` [N, C, H, W] and each parameter by its name.
+ * Output: `features` [N, D].
+ */
+export function encoderGraph(
+  { encoder, encoderConfig, head: headConfig }: ModelConfig,
+  params: Params,
+  batch: number,
+): Graph {
+  const used = Object.entries(params).filter(([name]) => headConfig || !name.startsWith('fc.'));
+  const graph = trace((builder) => {
+    const x = builder.input('input', [batch, ...encoder.inputShape(encoderConfig)]);
+    const traced = Object.fromEntries(
+      used.map(([name, { shape, dtype }]) => [name, builder.input(name, shape, dtype)]),
+    );
+    const normalization = { splits: 1 };
+    const context = { config: encoderConfig, training: false, normalization, updates: new Map() };
+    const features = encoder.forward(context, traced, x);
+    return { features: headConfig ? normalize(head(traced, features, headConfig)) : features };
+  });
+  return optimize(graph);
+}
+
+export interface FeatureExtractor {
+  /** The length of a feature vector. */
+  readonly dim: number;
+  /**
+   * @param pictures [M, C, H, W] for any M >= 1, normalised
+   * @returns [M, dim]
+   */
+  extract(pictures: Float32Array): Promise<Float32Array>;
+  dispose(): Promise<void>;
+}
+
+/** Compiles an encoder for inference in chunks of `batch` pictures. */
+export async function createExtractor(
+  backend: Backend,
+  model: ModelConfig,
+  params: Params,
+  batch: number,
+): Promise<FeatureExtractor> {
+  const graph = encoderGraph(model, params, batch);
+  const names = graph.inputs.map((port) => port.name).filter((name) => name !== 'input');
+  const program = await backend.compile(graph, { state: names.map((input) => ({ input })) });
+  const state: Tensors = Object.fromEntries(names.map((name) => [name, params[name]!]));
+  await program.load(state);
+  const shape = [batch, ...model.encoder.inputShape(model.encoderConfig)];
+  const picture = sizeOf(shape) / batch;
+  const dim = model.head?.dim ?? model.encoder.featureDim(model.encoderConfig);
+  return {
+    dim,
+    extract: async (pictures) => {
+      const count = pictures.length / picture;
+      const out = new Float32Array(count * dim);
+      for (let at = 0; at < count; at += batch) {
+        const chunk = new Float32Array(batch * picture);
+        chunk.set(pictures.subarray(at * picture, Math.min(count, at + batch) * picture));
+        const { features } = await program.run({ input: { shape, dtype: 'float32', data: chunk } });
+        const taken = Math.min(batch, count - at) * dim;
+        out.set((features!.data as Float32Array).subarray(0, taken), at * dim);
+      }
+      return out;
+    },
+    dispose: () => program.dispose(),
+  };
+}

@@ -1,0 +1,78 @@
+/** Reverse-mode differentiation: reads the nodes of a graph and appends those of its gradient. */
+import { ShapeError } from './errors.ts';
+import type { Graph } from './graph/graph.ts';
+import { opNamed } from './graph/op.ts';
+import { add } from './graph/ops/elementwise.ts';
+import { GraphBuilder, Traced } from './graph/trace.ts';
+import { filled, scalar, sizeOf } from './tensor/tensor.ts';
+
+/**
+ * The gradients of a scalar by some values, as new nodes of the same graph.
+ * Nothing is computed for values that the loss doesn't reach: their gradient is a constant zero.
+ * @param loss float32 with one element
+ * @throws ShapeError when the loss is no scalar, or when the path crosses an op that can't be differentiated
+ */
+export function gradients(loss: Traced, by: readonly Traced[]): Traced[] {
+  const { builder } = loss;
+  if (sizeOf(loss.shape) !== 1) throw new ShapeError(`a loss is a scalar, not [${loss.shape.join(', ')}]`);
+  const nodes = [...builder.nodes];
+  const active = reachable(builder, by);
+  const found = new Map<number, Traced>([
+    [loss.id, builder.constant(loss.shape.length === 0 ? scalar(1) : filled(loss.shape, 1))],
+  ]);
+  const wrap = (id: number) => new Traced(builder, id);
+
+  for (const node of nodes.reverse()) {
+    const dOutputs = node.outputs.map((id) => found.get(id));
+    const needs = node.inputs.map((id) => active.has(id));
+    if (!needs.includes(true) || dOutputs.every((gradient) => gradient === undefined)) continue;
+    const op = opNamed(node.op);
+    if (op.gradient === 'none') continue;
+    if (!op.grad) throw new ShapeError(`${node.op} can't be differentiated: put stopGradient before it`);
+    const inputs = node.inputs.map(wrap);
+    const outputs = node.outputs.map(wrap);
+    const dInputs = op.grad({ inputs, outputs, dOutputs, attrs: node.attrs, needs });
+    dInputs.forEach((gradient, i) => {
+      if (!gradient || !needs[i]) return;
+      const id = node.inputs[i]!;
+      const sum = found.get(id);
+      found.set(id, sum ? add(sum, gradient) : gradient);
+    });
+  }
+  return by.map((value) => found.get(value.id) ?? builder.constant(filled(value.shape, 0)));
+}
+
+/** The values that depend on any of `sources` along paths that carry a gradient. */
+function reachable(builder: GraphBuilder, sources: readonly Traced[]): Set<number> {
+  const active = new Set(sources.map((value) => value.id));
+  for (const node of builder.nodes)
+    if (opNamed(node.op).gradient !== 'none' && node.inputs.some((id) => active.has(id)))
+      for (const output of node.outputs) active.add(output);
+  return active;
+}
+
+/**
+ * A graph extended by the gradients of one of its outputs.
+ * @param loss the name of a scalar output
+ * @param by names of inputs; the gradient by `name` becomes the output `grad.name`
+ */
+export function grad(graph: Graph, loss: string, by: readonly string[]): Graph {
+  const builder = new GraphBuilder();
+  builder.values.push(...graph.values);
+  builder.nodes.push(...graph.nodes);
+  builder.inputs.push(...graph.inputs);
+  builder.outputs.push(...graph.outputs);
+  const find = (ports: Graph['inputs'], name: string) => {
+    const port = ports.find((candidate) => candidate.name === name);
+    if (!port) throw new RangeError(`the graph has no port named "${name}"`);
+    return new Traced(builder, port.value);
+  };
+  const found = gradients(
+    find(graph.outputs, loss),
+    by.map((name) => find(graph.inputs, name)),
+  );
+  by.forEach((name, i) => {
+    builder.output(`grad.${name}`, found[i]!);
+  });
+  return builder.graph();
+}

@@ -1,0 +1,50 @@
+import type { TensorType } from '../tensor/tensor.ts';
+import type { Attributes } from './graph.ts';
+import type { Traced } from './trace.ts';
+
+/** What a gradient rule sees. */
+export interface GradContext {
+  readonly inputs: readonly Traced[];
+  readonly outputs: readonly Traced[];
+  /** The loss's gradient by each output; undefined where the loss doesn't depend on it. */
+  readonly dOutputs: readonly (Traced | undefined)[];
+  readonly attrs: Attributes;
+  /** Which inputs a gradient is asked for: rules skip the others. */
+  readonly needs: readonly boolean[];
+}
+
+/** An operation: its shape rule and, where it has one, its gradient. */
+export interface Op {
+  readonly name: string;
+  /** The types of the outputs. Throws ShapeError for what the op can't take. */
+  infer(inputs: readonly TensorType[], attrs: Attributes): TensorType[];
+  /** The gradients by the inputs, as new nodes; undefined where there is none. */
+  grad?(context: GradContext): (Traced | undefined)[];
+  /**
+   * Why the op has no gradient: 'none' for a derivative that is zero or undefined everywhere (comparisons, indices),
+   * 'stop' for ops that are themselves gradients or statistics and can't be differentiated again.
+   */
+  readonly gradient?: 'none' | 'stop';
+}
+
+const registry = new Map<string, Op>();
+
+/** Registers an op. Throws RangeError when the name is taken. */
+export function defineOp(op: Op): Op {
+  if (registry.has(op.name)) throw new RangeError(`the op "${op.name}" is defined already`);
+  if (!op.grad && !op.gradient) throw new RangeError(`the op "${op.name}" needs a gradient or a reason`);
+  registry.set(op.name, op);
+  return op;
+}
+
+/** Throws RangeError for an unknown op. */
+export function opNamed(name: string): Op {
+  const op = registry.get(name);
+  if (!op) throw new RangeError(`there is no op named "${name}"`);
+  return op;
+}
+
+/** The names of all ops, sorted. */
+export function opNames(): string[] {
+  return [...registry.keys()].sort();
+}

@@ -1,0 +1,69 @@
+/** Layers as functions of traced values; each reads its parameters by PyTorch's names under `name`. */
+import type { ForwardContext, TracedParams } from '../encoder.ts';
+import { ShapeError } from '../errors.ts';
+import { type ConvOptions, conv2d } from '../graph/ops/conv.ts';
+import { add, div, maximum, mul, sqrt } from '../graph/ops/elementwise.ts';
+import { matmul } from '../graph/ops/matmul.ts';
+import { batchNormInference, batchNorm as batchNormOp } from '../graph/ops/norm.ts';
+import { mean, sum } from '../graph/ops/reduce.ts';
+import { broadcastTo, reshape } from '../graph/ops/shape.ts';
+import type { Traced } from '../graph/trace.ts';
+import { sizeOf } from '../tensor/tensor.ts';
+
+/** PyTorch's defaults of BatchNorm2d. */
+export const batchNormEpsilon = 1e-5;
+export const batchNormMomentum = 0.1;
+
+/** The parameter `name`. Throws ShapeError when it is missing. */
+export function parameter(params: TracedParams, name: string): Traced {
+  const value = params[name];
+  if (!value) throw new ShapeError(`the parameter "${name}" is missing`);
+  return value;
+}
+
+/** A convolution without bias: `name.weight` [O, C/groups, kH, kW]. */
+export function conv(params: TracedParams, name: string, x: Traced, options?: ConvOptions): Traced {
+  return conv2d(x, parameter(params, `${name}.weight`), options);
+}
+
+/** A fully connected layer: `name.weight` [O, I] and `name.bias` [O]. x [N, I] to [N, O]. */
+export function linear(params: TracedParams, name: string, x: Traced): Traced {
+  const product = matmul(x, parameter(params, `${name}.weight`), { transposeB: true });
+  return add(product, parameter(params, `${name}.bias`));
+}
+
+/**
+ * Batch normalisation of [N, C, ...]. In training the batch is seen as `splits` groups (sample n in group n mod splits),
+ * each normalised by its own statistics; the running ones follow the mean of the groups', variances unbiased.
+ * @throws ShapeError when a group would have fewer than two values for each channel
+ */
+export function batchNorm(context: ForwardContext, params: TracedParams, name: string, x: Traced): Traced {
+  const gamma = parameter(params, `${name}.weight`);
+  const beta = parameter(params, `${name}.bias`);
+  const runningMean = parameter(params, `${name}.running_mean`);
+  const runningVar = parameter(params, `${name}.running_var`);
+  if (!context.training) return batchNormInference(x, gamma, beta, runningMean, runningVar, batchNormEpsilon);
+
+  const { splits } = context.normalization;
+  const [batch, channels, ...rest] = x.shape as [number, number, ...number[]];
+  const count = (batch / splits) * sizeOf(rest);
+  if (batch % splits !== 0 || count < 2)
+    throw new ShapeError(`${name}: a batch of ${batch} can't be normalised in ${splits} groups`);
+  const repeat = (vector: Traced) =>
+    reshape(broadcastTo(reshape(vector, [1, channels]), [splits, channels]), [splits * channels]);
+  const grouped = reshape(x, [batch / splits, splits * channels, ...rest]);
+  const [y, batchMean, batchVar] = batchNormOp(grouped, repeat(gamma), repeat(beta), batchNormEpsilon);
+
+  const follow = (running: Traced, seen: Traced, factor: number) => {
+    const average = mean(reshape(seen, [splits, channels]), [0]);
+    return add(mul(running, 1 - batchNormMomentum), mul(average, batchNormMomentum * factor));
+  };
+  context.updates.set(`${name}.running_mean`, follow(runningMean, batchMean, 1));
+  context.updates.set(`${name}.running_var`, follow(runningVar, batchVar, count / (count - 1)));
+  return reshape(y, x.shape);
+}
+
+/** Rows scaled to unit length, x / max(|x|, 1e-12), as PyTorch's normalize. x [N, D]. */
+export function normalize(x: Traced): Traced {
+  return div(x, maximum(sqrt(sum(mul(x, x), [1], true)), 1e-12));
+}

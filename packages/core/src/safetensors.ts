@@ -1,0 +1,144 @@
+/** The safetensors format: a JSON header of names, dtypes, shapes and offsets, then the bytes. */
+import { CheckpointError } from './errors.ts';
+import { allocate, bytesOf, type DType, sizeOf, type Tensor } from './tensor/tensor.ts';
+
+const codes: Readonly<Record<DType, string>> = { float32: 'F32', int32: 'I32', uint8: 'U8', bool: 'BOOL' };
+const dtypes = new Map(Object.entries(codes).map(([dtype, code]) => [code, dtype as DType]));
+/** Larger headers are refused, as the reference implementation does. */
+const maxHeader = 100_000_000;
+
+interface Entry {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly data_offsets: readonly [number, number];
+}
+
+export interface SafetensorsFile {
+  readonly tensors: Record<string, Tensor>;
+  readonly metadata: Record<string, string>;
+}
+
+/** Writes tensors, little-endian, each aligned to its element size. */
+export function encodeSafetensors(
+  tensors: Readonly<Record<string, Tensor>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
+  const header: Record<string, Entry | Readonly<Record<string, string>>> = {};
+  if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
+  // Wide elements first, so that all stay aligned without gaps, which the format forbids.
+  const entries = Object.entries(tensors).sort(([, a], [, b]) => bytesOf(b.dtype) - bytesOf(a.dtype));
+  let end = 0;
+  for (const [name, { dtype, shape, data }] of entries) {
+    const start = end;
+    end += data.byteLength;
+    header[name] = { dtype: codes[dtype], shape, data_offsets: [start, end] };
+  }
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const headerSize = Math.ceil(text.length / 8) * 8;
+  const out = new Uint8Array(8 + headerSize + end).fill(0x20, 8 + text.length, 8 + headerSize);
+  new DataView(out.buffer).setBigUint64(0, BigInt(headerSize), true);
+  out.set(text, 8);
+  let at = 8 + headerSize;
+  for (const [, { data }] of entries) {
+    out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
+    at += data.byteLength;
+  }
+  return out;
+}
+
+/**
+ * Reads tensors. F16, BF16 and F64 become float32; I64 becomes int32 when its values fit.
+ * @param source the file's name, for messages
+ * @throws CheckpointError when the bytes are no safetensors file, are cut off, or hold a dtype that can't be read
+ */
+export function decodeSafetensors(bytes: Uint8Array, source: string): SafetensorsFile {
+  const fail = (why: string) => new CheckpointError(`${source} is no readable safetensors file: ${why}`);
+  if (bytes.length < 8) throw fail(`it has ${bytes.length} bytes`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const headerSize = Number(view.getBigUint64(0, true));
+  if (headerSize > maxHeader || 8 + headerSize > bytes.length) throw fail('the header is cut off');
+  let header: Record<string, unknown>;
+  try {
+    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, 8 + headerSize)));
+  } catch {
+    throw fail('the header is no JSON');
+  }
+  if (typeof header !== 'object' || header === null) throw fail('the header is no object');
+  const body = bytes.subarray(8 + headerSize);
+  const tensors: Record<string, Tensor> = {};
+  let metadata: Record<string, string> = {};
+  for (const [name, entry] of Object.entries(header)) {
+    if (name === '__metadata__') metadata = entry as Record<string, string>;
+    else if (isEntry(entry)) tensors[name] = readTensor(name, entry, body, fail);
+    else throw fail(`the entry "${name}" is malformed`);
+  }
+  return { tensors, metadata };
+}
+
+function isEntry(value: unknown): value is Entry {
+  const entry = value as Partial<Entry> | null;
+  const natural = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0;
+  return (
+    typeof entry === 'object' &&
+    entry !== null &&
+    typeof entry.dtype === 'string' &&
+    Array.isArray(entry.shape) &&
+    entry.shape.every(natural) &&
+    Array.isArray(entry.data_offsets) &&
+    entry.data_offsets.length === 2 &&
+    entry.data_offsets.every(natural)
+  );
+}
+
+function readTensor(name: string, entry: Entry, body: Uint8Array, fail: (why: string) => Error): Tensor {
+  const { shape } = entry;
+  const [start, end] = entry.data_offsets;
+  const size = sizeOf(shape);
+  const width = { F64: 8, I64: 8, F32: 4, I32: 4, F16: 2, BF16: 2, U8: 1, BOOL: 1 }[entry.dtype];
+  if (!width) throw fail(`"${name}" is of the dtype ${entry.dtype}`);
+  if (end > body.length) throw fail(`"${name}" is cut off`);
+  if (end - start !== size * width)
+    throw fail(`"${name}" has ${end - start} bytes for [${shape.join(', ')}]`);
+  const raw = body.slice(start, end);
+  const dtype = dtypes.get(entry.dtype);
+  if (dtype) {
+    const data = allocate(dtype, size);
+    new Uint8Array(data.buffer).set(raw);
+    return { shape, dtype, data };
+  }
+  return entry.dtype === 'I64' ? fromInt64(name, shape, raw, fail) : fromFloat(entry.dtype, shape, raw);
+}
+
+function fromInt64(
+  name: string,
+  shape: readonly number[],
+  raw: Uint8Array,
+  fail: (why: string) => Error,
+): Tensor {
+  const wide = new BigInt64Array(raw.buffer, 0, raw.length / 8);
+  const data = Int32Array.from(wide, (value) => {
+    if (BigInt.asIntN(32, value) !== value)
+      throw fail(`"${name}" holds ${value}, which is no 32-bit integer`);
+    return Number(value);
+  });
+  return { shape, dtype: 'int32', data };
+}
+
+function fromFloat(dtype: string, shape: readonly number[], raw: Uint8Array): Tensor {
+  if (dtype === 'F64')
+    return { shape, dtype: 'float32', data: Float32Array.from(new Float64Array(raw.buffer)) };
+  const half = new Uint16Array(raw.buffer, 0, raw.length / 2);
+  if (dtype === 'F16') return { shape, dtype: 'float32', data: Float32Array.from(half, halfToNumber) };
+  const bits = Uint32Array.from(half, (value) => value << 16);
+  return { shape, dtype: 'float32', data: new Float32Array(bits.buffer) };
+}
+
+/** IEEE 754 binary16. */
+function halfToNumber(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}

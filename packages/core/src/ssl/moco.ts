@@ -1,0 +1,154 @@
+/**
+ * MoCo v1 (arXiv 1911.05722) and v2 (arXiv 2003.04297): one training step as a pure graph.
+ * The two differ by the head, the temperature and the views, not by the step.
+ */
+import { type Encoder, type EncoderConfig, isBuffer, type Params, type TracedParams } from '../encoder.ts';
+import { UserError } from '../errors.ts';
+import { add, mul, stopGradient } from '../graph/ops/elementwise.ts';
+import { gather, scatterAdd } from '../graph/ops/index-ops.ts';
+import { concat } from '../graph/ops/shape.ts';
+import type { Traced } from '../graph/trace.ts';
+import { normalize } from '../nn/layers.ts';
+import type { Optimizer } from '../optim/optimizer.ts';
+import { rng } from '../rng.ts';
+import { scalar, type Tensor } from '../tensor/tensor.ts';
+import { initSlots, prefixed, type StateTypes, StepTracer, type TrainingStep, under } from '../train/step.ts';
+import { type HeadConfig, head, initHead } from './head.ts';
+import { contrastiveAccuracy, featureSpread, infoNce } from './losses.ts';
+import { enqueue, initQueue } from './queue.ts';
+
+export interface MocoConfig extends HeadConfig {
+  readonly encoder: Encoder;
+  readonly encoderConfig: EncoderConfig;
+  readonly batch: number;
+  /** K, the number of keys in the queue. */
+  readonly queueSize: number;
+  /** m, the momentum of the key encoder, in [0, 1]. */
+  readonly momentum: number;
+  /** T > 0. */
+  readonly temperature: number;
+  /** Groups of batch normalisation; 1 is plain. */
+  readonly bnSplits: number;
+  /** Keys are encoded in the order of the feed `perm`, so that their normalisation groups are not the queries'. */
+  readonly shuffle: boolean;
+  /** Each view is query once and key once; the two losses are added. */
+  readonly symmetric: boolean;
+  readonly optimizer: Optimizer;
+  /** Also output the gradients, as `grad.<name>`. */
+  readonly exposeGradients?: boolean;
+}
+
+/** Throws UserError for settings under which the queue would wrap unevenly or a batch would not split. */
+export function checkMoco(config: Pick<MocoConfig, 'batch' | 'queueSize' | 'bnSplits' | 'symmetric'>): void {
+  const { batch, queueSize, bnSplits, symmetric } = config;
+  const keys = symmetric ? 2 * batch : batch;
+  if (queueSize % keys !== 0) {
+    const nearest = Math.max(1, Math.round(queueSize / keys)) * keys;
+    throw new UserError(
+      `--moco-k ${queueSize} is no multiple of the ${keys} keys of a step; the nearest that fits is ${nearest}`,
+    );
+  }
+  if (batch % bnSplits !== 0 || batch / bnSplits < 2)
+    throw new UserError(
+      `a batch of ${batch} can't be normalised in ${bnSplits} groups of two images or more; change --batch-size or --bn-splits`,
+    );
+}
+
+/** A random encoder with its head, by torchvision's names. */
+export function initEncoder(
+  { encoder, encoderConfig, ...headConfig }: Pick<MocoConfig, 'encoder' | 'encoderConfig' | 'mlp' | 'dim'>,
+  seed: number,
+): Params {
+  const random = (name: string) => rng(seed, `init/${name}`);
+  const params = encoder.init(encoderConfig, random);
+  initHead(params, encoder.featureDim(encoderConfig), headConfig, random);
+  return params;
+}
+
+/**
+ * The state before the first step: `q.*`, `k.*` (a copy), `queue` [dim, K], `queue_ptr`, and the optimizer's slots.
+ * @param params the query encoder's; default random
+ */
+export function mocoState(
+  config: MocoConfig,
+  seed: number,
+  params = initEncoder(config, seed),
+): Record<string, Tensor> {
+  return {
+    ...prefixed('q', params),
+    ...prefixed('k', params),
+    queue: initQueue(config.dim, config.queueSize, seed),
+    queue_ptr: scalar(0, 'int32'),
+    ...initSlots(config.optimizer, params),
+  };
+}
+
+/**
+ * The training step.
+ * Feeds: `xq` and `xk` float32 [N, C, H, W], `perm` int32 [N] with `shuffle`, and the optimizer's scalars.
+ * Metrics: `loss`, `acc1` and `acc5` (contrastive, percent), `spread` of the queries.
+ * @param state the types of {@link mocoState}
+ * @throws UserError when K is no multiple of the keys of a step, or the batch doesn't split
+ */
+export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
+  checkMoco(config);
+  const { encoder, encoderConfig, batch, momentum, temperature, optimizer } = config;
+  const step = new StepTracer(state);
+  const { queue, queue_ptr: pointer } = step.state as { queue: Traced; queue_ptr: Traced };
+  const pictures = [batch, ...encoder.inputShape(encoderConfig)];
+  const views = [step.feed('xq', pictures), step.feed('xk', pictures)] as const;
+  const perm = config.shuffle ? step.feed('perm', [batch], 'int32') : undefined;
+
+  // Each pass gives the parameters back with their new running statistics: a second pass goes on from them.
+  const encode = (params: TracedParams, x: Traced): [Traced, TracedParams] => {
+    const updates = new Map<string, Traced>();
+    const normalization = { splits: config.bnSplits };
+    const context = { config: encoderConfig, training: true, normalization, updates };
+    const projected = head(params, encoder.forward(context, params, x), config);
+    return [normalize(projected), { ...params, ...Object.fromEntries(updates) }];
+  };
+  const encodeKeys = (params: TracedParams, x: Traced): [Traced, TracedParams] => {
+    const [keys, after] = encode(params, perm ? gather(x, perm) : x);
+    return [stopGradient(perm ? scatterAdd(keys, perm, batch) : keys), after];
+  };
+
+  let q: TracedParams = under('q', step.state);
+  let k: TracedParams = followers(under('k', step.state), q, momentum);
+  const keys: Traced[] = [];
+  const losses: Traced[] = [];
+  const directions = config.symmetric ? [views, [views[1], views[0]] as const] : [views];
+  directions.forEach(([xq, xk], direction) => {
+    let query: Traced;
+    let key: Traced;
+    [query, q] = encode(q, xq);
+    [key, k] = encodeKeys(k, xk);
+    const { loss, logits } = infoNce(query, key, queue, temperature);
+    losses.push(loss);
+    keys.push(key);
+    if (direction > 0) return;
+    step.metric('acc1', contrastiveAccuracy(logits, 1));
+    step.metric('acc5', contrastiveAccuracy(logits, 5));
+    step.metric('spread', featureSpread(query));
+  });
+  const loss = losses.reduce((total, part) => add(total, part));
+  step.metric('loss', loss);
+
+  // The queue changes after the logits: the loss of this step saw the keys of earlier ones alone.
+  const after = enqueue(queue, pointer, concat(keys, 0));
+  step.setState('queue', after.queue);
+  step.setState('queue_ptr', after.pointer);
+  for (const [name, value] of Object.entries(q)) if (isBuffer(name)) step.setState(`q.${name}`, value);
+  for (const [name, value] of Object.entries(k)) step.setState(`k.${name}`, value);
+  step.minimize(loss, 'q', optimizer, config.exposeGradients ?? false);
+  return step.finish(optimizer);
+}
+
+/** The momentum update, eq. 2: k = m k + (1 - m) q for parameters; buffers stay each encoder's own. */
+function followers(k: TracedParams, q: TracedParams, momentum: number): TracedParams {
+  return Object.fromEntries(
+    Object.entries(k).map(([name, value]) => {
+      if (isBuffer(name)) return [name, value];
+      return [name, stopGradient(add(mul(value, momentum), mul(q[name]!, 1 - momentum)))];
+    }),
+  );
+}

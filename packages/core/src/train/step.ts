@@ -1,0 +1,112 @@
+/** A training step as a pure graph: (state, batch, scalars) -> (state', metrics). */
+import type { StateSlot } from '../backend.ts';
+import { isBuffer, type TracedParams } from '../encoder.ts';
+import { gradients } from '../grad.ts';
+import type { Graph } from '../graph/graph.ts';
+import { GraphBuilder, type Traced } from '../graph/trace.ts';
+import type { Optimizer } from '../optim/optimizer.ts';
+import { optimize } from '../passes/passes.ts';
+import { type DType, filled, type Shape, type TensorType } from '../tensor/tensor.ts';
+
+/** A traced step. Its state outputs are named `next.<state input>`. */
+export interface TrainingStep {
+  readonly graph: Graph;
+  readonly state: readonly StateSlot[];
+  /** The names of the outputs that are metrics: scalars, and gradients when asked for. */
+  readonly metrics: readonly string[];
+  readonly optimizer: Optimizer;
+}
+
+/** The state's types by name: tensors serve as well. */
+export type StateTypes = Readonly<Record<string, TensorType>>;
+
+/** The entries of a record under `prefix.`, without the prefix. */
+export function under<T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> {
+  const start = `${prefix}.`;
+  return Object.fromEntries(
+    Object.entries(record).flatMap(([name, value]) =>
+      name.startsWith(start) ? [[name.slice(start.length), value]] : [],
+    ),
+  );
+}
+
+/** A record with `prefix.` before each name. */
+export function prefixed<T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [`${prefix}.${name}`, value]));
+}
+
+/** The optimizer's slots for some parameters, as zeros: `opt.<slot>.<name>`. Buffers have none. */
+export function initSlots(
+  optimizer: Optimizer,
+  params: StateTypes,
+): Record<string, ReturnType<typeof filled>> {
+  const slots: Record<string, ReturnType<typeof filled>> = {};
+  for (const slot of optimizer.slots)
+    for (const [name, { shape }] of Object.entries(params))
+      if (!isBuffer(name)) slots[`opt.${slot}.${name}`] = filled(shape, 0);
+  return slots;
+}
+
+/** Collects the parts of a step while a method traces it. */
+export class StepTracer {
+  readonly builder = new GraphBuilder();
+  /** The traced state inputs by name. */
+  readonly state: TracedParams;
+  private readonly next = new Map<string, Traced>();
+  private readonly metrics: string[] = [];
+
+  constructor(state: StateTypes) {
+    this.state = Object.fromEntries(
+      Object.entries(state).map(([name, { shape, dtype }]) => [name, this.builder.input(name, shape, dtype)]),
+    );
+  }
+
+  feed(name: string, shape: Shape, dtype: DType = 'float32'): Traced {
+    return this.builder.input(name, shape, dtype);
+  }
+
+  /** The state's value after the step. What is never set stays as it is. */
+  setState(name: string, value: Traced): void {
+    this.next.set(name, value);
+  }
+
+  metric(name: string, value: Traced): void {
+    this.builder.output(name, value);
+    this.metrics.push(name);
+  }
+
+  /**
+   * One optimizer update of the parameters under `prefix.` by the gradient of a loss.
+   * @param expose also output the gradients, as `grad.<name>`
+   */
+  minimize(loss: Traced, prefix: string, optimizer: Optimizer, expose: boolean): void {
+    const params = Object.entries(under(prefix, this.state)).filter(([name]) => !isBuffer(name));
+    const found = gradients(
+      loss,
+      params.map(([, value]) => value),
+    );
+    const names = Object.keys(optimizer.scalars(0, 0));
+    const scalars = Object.fromEntries(names.map((name) => [name, this.feed(name, [])]));
+    params.forEach(([name, parameter], i) => {
+      const gradient = found[i]!;
+      const slotNames = optimizer.slots.map((slot) => `opt.${slot}.${name}`);
+      const slots = slotNames.map((slot) => this.state[slot]!);
+      const after = optimizer.update({ parameter, gradient, slots, scalars });
+      this.setState(`${prefix}.${name}`, after.parameter);
+      slotNames.forEach((slot, s) => {
+        this.setState(slot, after.slots[s]!);
+      });
+      if (expose) this.metric(`grad.${name}`, gradient);
+    });
+  }
+
+  finish(optimizer: Optimizer): TrainingStep {
+    const state = Object.keys(this.state).map((input): StateSlot => {
+      const value = this.next.get(input);
+      if (!value) return { input };
+      this.builder.output(`next.${input}`, value);
+      return { input, output: `next.${input}` };
+    });
+    return { graph: optimize(this.builder.graph()), state, metrics: this.metrics, optimizer };
+  }
+}

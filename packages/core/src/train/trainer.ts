@@ -1,0 +1,37 @@
+/** Runs a training step on a backend. */
+import type { Backend, Program, Tensors } from '../backend.ts';
+import { scalar, type Tensor } from '../tensor/tensor.ts';
+import type { TrainingStep } from './step.ts';
+
+export interface Trainer {
+  /**
+   * One step.
+   * @param feeds pictures and orders, as the method asks for
+   * @param learningRate of this step
+   * @param step counted from 0 over the whole run: optimizers correct their bias by it
+   * @returns the metrics
+   */
+  step(feeds: Tensors, learningRate: number, step: number): Promise<Record<string, Tensor>>;
+  /** A copy of the state, or of a part of it. */
+  state(names?: readonly string[]): Promise<Record<string, Tensor>>;
+  readonly memory: Program['memory'];
+  dispose(): Promise<void>;
+}
+
+/** Compiles a step and loads its state. */
+export async function createTrainer(backend: Backend, step: TrainingStep, state: Tensors): Promise<Trainer> {
+  const program = await backend.compile(step.graph, { state: step.state });
+  await program.load(state);
+  return {
+    step: (feeds, learningRate, count) => {
+      const scalars = Object.entries(step.optimizer.scalars(learningRate, count));
+      return program.run({
+        ...feeds,
+        ...Object.fromEntries(scalars.map(([name, value]) => [name, scalar(value)])),
+      });
+    },
+    state: (names) => program.read(names),
+    memory: program.memory,
+    dispose: () => program.dispose(),
+  };
+}
