@@ -2,6 +2,15 @@
 import { CheckpointError } from './errors.ts';
 import { allocate, bytesOf, type DType, sizeOf, type Tensor } from './tensor/tensor.ts';
 
+// Globals of Node and browsers alike; core takes the types of neither.
+declare class TextEncoder {
+  encode(text: string): Uint8Array<ArrayBuffer>;
+}
+declare class TextDecoder {
+  constructor(label?: string, options?: { fatal?: boolean });
+  decode(bytes: Uint8Array): string;
+}
+
 const codes: Readonly<Record<DType, string>> = { float32: 'F32', int32: 'I32', uint8: 'U8', bool: 'BOOL' };
 const dtypes = new Map(Object.entries(codes).map(([dtype, code]) => [code, dtype as DType]));
 /** Larger headers are refused, as the reference implementation does. */
