@@ -1,1 +1,3 @@
-export {};
+export { type LoweredModel, lower } from './lower.ts';
+export { type OrtOptions, ortPlugin } from './plugin.ts';
+export { probeBlock } from './probe.ts';

@@ -1,1 +1,12 @@
-export {};
+export {
+  type Dimension,
+  type Domain,
+  float,
+  type ModelOptions,
+  type OnnxAttribute,
+  OnnxBuilder,
+} from './builder.ts';
+export { freeBatch, type Lowering, lowerNodes, PlainLowering, type Rule, type Rules } from './lowering.ts';
+export { positive } from './ops/elementwise.ts';
+export { inverseDeviation } from './ops/norm.ts';
+export { lowerPortable, portableRules } from './rules.ts';

@@ -1,0 +1,272 @@
+/** Convolutions and their gradients as nchwc convolutions. Each rule returns false for what it leaves to the plain form. */
+import { type ConvAttributes, convAttributes, type Shape } from '@moco-ts/core';
+import { type BlockedLowering, nchwc } from './lowering.ts';
+import type { BlockedRule } from './rules.ts';
+
+type Extents = readonly [number, number, number, number];
+
+interface ConvOptions {
+  readonly kernel: readonly number[];
+  readonly stride?: number;
+  /** Top, left, bottom, right. */
+  readonly pads?: readonly number[];
+  readonly dilation?: number;
+}
+
+function blockedConv(lowering: BlockedLowering, x: string, w: string, options: ConvOptions): string {
+  const { kernel, stride = 1, pads = [0, 0, 0, 0], dilation = 1 } = options;
+  const attributes = {
+    kernel_shape: kernel,
+    strides: [stride, stride],
+    pads,
+    dilations: [dilation, dilation],
+    group: 1,
+  };
+  return lowering.onnx.op('Conv', [x, w], attributes, nchwc);
+}
+
+/** Every stride-th row and column of a `data` value. */
+function subsample(lowering: BlockedLowering, value: number, stride: number): string {
+  const { onnx, block } = lowering;
+  return lowering.once(`every ${stride} of ${value}`, () => {
+    const [batch, channels, height, width] = lowering.shape(value) as Extents;
+    const view = lowering.reshape(lowering.data(value), [batch * (channels / block), height, width, block]);
+    const inputs = [view, onnx.ints([0, 0]), onnx.ints([height, width]), onnx.ints([1, 2])];
+    const taken = onnx.op('Slice', [...inputs, onnx.ints([stride, stride])]);
+    return lowering.reshape(taken, [batch, channels, Math.ceil(height / stride), Math.ceil(width / stride)]);
+  });
+}
+
+/** A filter of fewer inputs than a block, for a plain input: [O/B, I, kH, kW, B]. */
+function stemFilter(lowering: BlockedLowering, value: number): string {
+  const { block } = lowering;
+  const shape = lowering.shape(value);
+  const [outputs, inputs, height, width] = shape as Extents;
+  return lowering.once(`stem filter ${value}`, () => {
+    const split = lowering.reshape(lowering.get(value), [outputs / block, block, inputs * height * width]);
+    return lowering.reshape(lowering.transpose(split, [0, 2, 1]), shape);
+  });
+}
+
+export const conv2d: BlockedRule = ({ inputs, outputs, attrs }, lowering) => {
+  const [x, w] = inputs as [number, number];
+  const { stride, padding, groups } = convAttributes(attrs);
+  const [filters, channels, ...kernel] = lowering.shape(w) as Extents;
+  const { block } = lowering;
+  if (groups !== 1 || filters % block !== 0) return false;
+  if (channels % block !== 0 && channels >= block) return false;
+  const pads = [padding, padding, padding, padding];
+  let y: string;
+  if (channels % block !== 0)
+    y = blockedConv(lowering, lowering.get(x), stemFilter(lowering, w), { kernel, stride, pads });
+  else if (stride > 1 && padding === 0 && kernel.every((extent) => extent === 1))
+    y = blockedConv(lowering, subsample(lowering, x, stride), lowering.filter(w), { kernel });
+  else y = blockedConv(lowering, lowering.data(x), lowering.filter(w), { kernel, stride, pads });
+  lowering.setIn('data', outputs[0]!, y);
+  return true;
+};
+
+/**
+ * Some taps of a filter with inputs and outputs exchanged, in the `filter` layout.
+ * @param taps the rows and columns to take, in the order wanted
+ */
+function exchangedFilter(
+  lowering: BlockedLowering,
+  w: number,
+  rows: readonly number[],
+  columns: readonly number[],
+): string {
+  const { onnx, block } = lowering;
+  const [outputs, inputs, height, width] = lowering.shape(w) as Extents;
+  const [outer, inner, taps] = [outputs / block, inputs / block, height * width];
+  // ReorderOutput exchanges the two innermost axes, block x block at a time: a vectorised transpose.
+  const turned = lowering.once(`turned filter ${w}`, () => {
+    const view = lowering.reshape(lowering.filter(w), [outer * inner * taps, block, block, 1]);
+    const swapped = onnx.op('ReorderOutput', [view], { channels: block }, nchwc);
+    return lowering.reshape(swapped, [outer * inner * taps, block * block]);
+  });
+  const order: number[] = [];
+  for (let i = 0; i < inner; i++)
+    for (let o = 0; o < outer; o++)
+      for (const row of rows)
+        for (const column of columns) order.push((o * inner + i) * taps + row * width + column);
+  return lowering.once(`exchanged filter ${w} ${rows} ${columns}`, () =>
+    lowering.reshape(onnx.op('Gather', [turned, onnx.ints(order)], { axis: 0 }), [
+      inputs,
+      outputs,
+      rows.length,
+      columns.length,
+    ]),
+  );
+}
+
+const reversed = (extent: number) => Array.from({ length: extent }, (_, i) => extent - 1 - i);
+
+export const conv2dInputGrad: BlockedRule = (node, lowering) => {
+  const [dy, w] = node.inputs as [number, number];
+  const attrs = convAttributes(node.attrs);
+  const { block } = lowering;
+  const [filters, channels, kernelHeight, kernelWidth] = lowering.shape(w) as Extents;
+  if (attrs.groups !== 1 || filters % block !== 0 || channels % block !== 0) return false;
+  const shape = lowering.shape(node.outputs[0]!);
+  const dx = inputGradient(lowering, dy, w, shape, [kernelHeight, kernelWidth], attrs);
+  if (dx === undefined) return false;
+  lowering.setIn('data', node.outputs[0]!, dx);
+  return true;
+};
+
+function inputGradient(
+  lowering: BlockedLowering,
+  dy: number,
+  w: number,
+  shape: Shape,
+  [kernelHeight, kernelWidth]: readonly [number, number],
+  { stride, padding }: ConvAttributes,
+): string | undefined {
+  const [, , height, width] = shape as Extents;
+  const [, , oh, ow] = lowering.shape(dy) as Extents;
+  if (stride === 1 && padding < kernelHeight && padding < kernelWidth) {
+    const filter = exchangedFilter(lowering, w, reversed(kernelHeight), reversed(kernelWidth));
+    const [top, left] = [kernelHeight - 1 - padding, kernelWidth - 1 - padding];
+    const kernel = [kernelHeight, kernelWidth];
+    return blockedConv(lowering, lowering.data(dy), filter, { kernel, pads: [top, left, top, left] });
+  }
+  if (
+    kernelHeight === 1 &&
+    kernelWidth === 1 &&
+    padding === 0 &&
+    height === oh * stride &&
+    width === ow * stride
+  ) {
+    const small = blockedConv(lowering, lowering.data(dy), exchangedFilter(lowering, w, [0], [0]), {
+      kernel: [1, 1],
+    });
+    return spread(lowering, small, shape, stride);
+  }
+  if (
+    stride === 2 &&
+    kernelHeight === 3 &&
+    kernelWidth === 3 &&
+    padding === 1 &&
+    height === 2 * oh &&
+    width === 2 * ow
+  )
+    return strideTwoGradient(lowering, dy, w, shape);
+  return undefined;
+}
+
+/** Zeros between the rows and columns of a `data` value. */
+function spread(lowering: BlockedLowering, small: string, shape: Shape, stride: number): string {
+  const { onnx, block } = lowering;
+  const [batch, channels, height, width] = shape as Extents;
+  const lines = batch * (channels / block) * (height / stride);
+  const columns = onnx.op('Pad', [
+    lowering.reshape(small, [lines * (width / stride), 1, block]),
+    onnx.ints([0, 0, 0, 0, stride - 1, 0]),
+  ]);
+  const rows = onnx.op('Pad', [
+    lowering.reshape(columns, [lines, 1, width * block]),
+    onnx.ints([0, 0, 0, 0, stride - 1, 0]),
+  ]);
+  return lowering.reshape(rows, shape);
+}
+
+/**
+ * 3x3, stride 2, padding 1: even and odd rows and columns of dX are four small convolutions of dY.
+ * Row 2a meets tap 1 alone; row 2a+1 meets tap 2 of dY's row a and tap 0 of row a+1.
+ */
+function strideTwoGradient(lowering: BlockedLowering, dy: number, w: number, shape: Shape): string {
+  const { onnx, block } = lowering;
+  const [batch, channels, height, width] = shape as Extents;
+  const lines = batch * (channels / block) * (height / 2);
+  const taps = [[1], [2, 0]] as const;
+  const rows = taps.map((rowTaps, odd) => {
+    const columns = taps.map((columnTaps, oddColumn) => {
+      const filter = exchangedFilter(lowering, w, rowTaps, columnTaps);
+      const kernel = [rowTaps.length, columnTaps.length];
+      const part = blockedConv(lowering, lowering.data(dy), filter, { kernel, pads: [0, 0, odd, oddColumn] });
+      return lowering.reshape(part, [lines * (width / 2), 1, block]);
+    });
+    return lowering.reshape(onnx.op('Concat', columns, { axis: 1 }), [lines, 1, width * block]);
+  });
+  return lowering.reshape(onnx.op('Concat', rows, { axis: 1 }), shape);
+}
+
+/**
+ * dW as one convolution whose channels are the batch: the pictures by channel [C, N, H, W] under the filter
+ * dY by channel [O, N, OH, OW], dilated by the stride, give [C, O, kH, kW].
+ */
+export const conv2dFilterGrad: BlockedRule = (node, lowering) => {
+  const [x, dy] = node.inputs as [number, number];
+  const { stride, padding, groups } = convAttributes(node.attrs);
+  const { block } = lowering;
+  const output = node.outputs[0]!;
+  const [filters, channels, kernelHeight, kernelWidth] = lowering.shape(output) as Extents;
+  const [batch, , height, width] = lowering.shape(x) as Extents;
+  const [, , oh, ow] = lowering.shape(dy) as Extents;
+  if (groups !== 1 || filters % block !== 0 || batch % block !== 0) return false;
+  const pointwise = kernelHeight === 1 && kernelWidth === 1 && padding === 0 && channels % block === 0;
+  const apart = pointwise && stride > 1;
+  const extents: readonly [number, number] = apart
+    ? [Math.ceil(height / stride), Math.ceil(width / stride)]
+    : [height, width];
+  const step = apart ? 1 : stride;
+  const trim = (out: number, kernel: number, extent: number) => (out - 1) * step + kernel - extent - padding;
+  const ends = [trim(oh, kernelHeight, extents[0]), trim(ow, kernelWidth, extents[1])] as const;
+  const source = apart ? subsample(lowering, x, stride) : undefined;
+  const pictures = byChannel(lowering, x, source, extents, padding, ends);
+  const filter = gradientFilter(lowering, dy);
+  const kernel = [oh, ow];
+  const product = blockedConv(lowering, pictures, filter, { kernel, dilation: step });
+  const taps = kernelHeight * kernelWidth;
+  if (channels % block === 0) {
+    const view = lowering.reshape(product, [channels / block, block, filters / block, taps, block]);
+    const turned = lowering.transpose(view, [2, 0, 3, 1, 4]);
+    lowering.setIn('filter', output, lowering.reshape(turned, lowering.shape(output)));
+  } else {
+    const plain = lowering.onnx.op('ReorderOutput', [product], { channels: filters }, nchwc);
+    lowering.set(output, lowering.transpose(plain, [1, 0, 2, 3]));
+  }
+  return true;
+};
+
+/** [N, C, H, W] as [C, N, H, W], padded, in the `data` layout of that shape. */
+function byChannel(
+  lowering: BlockedLowering,
+  x: number,
+  source: string | undefined,
+  [height, width]: readonly [number, number],
+  padding: number,
+  [bottom, right]: readonly [number, number],
+): string {
+  const { onnx, block } = lowering;
+  const [batch, channels] = lowering.shape(x) as Extents;
+  const key = `by channel ${x} ${source !== undefined} ${padding} ${bottom} ${right}`;
+  return lowering.once(key, () => {
+    const plain =
+      source === undefined ? lowering.get(x) : onnx.op('ReorderOutput', [source], { channels }, nchwc);
+    // Blocks of the batch become the innermost axis: [N/B, B, C H W] to [N/B, C H W, B].
+    const view = lowering.reshape(plain, [batch / block, block, channels, height * width]);
+    const blocked = lowering.reshape(lowering.blockData(view), [
+      batch / block,
+      channels,
+      height,
+      width * block,
+    ]);
+    const turned = batch === block ? blocked : lowering.transpose(blocked, [1, 0, 2, 3]);
+    const [h, w] = [height + padding + bottom, width + padding + right];
+    const pads = [0, 0, padding, padding * block, 0, 0, bottom, right * block];
+    const padded = pads.every((amount) => amount === 0) ? turned : onnx.op('Pad', [turned, onnx.ints(pads)]);
+    return lowering.reshape(padded, [channels, batch, h, w]);
+  });
+}
+
+/** dY [N, O, OH, OW] as a filter of O outputs and N inputs. */
+function gradientFilter(lowering: BlockedLowering, dy: number): string {
+  const { block } = lowering;
+  const [batch, filters, oh, ow] = lowering.shape(dy) as Extents;
+  return lowering.once(`gradient filter ${dy}`, () => {
+    const view = lowering.reshape(lowering.data(dy), [batch / block, block, filters / block, oh * ow, block]);
+    return lowering.reshape(lowering.transpose(view, [2, 0, 3, 1, 4]), [filters, batch, oh, ow]);
+  });
+}

@@ -1,0 +1,62 @@
+/** The ONNX Runtime backend. */
+import { availableParallelism } from 'node:os';
+import { type Backend, BackendError, type BackendOptions, defineBackend } from '@moco-ts/core';
+import type * as Ort from 'onnxruntime-node';
+import { lower } from './lower.ts';
+import { probeBlock } from './probe.ts';
+import { createProgram } from './program.ts';
+
+export interface OrtOptions extends BackendOptions {
+  /** Channels in a block of the nchwc domain: 16, 8, or 0 for plain NCHW. Default: probed once. */
+  readonly block?: number;
+  /** Writes ONNX Runtime's own profile of each program to this path's prefix. */
+  readonly profile?: string;
+}
+
+async function loadRuntime(): Promise<typeof Ort> {
+  try {
+    const module = await import('onnxruntime-node');
+    return (module.default ?? module) as typeof Ort;
+  } catch (error) {
+    throw new BackendError(
+      `the backend ort needs the package onnxruntime-node, which failed to load (${(error as Error).message.split('\n')[0]}): npm install onnxruntime-node`,
+    );
+  }
+}
+
+let probed: Promise<number> | undefined;
+
+async function create(options: BackendOptions): Promise<Backend> {
+  const { device = 'cpu', threads = availableParallelism(), block: asked, profile } = options as OrtOptions;
+  if (device !== 'cpu') throw new BackendError(`the backend ort has no device "${device}"; known is: cpu`);
+  const ort = await loadRuntime();
+  ort.env.logLevel = 'error';
+  probed ??= probeBlock(ort);
+  const block = asked ?? (await probed);
+  return {
+    name: 'ort',
+    device: `cpu, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+    capabilities: () => ({
+      training: true,
+      inference: true,
+      dtypes: ['float32', 'int32', 'uint8', 'bool'],
+      lowering: block === 0 ? 'NCHW' : `NCHW${block}c`,
+    }),
+    compile: async (graph, compileOptions = {}) => {
+      const model = lower(graph, compileOptions.state ?? [], block);
+      const session = await ort.InferenceSession.create(model.bytes, {
+        executionProviders: ['cpu'],
+        intraOpNumThreads: threads,
+        executionMode: 'sequential',
+        // The layout pass above this level would rewrite what is blocked already.
+        graphOptimizationLevel: 'extended',
+        logSeverityLevel: 3,
+        ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
+      });
+      return createProgram(ort, graph, model, session, compileOptions, block);
+    },
+    dispose: async () => {},
+  };
+}
+
+export const ortPlugin = defineBackend({ name: 'ort', create });

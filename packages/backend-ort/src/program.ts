@@ -1,0 +1,126 @@
+/** One ONNX Runtime session with its state. */
+import {
+  BackendError,
+  bytesOf,
+  type CompileOptions,
+  type Graph,
+  type Program,
+  type StateSlot,
+  sameShape,
+  sizeOf,
+  type Tensor,
+  type Tensors,
+  type TensorType,
+} from '@moco-ts/core';
+import type * as Ort from 'onnxruntime-node';
+import { blockFilter, type Layout, unblockFilter } from './blocked/layout.ts';
+import type { LoweredModel } from './lower.ts';
+
+/** A state input's two buffers: one is read by the step, the other written, then they change roles. */
+interface Slot extends StateSlot {
+  readonly type: TensorType;
+  readonly layout: Layout;
+  current: Ort.Tensor;
+  /** Missing for state that no step changes. */
+  next: Ort.Tensor | undefined;
+  loaded: boolean;
+}
+
+export async function createProgram(
+  ort: typeof Ort,
+  graph: Graph,
+  model: LoweredModel,
+  session: Ort.InferenceSession,
+  { state = [] }: CompileOptions,
+  block: number,
+): Promise<Program> {
+  const typeOf = (ports: Graph['inputs'], name: string) => {
+    const port = ports.find((candidate) => candidate.name === name);
+    if (!port) throw new BackendError(`the graph has no port named "${name}" to hold state`);
+    return graph.values[port.value]!;
+  };
+  const blank = ({ dtype, shape }: TensorType) =>
+    new ort.Tensor(dtype, emptyData(dtype, sizeOf(shape)), [...shape]);
+  const slots = new Map<string, Slot>();
+  for (const { input, output } of state) {
+    const type = typeOf(graph.inputs, input);
+    const layout = model.layouts.get(input) ?? 'plain';
+    const next = output === undefined ? undefined : blank(typeOf(graph.outputs, output));
+    const slot = { input, type, layout, current: blank(type), next, loaded: false };
+    slots.set(input, output === undefined ? slot : { ...slot, output });
+  }
+  const feedPorts = graph.inputs.filter(({ name }) => !slots.has(name));
+  const stateOutputs = new Set([...slots.values()].map(({ output }) => output));
+  const resultPorts = graph.outputs.filter(({ name }) => !stateOutputs.has(name));
+
+  const toDevice = ({ layout, type }: Slot, { data }: Tensor) =>
+    layout === 'filter' ? blockFilter(data as Float32Array, type.shape, block) : data;
+  const fromDevice = ({ layout, type, current }: Slot): Tensor => {
+    const data = current.data as Float32Array;
+    const copy = layout === 'filter' ? unblockFilter(data, type.shape, block) : data.slice();
+    return { ...type, data: copy };
+  };
+  const slotNamed = (name: string) => {
+    const slot = slots.get(name);
+    if (!slot) throw new BackendError(`the program has no state named "${name}"`);
+    return slot;
+  };
+
+  return {
+    load: async (values) => {
+      for (const [name, value] of Object.entries(values)) {
+        const slot = slotNamed(name);
+        expectType(`state "${name}"`, value, slot.type);
+        (slot.current.data as Float32Array).set(toDevice(slot, value) as Float32Array);
+        slot.loaded = true;
+      }
+    },
+    run: async (feeds) => {
+      const inputs: Record<string, Ort.Tensor> = {};
+      const fetches: Record<string, Ort.Tensor | null> = {};
+      for (const slot of slots.values()) {
+        if (!slot.loaded) throw new BackendError(`the state "${slot.input}" was never loaded`);
+        inputs[slot.input] = slot.current;
+        if (slot.output !== undefined) fetches[slot.output] = slot.next!;
+      }
+      for (const { name, value } of feedPorts) inputs[name] = feed(ort, name, feeds, graph.values[value]!);
+      for (const { name } of resultPorts) fetches[name] = null;
+      const results = await session.run(inputs, fetches as Ort.InferenceSession.FetchesType);
+      for (const slot of slots.values()) if (slot.next) [slot.current, slot.next] = [slot.next, slot.current];
+      return Object.fromEntries(
+        resultPorts.map(({ name, value }) => [
+          name,
+          { ...graph.values[value]!, data: results[name]!.data as Tensor['data'] },
+        ]),
+      );
+    },
+    read: async (names = [...slots.keys()]) =>
+      Object.fromEntries(names.map((name) => [name, fromDevice(slotNamed(name))])),
+    memory: {
+      stateBytes: [...slots.values()].reduce(
+        (total, { type, next }) => total + sizeOf(type.shape) * bytesOf(type.dtype) * (next ? 2 : 1),
+        0,
+      ),
+    },
+    dispose: () => session.release(),
+  };
+}
+
+function emptyData(dtype: TensorType['dtype'], size: number): Float32Array | Int32Array | Uint8Array {
+  if (dtype === 'float32') return new Float32Array(size);
+  return dtype === 'int32' ? new Int32Array(size) : new Uint8Array(size);
+}
+
+function expectType(what: string, value: TensorType, type: TensorType): void {
+  if (value.dtype !== type.dtype || !sameShape(value.shape, type.shape))
+    throw new BackendError(
+      `${what} should be ${type.dtype} [${type.shape.join(', ')}], is ${value.dtype} [${value.shape.join(', ')}]`,
+    );
+}
+
+function feed(ort: typeof Ort, name: string, feeds: Tensors, type: TensorType): Ort.Tensor {
+  const value = feeds[name];
+  if (!value) throw new BackendError(`no value was given for the input "${name}"`);
+  expectType(`the input "${name}"`, value, type);
+  return new ort.Tensor(type.dtype, value.data as Float32Array, [...type.shape]);
+}

@@ -1,0 +1,175 @@
+/** Builds an ONNX model node by node. */
+import { type Shape, sizeOf, type Tensor, type TensorType } from '@moco-ts/core';
+import { attributeTypes, type ElementType, elementTypes, ModelProto } from './proto.ts';
+
+/** An attribute's value. Numbers are ints unless wrapped by {@link float}. */
+export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
+
+/** Marks a number as an attribute of type float, whatever its value. */
+export function float(value: number): OnnxAttribute {
+  return { float: value };
+}
+
+/** An extent, or the name of a free one. */
+export type Dimension = number | string;
+
+export interface ModelOptions {
+  readonly opset: number;
+  readonly name: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** Contrib domains that ONNX Runtime knows. */
+export type Domain = '' | 'com.microsoft' | 'com.microsoft.nchwc';
+
+/** The ONNX IR version that came with opset 18. */
+const irVersion = 8;
+
+interface NodeProto {
+  readonly opType: string;
+  readonly name: string;
+  readonly input: readonly string[];
+  readonly output: readonly string[];
+  readonly attribute?: readonly object[];
+  readonly domain?: Domain;
+}
+
+export class OnnxBuilder {
+  private readonly nodes: NodeProto[] = [];
+  private readonly renamed = new Map<string, string>();
+  private readonly initializers: object[] = [];
+  private readonly inputs: object[] = [];
+  private readonly outputs: object[] = [];
+  private readonly made = new Set<string>();
+  private readonly constants = new Map<string, string>();
+  private readonly domains = new Set<Domain>(['']);
+  private count = 0;
+
+  /** A name that no other value has. */
+  fresh(hint: string): string {
+    return `${hint}_${this.count++}`;
+  }
+
+  /** Adds a node with one output; gives the output's name. An empty input name leaves an optional input out. */
+  op(
+    type: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, OnnxAttribute>> = {},
+    domain: Domain = '',
+  ): string {
+    return this.node(type, inputs, attributes, 1, domain)[0]!;
+  }
+
+  /** Adds a node with several outputs. */
+  node(
+    type: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, OnnxAttribute>>,
+    outputs: number,
+    domain: Domain = '',
+  ): string[] {
+    const names = Array.from({ length: outputs }, () => this.fresh(type));
+    const attribute = Object.entries(attributes).map(([name, value]) => encodeAttribute(name, value));
+    this.nodes.push({
+      opType: type,
+      name: this.fresh('node'),
+      input: inputs,
+      output: names,
+      attribute,
+      domain,
+    });
+    this.domains.add(domain);
+    return names;
+  }
+
+  /** An int64 vector, as shapes and axes are given. */
+  ints(values: readonly number[]): string {
+    return this.shared(`i${values.join()}`, () => {
+      const data = BigInt64Array.from(values, BigInt);
+      return this.initializer(this.fresh('ints'), 'int64', [values.length], data);
+    });
+  }
+
+  /** A float32 scalar. */
+  scalar(value: number): string {
+    return this.shared(`f${Object.is(value, -0) ? '-0' : value}`, () =>
+      this.initializer(this.fresh('scalar'), 'float32', [], Float32Array.of(value)),
+    );
+  }
+
+  /** A float32 tensor of one value. */
+  full(shape: Shape, value: number): string {
+    return this.shared(`full${value},${shape.join()}`, () =>
+      this.initializer(this.fresh('full'), 'float32', shape, new Float32Array(sizeOf(shape)).fill(value)),
+    );
+  }
+
+  tensor({ dtype, shape, data }: Tensor, name = this.fresh('tensor')): string {
+    return this.initializer(name, dtype, shape, data);
+  }
+
+  initializer(name: string, type: ElementType, dims: Shape, data: ArrayBufferView): string {
+    const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    this.initializers.push({ name, dataType: elementTypes[type], dims, rawData });
+    return name;
+  }
+
+  input(name: string, { dtype }: TensorType, dims: readonly Dimension[]): string {
+    this.inputs.push(valueInfo(name, dtype, dims));
+    return name;
+  }
+
+  /** Names a value as an output of the model: the value itself where it can be, so that nothing is copied. */
+  output(name: string, value: string, { dtype }: TensorType, dims: readonly Dimension[]): void {
+    if (this.made.has(value) && !this.renamed.has(value)) this.renamed.set(value, name);
+    else this.nodes.push({ opType: 'Identity', name: this.fresh('node'), input: [value], output: [name] });
+    this.outputs.push(valueInfo(name, dtype, dims));
+  }
+
+  encode({ opset, name, metadata = {} }: ModelOptions): Uint8Array {
+    const versions = (domain: Domain) => ({ domain, version: domain === '' ? opset : 1 });
+    const rename = (value: string) => this.renamed.get(value) ?? value;
+    const node = this.nodes.map(({ input, output, ...rest }) => ({
+      ...rest,
+      input: input.map(rename),
+      output: output.map(rename),
+    }));
+    const model = {
+      irVersion,
+      producerName: 'MoCo.ts',
+      opsetImport: [...this.domains].map(versions),
+      metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
+      graph: {
+        name,
+        node,
+        initializer: this.initializers,
+        input: this.inputs,
+        output: this.outputs,
+      },
+    };
+    return ModelProto.encode(ModelProto.create(model)).finish();
+  }
+
+  private shared(key: string, make: () => string): string {
+    const known = this.constants.get(key);
+    if (known !== undefined) return known;
+    const name = make();
+    this.constants.set(key, name);
+    return name;
+  }
+}
+
+function valueInfo(name: string, dtype: ElementType, dims: readonly Dimension[]): object {
+  const dim = dims.map((extent) =>
+    typeof extent === 'number' ? { dimValue: extent } : { dimParam: extent },
+  );
+  return { name, type: { tensorType: { elemType: elementTypes[dtype], shape: { dim } } } };
+}
+
+function encodeAttribute(name: string, value: OnnxAttribute): object {
+  if (typeof value === 'number') return { name, type: attributeTypes.int, i: value };
+  if (typeof value === 'string')
+    return { name, type: attributeTypes.string, s: new TextEncoder().encode(value) };
+  if ('float' in value) return { name, type: attributeTypes.float, f: value.float };
+  return { name, type: attributeTypes.ints, ints: value };
+}
