@@ -8,6 +8,8 @@ export interface Lowering {
   readonly graph: Graph;
   /** Whether com.microsoft ops may be used: quicker in ONNX Runtime, unknown elsewhere. */
   readonly contrib: boolean;
+  /** The first extent of every input is free: rules must not write it down. */
+  readonly freeBatch: boolean;
   type(value: number): TensorType;
   /** The ONNX name of a value, in the plain row-major layout. */
   get(value: number): string;
@@ -24,12 +26,14 @@ export class PlainLowering implements Lowering {
   readonly onnx = new OnnxBuilder();
   readonly graph: Graph;
   readonly contrib: boolean;
+  readonly freeBatch: boolean;
   protected readonly names = new Map<number, string>();
   private readonly helpers = new Map<string, string>();
 
-  constructor(graph: Graph, contrib: boolean) {
+  constructor(graph: Graph, { contrib = false, freeBatch = false } = {}) {
     this.graph = graph;
     this.contrib = contrib;
+    this.freeBatch = freeBatch;
   }
 
   type(value: number): TensorType {

@@ -10,7 +10,7 @@ export const portableRules: Rules = { ...elementwise, ...shape, ...linear, ...no
 
 /** Lowers a whole graph, its ports included, into row-major tensors. */
 export function lowerPortable(graph: Graph, contrib: boolean): Lowering {
-  const lowering = new PlainLowering(graph, contrib);
+  const lowering = new PlainLowering(graph, { contrib });
   for (const { name, value } of graph.inputs) {
     const type = graph.values[value]!;
     lowering.set(value, lowering.onnx.input(name, type, type.shape));

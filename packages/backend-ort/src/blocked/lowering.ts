@@ -24,7 +24,7 @@ export class BlockedLowering extends PlainLowering {
   private readonly readers: ReadonlyMap<number, readonly Node[]>;
 
   constructor(graph: Graph, block: number, filters: ReadonlySet<number>) {
-    super(graph, true);
+    super(graph, { contrib: true });
     this.block = block;
     this.filters = filters;
     this.readers = consumers(graph);

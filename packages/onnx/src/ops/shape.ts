@@ -1,4 +1,4 @@
-import type { Rule, Rules } from '../lowering.ts';
+import type { Lowering, Rule, Rules } from '../lowering.ts';
 
 const reduction =
   (type: string): Rule =>
@@ -14,13 +14,24 @@ const reduction =
     lowering.set(outputs[0]!, name);
   };
 
+/** A target shape whose first extent is replaced by ONNX's word for 'as the input has it', where the batch is free. */
+function freed(
+  lowering: Lowering,
+  input: number,
+  target: readonly number[],
+  asInput: number,
+): readonly number[] {
+  const kept = lowering.freeBatch && target[0] === lowering.type(input).shape[0];
+  return kept ? [asInput, ...target.slice(1)] : target;
+}
+
 export const shape: Rules = {
   sum: reduction('ReduceSum'),
   mean: reduction('ReduceMean'),
   max: reduction('ReduceMax'),
   reshape: ({ inputs, outputs, attrs }, lowering) => {
     const { onnx } = lowering;
-    const target = onnx.ints(attrs.shape as readonly number[]);
+    const target = onnx.ints(freed(lowering, inputs[0]!, attrs.shape as readonly number[], 0));
     lowering.set(outputs[0]!, onnx.op('Reshape', [lowering.get(inputs[0]!), target]));
   },
   transpose: ({ inputs, outputs, attrs }, lowering) => {
@@ -29,18 +40,20 @@ export const shape: Rules = {
   },
   broadcastTo: ({ inputs, outputs, attrs }, lowering) => {
     const { onnx } = lowering;
-    const target = onnx.ints(attrs.shape as readonly number[]);
+    const target = onnx.ints(freed(lowering, inputs[0]!, attrs.shape as readonly number[], 1));
     lowering.set(outputs[0]!, onnx.op('Expand', [lowering.get(inputs[0]!), target]));
   },
   slice: ({ inputs, outputs, attrs }, lowering) => {
     const { onnx } = lowering;
     const starts = attrs.starts as readonly number[];
     const sizes = attrs.sizes as readonly number[];
-    const ends = starts.map((start, axis) => start + sizes[axis]!);
+    const cut = lowering
+      .type(inputs[0]!)
+      .shape.flatMap((extent, axis) => (sizes[axis] === extent ? [] : [axis]));
+    const from = onnx.ints(cut.map((axis) => starts[axis]!));
+    const to = onnx.ints(cut.map((axis) => starts[axis]! + sizes[axis]!));
     const x = lowering.get(inputs[0]!);
-    const axes = onnx.ints(starts.map((_, axis) => axis));
-    const name = starts.length === 0 ? x : onnx.op('Slice', [x, onnx.ints(starts), onnx.ints(ends), axes]);
-    lowering.set(outputs[0]!, name);
+    lowering.set(outputs[0]!, cut.length === 0 ? x : onnx.op('Slice', [x, from, to, onnx.ints(cut)]));
   },
   pad: ({ inputs, outputs, attrs }, lowering) => {
     const { onnx } = lowering;
