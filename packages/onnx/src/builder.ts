@@ -78,6 +78,7 @@ export class OnnxBuilder {
       attribute,
       domain,
     });
+    for (const name of names) this.made.add(name);
     this.domains.add(domain);
     return names;
   }
@@ -87,6 +88,16 @@ export class OnnxBuilder {
     return this.shared(`i${values.join()}`, () => {
       const data = BigInt64Array.from(values, BigInt);
       return this.initializer(this.fresh('ints'), 'int64', [values.length], data);
+    });
+  }
+
+  /**
+   * An int32 vector made once for each key: for long ones, whose content would be a slow key.
+   */
+  indices(key: string, make: () => Int32Array): string {
+    return this.shared(`indices ${key}`, () => {
+      const data = make();
+      return this.initializer(this.fresh('indices'), 'int32', [data.length], data);
     });
   }
 

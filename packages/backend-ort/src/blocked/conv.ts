@@ -1,20 +1,27 @@
-/** Convolutions and their gradients as nchwc convolutions. Each rule returns false for what it leaves to the plain form. */
+/** Convolutions and their input gradients as nchwc convolutions. Each rule returns false for what it leaves to the plain form. */
 import { type ConvAttributes, convAttributes, type Shape } from '@moco-ts/core';
 import { type BlockedLowering, nchwc } from './lowering.ts';
 import type { BlockedRule } from './rules.ts';
 
-type Extents = readonly [number, number, number, number];
+export type Extents = readonly [number, number, number, number];
 
-interface ConvOptions {
+export interface BlockedConvOptions {
   readonly kernel: readonly number[];
   readonly stride?: number;
   /** Top, left, bottom, right. */
   readonly pads?: readonly number[];
   readonly dilation?: number;
+  /** A value of the result's shape to add. */
+  readonly addend?: string | undefined;
 }
 
-function blockedConv(lowering: BlockedLowering, x: string, w: string, options: ConvOptions): string {
-  const { kernel, stride = 1, pads = [0, 0, 0, 0], dilation = 1 } = options;
+export function blockedConv(
+  lowering: BlockedLowering,
+  x: string,
+  w: string,
+  options: BlockedConvOptions,
+): string {
+  const { kernel, stride = 1, pads = [0, 0, 0, 0], dilation = 1, addend } = options;
   const attributes = {
     kernel_shape: kernel,
     strides: [stride, stride],
@@ -22,11 +29,12 @@ function blockedConv(lowering: BlockedLowering, x: string, w: string, options: C
     dilations: [dilation, dilation],
     group: 1,
   };
-  return lowering.onnx.op('Conv', [x, w], attributes, nchwc);
+  const inputs = addend === undefined ? [x, w] : [x, w, '', addend];
+  return lowering.onnx.op('Conv', inputs, attributes, nchwc);
 }
 
 /** Every stride-th row and column of a `data` value. */
-function subsample(lowering: BlockedLowering, value: number, stride: number): string {
+export function subsample(lowering: BlockedLowering, value: number, stride: number): string {
   const { onnx, block } = lowering;
   return lowering.once(`every ${stride} of ${value}`, () => {
     const [batch, channels, height, width] = lowering.shape(value) as Extents;
@@ -190,83 +198,4 @@ function strideTwoGradient(lowering: BlockedLowering, dy: number, w: number, sha
     return lowering.reshape(onnx.op('Concat', columns, { axis: 1 }), [lines, 1, width * block]);
   });
   return lowering.reshape(onnx.op('Concat', rows, { axis: 1 }), shape);
-}
-
-/**
- * dW as one convolution whose channels are the batch: the pictures by channel [C, N, H, W] under the filter
- * dY by channel [O, N, OH, OW], dilated by the stride, give [C, O, kH, kW].
- */
-export const conv2dFilterGrad: BlockedRule = (node, lowering) => {
-  const [x, dy] = node.inputs as [number, number];
-  const { stride, padding, groups } = convAttributes(node.attrs);
-  const { block } = lowering;
-  const output = node.outputs[0]!;
-  const [filters, channels, kernelHeight, kernelWidth] = lowering.shape(output) as Extents;
-  const [batch, , height, width] = lowering.shape(x) as Extents;
-  const [, , oh, ow] = lowering.shape(dy) as Extents;
-  if (groups !== 1 || filters % block !== 0 || batch % block !== 0) return false;
-  const pointwise = kernelHeight === 1 && kernelWidth === 1 && padding === 0 && channels % block === 0;
-  const apart = pointwise && stride > 1;
-  const extents: readonly [number, number] = apart
-    ? [Math.ceil(height / stride), Math.ceil(width / stride)]
-    : [height, width];
-  const step = apart ? 1 : stride;
-  const trim = (out: number, kernel: number, extent: number) => (out - 1) * step + kernel - extent - padding;
-  const ends = [trim(oh, kernelHeight, extents[0]), trim(ow, kernelWidth, extents[1])] as const;
-  const source = apart ? subsample(lowering, x, stride) : undefined;
-  const pictures = byChannel(lowering, x, source, extents, padding, ends);
-  const filter = gradientFilter(lowering, dy);
-  const kernel = [oh, ow];
-  const product = blockedConv(lowering, pictures, filter, { kernel, dilation: step });
-  const taps = kernelHeight * kernelWidth;
-  if (channels % block === 0) {
-    const view = lowering.reshape(product, [channels / block, block, filters / block, taps, block]);
-    const turned = lowering.transpose(view, [2, 0, 3, 1, 4]);
-    lowering.setIn('filter', output, lowering.reshape(turned, lowering.shape(output)));
-  } else {
-    const plain = lowering.onnx.op('ReorderOutput', [product], { channels: filters }, nchwc);
-    lowering.set(output, lowering.transpose(plain, [1, 0, 2, 3]));
-  }
-  return true;
-};
-
-/** [N, C, H, W] as [C, N, H, W], padded, in the `data` layout of that shape. */
-function byChannel(
-  lowering: BlockedLowering,
-  x: number,
-  source: string | undefined,
-  [height, width]: readonly [number, number],
-  padding: number,
-  [bottom, right]: readonly [number, number],
-): string {
-  const { onnx, block } = lowering;
-  const [batch, channels] = lowering.shape(x) as Extents;
-  const key = `by channel ${x} ${source !== undefined} ${padding} ${bottom} ${right}`;
-  return lowering.once(key, () => {
-    const plain =
-      source === undefined ? lowering.get(x) : onnx.op('ReorderOutput', [source], { channels }, nchwc);
-    // Blocks of the batch become the innermost axis: [N/B, B, C H W] to [N/B, C H W, B].
-    const view = lowering.reshape(plain, [batch / block, block, channels, height * width]);
-    const blocked = lowering.reshape(lowering.blockData(view), [
-      batch / block,
-      channels,
-      height,
-      width * block,
-    ]);
-    const turned = batch === block ? blocked : lowering.transpose(blocked, [1, 0, 2, 3]);
-    const [h, w] = [height + padding + bottom, width + padding + right];
-    const pads = [0, 0, padding, padding * block, 0, 0, bottom, right * block];
-    const padded = pads.every((amount) => amount === 0) ? turned : onnx.op('Pad', [turned, onnx.ints(pads)]);
-    return lowering.reshape(padded, [channels, batch, h, w]);
-  });
-}
-
-/** dY [N, O, OH, OW] as a filter of O outputs and N inputs. */
-function gradientFilter(lowering: BlockedLowering, dy: number): string {
-  const { block } = lowering;
-  const [batch, filters, oh, ow] = lowering.shape(dy) as Extents;
-  return lowering.once(`gradient filter ${dy}`, () => {
-    const view = lowering.reshape(lowering.data(dy), [batch / block, block, filters / block, oh * ow, block]);
-    return lowering.reshape(lowering.transpose(view, [2, 0, 3, 1, 4]), [filters, batch, oh, ow]);
-  });
 }

@@ -2,7 +2,8 @@
 import { type Node, poolAttributes, sameShape } from '@moco-ts/core';
 import { portableRules, positive, type Rules } from '@moco-ts/onnx';
 import { elementwiseOps } from './assign.ts';
-import { conv2d, conv2dFilterGrad, conv2dInputGrad } from './conv.ts';
+import { conv2d, conv2dInputGrad } from './conv.ts';
+import { conv2dFilterGrad } from './filter-grad.ts';
 import { type BlockedLowering, nchwc } from './lowering.ts';
 import { batchNorm, batchNormGrad } from './norm.ts';
 
