@@ -108,7 +108,8 @@ function readTensor(name: string, entry: Entry, body: Uint8Array, fail: (why: st
   if (end > body.length) throw fail(`"${name}" is cut off`);
   if (end - start !== size * width)
     throw fail(`"${name}" has ${end - start} bytes for [${shape.join(', ')}]`);
-  const raw = body.slice(start, end);
+  // A copy with a buffer of its own: `slice` of Node's Buffer would share the file's.
+  const raw = new Uint8Array(body.subarray(start, end));
   const dtype = dtypes.get(entry.dtype);
   if (dtype) {
     const data = allocate(dtype, size);

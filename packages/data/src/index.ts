@@ -1,1 +1,25 @@
-export {};
+/** Data sets, views and the loader. */
+export type { DatasetSpec, ImageDataset, Picture, RawPictures, SharedPictures, Split } from './dataset.ts';
+export { codepointsOf, DESIGNERS, type Designer, isHeldOutEmoji } from './datasets/emoji.ts';
+export { decodeFile, EXTENSIONS } from './decode.ts';
+export { type CleanOptions, loadClean, type PictureBatch, type ReadOptions } from './loader/clean.ts';
+export { type Batch, createLoader, type Loader, type LoaderOptions } from './loader/loader.ts';
+export { createPool, type Pool } from './loader/pool.ts';
+export type { SkippedPicture } from './loader/skips.ts';
+export { BUILT_IN, type OpenOptions, openDataset, reopenDataset } from './open.ts';
+export { nearestLabelAccuracy, recallAt1 } from './recall.ts';
+export * from './retrieval.ts';
+export { applyClean, applyView, clearSide, type Target } from './views/apply.ts';
+export { gaussianBlur } from './views/blur.ts';
+export {
+  adjustBrightness,
+  adjustContrast,
+  adjustHue,
+  adjustSaturation,
+  flip,
+  grayscale,
+  solarize,
+} from './views/color.ts';
+export { type ViewConfig, type ViewName, type ViewOp, type ViewOptions, views } from './views/config.ts';
+export { resize, resizedCrop } from './views/resize.ts';
+export { type AppliedOp, type Box, sampleCrop, sampleView, type ViewParams } from './views/sample.ts';

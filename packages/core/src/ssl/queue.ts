@@ -9,16 +9,12 @@ import type { Tensor } from '../tensor/tensor.ts';
 /** Normalised Gaussian noise: K random points on the sphere. [dim, K]. */
 export function initQueue(dim: number, size: number, seed: number): Tensor {
   const random = rng(seed, 'queue');
-  const data = new Float32Array(dim * size);
-  const column = new Float64Array(dim);
-  for (let k = 0; k < size; k++) {
-    let square = 0;
-    for (let d = 0; d < dim; d++) {
-      column[d] = random.normal();
-      square += column[d]! ** 2;
-    }
-    for (let d = 0; d < dim; d++) data[d * size + k] = column[d]! / Math.sqrt(square);
-  }
+  const noise = Float64Array.from({ length: dim * size }, () => random.normal());
+  const squares = new Float64Array(size);
+  noise.forEach((value, at) => {
+    squares[at % size]! += value ** 2;
+  });
+  const data = Float32Array.from(noise, (value, at) => value / Math.sqrt(squares[at % size]!));
   return { shape: [dim, size], dtype: 'float32', data };
 }
 

@@ -1,0 +1,254 @@
+/** MoCo against PyTorch: the fixtures of parity/, whose README gives the rules for inputs, samples and projections. */
+import { readFileSync } from 'node:fs';
+import {
+  type Backend,
+  createTrainer,
+  decodeSafetensors,
+  initEncoder,
+  initQueue,
+  isBuffer,
+  type MocoConfig,
+  mocoState,
+  mocoStep,
+  rng,
+  sgd,
+  type Tensor,
+} from '@moco-ts/core';
+import { resnet18 } from '@moco-ts/encoders';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ortPlugin } from './plugin.ts';
+
+interface Fixture {
+  readonly spec: {
+    readonly dim: number;
+    readonly mlp: boolean;
+    readonly K: number;
+    readonly m: number;
+    readonly t: number;
+    readonly lr: number;
+    readonly momentum: number;
+    readonly wd: number;
+    readonly bn: 'split' | 'plain';
+    readonly bnSplits: number;
+    readonly symmetric: boolean;
+    readonly steps: number;
+  };
+  readonly seed: number;
+  readonly viewSeed: number;
+  readonly batch: number;
+  readonly size: number;
+  readonly perm: readonly number[] | null;
+  readonly inputs: Readonly<Record<string, readonly [number, number, number]>>;
+  readonly drift: {
+    readonly loss: readonly number[];
+    readonly queue: number;
+    readonly q: { readonly bufferMax: number; readonly changeMax: number };
+    readonly k: { readonly bufferMax: number; readonly changeMax: number };
+  };
+  readonly gradients: Readonly<
+    Record<
+      string,
+      { norm: number; f32: number; f32Sample: number; f32Projections: number; f32ChannelsLast: number }
+    >
+  >;
+}
+
+const folder = new URL('../../../parity/fixtures/', import.meta.url);
+
+function load(name: string) {
+  const fixture = JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8')) as Fixture;
+  const bytes = readFileSync(new URL(`${name}.safetensors`, folder));
+  return { fixture, expected: decodeSafetensors(bytes, name).tensors };
+}
+
+const gradientSample = 2048;
+const stateSample = 256;
+const projections = 8;
+
+/** All elements where there are few, else those at (i * 2654435761) mod n. */
+function sample(data: ArrayLike<number>, limit: number): number[] {
+  const n = data.length;
+  if (n <= limit) return Array.from(data);
+  return Array.from({ length: limit }, (_, i) => data[Number((BigInt(i) * 2654435761n) % BigInt(n))]!);
+}
+
+/** Sums under seeded sign vectors. */
+function project(seed: number, name: string, data: ArrayLike<number>): number[] {
+  const random = rng(seed, `signs/${name}`);
+  const sums = new Array<number>(projections).fill(0);
+  for (let e = 0; e < data.length; e++) {
+    const word = random.uint32();
+    for (let j = 0; j < projections; j++) sums[j]! += (word >>> j) & 1 ? -data[e]! : data[e]!;
+  }
+  return sums;
+}
+
+function norm(values: ArrayLike<number>): number {
+  let square = 0;
+  for (let i = 0; i < values.length; i++) square += values[i]! ** 2;
+  return Math.sqrt(square);
+}
+
+const difference = (a: ArrayLike<number>, b: ArrayLike<number>) => Array.from(a, (value, i) => value - b[i]!);
+const relative = (a: ArrayLike<number>, b: ArrayLike<number>) => norm(difference(a, b)) / (norm(b) || 1);
+
+/** Both views of a step: half a shared coarse pattern, enlarged, and normal noise of each side's own. */
+function views(seed: number, step: number, batch: number, size: number): [Tensor, Tensor] {
+  const grid = 8;
+  const scale = size / grid;
+  const pattern = rng(seed, 'x/base', step);
+  const base = Float64Array.from({ length: batch * 3 * grid * grid }, () => pattern.normal());
+  const side = (name: string): Tensor => {
+    const noise = rng(seed, `x/${name}`, step);
+    const data = new Float32Array(batch * 3 * size * size);
+    for (let at = 0; at < data.length; at++) {
+      const [plane, row, column] = [
+        Math.floor(at / (size * size)),
+        Math.floor((at % (size * size)) / size),
+        at % size,
+      ];
+      const coarse = base[(plane * grid + Math.floor(row / scale)) * grid + Math.floor(column / scale)]!;
+      data[at] = 0.5 * coarse + noise.normal();
+    }
+    return { shape: [batch, 3, size, size], dtype: 'float32', data };
+  };
+  return [side('q'), side('k')];
+}
+
+function configOf({ spec, batch, size }: Fixture, exposeGradients: boolean): MocoConfig {
+  return {
+    encoder: resnet18,
+    encoderConfig: { imageSize: size, stem: 'cifar' },
+    batch,
+    dim: spec.dim,
+    mlp: spec.mlp,
+    queueSize: spec.K,
+    momentum: spec.m,
+    temperature: spec.t,
+    bnSplits: spec.bn === 'plain' ? 1 : spec.bnSplits,
+    shuffle: spec.bn === 'split',
+    symmetric: spec.symmetric,
+    optimizer: sgd({ momentum: spec.momentum, weightDecay: spec.wd }),
+    exposeGradients,
+  };
+}
+
+/** Runs all steps; gives the losses, the first step's gradients and the last state. */
+async function run(backend: Backend, fixture: Fixture) {
+  const { spec, seed, viewSeed, batch, size } = fixture;
+  const losses: number[] = [];
+  let gradients: Record<string, Tensor> = {};
+  let state: Record<string, Tensor> = mocoState(configOf(fixture, false), seed);
+  // Two programs: only the first step's gradients are wanted.
+  for (const [from, to] of [
+    [0, 1],
+    [1, spec.steps],
+  ] as const) {
+    const config = configOf(fixture, from === 0);
+    const trainer = await createTrainer(backend, mocoStep(config, state), state);
+    for (let i = from; i < to; i++) {
+      const [xq, xk] = views(viewSeed, i, batch, size);
+      const perm = { shape: [batch], dtype: 'int32', data: rng(seed, 'perm', i).permutation(batch) } as const;
+      const feeds = spec.bn === 'split' ? { xq, xk, perm } : { xq, xk };
+      const { loss, ...rest } = await trainer.step(feeds, spec.lr, i);
+      losses.push(loss!.data[0]!);
+      if (i === 0) gradients = rest;
+    }
+    state = await trainer.state();
+    await trainer.dispose();
+  }
+  return { losses, gradients, state };
+}
+
+const lowerings = [
+  { lowering: 'blocked', options: { threads: 2 } },
+  { lowering: 'plain NCHW', options: { threads: 2, block: 0 } },
+];
+
+describe.each(['v1', 'v2', 'v2-plain', 'v2-symmetric'])('%s against PyTorch', (name) => {
+  const { fixture, expected } = load(name);
+
+  it('starts from the same weights, queue and pictures', () => {
+    const { seed, viewSeed, batch, size, spec } = fixture;
+    const config = configOf(fixture, false);
+    const [xq, xk] = views(viewSeed, 0, batch, size);
+    const ours: Record<string, Tensor> = { queue: initQueue(spec.dim, spec.K, seed), 'xq.0': xq, 'xk.0': xk };
+    for (const [key, value] of Object.entries(initEncoder(config, seed))) ours[`q.${key}`] = value;
+    for (const [key, facts] of Object.entries(fixture.inputs)) {
+      const { data } = ours[key]!;
+      const actual = [norm(data), data[0]!, data[data.length - 1]!];
+      actual.forEach((value, i) => {
+        expect(Math.abs(value - facts[i]!), key).toBeLessThanOrEqual(1e-6 * Math.max(1, Math.abs(facts[i]!)));
+      });
+    }
+    if (fixture.perm) expect([...rng(seed, 'perm', 0).permutation(batch)]).toEqual(fixture.perm);
+  });
+
+  describe.each(lowerings)('$lowering', ({ options }) => {
+    let backend: Backend;
+    let result: Awaited<ReturnType<typeof run>>;
+    beforeAll(async () => {
+      backend = await ortPlugin.create(options);
+      result = await run(backend, fixture);
+    }, 300_000);
+    afterAll(() => backend.dispose());
+
+    it('has the losses of every step', () => {
+      const reference = expected['f64/loss']!.data;
+      expect(result.losses).toHaveLength(fixture.spec.steps);
+      result.losses.forEach((loss, i) => {
+        const error = Math.abs(loss - reference[i]!) / reference[i]!;
+        expect(error, `step ${i}`).toBeLessThan(i === 0 ? 1e-5 : 1e-3);
+      });
+    });
+
+    it('has the gradients of the first step, within twice the error of PyTorch float32', () => {
+      const misses: string[] = [];
+      for (const [parameter, facts] of Object.entries(fixture.gradients)) {
+        const { data } = result.gradients[`grad.${parameter}`]!;
+        const reference = expected[`f64/grad.${parameter}`]!.data;
+        const ours = sample(data, gradientSample);
+        const error = relative(ours, reference);
+        const whole = difference(
+          project(fixture.seed, parameter, data),
+          expected[`f64/projections.${parameter}`]!.data,
+        );
+        const projected = norm(whole) / Math.sqrt(projections) / facts.norm;
+        const cosine =
+          ours.reduce((dot, value, i) => dot + value * reference[i]!, 0) / (norm(ours) * norm(reference));
+        expect(cosine, parameter).toBeGreaterThan(0.9999);
+        const bound = 2 * Math.max(facts.f32, facts.f32ChannelsLast);
+        if (error > bound || projected > 1.5 * bound)
+          misses.push(
+            `${parameter}: ${error.toExponential(2)} ${projected.toExponential(2)} > ${bound.toExponential(2)}`,
+          );
+      }
+      expect(misses).toEqual([]);
+    });
+
+    it('has the queue, the pointer and the running statistics at the end', () => {
+      const { state } = result;
+      const { spec, drift, batch } = fixture;
+      expect(state.queue_ptr!.data[0]).toBe(((spec.symmetric ? 2 : 1) * batch * spec.steps) % spec.K);
+      expect(state.queue_ptr!.data[0]).toBe(expected['f64/queue_ptr']!.data[0]);
+      expect(relative(state.queue!.data, expected['f64/queue']!.data)).toBeLessThan(
+        Math.max(1e-5, 3 * drift.queue),
+      );
+      const start = initEncoder(configOf(fixture, false), fixture.seed);
+      for (const [key, { data }] of Object.entries(state)) {
+        if (!/^[qk]\./.test(key)) continue;
+        const reference = expected[`f64/${key}`]!.data;
+        const side = drift[key[0] as 'q' | 'k'];
+        if (isBuffer(key)) {
+          expect(relative(data, reference), key).toBeLessThan(Math.max(1e-4, 3 * side.bufferMax));
+          continue;
+        }
+        // What training changed, not the value: most of a weight is still its start after so few steps.
+        const before = sample(start[key.slice(2)]!.data, stateSample);
+        const change = difference(sample(data, stateSample), before);
+        const error = relative(change, difference(reference, before));
+        expect(error, key).toBeLessThan(Math.max(1e-3, 3 * side.changeMax));
+      }
+    });
+  });
+});

@@ -1,0 +1,48 @@
+/** What every data set offers, whatever its format. */
+
+/** A decoded picture: `data` is RGB, 8 bit, `[height, width, 3]`. */
+export interface Picture {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+/** How to open a data set again: plain JSON, to be stored with a run or sent to a thread. */
+export interface DatasetSpec {
+  readonly data: string;
+  readonly split: Split;
+  readonly options?: Record<string, unknown>;
+}
+
+export type Split = 'train' | 'test';
+
+/** A finite, ordered list of pictures. The order does not depend on the file system. */
+export interface ImageDataset {
+  readonly name: string;
+  readonly length: number;
+  /** Names of the classes, indexed by {@link ImageDataset.label}; absent when the set has no labels. */
+  readonly classes?: readonly string[];
+  label(index: number): number | undefined;
+  /** A stable name: a path relative to the folder, `train/17`, `google/1f600`. */
+  id(index: number): string;
+  /** @throws DataError naming the file, if the picture is damaged. */
+  decode(index: number): Promise<Picture>;
+  readonly source: DatasetSpec;
+  /** What a thread of this process needs to decode the same pictures without scanning or loading again. */
+  share?(): SharedPictures;
+}
+
+/** Pictures as a thread sees them: cloned or shared, never scanned again. */
+export type SharedPictures =
+  | { readonly kind: 'files'; readonly root: string; readonly paths: readonly string[] }
+  | ({ readonly kind: 'raw' } & RawPictures);
+
+/** Fixed-size pictures that lie uncompressed in one shared buffer. */
+export interface RawPictures {
+  readonly bytes: SharedArrayBuffer;
+  readonly length: number;
+  readonly width: number;
+  readonly height: number;
+  /** 1 (grey, repeated to RGB) or 3 (planes R, G, B). */
+  readonly channels: 1 | 3;
+}

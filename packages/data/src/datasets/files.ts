@@ -1,0 +1,31 @@
+import { join } from 'node:path';
+import type { DatasetSpec, ImageDataset } from '../dataset.ts';
+import { decodeFile } from '../decode.ts';
+
+export interface FileEntry {
+  /** Path of the file, relative to the root. */
+  readonly path: string;
+  readonly id: string;
+  readonly label?: number;
+}
+
+/** A data set of one file per picture. */
+export function fileDataset(
+  name: string,
+  root: string,
+  entries: readonly FileEntry[],
+  source: DatasetSpec,
+  classes?: readonly string[],
+): ImageDataset {
+  const paths = entries.map((entry) => entry.path);
+  return {
+    name,
+    length: entries.length,
+    ...(classes === undefined ? {} : { classes }),
+    label: (index) => entries[index]!.label,
+    id: (index) => entries[index]!.id,
+    decode: (index) => decodeFile(join(root, paths[index]!)),
+    source,
+    share: () => ({ kind: 'files', root, paths }),
+  };
+}

@@ -1,0 +1,137 @@
+import { mkdirSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { DataError } from '@moco-ts/core';
+import sharp from 'sharp';
+import { describe, expect, it } from 'vitest';
+import type { ImageDataset } from '../dataset.ts';
+import { openDataset, reopenDataset } from '../open.ts';
+import { encoded, type Format, temporaryFolder, write, writePictures } from '../testing.ts';
+
+const ids = (set: ImageDataset) => Array.from({ length: set.length }, (_, i) => set.id(i));
+const root = temporaryFolder();
+const RED: [number, number, number] = [220, 30, 40];
+
+describe('image folders', () => {
+  it('takes the next folders for classes, in an order of their names', async () => {
+    const folder = join(root, 'classes');
+    for (const name of ['zebra/b.png', 'ant/x/c.png', 'Bee/a.png', 'ant/a.png']) {
+      write(join(folder, name), await encoded(RED, 'png'));
+    }
+    write(join(folder, 'ant/notes.txt'), 'no picture');
+    write(join(folder, 'ant/.hidden.png'), 'no picture');
+    const set = await openDataset(folder);
+    expect(ids(set)).toEqual(['Bee/a.png', 'ant/a.png', 'ant/x/c.png', 'zebra/b.png']);
+    expect(set.classes).toEqual(['Bee', 'ant', 'zebra']);
+    expect([0, 1, 2, 3].map((i) => set.label(i))).toEqual([0, 1, 1, 2]);
+    expect((await openDataset(folder, { classes: false })).classes).toBeUndefined();
+  });
+
+  it('reads a flat folder without labels, whatever the format', async () => {
+    const folder = join(root, 'flat');
+    const formats: [string, Format][] = [
+      ['a.png', 'png'],
+      ['b.JPG', 'jpeg'],
+      ['c.jpeg', 'jpeg'],
+      ['d.webp', 'webp'],
+      ['e.gif', 'gif'],
+      ['f.tiff', 'tiff'],
+      ['g.avif', 'avif'],
+    ];
+    for (const [name, format] of formats) write(join(folder, name), await encoded(RED, format));
+    write(join(folder, 'deep/er/h.png'), await encoded(RED, 'png'));
+    const set = await openDataset(folder);
+    expect(set.length).toBe(8);
+    expect(set.classes).toBeUndefined();
+    expect(set.label(0)).toBeUndefined();
+    for (let i = 0; i < set.length; i++) {
+      const picture = await set.decode(i);
+      expect([picture.width, picture.height, picture.data.length]).toEqual([24, 16, 24 * 16 * 3]);
+      // Lossy formats stay near the colour.
+      for (let c = 0; c < 3; c++) expect(Math.abs(picture.data[c]! - RED[c]!)).toBeLessThan(12);
+    }
+    expect(ids(await reopenDataset(set.source))).toEqual(ids(set));
+  });
+
+  it('keeps to train/ and val/, with the same class numbers in both', async () => {
+    const folder = join(root, 'split');
+    await writePictures(join(folder, 'train/cat'), 2);
+    await writePictures(join(folder, 'train/dog'), 2);
+    await writePictures(join(folder, 'val/dog'), 1);
+    const train = await openDataset(folder);
+    const test = await openDataset(folder, { split: 'test' });
+    expect(ids(train)[0]).toBe('train/cat/p000.png');
+    expect(ids(test)).toEqual(['val/dog/p000.png']);
+    expect(test.classes).toEqual(['cat', 'dog']);
+    expect(test.label(0)).toBe(1);
+  });
+
+  it('holds out a share that is the same each time', async () => {
+    const folder = join(root, 'held');
+    await writePictures(folder, 60);
+    await expect(openDataset(folder, { split: 'test' })).rejects.toThrow(/no test pictures/);
+    const train = ids(await openDataset(folder, { holdOut: 0.3 }));
+    const test = ids(await openDataset(folder, { split: 'test', holdOut: 0.3 }));
+    expect([...train, ...test].sort()).toEqual(ids(await openDataset(folder)));
+    // Binomial(60, .3): 18 expected, deviation 3.5.
+    expect(test.length).toBeGreaterThan(6);
+    expect(test.length).toBeLessThan(30);
+  });
+
+  it('follows a linked folder once, even in a circle', async () => {
+    const folder = join(root, 'linked');
+    await writePictures(join(folder, 'a'), 1);
+    symlinkSync(join(folder, 'a'), join(folder, 'a/again'));
+    expect((await openDataset(folder)).length).toBe(2);
+  });
+
+  it('turns pictures upright and puts white behind transparency; grey becomes RGB', async () => {
+    const folder = join(root, 'special');
+    const wide = sharp({ create: { width: 8, height: 4, channels: 3, background: '#406080' } });
+    write(join(folder, 'a.jpg'), await wide.withMetadata({ orientation: 6 }).jpeg().toBuffer());
+    const half = { r: 0, g: 100, b: 200, alpha: 0.5 };
+    const clear = sharp({ create: { width: 2, height: 2, channels: 4, background: half } });
+    write(join(folder, 'b.png'), await clear.png().toBuffer());
+    const grey = sharp(Buffer.from([0, 80, 160, 255]), { raw: { width: 2, height: 2, channels: 1 } });
+    write(join(folder, 'c.png'), await grey.png().toBuffer());
+    write(join(folder, 'd.png'), await grey.clone().toColourspace('grey16').png().toBuffer());
+    const set = await openDataset(folder);
+    const upright = await set.decode(0);
+    expect([upright.width, upright.height]).toEqual([4, 8]);
+    const blended = (await set.decode(1)).data;
+    for (const [c, value] of [128, 178, 228].entries())
+      expect(Math.abs(blended[c]! - value)).toBeLessThanOrEqual(1);
+    for (const i of [2, 3]) {
+      expect([...(await set.decode(i)).data]).toEqual([0, 0, 0, 80, 80, 80, 160, 160, 160, 255, 255, 255]);
+    }
+  });
+
+  it('says in one line what is wrong', async () => {
+    const empty = join(root, 'empty');
+    mkdirSync(empty);
+    const file = join(root, 'file.png');
+    write(file, await encoded(RED, 'png'));
+    await expect(openDataset(join(root, 'nowhere'))).rejects.toThrow(/nowhere: no such folder$/);
+    await expect(openDataset('emojis')).rejects.toThrow(/built in: emoji/);
+    await expect(openDataset(empty)).rejects.toThrow(
+      /empty: no pictures in this folder \(looked for .png, .jpg/,
+    );
+    await expect(openDataset(file)).rejects.toThrow(/file.png: not a folder/);
+    await expect(openDataset(empty)).rejects.toBeInstanceOf(DataError);
+  });
+
+  it('names a damaged file', async () => {
+    const folder = join(root, 'damaged');
+    const whole = await encoded(RED, 'jpeg', 200, 200);
+    write(join(folder, 'cut.jpg'), whole.subarray(0, Math.floor(whole.length * 0.6)));
+    const png = await encoded(RED, 'png', 200, 200);
+    write(join(folder, 'half.png'), png.subarray(0, Math.floor(png.length * 0.6)));
+    write(join(folder, 'text.png'), 'not a picture');
+    const set = await openDataset(folder);
+    for (const [i, name] of ['cut.jpg', 'half.png', 'text.png'].entries()) {
+      const error: unknown = await set.decode(i).catch((e: unknown) => e);
+      expect(error).toBeInstanceOf(DataError);
+      expect((error as DataError).message).toContain(name);
+      expect((error as DataError).message).not.toContain('\n');
+    }
+  });
+});

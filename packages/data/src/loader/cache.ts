@@ -1,0 +1,87 @@
+import type { ImageDataset, Picture } from '../dataset.ts';
+
+/*
+ * Decoded pictures of a small set, in memory that all threads share. Each picture is written once, by whichever thread
+ * decodes it first, and never moves.
+ */
+
+/** Largest cache of decoded pictures, in bytes. */
+export const CACHE_BYTES = 512 * 2 ** 20;
+
+/** The shared buffers; cloning this to a thread copies nothing. */
+export interface CacheBuffers {
+  readonly pixels: SharedArrayBuffer;
+  /** Per picture: state, width, height. */
+  readonly entries: SharedArrayBuffer;
+  /** Per picture: offset into `pixels`; one more at the end: bytes in use. */
+  readonly offsets: SharedArrayBuffer;
+}
+
+const EMPTY = 0;
+const CLAIMED = 1;
+const READY = 2;
+
+/** Makes a cache if the whole set, judged by a few pictures, fits; undefined if it does not, or needs none. */
+export async function makeCache(
+  dataset: ImageDataset,
+  budget = CACHE_BYTES,
+): Promise<CacheBuffers | undefined> {
+  if (dataset.share?.().kind === 'raw' || dataset.length === 0) return undefined;
+  const probes = Math.min(8, dataset.length);
+  let bytes = 0;
+  let good = 0;
+  for (let i = 0; i < probes; i++) {
+    const picture = await dataset.decode(Math.floor((i * dataset.length) / probes)).catch(() => undefined);
+    if (picture === undefined) continue;
+    bytes += picture.data.length;
+    good++;
+  }
+  if (good === 0) return undefined;
+  const estimate = Math.ceil((bytes / good) * dataset.length * 1.25);
+  if (estimate > budget) return undefined;
+  return {
+    pixels: new SharedArrayBuffer(estimate),
+    entries: new SharedArrayBuffer(dataset.length * 3 * 4),
+    offsets: new SharedArrayBuffer((dataset.length + 1) * 4),
+  };
+}
+
+/** One thread's access to the cache. */
+export interface Cache {
+  get(index: number): Picture | undefined;
+  /** Keeps the picture if there is room. */
+  put(index: number, picture: Picture): void;
+}
+
+export function openCache(buffers: CacheBuffers): Cache {
+  const entries = new Int32Array(buffers.entries);
+  const offsets = new Int32Array(buffers.offsets);
+  const used = offsets.length - 1;
+  const capacity = buffers.pixels.byteLength;
+  return {
+    get(index) {
+      const at = index * 3;
+      if (Atomics.load(entries, at) !== READY) return undefined;
+      const width = entries[at + 1]!;
+      const height = entries[at + 2]!;
+      return { width, height, data: new Uint8Array(buffers.pixels, offsets[index]!, width * height * 3) };
+    },
+    put(index, picture) {
+      const at = index * 3;
+      const size = picture.data.length;
+      if (Atomics.load(offsets, used) + size > capacity) return;
+      if (Atomics.compareExchange(entries, at, EMPTY, CLAIMED) !== EMPTY) return;
+      const offset = Atomics.add(offsets, used, size);
+      if (offset + size > capacity) {
+        // Another thread took the room in between. The picture stays claimed: decoded anew each time.
+        Atomics.sub(offsets, used, size);
+        return;
+      }
+      new Uint8Array(buffers.pixels, offset, size).set(picture.data);
+      offsets[index] = offset;
+      entries[at + 1] = picture.width;
+      entries[at + 2] = picture.height;
+      Atomics.store(entries, at, READY);
+    },
+  };
+}

@@ -1,0 +1,134 @@
+import { DataError, rng } from '@moco-ts/core';
+import type { Picture } from '../dataset.ts';
+import { applyClean, applyView, type Target } from '../views/apply.ts';
+import type { ViewConfig } from '../views/config.ts';
+import { sampleView } from '../views/sample.ts';
+import type { Cache } from './cache.ts';
+
+/** What to make of the pictures of one batch; plain data, so that a thread can do it. */
+export interface Job {
+  /** The batch, then spares in the order in which they stand in for damaged pictures. */
+  readonly indices: Int32Array;
+  /** How many rows the batch should have. */
+  readonly rows: number;
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+  readonly make:
+    | {
+        readonly kind: 'views';
+        readonly configs: readonly ViewConfig[];
+        readonly seed: number;
+        readonly epoch: number;
+        readonly purpose: string;
+      }
+    | { readonly kind: 'clean'; readonly size: number; readonly resize?: number };
+}
+
+export interface Skipped {
+  readonly index: number;
+  readonly reason: string;
+}
+
+export interface JobResult {
+  /** The pictures that the rows hold: fewer than asked for if the spares ran out. */
+  readonly indices: Int32Array;
+  /** Per view `[rows, 3, S, S]`. */
+  readonly views: Float32Array[];
+  readonly skipped: Skipped[];
+}
+
+/** A thread's way to the pictures of one data set. */
+export interface PictureReader {
+  decode(index: number): Promise<Picture>;
+  readonly cache?: Cache;
+}
+
+/** Decodes that are under way while a view is computed, so that a thread is not idle during a decode. */
+const AHEAD = 4;
+
+/** Makes one batch. A row depends on (seed, epoch, picture, view) alone. */
+export async function runJob(reader: PictureReader, job: Job): Promise<JobResult> {
+  const { indices, rows } = job;
+  const side = job.make.kind === 'clean' ? job.make.size : job.make.configs[0]!.size;
+  const floats = 3 * side * side;
+  const count = job.make.kind === 'clean' ? 1 : job.make.configs.length;
+  const views = Array.from({ length: count }, () => new Float32Array(rows * floats));
+  const kept = new Int32Array(rows);
+  const skipped: Skipped[] = [];
+
+  const standIns: { row: number }[] = [];
+  const pending = new Map<number, Promise<Picture | Skipped>>();
+  const start = (slot: number) => {
+    if (slot < indices.length && !pending.has(slot)) pending.set(slot, read(reader, indices[slot]!));
+  };
+  async function load(slot: number, lookahead: number): Promise<Picture | undefined> {
+    const index = indices[slot]!;
+    const cached = reader.cache?.get(index);
+    if (cached !== undefined) return cached;
+    for (let s = slot; s < Math.min(slot + AHEAD, lookahead); s++) {
+      if (s === slot || reader.cache?.get(indices[s]!) === undefined) start(s);
+    }
+    const found = await pending.get(slot)!;
+    pending.delete(slot);
+    if ('data' in found) return found;
+    skipped.push(found);
+    return undefined;
+  }
+  for (let row = 0; row < rows; row++) {
+    const picture = await load(row, rows);
+    if (picture === undefined) standIns.push({ row });
+    else fill(picture, indices[row]!, row);
+  }
+  let spare = rows;
+  let missing = 0;
+  for (const { row } of standIns) {
+    let picture: Picture | undefined;
+    while (picture === undefined && spare < indices.length) picture = await load(spare++, spare);
+    if (picture === undefined) {
+      missing++;
+      kept[row] = -1;
+    } else fill(picture, indices[spare - 1]!, row);
+  }
+  return missing === 0
+    ? { indices: kept, views, skipped }
+    : compact({ indices: kept, views, skipped }, floats);
+
+  function fill(picture: Picture, index: number, row: number): void {
+    kept[row] = index;
+    const { make, mean, std } = job;
+    const target: Target = { size: side, mean, std };
+    if (make.kind === 'clean') {
+      applyClean(picture, target, make.resize, views[0], row * floats);
+      return;
+    }
+    for (let v = 0; v < make.configs.length; v++) {
+      const random = rng(make.seed, `${make.purpose}.${v}`, make.epoch, index);
+      const params = sampleView(make.configs[v]!, random, picture.width, picture.height);
+      applyView(picture, params, target, views[v], row * floats);
+    }
+  }
+}
+
+async function read(reader: PictureReader, index: number): Promise<Picture | Skipped> {
+  try {
+    const picture = await reader.decode(index);
+    reader.cache?.put(index, picture);
+    return picture;
+  } catch (error) {
+    if (error instanceof DataError) return { index, reason: error.message };
+    throw error;
+  }
+}
+
+/** Closes the gaps that damaged pictures left. */
+function compact(result: JobResult, floats: number): JobResult {
+  const rows = [...result.indices.keys()].filter((row) => result.indices[row]! >= 0);
+  const views = result.views.map((view) => {
+    const out = new Float32Array(rows.length * floats);
+    rows.forEach((row, i) => {
+      out.set(view.subarray(row * floats, (row + 1) * floats), i * floats);
+    });
+    return out;
+  });
+  return { indices: Int32Array.from(rows, (row) => result.indices[row]!), views, skipped: result.skipped };
+}

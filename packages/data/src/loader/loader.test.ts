@@ -1,0 +1,247 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Worker } from 'node:worker_threads';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { ImageDataset } from '../dataset.ts';
+import { openDataset } from '../open.ts';
+import { encoded, temporaryFolder, write, writePictures } from '../testing.ts';
+import { views } from '../views/config.ts';
+import { loadClean } from './clean.ts';
+import { type Batch, createLoader, type LoaderOptions } from './loader.ts';
+import { createPool } from './pool.ts';
+
+const root = temporaryFolder();
+const mean = [0.5, 0.5, 0.5];
+const std = [0.25, 0.25, 0.25];
+const base: LoaderOptions = {
+  batch: 4,
+  size: 16,
+  views: views['aug-plus']({ size: 16 }),
+  mean,
+  std,
+  seed: 5,
+  workers: 0,
+};
+
+let good: ImageDataset;
+let flawed: ImageDataset;
+beforeAll(async () => {
+  await writePictures(join(root, 'good'), 18);
+  good = await openDataset(join(root, 'good'));
+  await writePictures(join(root, 'flawed'), 18);
+  const whole = await encoded([9, 99, 199], 'jpeg', 120, 120);
+  for (const name of ['a', 'z'])
+    write(join(root, `flawed/${name}.jpg`), whole.subarray(0, whole.length >> 1));
+  flawed = await openDataset(join(root, 'flawed'));
+});
+
+async function collect(
+  set: ImageDataset,
+  options: LoaderOptions,
+  epochs = [0],
+  fromStep = 0,
+): Promise<Batch[]> {
+  const loader = createLoader(set, options);
+  const batches: Batch[] = [];
+  try {
+    for (const epoch of epochs) for await (const batch of loader.epoch(epoch, fromStep)) batches.push(batch);
+  } finally {
+    await loader.close();
+  }
+  return batches;
+}
+
+const same = (a: Batch[], b: Batch[]) => {
+  expect(a.length).toBe(b.length);
+  for (const [i, batch] of a.entries()) {
+    expect(batch.indices).toEqual(b[i]!.indices);
+    expect(batch.views).toEqual(b[i]!.views);
+  }
+};
+
+describe('the loader', () => {
+  it('hands out each picture once per epoch, in an order of its own', async () => {
+    const batches = await collect(good, base, [0, 1]);
+    expect(batches).toHaveLength(8);
+    const epochs = [batches.slice(0, 4), batches.slice(4)].map((list) => list.flatMap((b) => [...b.indices]));
+    for (const order of epochs) expect(new Set(order).size).toBe(16);
+    expect(epochs[0]).not.toEqual(epochs[1]);
+    for (const batch of batches) {
+      expect(batch.views.map((view) => view.length)).toEqual([4 * 3 * 16 * 16, 4 * 3 * 16 * 16]);
+      expect(batch.views[0]).not.toEqual(batch.views[1]);
+      expect(batch.waitMs).toBeGreaterThanOrEqual(0);
+      // Normalised: (v / 255 - .5) / .25 lies in [-2, 2].
+      for (const value of batch.views[0]!) expect(Math.abs(value)).toBeLessThanOrEqual(2);
+    }
+  });
+
+  it('keeps the incomplete batch and the order when asked to', async () => {
+    const batches = await collect(good, { ...base, dropLast: false, shuffle: false });
+    expect(batches.map((b) => b.indices.length)).toEqual([4, 4, 4, 4, 2]);
+    expect(batches.flatMap((b) => [...b.indices])).toEqual([...Array(18).keys()]);
+  });
+
+  it('gives the same batches with 0, 1 and 2 workers', async () => {
+    const alone = await collect(good, base, [0, 1]);
+    same(await collect(good, { ...base, workers: 1 }, [0, 1]), alone);
+    same(await collect(good, { ...base, workers: 2 }, [0, 1]), alone);
+  });
+
+  it('resumes in the middle of an epoch', async () => {
+    const whole = await collect(good, base, [3]);
+    same(await collect(good, { ...base, workers: 1 }, [3], 2), whole.slice(2));
+  });
+
+  it('makes a picture’s view independent of the batch that it is in', async () => {
+    const at = async (batch: number) => {
+      const batches = await collect(good, { ...base, batch });
+      const rows = new Map<number, Float32Array>();
+      for (const { indices, views: made } of batches) {
+        indices.forEach((index, row) => {
+          rows.set(index, made[0]!.slice(row * 768, (row + 1) * 768));
+        });
+      }
+      return rows;
+    };
+    const [three, six] = [await at(3), await at(6)];
+    expect(three.size).toBe(18);
+    expect(three).toEqual(six);
+  });
+
+  it('can be left early and entered again', async () => {
+    const loader = createLoader(good, { ...base, workers: 2 });
+    for await (const batch of loader.epoch(0)) {
+      expect(batch.indices).toHaveLength(4);
+      break;
+    }
+    const again: Batch[] = [];
+    for await (const batch of loader.epoch(0)) again.push(batch);
+    await loader.close();
+    same(again, await collect(good, base));
+  });
+
+  it('refuses a batch larger than the set', () => {
+    expect(() => createLoader(good, { ...base, batch: 19 })).toThrow(
+      /batch of 19 is larger than good \(18 pictures\)/,
+    );
+  });
+});
+
+describe('damaged pictures', () => {
+  it('are skipped, reported once, and replaced by the next of the order', async () => {
+    const told: string[] = [];
+    const options = { ...base, batch: 5, shuffle: false, onSkip: (s: { id: string }) => told.push(s.id) };
+    const loader = createLoader(flawed, options);
+    const orders: number[][] = [];
+    for (const epoch of [0, 1])
+      for await (const batch of loader.epoch(epoch)) orders.push([...batch.indices]);
+    expect(told).toEqual(['a.jpg', 'z.jpg']);
+    expect(loader.skipped.map((s) => s.id)).toEqual(['a.jpg', 'z.jpg']);
+    expect(loader.skipped[0]!.reason).toContain('a.jpg');
+    // 0 and 19 are damaged: 5 stands in for 0, and after the last comes the first readable one.
+    expect(orders.slice(0, 4)).toEqual([
+      [5, 1, 2, 3, 4],
+      [5, 6, 7, 8, 9],
+      [10, 11, 12, 13, 14],
+      [15, 16, 17, 18, 1],
+    ]);
+    same(await collect(flawed, { ...base, workers: 2 }), await collect(flawed, base));
+  });
+
+  it('are an error beyond maxBad', async () => {
+    await expect(collect(flawed, { ...base, maxBad: 1, dropLast: false })).rejects.toThrow(
+      /2 damaged pictures, more than the 1 allowed/,
+    );
+    await expect(collect(flawed, { ...base, maxBad: 0, workers: 1, dropLast: false })).rejects.toThrow(/jpg/);
+  });
+
+  it('are left out of clean batches, or an error there', async () => {
+    const read = async (options: object) => {
+      const rows: number[] = [];
+      for await (const { indices } of loadClean(flawed, { size: 16, mean, std, batch: 7, ...options }))
+        rows.push(...indices);
+      return rows;
+    };
+    await expect(read({})).rejects.toThrow(/more than the 0 allowed/);
+    expect(await read({ onSkip: () => undefined })).toEqual(Array.from({ length: 18 }, (_, i) => i + 1));
+  });
+
+  it('end the run if there is nothing else', async () => {
+    const folder = join(root, 'ruined');
+    for (let i = 0; i < 30; i++) write(join(folder, `${i}.png`), 'no picture');
+    const set = await openDataset(folder);
+    await expect(collect(set, base)).rejects.toThrow(/damaged|readable/);
+    await expect(collect(set, { ...base, maxBad: 100 })).rejects.toThrow(
+      /only 0 of 30 pictures are readable/,
+    );
+  });
+});
+
+describe('the pool', () => {
+  it('makes clean batches for the indices asked for, like the process itself', async () => {
+    const pool = createPool(2);
+    const read = async (options: object) => {
+      const chunks: { indices: Int32Array; data: Float32Array }[] = [];
+      const indices = [3, 1, 4, 1, 5, 9, 2];
+      for await (const chunk of loadClean(good, { size: 8, mean, std, batch: 3, indices, ...options }))
+        chunks.push(chunk);
+      return chunks;
+    };
+    const [alone, pooled] = [await read({}), await read({ pool })];
+    await pool.close();
+    expect(pooled).toEqual(alone);
+    expect(alone.flatMap((c) => [...c.indices])).toEqual([3, 1, 4, 1, 5, 9, 2]);
+    expect(alone.map((c) => c.data.length)).toEqual([3 * 192, 3 * 192, 192]);
+  });
+
+  it('replaces a thread that dies, and the batches are the same', async () => {
+    const started: Worker[] = [];
+    const onWorker = (worker: Worker) => started.push(worker);
+    process.on('worker', onWorker);
+    const loader = createLoader(good, { ...base, workers: 2 });
+    const batches: Batch[] = [];
+    for await (const batch of loader.epoch(0)) {
+      batches.push(batch);
+      if (batches.length === 1) await started[0]!.terminate();
+    }
+    await loader.close();
+    process.off('worker', onWorker);
+    expect(started).toHaveLength(3);
+    same(batches, await collect(good, base));
+  });
+
+  it('rejects what is under way when it closes', async () => {
+    const pool = createPool(1);
+    const make = { kind: 'clean', size: 16 } as const;
+    const run = pool.run(good, { indices: new Int32Array([0]), rows: 1, mean, std, make });
+    const failed = expect(run).rejects.toThrow(/closed/);
+    await pool.close();
+    await failed;
+  });
+
+  it('lets the process end, closed or idle', async () => {
+    const script = `
+      import { openDataset, createLoader, views } from ${JSON.stringify(new URL('../index.ts', import.meta.url).href)};
+      const set = await openDataset(${JSON.stringify(join(root, 'good'))});
+      const options = { batch: 4, size: 16, views: views.v1({ size: 16 }), mean: [0, 0, 0], std: [1, 1, 1], seed: 1, workers: 1 };
+      const [closed, idle] = [createLoader(set, options), createLoader(set, options)];
+      let steps = 0;
+      for (const loader of [closed, idle]) for await (const batch of loader.epoch(0)) steps += batch.views.length;
+      const start = Date.now();
+      while (Date.now() - start < 200);
+      await closed.close();
+      console.log('closed after', steps);`;
+    const tsconfig = join(import.meta.dirname, '../../tsconfig.sources.json');
+    const run = promisify(execFile)(
+      process.execPath,
+      ['--import', 'tsx', '--input-type=module', '--eval', script],
+      {
+        env: { ...process.env, TSX_TSCONFIG_PATH: tsconfig },
+        cwd: import.meta.dirname,
+        timeout: 30_000,
+      },
+    );
+    expect((await run).stdout.trim()).toBe('closed after 16');
+  });
+});

@@ -1,0 +1,35 @@
+import type { DatasetSpec, ImageDataset, SharedPictures } from '../dataset.ts';
+import { decoderOf } from '../decode.ts';
+import { reopenDataset } from '../open.ts';
+import type { CacheBuffers } from './cache.ts';
+import { openCache } from './cache.ts';
+import type { Job, JobResult, PictureReader } from './job.ts';
+
+/** To a thread: a data set to read from, or a batch to make. */
+export type ToWorker =
+  | {
+      readonly kind: 'attach';
+      readonly dataset: number;
+      readonly pictures: Pictures;
+      readonly cache?: CacheBuffers;
+    }
+  | { readonly kind: 'job'; readonly id: number; readonly dataset: number; readonly job: Job };
+
+export type Pictures = SharedPictures | { readonly kind: 'reopen'; readonly spec: DatasetSpec };
+
+/** From a thread: a batch, or why there is none. */
+export type FromWorker =
+  | { readonly id: number; readonly result: JobResult }
+  | { readonly id: number; readonly error: string; readonly user: boolean };
+
+export function picturesOf(dataset: ImageDataset): Pictures {
+  return dataset.share?.() ?? { kind: 'reopen', spec: dataset.source };
+}
+
+export async function readerOf(pictures: Pictures, cache?: CacheBuffers): Promise<PictureReader> {
+  const decode =
+    pictures.kind === 'reopen'
+      ? await reopenDataset(pictures.spec).then((set) => (index: number) => set.decode(index))
+      : decoderOf(pictures);
+  return { decode, ...(cache === undefined ? {} : { cache: openCache(cache) }) };
+}

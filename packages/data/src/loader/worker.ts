@@ -1,0 +1,34 @@
+/** The thread of the pool: makes batches, one after the other, and hands their buffers over. */
+import { parentPort } from 'node:worker_threads';
+import { UserError } from '@moco-ts/core';
+import { type PictureReader, runJob } from './job.ts';
+import { type FromWorker, readerOf, type ToWorker } from './messages.ts';
+
+const port = parentPort!;
+const readers = new Map<number, Promise<PictureReader>>();
+let queue: Promise<void> = Promise.resolve();
+
+port.on('message', (message: ToWorker) => {
+  if (message.kind === 'attach') {
+    const reader = readerOf(message.pictures, message.cache);
+    // A failure to open is reported by the first job that needs the set.
+    reader.catch(() => undefined);
+    readers.set(message.dataset, reader);
+    return;
+  }
+  // In turn, since views share scratch memory and the first batch asked for is needed first.
+  queue = queue.then(() => answer(message));
+});
+
+async function answer({ id, dataset, job }: Extract<ToWorker, { kind: 'job' }>): Promise<void> {
+  try {
+    const result = await runJob(await readers.get(dataset)!, job);
+    const buffers = [result.indices, ...result.views].map((array) => array.buffer as ArrayBuffer);
+    port.postMessage({ id, result } satisfies FromWorker, buffers);
+  } catch (error) {
+    const user = error instanceof UserError;
+    const text =
+      error instanceof Error ? (user ? error.message : (error.stack ?? error.message)) : String(error);
+    port.postMessage({ id, error: text, user } satisfies FromWorker);
+  }
+}

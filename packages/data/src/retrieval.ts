@@ -1,0 +1,235 @@
+import { DataError } from '@moco-ts/core';
+import type { DatasetSpec, ImageDataset } from './dataset.ts';
+import { codepointsOf } from './datasets/emoji.ts';
+import { loadClean, type PictureBatch, type ReadOptions, runAll } from './loader/clean.ts';
+import { nearestLabelAccuracy, recallAt1 } from './recall.ts';
+import { views } from './views/config.ts';
+
+/** Pictures to embed, in a fixed order. */
+export interface PictureSequence {
+  readonly length: number;
+  /** Sequences with equal keys hold the same pictures: features may be kept under it. */
+  readonly key: string;
+  batches(options?: ReadOptions): AsyncIterable<PictureBatch>;
+}
+
+/** Queries of one search among part of the gallery. */
+export interface RetrievalRound {
+  readonly name: string;
+  /** Rows of `queries` that are asked. */
+  readonly query: Int32Array;
+  /** Rows of `gallery` that are searched. */
+  readonly gallery: Int32Array;
+  /** For each query, the place in this round's `gallery` that is right. */
+  readonly target: Int32Array;
+}
+
+/** A measure without labels: is the right picture the nearest one? */
+export interface RetrievalTask {
+  readonly name: RetrievalName;
+  readonly queries: PictureSequence;
+  readonly gallery: PictureSequence;
+  /** The result is the mean of the rounds'. */
+  readonly rounds: readonly RetrievalRound[];
+  /** For each query of the first round, the right place in its gallery. */
+  readonly target: Int32Array;
+}
+
+export type RetrievalName = 'edited-copies' | 'other-hands';
+
+export interface RetrievalOptions {
+  readonly size: number;
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+  /** Seed of the edits; default 0. Fixed, so that results compare. */
+  readonly seed?: number;
+  /** `edited-copies`: at most this many pictures, evenly spaced; default 5000. */
+  readonly limit?: number;
+}
+
+/**
+ * A label-free measure on held-out pictures.
+ * - `edited-copies`: the query is a strongly edited view of a picture (aug-plus, crop .35-1, one fixed draw each), the
+ *   gallery all clean pictures.
+ * - `other-hands` (emoji only): the query is one designer's drawing, the gallery another's; one round for each ordered
+ *   pair of designers.
+ * @throws DataError if the data set does not suit the task
+ */
+export function retrievalTask(
+  name: RetrievalName,
+  dataset: ImageDataset,
+  options: RetrievalOptions,
+): RetrievalTask {
+  return name === 'edited-copies' ? editedCopies(dataset, options) : otherHands(dataset, options);
+}
+
+/** The tasks that suit a data set. */
+export function retrievalTasks(dataset: ImageDataset, options: RetrievalOptions): RetrievalTask[] {
+  const tasks = [retrievalTask('edited-copies', dataset, options)];
+  if (designersOf(dataset).size > 1) tasks.push(retrievalTask('other-hands', dataset, options));
+  return tasks;
+}
+
+function editedCopies(dataset: ImageDataset, options: RetrievalOptions): RetrievalTask {
+  const rows = chosen(dataset, options.limit ?? 5000);
+  const config = views['aug-plus']({ size: options.size, cropMin: 0.35 })[0];
+  const { mean, std, seed = 0 } = options;
+  const make = { kind: 'views', configs: [config], seed, epoch: 0, purpose: 'edited' } as const;
+  const queries: PictureSequence = {
+    length: rows.length,
+    key: keyOf('edited', dataset, options),
+    async *batches(read = {}) {
+      for await (const result of runAll(dataset, rows, { mean, std, make }, read)) {
+        if (result.skipped.length > 0) throw new DataError(result.skipped[0]!.reason);
+        yield { indices: result.indices, data: result.views[0]! };
+      }
+    },
+  };
+  const all = count(rows.length);
+  const round = { name: 'edited-copies', query: all, gallery: all, target: all };
+  return {
+    name: 'edited-copies',
+    queries,
+    gallery: clean(dataset, rows, options),
+    rounds: [round],
+    target: all,
+  };
+}
+
+function otherHands(dataset: ImageDataset, options: RetrievalOptions): RetrievalTask {
+  const designers = designersOf(dataset);
+  if (designers.size < 2) {
+    throw new DataError(
+      `other-hands compares designers of the emoji set; ${dataset.name} has fewer than two`,
+    );
+  }
+  const rounds: RetrievalRound[] = [];
+  for (const [asking, asked] of designers) {
+    for (const [answering, gallery] of designers) {
+      if (asking === answering) continue;
+      const place = new Map([...gallery].map((row, i) => [codepointsOf(dataset.id(row)), i]));
+      const query = asked.filter((row) => place.has(codepointsOf(dataset.id(row))));
+      rounds.push({
+        name: `${asking}-${answering}`,
+        query: Int32Array.from(query),
+        gallery: Int32Array.from(gallery),
+        target: Int32Array.from(query, (row) => place.get(codepointsOf(dataset.id(row)))!),
+      });
+    }
+  }
+  const pictures = clean(dataset, count(dataset.length), options);
+  return { name: 'other-hands', queries: pictures, gallery: pictures, rounds, target: rounds[0]!.target };
+}
+
+/** Turns `[N, 3, S, S]` into features `[N, dim]`. */
+export type Embed = (data: Float32Array, rows: number) => Promise<Float32Array>;
+
+/**
+ * R@1 of each task, in [0, 1]. Pictures that several tasks share are embedded once.
+ * @param embed the encoder; every batch must give the same dim
+ */
+export async function evaluateRetrieval(
+  tasks: readonly RetrievalTask[],
+  embed: Embed,
+  read: ReadOptions = {},
+): Promise<Partial<Record<RetrievalName, number>>> {
+  const kept = new Map<string, Float32Array>();
+  const features = async (sequence: PictureSequence) => {
+    const found = kept.get(sequence.key) ?? (await embedAll(sequence, embed, read));
+    kept.set(sequence.key, found);
+    return found;
+  };
+  const scores: Partial<Record<RetrievalName, number>> = {};
+  for (const task of tasks) {
+    const queries = await features(task.queries);
+    const gallery = await features(task.gallery);
+    const dim = gallery.length / task.gallery.length;
+    scores[task.name] = scoreRetrieval(task, queries, gallery, dim);
+  }
+  return scores;
+}
+
+/** R@1 of one task, the mean of its rounds. @param queries `[queries.length, dim]` @param gallery `[gallery.length, dim]` */
+export function scoreRetrieval(
+  task: RetrievalTask,
+  queries: Float32Array,
+  gallery: Float32Array,
+  dim: number,
+): number {
+  const scores = task.rounds.map((round) =>
+    recallAt1(takeRows(queries, round.query, dim), takeRows(gallery, round.gallery, dim), dim, round.target),
+  );
+  return scores.reduce((sum, score) => sum + score, 0) / scores.length;
+}
+
+/** Features `[sequence.length, dim]` of all pictures of a sequence. */
+export async function embedAll(
+  sequence: PictureSequence,
+  embed: Embed,
+  read: ReadOptions = {},
+): Promise<Float32Array> {
+  let out: Float32Array | undefined;
+  let row = 0;
+  for await (const { indices, data } of sequence.batches(read)) {
+    const rows = indices.length;
+    const features = await embed(data, rows);
+    const dim = features.length / rows;
+    out ??= new Float32Array(sequence.length * dim);
+    out.set(features, row * dim);
+    row += rows;
+  }
+  return out ?? new Float32Array(0);
+}
+
+/** All pictures of a data set without augmentation, as a sequence. */
+export function cleanPictures(dataset: ImageDataset, options: RetrievalOptions): PictureSequence {
+  return clean(dataset, count(dataset.length), options);
+}
+
+/** Same-category neighbour: the share of labelled pictures whose nearest other picture has their label. */
+export function neighbourAccuracy(dataset: ImageDataset, features: Float32Array): number {
+  const labels = Int32Array.from({ length: dataset.length }, (_, i) => dataset.label(i) ?? -1);
+  return nearestLabelAccuracy(features, features.length / dataset.length, labels);
+}
+
+function clean(dataset: ImageDataset, rows: Int32Array, options: RetrievalOptions): PictureSequence {
+  const { size, mean, std } = options;
+  return {
+    length: rows.length,
+    key: keyOf(`clean/${rows.length}`, dataset, options),
+    batches: (read = {}) => loadClean(dataset, { ...read, size, mean, std, indices: rows }),
+  };
+}
+
+function keyOf(kind: string, dataset: ImageDataset, options: RetrievalOptions): string {
+  const source: DatasetSpec = dataset.source;
+  return JSON.stringify([kind, source, options]);
+}
+
+/** Rows of each designer, if the set is the emoji one. */
+function designersOf(dataset: ImageDataset): Map<string, number[]> {
+  const rows = new Map<string, number[]>();
+  if (dataset.source.data !== 'emoji') return rows;
+  for (let i = 0; i < dataset.length; i++) {
+    const designer = dataset.id(i).split('/')[0]!;
+    const list = rows.get(designer);
+    if (list === undefined) rows.set(designer, [i]);
+    else list.push(i);
+  }
+  return rows;
+}
+
+function chosen(dataset: ImageDataset, limit: number): Int32Array {
+  const length = Math.min(limit, dataset.length);
+  return Int32Array.from({ length }, (_, i) => Math.floor((i * dataset.length) / length));
+}
+
+const count = (length: number) => Int32Array.from({ length }, (_, i) => i);
+
+function takeRows(features: Float32Array, rows: Int32Array, dim: number): Float32Array {
+  const out = new Float32Array(rows.length * dim);
+  rows.forEach((row, i) => {
+    out.set(features.subarray(row * dim, (row + 1) * dim), i * dim);
+  });
+  return out;
+}

@@ -1,0 +1,131 @@
+import type { Picture } from '../dataset.ts';
+import { blurInPlace } from './blur.ts';
+import * as color from './color.ts';
+import { resizeInto } from './resize.ts';
+import type { AppliedOp, Box, ViewParams } from './sample.ts';
+import { scratch } from './scratch.ts';
+
+/** How bytes become numbers: (value / 255 - mean) / std per channel, in a picture of `size` x `size`. */
+export interface Target {
+  readonly size: number;
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+/**
+ * Cuts, resizes, colours and normalises: one view, written as `[3, size, size]` planes.
+ * @param out where to write, by default a new array; `offset` counts floats
+ */
+export function applyView(
+  picture: Picture,
+  params: ViewParams,
+  target: Target,
+  out = new Float32Array(3 * target.size * target.size),
+  offset = 0,
+): Float32Array {
+  const { size } = target;
+  const length = size * size * 3;
+  const work = scratch('view', length).subarray(0, length);
+  resizeInto(picture, params.box, size, size, { left: 0, top: 0, width: size, height: size }, work);
+  let mirrored = false;
+  // Mirroring commutes with every other step, so it waits for the last copy.
+  for (const step of params.ops) {
+    if (step.op === 'flip') mirrored = !mirrored;
+    else applyInPlace(work, size, step);
+  }
+  normaliseInto(work, target, mirrored, out, offset);
+  return out;
+}
+
+function applyInPlace(data: Uint8Array, size: number, step: AppliedOp): void {
+  const length = data.length;
+  if (step.op === 'brightness') color.brightnessInPlace(data, length, step.factor);
+  else if (step.op === 'contrast') color.contrastInPlace(data, length, step.factor);
+  else if (step.op === 'saturation') color.saturationInPlace(data, length, step.factor);
+  else if (step.op === 'hue') color.hueInPlace(data, length, step.shift);
+  else if (step.op === 'grayscale') color.grayscaleInPlace(data, length);
+  else if (step.op === 'solarize') color.solarizeInPlace(data, length, step.threshold);
+  else if (step.op === 'blur') blurInPlace(data, size, size, step.sigma);
+}
+
+/**
+ * The un-augmented picture, `[3, size, size]`: the shorter side resized to `resizeTo`, then the centre cut out.
+ * @param resizeTo by default {@link clearSide}
+ * @throws RangeError if `resizeTo` is smaller than the target
+ */
+export function applyClean(
+  picture: Picture,
+  target: Target,
+  resizeTo = clearSide(picture, target.size),
+  out = new Float32Array(3 * target.size * target.size),
+  offset = 0,
+): Float32Array {
+  const { size } = target;
+  if (resizeTo < size)
+    throw new RangeError(`resized to ${resizeTo} px, there is no centre of ${size} px to cut out`);
+  const { width, height } = picture;
+  const short = Math.min(width, height);
+  const w = width === short ? resizeTo : Math.trunc((resizeTo * width) / short);
+  const h = height === short ? resizeTo : Math.trunc((resizeTo * height) / short);
+  const window: Box = {
+    left: roundEven((w - size) / 2),
+    top: roundEven((h - size) / 2),
+    width: size,
+    height: size,
+  };
+  const length = size * size * 3;
+  const work = scratch('view', length).subarray(0, length);
+  resizeInto(picture, { left: 0, top: 0, width, height }, w, h, window, work);
+  normaliseInto(work, target, false, out, offset);
+  return out;
+}
+
+/** From this size on, pictures are taken for photographs whose border may go. */
+const LARGE = 112;
+
+/**
+ * The length of the shorter side before the centre is cut out: `size` for square or small pictures, so that nothing is
+ * lost, and else `size * 256 / 224`, the usual ImageNet evaluation.
+ */
+export function clearSide(picture: { width: number; height: number }, size: number): number {
+  return picture.width === picture.height || size < LARGE ? size : Math.round((size * 256) / 224);
+}
+
+function roundEven(value: number): number {
+  const floor = Math.floor(value);
+  return value - floor === 0.5 ? floor + (floor & 1) : Math.round(value);
+}
+
+let tableKey = '';
+const tables = [new Float32Array(256), new Float32Array(256), new Float32Array(256)] as const;
+
+function normaliseInto(
+  bytes: Uint8Array,
+  target: Target,
+  mirrored: boolean,
+  out: Float32Array,
+  offset: number,
+): void {
+  const { size, mean, std } = target;
+  const key = `${mean.join()};${std.join()}`;
+  if (key !== tableKey) {
+    tableKey = key;
+    for (let c = 0; c < 3; c++) {
+      for (let v = 0; v < 256; v++) tables[c]![v] = (v / 255 - mean[c]!) / std[c]!;
+    }
+  }
+  const [red, green, blue] = tables;
+  const plane = size * size;
+  const step = mirrored ? -1 : 1;
+  let from = 0;
+  for (let y = 0; y < size; y++) {
+    let to = offset + y * size + (mirrored ? size - 1 : 0);
+    for (let x = 0; x < size; x++) {
+      out[to] = red[bytes[from]!]!;
+      out[to + plane] = green[bytes[from + 1]!]!;
+      out[to + 2 * plane] = blue[bytes[from + 2]!]!;
+      from += 3;
+      to += step;
+    }
+  }
+}

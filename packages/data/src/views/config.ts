@@ -1,0 +1,88 @@
+/** The distributions that views are drawn from, as plain JSON. */
+
+/** A step of a view's pipeline, applied with probability `p` (default 1). */
+export type ViewOp =
+  | {
+      readonly op: 'jitter';
+      readonly p?: number;
+      /** Factors in [max(0, 1 - x), 1 + x]. */
+      readonly brightness: number;
+      readonly contrast: number;
+      readonly saturation: number;
+      /** Shift in [-x, x] of a full turn, x <= 0.5. */
+      readonly hue: number;
+    }
+  | { readonly op: 'grayscale'; readonly p?: number }
+  | { readonly op: 'blur'; readonly p?: number; readonly sigma: readonly [number, number] }
+  | { readonly op: 'solarize'; readonly p?: number; readonly threshold: number }
+  | { readonly op: 'flip'; readonly p?: number };
+
+/** One view's distribution: a random resized crop, then `ops` in order. */
+export interface ViewConfig {
+  /** Side of the view, in pixels. */
+  readonly size: number;
+  /** Range of the crop's share of the area, in (0, 1]. */
+  readonly crop: readonly [number, number];
+  /** Range of the crop's width / height, drawn log-uniformly. */
+  readonly ratio: readonly [number, number];
+  readonly ops: readonly ViewOp[];
+}
+
+export interface ViewOptions {
+  readonly size: number;
+  /** Smallest and largest share of the area; defaults .2 (`v3`: .08) and 1. */
+  readonly cropMin?: number;
+  readonly cropMax?: number;
+}
+
+export type ViewName = 'v1' | 'aug-plus' | 'v3';
+
+const RATIO = [3 / 4, 4 / 3] as const;
+const GREY: ViewOp = { op: 'grayscale', p: 0.2 };
+const FLIP: ViewOp = { op: 'flip', p: 0.5 };
+const BLUR = [0.1, 2] as const;
+
+function view(options: ViewOptions, cropMin: number, ops: readonly ViewOp[]): ViewConfig {
+  const crop = [options.cropMin ?? cropMin, options.cropMax ?? 1] as const;
+  return { size: options.size, crop, ratio: RATIO, ops };
+}
+
+/** The pair of views of each recipe; both draws are independent. */
+export const views: Record<ViewName, (options: ViewOptions) => [ViewConfig, ViewConfig]> = {
+  /** MoCo v1, section 3.3: the augmentation of InstDisc. */
+  v1: (options) => {
+    const jitter = { op: 'jitter', brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.4 } as const;
+    const one = view(options, 0.2, [GREY, jitter, FLIP]);
+    return [one, one];
+  },
+  /** MoCo v2, section 3: blur added, colour as in SimCLR with less hue. */
+  'aug-plus': (options) => {
+    const jitter = {
+      op: 'jitter',
+      p: 0.8,
+      brightness: 0.4,
+      contrast: 0.4,
+      saturation: 0.4,
+      hue: 0.1,
+    } as const;
+    const one = view(options, 0.2, [jitter, GREY, { op: 'blur', p: 0.5, sigma: BLUR }, FLIP]);
+    return [one, one];
+  },
+  /** MoCo v3: BYOL's asymmetric pair. */
+  v3: (options) => {
+    const jitter = {
+      op: 'jitter',
+      p: 0.8,
+      brightness: 0.4,
+      contrast: 0.4,
+      saturation: 0.2,
+      hue: 0.1,
+    } as const;
+    const blur = (p: number): ViewOp => ({ op: 'blur', p, sigma: BLUR });
+    const solarize: ViewOp = { op: 'solarize', p: 0.2, threshold: 128 };
+    return [
+      view(options, 0.08, [jitter, GREY, blur(1), FLIP]),
+      view(options, 0.08, [jitter, GREY, blur(0.1), solarize, FLIP]),
+    ];
+  },
+};
