@@ -1,7 +1,7 @@
 /** Finds out whether, and with which block, this machine's ONNX Runtime computes in the nchwc domain. */
 import { conv2d, interpret, rng, trace } from '@moco-ts/core';
 import type * as Ort from 'onnxruntime-node';
-import { lower } from './lower.ts';
+import { lower, outputName } from './lower.ts';
 
 /** Largest first: a smaller block than the machine's gives wrong values, which the comparison finds. */
 const candidates = [16, 8];
@@ -34,7 +34,7 @@ async function works(ort: typeof Ort, block: number): Promise<boolean> {
       w: new ort.Tensor('float32', w, wShape),
     });
     await session.release();
-    const actual = result.y!.data as Float32Array;
+    const actual = result[outputName('y')]!.data as Float32Array;
     return actual.every((value, i) => Math.abs(value - expected.data[i]!) < tolerance);
   } catch {
     return false;

@@ -14,7 +14,7 @@ import {
 } from '@moco-ts/core';
 import type * as Ort from 'onnxruntime-node';
 import { blockFilter, type Layout, unblockFilter } from './blocked/layout.ts';
-import type { LoweredModel } from './lower.ts';
+import { type LoweredModel, outputName } from './lower.ts';
 
 /** A state input's two buffers: one is read by the step, the other written, then they change roles. */
 interface Slot extends StateSlot {
@@ -81,16 +81,16 @@ export async function createProgram(
       for (const slot of slots.values()) {
         if (!slot.loaded) throw new BackendError(`the state "${slot.input}" was never loaded`);
         inputs[slot.input] = slot.current;
-        if (slot.output !== undefined) fetches[slot.output] = slot.next!;
+        if (slot.output !== undefined) fetches[outputName(slot.output)] = slot.next!;
       }
       for (const { name, value } of feedPorts) inputs[name] = feed(ort, name, feeds, graph.values[value]!);
-      for (const { name } of resultPorts) fetches[name] = null;
+      for (const { name } of resultPorts) fetches[outputName(name)] = null;
       const results = await session.run(inputs, fetches as Ort.InferenceSession.FetchesType);
       for (const slot of slots.values()) if (slot.next) [slot.current, slot.next] = [slot.next, slot.current];
       return Object.fromEntries(
         resultPorts.map(({ name, value }) => [
           name,
-          { ...graph.values[value]!, data: results[name]!.data as Tensor['data'] },
+          { ...graph.values[value]!, data: results[outputName(name)]!.data as Tensor['data'] },
         ]),
       );
     },

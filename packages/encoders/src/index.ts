@@ -1,1 +1,3 @@
-export {};
+export * from './archs.ts';
+export { registerEncoders } from './register.ts';
+export { defineResnet, type ResnetConfig, type ResnetSpec } from './resnet.ts';

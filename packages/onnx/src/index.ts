@@ -10,4 +10,4 @@ export { type ExportOptions, exportEncoder, type Preprocess } from './export.ts'
 export { freeBatch, type Lowering, lowerNodes, PlainLowering, type Rule, type Rules } from './lowering.ts';
 export { positive } from './ops/elementwise.ts';
 export { inverseDeviation } from './ops/norm.ts';
-export { lowerPortable, portableRules } from './rules.ts';
+export { portableRules } from './rules.ts';

@@ -17,16 +17,13 @@ export const nchwc = 'com.microsoft.nchwc';
 
 export class BlockedLowering extends PlainLowering {
   readonly block: number;
-  /** Values to be kept in the `filter` layout. */
-  readonly filters: ReadonlySet<number>;
   private readonly stored = { data: new Map<number, string>(), filter: new Map<number, string>() };
   private readonly pending = new Map<number, Pending>();
   private readonly readers: ReadonlyMap<number, readonly Node[]>;
 
-  constructor(graph: Graph, block: number, filters: ReadonlySet<number>) {
+  constructor(graph: Graph, block: number) {
     super(graph, { contrib: true });
     this.block = block;
-    this.filters = filters;
     this.readers = consumers(graph);
   }
 

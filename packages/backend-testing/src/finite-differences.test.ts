@@ -1,0 +1,59 @@
+/** The gradients of the graph, run by the oracle, against central differences in float64. */
+import { type Feed, interpret, opNamed, opNames, rng } from '@moco-ts/core';
+import { describe, expect, it } from 'vitest';
+import {
+  type Case,
+  cases,
+  differentiatedInputs,
+  gradientGraph,
+  isDifferentiable,
+  lossGraph,
+} from './index.ts';
+
+const directions = 3;
+/** Small beside the distance to any kink; the error of the difference is about 1e-16 / step + step^2. */
+const step = 1e-6;
+
+const smooth = (testCase: Case) => testCase.rough !== true && isDifferentiable(testCase);
+
+function shifted(feed: Feed, direction: Float64Array, by: number): Feed {
+  return { shape: feed.shape, data: Float64Array.from(feed.data, (x, i) => x + by * direction[i]!) };
+}
+
+function check(testCase: Case): void {
+  const { graph } = lossGraph(testCase);
+  const { graph: withGradients, feeds } = gradientGraph(testCase);
+  const analytic = interpret(withGradients, feeds);
+  const loss = (changed: Record<string, Feed>) => interpret(graph, { ...feeds, ...changed }).loss!.data[0]!;
+  for (const input of differentiatedInputs(testCase)) {
+    const feed = feeds[input]!;
+    const gradient = analytic[`grad.${input}`]!.data;
+    const norm = Math.hypot(...gradient);
+    const largest = Math.max(...Array.from(feed.data, Math.abs));
+    const h = step * Math.max(largest, 1e-3);
+    for (let d = 0; d < directions; d++) {
+      const random = rng(d, `direction/${testCase.op}/${testCase.name}/${input}`);
+      const direction = Float64Array.from(feed.data, () => random.normal());
+      const expected = gradient.reduce((total, g, i) => total + g * direction[i]!, 0);
+      const up = loss({ [input]: shifted(feed, direction, h) });
+      const down = loss({ [input]: shifted(feed, direction, -h) });
+      const allowed = 1e-5 * norm * Math.hypot(...direction) + (1e-14 * Math.max(1, Math.abs(up))) / h;
+      expect(Math.abs((up - down) / (2 * h) - expected), `gradient by ${input}`).toBeLessThan(allowed);
+    }
+  }
+}
+
+/** The largest convolutions would take the oracle minutes: the smaller ones have every stride, padding and group. */
+const affordable = ({ op, feeds }: Case) =>
+  !op.startsWith('conv') || Object.values(feeds()).reduce((total, { data }) => total + data.length, 0) < 7000;
+
+const checked = cases.filter((testCase) => smooth(testCase) && affordable(testCase));
+
+describe.each([...new Set(checked.map(({ op }) => op))])('%s', (op) => {
+  for (const testCase of checked) if (testCase.op === op) it(testCase.name, () => check(testCase));
+});
+
+it('every op with a gradient is checked', () => {
+  const ops = new Set(checked.map(({ op }) => op));
+  expect(opNames().filter((name) => opNamed(name).grad && !ops.has(name))).toEqual([]);
+});

@@ -1,0 +1,99 @@
+/** The conformance kit: what every backend must do, as vitest suites. */
+import { type Backend, BackendError, type Graph, interpret, type Tensors, trace } from '@moco-ts/core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Case, caseOps, casesOf } from './cases/index.ts';
+import { expectClose } from './compare.ts';
+import { forwardGraph, gradientGraph, isDifferentiable } from './graphs.ts';
+import { testState } from './test-state.ts';
+import { testTraining } from './test-training.ts';
+
+export interface KitOptions {
+  /** What the suites are called. */
+  readonly name: string;
+  /** The largest error of one op, as a part of the result's largest magnitude: 2e-5 for float32. */
+  readonly tolerance: number;
+}
+
+/** How a suite gets at the backend, which exists only while tests run. */
+export type Subject = () => Backend;
+
+/**
+ * Registers the suites for one backend. To be called at the top of a test file.
+ * @param factory called once; the backend is disposed of at the end
+ */
+export function testBackend(factory: () => Promise<Backend>, options: KitOptions): void {
+  describe(options.name, () => {
+    let backend: Backend;
+    beforeAll(async () => {
+      backend = await factory();
+    });
+    afterAll(async () => {
+      await backend?.dispose();
+    });
+    const subject = () => backend;
+    testContract(subject);
+    describe.each([...caseOps(), 'chain'])('%s', (op) => {
+      for (const testCase of casesOf(op)) testOne(subject, testCase, options);
+    });
+    testState(subject);
+    testTraining(subject, options);
+  });
+}
+
+function testOne(subject: Subject, testCase: Case, options: KitOptions): void {
+  it(testCase.name, () => agrees(subject(), forwardGraph(testCase), testCase.feeds(), testCase, options));
+  if (!isDifferentiable(testCase)) return;
+  it(`${testCase.name}: gradient`, () => {
+    const { graph, feeds } = gradientGraph(testCase);
+    return agrees(subject(), graph, feeds, testCase, options);
+  });
+}
+
+/** Runs a graph on the backend and by the oracle, and compares all outputs. */
+async function agrees(
+  backend: Backend,
+  graph: Graph,
+  feeds: Tensors,
+  { scale, slack = 1 }: Case,
+  options: KitOptions,
+): Promise<void> {
+  const program = await backend.compile(graph);
+  try {
+    const outputs = await program.run(feeds);
+    const expected = interpret(graph, feeds);
+    expect(Object.keys(outputs).sort()).toEqual(Object.keys(expected).sort());
+    const closeness = { tolerance: slack * options.tolerance, scale };
+    for (const { name, value } of graph.outputs)
+      expectClose(outputs[name], expected[name]!, graph.values[value]!, name, closeness);
+  } finally {
+    await program.dispose();
+  }
+}
+
+function testContract(subject: Subject): void {
+  it('says what it is', () => {
+    const { training, inference, dtypes, lowering } = subject().capabilities();
+    expect([training, inference]).toEqual([true, true]);
+    expect([...dtypes].sort()).toEqual(['bool', 'float32', 'int32', 'uint8']);
+    expect(lowering).not.toBe('');
+    expect(subject().name).not.toBe('');
+    expect(subject().device).not.toBe('');
+  });
+  it('refuses an unknown op at compile, naming it', async () => {
+    const graph = trace((builder) => ({ y: builder.input('x', [2]) }));
+    const strange: Graph = {
+      ...graph,
+      values: [...graph.values, { shape: [2], dtype: 'float32' }],
+      nodes: [{ op: 'noSuchOp', inputs: [0], outputs: [1], attrs: {} }],
+      outputs: [{ name: 'y', value: 1 }],
+    };
+    const refused = await subject()
+      .compile(strange)
+      .then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    expect(refused).toBeInstanceOf(BackendError);
+    expect((refused as BackendError).message).toContain('noSuchOp');
+  });
+}

@@ -1,0 +1,146 @@
+/** Whole training steps: a tiny MoCo against the oracle, and the same bits each time. */
+import {
+  adamw,
+  createTrainer,
+  type Feed,
+  interpret,
+  type MocoConfig,
+  mocoState,
+  mocoStep,
+  rng,
+  sgd,
+  type Tensor,
+  type Tensors,
+  type TrainingStep,
+  tensor,
+} from '@moco-ts/core';
+import { describe, expect, it } from 'vitest';
+import { expectClose, expectSameBits } from './compare.ts';
+import type { KitOptions, Subject } from './test-backend.ts';
+import { tinyEncoder } from './tiny-encoder.ts';
+
+const steps = 3;
+const learningRate = 0.05;
+const imageSize = 6;
+/** Rounding grows through a step and from step to step: 20 x is seldom passed by half in float32. */
+const slack = 20;
+
+interface Setting {
+  readonly name: string;
+  readonly width: number;
+  readonly batch: number;
+  readonly splits: number;
+  readonly more?: Partial<MocoConfig>;
+}
+
+const settings: readonly Setting[] = [
+  { name: 'v2, split and shuffled', width: 16, batch: 16, splits: 2, more: { shuffle: true } },
+  { name: 'v1, plain', width: 16, batch: 16, splits: 1, more: { mlp: false, temperature: 0.07 } },
+  { name: 'symmetric', width: 16, batch: 16, splits: 2, more: { symmetric: true, shuffle: true } },
+  { name: 'gradients exposed', width: 16, batch: 16, splits: 1, more: { exposeGradients: true } },
+  { name: 'channels that are no multiple of 16', width: 12, batch: 16, splits: 2, more: { shuffle: true } },
+  { name: 'a batch that is none', width: 16, batch: 8, splits: 2, more: { shuffle: true } },
+  { name: 'neither', width: 6, batch: 8, splits: 1 },
+  { name: 'AdamW', width: 16, batch: 16, splits: 1, more: { optimizer: adamw({ weightDecay: 0.1 }) } },
+];
+
+function configOf({ width, batch, splits, more }: Setting): MocoConfig {
+  return {
+    encoder: tinyEncoder,
+    encoderConfig: { imageSize, width },
+    batch,
+    dim: 16,
+    mlp: true,
+    queueSize: 4 * batch,
+    momentum: 0.9,
+    temperature: 0.2,
+    bnSplits: splits,
+    shuffle: false,
+    symmetric: false,
+    optimizer: sgd({ weightDecay: 1e-3 }),
+    ...more,
+  };
+}
+
+function feedsOf(config: MocoConfig, step: number): Record<string, Tensor> {
+  const pictures = (view: string) => {
+    const random = rng(0, `kit/${view}`, step);
+    const shape = [config.batch, 3, imageSize, imageSize];
+    const size = config.batch * 3 * imageSize ** 2;
+    return tensor(Float32Array.from({ length: size }, random.normal), shape);
+  };
+  const feeds = { xq: pictures('xq'), xk: pictures('xk') };
+  if (!config.shuffle) return feeds;
+  return {
+    ...feeds,
+    perm: tensor(rng(0, 'kit/perm', step).permutation(config.batch), [config.batch], 'int32'),
+  };
+}
+
+/** The same steps by the oracle, in float64 throughout. */
+function* byOracle(config: MocoConfig, step: TrainingStep, start: Tensors) {
+  let state: Record<string, Feed> = { ...start };
+  for (let i = 0; i < steps; i++) {
+    const scalars = Object.entries(step.optimizer.scalars(learningRate, i));
+    const feeds = Object.fromEntries(scalars.map(([name, value]) => [name, { shape: [], data: [value] }]));
+    const outputs = interpret(step.graph, { ...state, ...feedsOf(config, i), ...feeds });
+    state = Object.fromEntries(
+      step.state.map(({ input, output }) => [input, output === undefined ? state[input]! : outputs[output]!]),
+    );
+    yield { metrics: outputs, state };
+  }
+}
+
+export function testTraining(subject: Subject, { tolerance }: KitOptions): void {
+  const trainerOf = async (config: MocoConfig) => {
+    const start = mocoState(config, 1);
+    const step = mocoStep(config, start);
+    return { start, step, trainer: await createTrainer(subject(), step, start) };
+  };
+
+  describe('a training step', () => {
+    it.each(settings)('$name', async (setting) => {
+      const config = configOf(setting);
+      const { start, step, trainer } = await trainerOf(config);
+      const closeness = { tolerance: slack * tolerance };
+      try {
+        let count = 0;
+        for (const expected of byOracle(config, step, start)) {
+          const metrics = await trainer.step(feedsOf(config, count), learningRate, count);
+          expect(Object.keys(metrics).sort()).toEqual([...step.metrics].sort());
+          for (const { name, value } of step.graph.outputs)
+            if (step.metrics.includes(name))
+              expectClose(metrics[name], expected.metrics[name]!, step.graph.values[value]!, name, closeness);
+          const state = await trainer.state();
+          expect(Object.keys(state).sort()).toEqual(Object.keys(start).sort());
+          for (const [name, value] of Object.entries(expected.state))
+            expectClose(state[name], value, start[name]!, `${name} after step ${count}`, closeness);
+          count++;
+        }
+        expect(count).toBe(steps);
+      } finally {
+        await trainer.dispose();
+      }
+    });
+  });
+
+  describe('determinism', () => {
+    const run = async (config: MocoConfig) => {
+      const { trainer } = await trainerOf(config);
+      try {
+        let metrics: Record<string, Tensor> = {};
+        for (let i = 0; i < steps; i++) metrics = await trainer.step(feedsOf(config, i), learningRate, i);
+        return { ...(await trainer.state()), ...metrics };
+      } finally {
+        await trainer.dispose();
+      }
+    };
+    it.each(settings.slice(0, 1).concat(settings.slice(6, 7)))(
+      'the same bits twice, $name',
+      async (setting) => {
+        const config = configOf(setting);
+        expectSameBits(await run(config), await run(config));
+      },
+    );
+  });
+}

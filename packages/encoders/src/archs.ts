@@ -1,0 +1,42 @@
+/** The residual networks by torchvision's names, and one for small pictures. */
+import { defineResnet } from './resnet.ts';
+
+export const resnet18 = defineResnet({ name: 'resnet18', block: 'basic', depths: [2, 2, 2, 2] });
+export const resnet34 = defineResnet({ name: 'resnet34', block: 'basic', depths: [3, 4, 6, 3] });
+export const resnet50 = defineResnet({ name: 'resnet50', block: 'bottleneck', depths: [3, 4, 6, 3] });
+export const resnet101 = defineResnet({ name: 'resnet101', block: 'bottleneck', depths: [3, 4, 23, 3] });
+export const resnet152 = defineResnet({ name: 'resnet152', block: 'bottleneck', depths: [3, 8, 36, 3] });
+export const resnext50_32x4d = defineResnet({
+  name: 'resnext50_32x4d',
+  block: 'bottleneck',
+  depths: [3, 4, 6, 3],
+  groups: 32,
+  widthPerGroup: 4,
+});
+export const resnext101_32x8d = defineResnet({
+  name: 'resnext101_32x8d',
+  block: 'bottleneck',
+  depths: [3, 4, 23, 3],
+  groups: 32,
+  widthPerGroup: 8,
+});
+export const wide_resnet50_2 = defineResnet({
+  name: 'wide_resnet50_2',
+  block: 'bottleneck',
+  depths: [3, 4, 6, 3],
+  widthPerGroup: 128,
+});
+export const wide_resnet101_2 = defineResnet({
+  name: 'wide_resnet101_2',
+  block: 'bottleneck',
+  depths: [3, 4, 23, 3],
+  widthPerGroup: 128,
+});
+/** Four basic blocks of 32-64-128-256 channels behind a 3x3 convolution of stride 2: for pictures of 32 pixels. */
+export const resnetTiny = defineResnet({
+  name: 'resnet-tiny',
+  block: 'basic',
+  depths: [1, 1, 1, 1],
+  width: 32,
+  stem: 'small',
+});

@@ -1,0 +1,189 @@
+/**
+ * Residual networks: ResNet (He et al., arXiv 1512.03385), ResNeXt (Xie et al., arXiv 1611.05431) and wide ResNet
+ * (Zagoruyko and Komodakis, arXiv 1605.07146). Names, layouts and initialisation are torchvision's; the stride of a
+ * bottleneck stands on its 3x3 convolution ("v1.5").
+ */
+import {
+  add,
+  defineEncoder,
+  type Encoder,
+  type EncoderConfig,
+  type ForwardContext,
+  maxPool2d,
+  mean,
+  nn,
+  type Params,
+  type Rng,
+  relu,
+  type Traced,
+  type TracedParams,
+  UserError,
+} from '@moco-ts/core';
+
+export interface ResnetConfig extends EncoderConfig {
+  /** Channels of the stem and of the first stage before expansion; default the architecture's own (64). */
+  readonly width?: number;
+}
+
+/** How one architecture differs from another. */
+export interface ResnetSpec {
+  readonly name: string;
+  /** `basic`: two 3x3 convolutions; `bottleneck`: 1x1, 3x3 and 1x1, the last four times as wide. */
+  readonly block: 'basic' | 'bottleneck';
+  /** Blocks in each of the four stages. */
+  readonly depths: readonly [number, number, number, number];
+  /** Default 64. */
+  readonly width?: number;
+  /** Groups of a bottleneck's 3x3 convolution; default 1. */
+  readonly groups?: number;
+  /** Channels of each group where a stage is 64 wide; default 64. */
+  readonly widthPerGroup?: number;
+  /** The stem when the configuration names none; default imagenet. */
+  readonly stem?: StemName;
+}
+
+type StemName = keyof typeof stems;
+
+/** What stands before the stages. */
+interface Stem {
+  readonly kernel: number;
+  readonly stride: number;
+  /** A 3x3 max-pool of stride 2 at the end. */
+  readonly pool: boolean;
+}
+
+const stems = {
+  imagenet: { kernel: 7, stride: 2, pool: true },
+  cifar: { kernel: 3, stride: 1, pool: false },
+  small: { kernel: 3, stride: 2, pool: false },
+} as const satisfies Record<string, Stem>;
+
+interface Conv {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly kernel: number;
+  readonly stride: number;
+  readonly groups: number;
+}
+
+/** A block's convolutions in order, each followed by its batch normalisation: convI and bnI, I from 1. */
+interface Block {
+  readonly name: string;
+  readonly convs: readonly Conv[];
+  /** On the way round, where the shape changes. */
+  readonly downsample?: Conv;
+}
+
+interface Layout {
+  readonly stem: Stem;
+  readonly first: Conv;
+  readonly blocks: readonly Block[];
+  readonly featureDim: number;
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}
+
+function layout(spec: ResnetSpec, config: ResnetConfig): Layout {
+  const name = config.stem ?? spec.stem ?? 'imagenet';
+  if (!Object.hasOwn(stems, name))
+    throw new UserError(
+      `${spec.name}: there is no stem "${name}"; known are: ${Object.keys(stems).join(', ')}`,
+    );
+  const stem: Stem = stems[name as StemName];
+  const width = config.width ?? spec.width ?? 64;
+  const { groups = 1, widthPerGroup = 64 } = spec;
+  const unit = 64 / greatestCommonDivisor(64, widthPerGroup);
+  if (!Number.isInteger(width) || width < 1 || width % unit !== 0)
+    throw new UserError(`${spec.name}: the width ${width} should be a positive multiple of ${unit}`);
+  const conv = (inputs: number, outputs: number, kernel: number, stride = 1, g = 1): Conv => ({
+    inputs,
+    outputs,
+    kernel,
+    stride,
+    groups: g,
+  });
+
+  const blocks: Block[] = [];
+  let channels = width;
+  spec.depths.forEach((depth, stage) => {
+    const planes = width * 2 ** stage;
+    const outputs = spec.block === 'basic' ? planes : 4 * planes;
+    const inner = ((planes * widthPerGroup) / 64) * groups;
+    for (let b = 0; b < depth; b++) {
+      const stride = stage > 0 && b === 0 ? 2 : 1;
+      const convs =
+        spec.block === 'basic'
+          ? [conv(channels, planes, 3, stride), conv(planes, planes, 3)]
+          : [conv(channels, inner, 1), conv(inner, inner, 3, stride, groups), conv(inner, outputs, 1)];
+      const changes = stride !== 1 || channels !== outputs;
+      const block = { name: `layer${stage + 1}.${b}`, convs };
+      blocks.push(changes ? { ...block, downsample: conv(channels, outputs, 1, stride) } : block);
+      channels = outputs;
+    }
+  });
+  return { stem, first: conv(3, width, stem.kernel, stem.stride), blocks, featureDim: channels };
+}
+
+/** An encoder from the description of an architecture. Its configuration may set `stem` and `width`. */
+export function defineResnet(spec: ResnetSpec): Encoder<ResnetConfig> {
+  return defineEncoder<ResnetConfig>({
+    name: spec.name,
+    inputShape: ({ imageSize }) => {
+      if (!Number.isInteger(imageSize) || imageSize < 1)
+        throw new UserError(`${spec.name}: the image size ${imageSize} should be a positive integer`);
+      return [3, imageSize, imageSize];
+    },
+    featureDim: (config) => layout(spec, config).featureDim,
+    init: (config, random) => init(layout(spec, config), random),
+    forward: (context, params, x) => forward(layout(spec, context.config), context, params, x),
+  });
+}
+
+/** Kaiming normal by fan-out for convolutions, 1 and 0 for batch normalisation, the last of a block too. */
+function init({ first, blocks }: Layout, random: (parameter: string) => Rng): Params {
+  const params: Params = {};
+  const convBn = (conv: Conv, convName: string, bnName: string) => {
+    const shape = [conv.outputs, conv.inputs / conv.groups, conv.kernel, conv.kernel];
+    nn.initConv(params, convName, shape, random);
+    nn.initBatchNorm(params, bnName, conv.outputs);
+  };
+  convBn(first, 'conv1', 'bn1');
+  for (const { name, convs, downsample } of blocks) {
+    convs.forEach((conv, i) => {
+      convBn(conv, `${name}.conv${i + 1}`, `${name}.bn${i + 1}`);
+    });
+    if (downsample) convBn(downsample, `${name}.downsample.0`, `${name}.downsample.1`);
+  }
+  return params;
+}
+
+function forward(
+  { stem, first, blocks }: Layout,
+  context: ForwardContext<ResnetConfig>,
+  params: TracedParams,
+  x: Traced,
+): Traced {
+  const convBn = (conv: Conv, convName: string, bnName: string, input: Traced) => {
+    const { stride, groups } = conv;
+    const padding = (conv.kernel - 1) / 2;
+    return nn.batchNorm(
+      context,
+      params,
+      bnName,
+      nn.conv(params, convName, input, { stride, padding, groups }),
+    );
+  };
+  let y = relu(convBn(first, 'conv1', 'bn1', x));
+  if (stem.pool) y = maxPool2d(y, { kernel: 3, stride: 2, padding: 1 });
+  for (const { name, convs, downsample } of blocks) {
+    const skip = downsample ? convBn(downsample, `${name}.downsample.0`, `${name}.downsample.1`, y) : y;
+    convs.forEach((conv, i) => {
+      y = convBn(conv, `${name}.conv${i + 1}`, `${name}.bn${i + 1}`, y);
+      if (i < convs.length - 1) y = relu(y);
+    });
+    y = relu(add(y, skip));
+  }
+  return mean(y, [2, 3]);
+}
