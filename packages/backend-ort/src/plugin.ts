@@ -51,6 +51,7 @@ async function create(options: BackendOptions): Promise<Backend> {
         // The layout pass above this level would rewrite what is blocked already.
         graphOptimizationLevel: 'extended',
         logSeverityLevel: 3,
+        ...(process.env.NOSPIN ? { extra: { session: { intra_op: { allow_spinning: '0' } } } } : {}),
         ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
       });
       return createProgram(ort, graph, model, session, compileOptions, block);

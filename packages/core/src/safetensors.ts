@@ -77,11 +77,21 @@ export function decodeSafetensors(bytes: Uint8Array, source: string): Safetensor
   const tensors: Record<string, Tensor> = {};
   let metadata: Record<string, string> = {};
   for (const [name, entry] of Object.entries(header)) {
-    if (name === '__metadata__') metadata = entry as Record<string, string>;
-    else if (isEntry(entry)) tensors[name] = readTensor(name, entry, body, fail);
+    if (name === '__metadata__') {
+      if (!isMetadata(entry)) throw fail('its metadata is no object of texts');
+      metadata = entry;
+    } else if (isEntry(entry)) tensors[name] = readTensor(name, entry, body, fail);
     else throw fail(`the entry "${name}" is malformed`);
   }
   return { tensors, metadata };
+}
+
+function isMetadata(value: unknown): value is Record<string, string> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.values(value).every((text) => typeof text === 'string')
+  );
 }
 
 function isEntry(value: unknown): value is Entry {

@@ -57,6 +57,7 @@ function withDefaults({ stride = 1, padding = 0, groups = 1 }: ConvOptions): Att
 defineOp({
   name: 'conv2d',
   infer: ([x, w], attrs) => {
+    if (x!.dtype !== 'float32' || w!.dtype !== 'float32') throw new ShapeError('expected float32');
     const shape = convShape(x!.shape, w!.shape, convAttributes(attrs));
     return [{ shape, dtype: 'float32' }];
   },

@@ -48,6 +48,8 @@ defineOp({
   name: 'updateSlice',
   infer: ([x, update, start], attrs) => {
     const axis = attrs.axis as number;
+    if (!(axis >= 0 && axis < x!.shape.length))
+      throw new ShapeError(`there is no axis ${axis} in a tensor of rank ${x!.shape.length}`);
     const others = (shape: Shape) => shape.filter((_, i) => i !== axis);
     if (x!.dtype !== update!.dtype || !sameShape(others(x!.shape), others(update!.shape)))
       throw new ShapeError(`the update must be of the target's dtype and fit it outside axis ${axis}`);

@@ -124,6 +124,8 @@ defineOp({
   infer: (inputs, attrs) => {
     const axis = attrs.axis as number;
     const first = inputs[0]!;
+    if (!(axis >= 0 && axis < first.shape.length))
+      throw new ShapeError(`there is no axis ${axis} in a tensor of rank ${first.shape.length}`);
     const others = (shape: Shape) => shape.filter((_, i) => i !== axis);
     for (const input of inputs)
       if (

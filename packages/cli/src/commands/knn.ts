@@ -1,0 +1,81 @@
+import { initEncoder, type Params, under } from '@moco-ts/core';
+import { createPool } from '@moco-ts/data';
+import type { Command } from 'commander';
+import type { Io } from '../io.ts';
+import { openCheckpoint } from '../run/checkpoint.ts';
+import { measureRows, openEvaluation } from '../run/evaluate.ts';
+import { mocoConfig } from '../run/model.ts';
+import { openBackend, registerPlugins } from '../run/plugins.ts';
+import { integer, names, positive, share } from './flags.ts';
+
+interface KnnOptions {
+  readonly neighbours: number;
+  readonly temperature: number;
+  readonly random?: boolean;
+  readonly backend?: string;
+  readonly threads?: number;
+  readonly workers?: number;
+  readonly holdOut?: number;
+  readonly designers?: string[];
+}
+
+export function knnCommand(program: Command, io: Io): void {
+  program
+    .command('knn')
+    .summary('measure features by their nearest neighbours')
+    .description(
+      'Measures the features of a trained encoder (without its head). With labels: weighted kNN accuracy on the test split, the train split being the bank. For emoji and unlabelled folders: R@1 on held-out pictures, which needs no label.',
+    )
+    .argument('<run>', 'run folder or checkpoint')
+    .argument('[data]', 'data set, if not the one of the run')
+    .option('-k, --neighbours <n>', 'neighbours that vote', integer(1), 200)
+    .option('-T, --temperature <x>', 'temperature of the votes', positive, 0.1)
+    .option('--random', 'also measure the untrained network of the run')
+    .option('--backend <name>', 'what computes', 'ort')
+    .option('--threads <n>', 'threads of the backend (all cores)', integer(1))
+    .option('-j, --workers <n>', "threads that read pictures (the run's)", integer(0))
+    .option('--hold-out <x>', "share of an image folder for testing (the run's)", share)
+    .option('--designers <names>', "emoji: whose drawings (the run's)", names)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  moco knn runs/fashion-mnist-moco-v2-resnet18 /usr/share/datasets/fashion-mnist
+  moco knn runs/emoji --random`,
+    )
+    .action((run: string, data: string | undefined, options: KnnOptions) => knn(run, data, options, io));
+}
+
+async function knn(run: string, data: string | undefined, options: KnnOptions, io: Io): Promise<void> {
+  await registerPlugins();
+  const checkpoint = await openCheckpoint(run, (text) => io.err(`moco: warning: ${text}\n`));
+  const { designers, holdOut, workers } = options;
+  const config = {
+    ...checkpoint.info.config,
+    ...(data !== undefined && { data }),
+    ...(designers && { designers }),
+    ...(holdOut !== undefined && { holdOut }),
+  };
+  const k = { k: options.neighbours, temperature: options.temperature };
+  const evaluation = await openEvaluation(config, k);
+  const { threads } = options;
+  const backend = await openBackend(options.backend ?? 'ort', threads === undefined ? {} : { threads });
+  const pool = createPool(workers ?? config.workers);
+  const measure = async (title: string, params: Params) => {
+    const { timing, ...measures } = await evaluation.run(backend, params, pool);
+    io.out(`${title}\n`);
+    for (const [name, value] of measureRows(measures))
+      io.out(`  ${name.padEnd(32)}${value.toFixed(2).padStart(6)} %\n`);
+    const speed = Math.round(timing.pictures / timing.featureSeconds);
+    io.out(
+      `  ${timing.pictures} pictures, features ${timing.featureSeconds.toFixed(1)} s (${speed} img/s), search ${timing.searchSeconds.toFixed(1)} s\n`,
+    );
+  };
+  try {
+    if (options.random) await measure('untrained network', initEncoder(mocoConfig(config), config.seed));
+    await measure(checkpoint.path, under('q', checkpoint.tensors));
+  } finally {
+    await pool.close();
+    await backend.dispose();
+  }
+}

@@ -1,0 +1,182 @@
+/** `moco replay`: given batches from given weights, for parity with any other implementation. */
+import { readFile } from 'node:fs/promises';
+import {
+  CheckpointError,
+  createTrainer,
+  decodeSafetensors,
+  encoderNamed,
+  encodeSafetensors,
+  initEncoder,
+  type MocoConfig,
+  mocoState,
+  mocoStep,
+  prefixed,
+  sgd,
+  type Tensor,
+  UserError,
+  under,
+} from '@moco-ts/core';
+import type { Command } from 'commander';
+import type { Io } from '../io.ts';
+import { writeAtomic } from '../run/files.ts';
+import { openBackend, registerPlugins } from '../run/plugins.ts';
+import { parseSpec, type ReplaySpec } from '../run/replay-spec.ts';
+
+interface ReplayOptions {
+  readonly in: string;
+  readonly out: string;
+  readonly backend: string;
+}
+
+type NamedTensors = Readonly<Record<string, Tensor>>;
+
+export function replayCommand(program: Command, io: Io): void {
+  program
+    .command('replay')
+    .summary('run given batches from given weights (for parity)')
+    .description(
+      'Trains on the batches of IN from the weights of IN and writes losses, the gradients of the first step and the last state, to be compared with another implementation.',
+    )
+    .argument(
+      '<spec>',
+      'JSON: method, arch, stem, dim, mlp, K, m, t, lr, momentum, wd, bn, bnSplits, symmetric, steps',
+    )
+    .requiredOption('--in <file>', 'safetensors: q.*, queue, xq.N, xk.N; optional k.*, perm.N')
+    .requiredOption('--out <file>', 'safetensors: loss, grad.*, q.*, k.*, queue, queue_ptr')
+    .option('--backend <name>', 'what computes; reference is float64', 'ort')
+    .addHelpText('after', '\nExamples:\n  moco replay SPEC.json --in IN.safetensors --out OUT.safetensors')
+    .action(async (specPath: string, options: ReplayOptions) => {
+      await registerPlugins();
+      const spec = parseSpec(await readText(specPath), specPath);
+      const bytes = await readFile(options.in).catch((error: Error) => {
+        throw new CheckpointError(`${options.in} could not be read: ${error.message}`);
+      });
+      const { tensors } = decodeSafetensors(bytes, options.in);
+      const out = await replay(spec, tensors, options.in, options.backend);
+      await writeAtomic(options.out, encodeSafetensors(out));
+      const losses = out.loss!.data;
+      io.out(
+        `${losses.length} steps, loss ${losses[0]!.toFixed(6)} to ${losses.at(-1)!.toFixed(6)}: ${options.out}\n`,
+      );
+    });
+}
+
+async function readText(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch((error: Error) => {
+    throw new UserError(`${path} could not be read: ${error.message}`);
+  });
+}
+
+/**
+ * OUT from IN.
+ * @param source IN's name, for messages
+ * @throws CheckpointError when IN lacks a tensor, has a strange one, or one of a wrong shape
+ */
+export async function replay(
+  spec: ReplaySpec,
+  given: NamedTensors,
+  source: string,
+  backendName: string,
+): Promise<Record<string, Tensor>> {
+  const pictures = given['xq.0'];
+  if (pictures?.shape.length !== 4) throw new CheckpointError(`${source} lacks "xq.0", a batch [N, 3, H, W]`);
+  const config = configOf(spec, pictures.shape[0]!, pictures.shape[2]!, 'perm.0' in given);
+  const state = initialState(config, given, source);
+  const steps = spec.steps ?? Object.keys(given).filter((name) => name.startsWith('xq.')).length;
+  const backend = await openBackend(backendName, { deterministic: true });
+  const trainer = await createTrainer(backend, mocoStep(config, state), state);
+  try {
+    const losses = new Float32Array(steps);
+    let gradients: NamedTensors = {};
+    for (let i = 0; i < steps; i++) {
+      const metrics = await trainer.step(feeds(given, i, config, source), spec.lr, i);
+      losses[i] = metrics.loss!.data[0]!;
+      if (i === 0) gradients = prefixed('grad', under('grad', metrics));
+    }
+    const after = await trainer.state(Object.keys(state).filter((name) => !name.startsWith('opt.')));
+    return {
+      ...gradients,
+      ...after,
+      queue_ptr: { ...after.queue_ptr!, shape: [1] },
+      loss: { shape: [steps], dtype: 'float32', data: losses },
+    };
+  } finally {
+    await trainer.dispose();
+    await backend.dispose();
+  }
+}
+
+function configOf(spec: ReplaySpec, batch: number, imageSize: number, shuffle: boolean): MocoConfig {
+  return {
+    encoder: encoderNamed(spec.arch),
+    encoderConfig: { imageSize, stem: spec.stem },
+    mlp: spec.mlp,
+    dim: spec.dim,
+    batch,
+    queueSize: spec.K,
+    momentum: spec.m,
+    temperature: spec.t,
+    bnSplits: spec.bn === 'split' ? spec.bnSplits : 1,
+    // Keys are permuted by what is given, whatever the kind of normalisation.
+    shuffle,
+    symmetric: spec.symmetric,
+    optimizer: sgd({ momentum: spec.momentum, weightDecay: spec.wd }),
+    exposeGradients: true,
+  };
+}
+
+/** Slots of zeros, `q` and `queue` as given, `k` as given or equal to `q`. */
+function initialState(config: MocoConfig, given: NamedTensors, source: string): Record<string, Tensor> {
+  const known = initEncoder(config, 0);
+  const side = (prefix: string, wanted: boolean) => {
+    const found = Object.fromEntries(
+      Object.entries(under(prefix, given)).filter(([name]) => !name.endsWith('num_batches_tracked')),
+    );
+    if (!wanted && Object.keys(found).length === 0) return undefined;
+    const missing = Object.keys(known).filter((name) => !(name in found));
+    const strange = Object.keys(found).filter((name) => !(name in known));
+    if (missing.length > 0 || strange.length > 0)
+      throw new CheckpointError(
+        `${source}: ${prefix}.* is not of this arch: missing ${list(missing)}, unknown ${list(strange)}`,
+      );
+    for (const [name, { shape }] of Object.entries(known))
+      expectShape(source, `${prefix}.${name}`, found[name]!, shape);
+    return found;
+  };
+  const q = side('q', true)!;
+  const queue = given.queue;
+  if (!queue) throw new CheckpointError(`${source} lacks "queue"`);
+  expectShape(source, 'queue', queue, [config.dim, config.queueSize]);
+  const k = side('k', false);
+  return { ...mocoState(config, 0, q), ...(k && prefixed('k', k)), queue };
+}
+
+function feeds(
+  given: NamedTensors,
+  step: number,
+  config: MocoConfig,
+  source: string,
+): Record<string, Tensor> {
+  const { batch, shuffle, encoder, encoderConfig } = config;
+  const shape = [batch, ...encoder.inputShape(encoderConfig)];
+  const take = (name: string, expected: readonly number[]) => {
+    const found = given[`${name}.${step}`];
+    if (!found) throw new CheckpointError(`${source} lacks "${name}.${step}"`);
+    expectShape(source, `${name}.${step}`, found, expected);
+    return found;
+  };
+  const pictures = { xq: take('xq', shape), xk: take('xk', shape) };
+  return shuffle ? { ...pictures, perm: take('perm', [batch]) } : pictures;
+}
+
+function expectShape(source: string, name: string, found: Tensor, shape: readonly number[]): void {
+  if (found.shape.join() !== shape.join())
+    throw new CheckpointError(
+      `${source}: "${name}" is [${found.shape.join(', ')}], not [${shape.join(', ')}]`,
+    );
+}
+
+function list(names: readonly string[]): string {
+  if (names.length === 0) return 'none';
+  return names.slice(0, 3).join(', ') + (names.length > 3 ? ` and ${names.length - 3} more` : '');
+}

@@ -1,0 +1,73 @@
+import { UserError } from '@moco-ts/core';
+import { Command, CommanderError } from 'commander';
+import { backendsCommand } from './commands/backends.ts';
+import { demoCommand } from './commands/demo.ts';
+import { exportCommand } from './commands/export.ts';
+import { knnCommand } from './commands/knn.ts';
+import { pretrainCommand } from './commands/pretrain.ts';
+import { replayCommand } from './commands/replay.ts';
+import { type Io, processIo } from './io.ts';
+import { describeSystemError } from './run/files.ts';
+import { version } from './run/versions.ts';
+
+/**
+ * Runs the command line.
+ * @param args what stands behind `moco`
+ * @returns the exit code: 0, 1 for an error that the user can mend or a defect, 130 after an interrupt
+ */
+export async function main(args: readonly string[], io: Io = processIo()): Promise<number> {
+  const program = new Command('moco')
+    .description('Momentum-contrast self-supervised learning: encoders of images, without labels.')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand(false)
+    .configureHelp({ showGlobalOptions: false })
+    .configureOutput({
+      writeOut: io.out,
+      writeErr: io.err,
+      outputError: (text, write) => write(text.replace(/^error: /, 'moco: ')),
+      getOutHelpWidth: () => 80,
+      getErrHelpWidth: () => 80,
+    })
+    .exitOverride()
+    .addHelpText(
+      'after',
+      `
+Examples:
+  moco demo                          learn on emoji in minutes, from nothing
+  moco pretrain photos/ --method moco-v2 -a resnet18 --image-size 64
+  moco pretrain --resume runs/photos go on after an interruption
+  moco knn runs/photos photos/       how good are the features?
+  moco export runs/photos -o photos.onnx`,
+    );
+  let exitCode = 0;
+  const finish = (code: number) => {
+    exitCode = code;
+  };
+  demoCommand(program, io, finish);
+  pretrainCommand(program, io, finish);
+  knnCommand(program, io);
+  exportCommand(program, io);
+  backendsCommand(program, io);
+  replayCommand(program, io);
+  if (args.length === 0) {
+    program.outputHelp();
+    return 0;
+  }
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    return report(error, io);
+  }
+}
+
+function report(error: unknown, io: Io): number {
+  if (error instanceof CommanderError) return error.exitCode;
+  const known = error instanceof UserError ? error.message : describeSystemError(error);
+  if (known !== undefined) io.err(`moco: ${known}\n`);
+  if (known === undefined || process.env.MOCO_DEBUG === '1') {
+    io.err(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  }
+  return 1;
+}

@@ -1,0 +1,23 @@
+import { expect, it } from 'vitest';
+import { checkCollapse } from './collapse.ts';
+import { Meter } from './meters.ts';
+
+const config = { mocoDim: 128, mocoK: 1023, symmetric: false };
+function warnings(loss: number, spread: number, symmetric = false): string[] {
+  const list: string[] = [];
+  const meters = { loss: new Meter({ sum: loss, count: 1 }), spread: new Meter({ sum: spread, count: 1 }) };
+  checkCollapse({ ...config, symmetric }, meters, (text) => list.push(text));
+  return list;
+}
+
+it('is silent while features spread and the loss is below that of guessing', () => {
+  expect(warnings(5, 0.06)).toEqual([]);
+  expect(warnings(7.5, 0.06)).toEqual([]);
+});
+
+it('tells a collapse and a loss of guessing', () => {
+  expect(warnings(5, 1e-4)).toEqual([expect.stringContaining('collapsed')]);
+  expect(warnings(Math.log(1024), 0.06)).toEqual([expect.stringContaining('log(K + 1) = 6.931')]);
+  expect(warnings(2 * Math.log(1024), 0.06, true)).toHaveLength(1);
+  expect(warnings(Math.log(1024), 0.06, true)).toEqual([]);
+});

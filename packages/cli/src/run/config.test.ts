@@ -1,0 +1,122 @@
+import { describe, expect, it } from 'vitest';
+import { type RunFlags, resolveConfig, resumeConfig, splitsOf } from './config.ts';
+
+const folder = { source: { data: 'photos', split: 'train' as const } };
+const resolve = (flags: RunFlags = {}) => resolveConfig({ data: 'photos', ...flags }, folder);
+
+describe('a new run', () => {
+  it("has SPEC.md's defaults", () => {
+    expect(resolve()).toMatchObject({
+      method: 'moco-v1',
+      arch: 'resnet50',
+      epochs: 200,
+      startEpoch: 0,
+      batchSize: 256,
+      lr: 0.03,
+      schedule: [120, 160],
+      momentum: 0.9,
+      wd: 1e-4,
+      printFreq: 10,
+      mocoDim: 128,
+      mocoK: 65536,
+      mocoM: 0.999,
+      mocoT: 0.07,
+      mlp: false,
+      augPlus: false,
+      cos: false,
+      optimizer: 'sgd',
+      bn: 'shuffle',
+      bnSplits: 8,
+      symmetric: false,
+      imageSize: 224,
+      cropMin: 0.2,
+    });
+    expect(resolve().stem).toBeUndefined();
+  });
+
+  it('takes the row of a method', () => {
+    expect(resolve({ method: 'moco-v2' })).toMatchObject({ mlp: true, mocoT: 0.2, augPlus: true, cos: true });
+  });
+
+  it('puts explicit flags before the row', () => {
+    const flags = { method: 'moco-v2', mlp: false, mocoT: 0.1, augPlus: false, cos: false } as const;
+    expect(resolve(flags)).toMatchObject(flags);
+    expect(resolve({ mlp: true, mocoT: 0.3 })).toMatchObject({
+      method: 'moco-v1',
+      mlp: true,
+      mocoT: 0.3,
+      cos: false,
+    });
+  });
+
+  it('has the CIFAR stem up to 64 px, for ResNets whose own stem is another', () => {
+    expect(resolve({ imageSize: 64 }).stem).toBe('cifar');
+    expect(resolve({ imageSize: 65 }).stem).toBeUndefined();
+    expect(resolve({ imageSize: 32, arch: 'wide_resnet50_2' }).stem).toBe('cifar');
+    expect(resolve({ imageSize: 32, arch: 'resnet-tiny' }).stem).toBeUndefined();
+    expect(resolve({ imageSize: 32, stem: 'imagenet' }).stem).toBe('imagenet');
+  });
+
+  it('trains on small sets as they are', () => {
+    const raw = (side: number) => ({
+      source: { data: 'idx', split: 'train' as const },
+      share: () => ({
+        kind: 'raw' as const,
+        bytes: new SharedArrayBuffer(0),
+        length: 0,
+        width: side,
+        height: side,
+        channels: 1 as const,
+      }),
+    });
+    expect(resolveConfig({ data: 'idx' }, raw(28)).imageSize).toBe(32);
+    expect(resolveConfig({ data: 'idx' }, raw(96)).imageSize).toBe(96);
+    const emoji = { source: { data: 'emoji', split: 'train' as const } };
+    expect(resolveConfig({ data: 'emoji' }, emoji)).toMatchObject({ imageSize: 32, stem: 'cifar' });
+  });
+
+  it('has another rate for AdamW, unless one is named', () => {
+    expect(resolve({ optimizer: 'adamw' }).lr).toBe(1e-3);
+    expect(resolve({ optimizer: 'adamw', lr: 0.5 }).lr).toBe(0.5);
+  });
+
+  it('refuses epochs that leave nothing to do', () => {
+    expect(() => resolve({ epochs: 5, startEpoch: 5 })).toThrow('--start-epoch 5 leaves nothing');
+    expect(() => resolve({ epochs: 5, warmupEpochs: 5 })).toThrow('--warmup-epochs 5');
+  });
+});
+
+describe('a run that goes on', () => {
+  const saved = resolve({ method: 'moco-v2', arch: 'resnet18', lr: 0.1, seed: 4 });
+
+  it("has the checkpoint's configuration but for explicit flags", () => {
+    expect(resumeConfig(saved, {}, 'c')).toEqual(saved);
+    expect(resumeConfig(saved, { epochs: 300, workers: 0 }, 'c')).toEqual({
+      ...saved,
+      epochs: 300,
+      workers: 0,
+    });
+    expect(resumeConfig(saved, { arch: 'resnet18' }, 'c')).toEqual(saved);
+  });
+
+  it.each([
+    [{ arch: 'resnet50' }, 'c has resnet18, but --arch asks for resnet50'],
+    [{ mocoDim: 64 }, 'c has 128, but --moco-dim asks for 64'],
+    [{ mocoK: 512 }, 'c has 65536, but --moco-k asks for 512'],
+    [{ mlp: false }, 'c was made with it, but --mlp asks for false'],
+    [{ method: 'moco-v1' }, 'c has moco-v2, but --method asks for moco-v1'],
+    [{ optimizer: 'adamw' }, 'c has sgd, but --optimizer asks for adamw'],
+  ] as const)('refuses another model: %o', (flags, message) => {
+    expect(() => resumeConfig(saved, flags, 'c')).toThrow(message);
+  });
+
+  it('knows its epoch', () => {
+    expect(() => resumeConfig(saved, { startEpoch: 3 }, 'c')).toThrow('--start-epoch and --resume');
+  });
+});
+
+it('groups nothing with plain normalisation', () => {
+  expect(splitsOf({ bn: 'plain', bnSplits: 8 })).toBe(1);
+  expect(splitsOf({ bn: 'split', bnSplits: 4 })).toBe(4);
+  expect(splitsOf({ bn: 'shuffle', bnSplits: 2 })).toBe(2);
+});

@@ -1,0 +1,81 @@
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { UserError } from '@moco-ts/core';
+
+/** What is used of the file system; tests put failing parts in. */
+export interface Disk {
+  open(path: string, flags: string): Promise<Pick<FileHandle, 'writeFile' | 'sync' | 'close'>>;
+  rename(from: string, to: string): Promise<void>;
+}
+
+const disk: Disk = { open, rename };
+const TEMPORARY = '.partial';
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space is left on the disk',
+  EDQUOT: 'the disk quota is used up',
+  EFBIG: 'the file would be larger than is allowed',
+  EACCES: 'no permission',
+  EPERM: 'no permission',
+  EROFS: 'the file system is read-only',
+  ENOENT: 'no such file or folder',
+  ENOTDIR: 'a part of the path is no folder',
+  EISDIR: 'it is a folder',
+  EEXIST: 'it exists already',
+  EIO: 'the disk failed',
+};
+
+/** Why a system call failed, in words; undefined for any other error. */
+export function systemReason(error: unknown): string | undefined {
+  const code = (error as { readonly code?: unknown } | null)?.code;
+  return typeof code === 'string' && code in reasons ? `${reasons[code]} (${code})` : undefined;
+}
+
+/** One line for an error of the file system, for the user; undefined for any other error. */
+export function describeSystemError(error: unknown): string | undefined {
+  const reason = systemReason(error);
+  if (reason === undefined) return undefined;
+  const { path } = error as { readonly path?: unknown };
+  return typeof path === 'string' ? `${path}: ${reason}` : reason;
+}
+
+/**
+ * Writes a file so that a reader, or the next start after a crash, finds either the old content or the new one.
+ * The bytes go to a temporary name in the same folder and are forced to the disk before the rename; the folder is
+ * forced too, or the rename might be lost.
+ * @throws UserError when the disk refuses; the temporary file is gone and what was there before is untouched
+ */
+export async function writeAtomic(path: string, data: Uint8Array | string, via: Disk = disk): Promise<void> {
+  const temporary = `${path}${TEMPORARY}`;
+  try {
+    const file = await via.open(temporary, 'w');
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await via.rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw new UserError(`${path} could not be written: ${systemReason(error) ?? (error as Error).message}`);
+  }
+  await syncFolder(dirname(path));
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  // Windows opens no folders; its rename is durable by itself.
+  const handle = await open(folder, 'r').catch(() => undefined);
+  if (handle === undefined) return;
+  try {
+    await handle.sync().catch(() => undefined);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Removes what writes left behind that were killed before their rename. */
+export async function removePartial(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => []))
+    if (basename(name).endsWith(TEMPORARY)) await rm(join(folder, name), { force: true });
+}

@@ -1,0 +1,13 @@
+import { expect, it } from 'vitest';
+import { bar, bytes, duration, rate } from './format.ts';
+
+it('writes durations', () => {
+  expect([0, 59.4, 59.6, 245, 3723].map(duration)).toEqual(['0:00', '0:59', '1:00', '4:05', '1:02:03']);
+  expect(duration(Number.NaN)).toBe('-:--');
+});
+
+it('writes rates, sizes and bars', () => {
+  expect([0.03, 0.0012345, 1.5e-5, 0].map(rate)).toEqual(['0.03', '0.00123', '1.50e-5', '0']);
+  expect([2048, 3 * 2 ** 20].map(bytes)).toEqual(['2 kB', '3.0 MB']);
+  expect([0, 0.5, 1, 2].map((share) => bar(share, 4))).toEqual(['░░░░', '██░░', '████', '████']);
+});

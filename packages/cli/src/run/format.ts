@@ -1,0 +1,30 @@
+/** Numbers for people. */
+
+/** `4:05`, `1:02:03`. */
+export function duration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '-:--';
+  const whole = Math.max(0, Math.round(seconds));
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
+  const tail = `${h > 0 ? String(m).padStart(2, '0') : m}:${String(s).padStart(2, '0')}`;
+  return h > 0 ? `${h}:${tail}` : tail;
+}
+
+/** Three significant digits: `0.03`, `1.52e-5`. */
+export function rate(value: number): string {
+  return value !== 0 && Math.abs(value) < 1e-3
+    ? value.toExponential(2)
+    : String(Number(value.toPrecision(3)));
+}
+
+/** `25.1 %`, right-aligned. */
+export const percent = (value: number) => `${value.toFixed(1).padStart(5)} %`;
+
+export function bytes(count: number): string {
+  return count >= 2 ** 20 ? `${(count / 2 ** 20).toFixed(1)} MB` : `${Math.ceil(count / 1024)} kB`;
+}
+
+/** A bar of `width` cells. @param share in [0, 1] */
+export function bar(share: number, width: number): string {
+  const full = Math.round(Math.min(1, Math.max(0, share)) * width);
+  return '█'.repeat(full) + '░'.repeat(width - full);
+}

@@ -1,0 +1,27 @@
+import { expect, it } from 'vitest';
+import { type RunFlags, resolveConfig } from './config.ts';
+import { rateAt } from './model.ts';
+
+const folder = { source: { data: 'photos', split: 'train' as const } };
+const at = (flags: RunFlags, epoch: number, step: number) =>
+  rateAt(resolveConfig({ data: 'photos', ...flags }, folder), epoch, step, 10);
+
+it('falls tenfold at the epochs of the schedule', () => {
+  expect(at({}, 119, 9)).toBeCloseTo(0.03, 12);
+  expect(at({}, 120, 0)).toBeCloseTo(0.003, 12);
+  expect(at({}, 160, 0)).toBeCloseTo(0.0003, 12);
+});
+
+it('follows the cosine by whole epochs, as the official code, or by steps', () => {
+  const cosine = (part: number) => 0.03 * 0.5 * (1 + Math.cos(Math.PI * part));
+  expect(at({ cos: true }, 50, 7)).toBeCloseTo(cosine(50 / 200), 12);
+  expect(at({ cos: true, lrPerStep: true }, 50, 7)).toBeCloseTo(cosine(50.7 / 200), 12);
+});
+
+it('rises linearly from above 0 to the base rate', () => {
+  const flags = { warmupEpochs: 2 };
+  const rates = Array.from({ length: 20 }, (_, i) => at(flags, Math.floor(i / 10), i % 10));
+  rates.forEach((value, i) => {
+    expect(value).toBeCloseTo((0.03 * (i + 1)) / 20, 12);
+  });
+});

@@ -1,0 +1,133 @@
+/** Everything that a run needs, made and checked before anything is written. */
+import {
+  type Backend,
+  CheckpointError,
+  checkMoco,
+  type MocoConfig,
+  mocoState,
+  type Tensor,
+  UserError,
+} from '@moco-ts/core';
+import { createLoader, createPool, type ImageDataset, type Loader, type Pool, views } from '@moco-ts/data';
+import type { Checkpoint, Position } from './checkpoint.ts';
+import { plainBnWarning, type RunConfig, viewsOf } from './config.ts';
+import { type Evaluation, openEvaluation } from './evaluate.ts';
+import { mocoConfig } from './model.ts';
+import { openBackend, registerPlugins } from './plugins.ts';
+import type { Reporter } from './reporter.ts';
+
+export interface Prepared {
+  readonly dataset: ImageDataset;
+  readonly loader: Loader;
+  readonly pool: Pool;
+  readonly backend: Backend;
+  readonly moco: MocoConfig;
+  readonly state: Record<string, Tensor>;
+  readonly position: Position;
+  readonly evaluation?: Evaluation;
+  dispose(): Promise<void>;
+}
+
+/**
+ * @throws UserError for an unknown arch, a batch larger than the set, K that is no multiple of the batch, a checkpoint
+ * of other shapes, and what opening the data and the backend throws
+ */
+export async function prepare(
+  config: RunConfig,
+  dataset: ImageDataset,
+  resume: Checkpoint | undefined,
+  reporter: Reporter,
+): Promise<Prepared> {
+  await registerPlugins();
+  const moco = mocoConfig(config);
+  if (config.batchSize > dataset.length)
+    throw new UserError(
+      `--batch-size ${config.batchSize} is larger than ${dataset.name}, which has ${dataset.length} pictures`,
+    );
+  checkMoco(moco);
+  const fresh = mocoState(moco, config.seed);
+  const state = resume ? fitted(resume, fresh) : fresh;
+  const evaluation =
+    config.knnEvery > 0 ? await openEvaluation(config, { k: 200, temperature: 0.1 }) : undefined;
+  const backend = await openBackend(config.backend, {
+    deterministic: true,
+    ...(config.threads !== undefined && { threads: config.threads }),
+  });
+  if (config.bn === 'plain') reporter.warn(plainBnWarning);
+  if (config.mocoK > dataset.length)
+    reporter.note(
+      `Note: the queue (${config.mocoK}) is larger than the set (${dataset.length}): a picture meets its own old keys as negatives.`,
+    );
+  const pool = createPool(config.workers);
+  const { imageSize: size, mean, std, batchSize: batch, seed, maxBad, cropMin } = config;
+  const loader = createLoader(dataset, {
+    batch,
+    size,
+    views: views[viewsOf(config)]({ size, cropMin }),
+    mean,
+    std,
+    seed,
+    workers: config.workers,
+    pool,
+    ...(maxBad !== undefined && { maxBad }),
+    onSkip: ({ reason }) => reporter.warn(`left out: ${reason}`),
+  });
+  return {
+    dataset,
+    loader,
+    pool,
+    backend,
+    moco,
+    state,
+    position: startOf(config, dataset, resume, loader, reporter),
+    ...(evaluation && { evaluation }),
+    dispose: async () => {
+      await loader.close();
+      await pool.close();
+      await backend.dispose();
+    },
+  };
+}
+
+/** The checkpoint's tensors, which must be those of a fresh state. */
+function fitted(
+  { path, tensors }: Checkpoint,
+  fresh: Readonly<Record<string, Tensor>>,
+): Record<string, Tensor> {
+  for (const [name, { shape }] of Object.entries(fresh)) {
+    const found = tensors[name];
+    if (!found) throw new CheckpointError(`${path} lacks "${name}": it is of another model`);
+    if (found.shape.join() !== shape.join())
+      throw new CheckpointError(
+        `${path}: "${name}" is [${found.shape}], not [${shape}]: it is of another model`,
+      );
+  }
+  const strange = Object.keys(tensors).find((name) => !(name in fresh));
+  if (strange !== undefined) throw new CheckpointError(`${path} holds "${strange}": it is of another model`);
+  return tensors;
+}
+
+function startOf(
+  config: RunConfig,
+  dataset: ImageDataset,
+  resume: Checkpoint | undefined,
+  { stepsPerEpoch }: Loader,
+  reporter: Reporter,
+): Position {
+  if (!resume) return { epoch: config.startEpoch, step: 0, globalStep: 0 };
+  const { epoch, step, globalStep, config: saved, pictures } = resume.info;
+  const keys = (c: RunConfig) => c.batchSize * (c.symmetric ? 2 : 1);
+  if (keys(config) !== keys(saved)) {
+    const pointer = resume.tensors.queue_ptr!.data[0]!;
+    if (step > 0 || pointer % keys(config) !== 0)
+      throw new UserError(
+        `${resume.path} was saved with ${keys(saved)} keys a step and can't go on with ${keys(config)} from there; keep --batch-size ${saved.batchSize}`,
+      );
+  }
+  if (pictures !== dataset.length)
+    reporter.warn(
+      `${dataset.name} has ${dataset.length} pictures, had ${pictures} when the run was saved: it goes on, but not as it would have`,
+    );
+  if (step >= stepsPerEpoch) return { epoch: epoch + 1, step: 0, globalStep };
+  return { epoch, step, globalStep };
+}

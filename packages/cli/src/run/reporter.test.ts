@@ -1,0 +1,49 @@
+import { stripVTControlCharacters } from 'node:util';
+import { expect, it } from 'vitest';
+import { createMeters } from './meters.ts';
+import { createReporter, liveLines, type Progress, plainLine } from './reporter.ts';
+
+function progress(step: number): Progress {
+  const meters = createMeters();
+  for (const [name, value] of [
+    ['loss', 9.87654],
+    ['acc1', 12.5],
+    ['acc5', 100],
+    ['time', 0.321],
+    ['data', 0],
+  ] as const)
+    meters[name].add(value);
+  return {
+    epoch: 9,
+    epochs: 200,
+    step,
+    steps: 5004,
+    meters,
+    learningRate: 1.5e-5,
+    rate: 1234.5,
+    etaSeconds: 3e5,
+  };
+}
+
+it('fits the live picture into 80 columns', () => {
+  for (const step of [1, 2500, 5004]) {
+    const lines = stripVTControlCharacters(liveLines(progress(step), true)).split('\n');
+    expect(lines).toHaveLength(2);
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
+    expect(lines[0]).toContain(`epoch  10/200 `);
+    expect(lines[0]).toContain('1235 img/s');
+    expect(lines[0]).toContain('ETA 83:20:00');
+    expect(lines[1]).toContain('loss 9.8765');
+  }
+});
+
+it('prints a plain line at the first of every so many steps', () => {
+  const lines: string[] = [];
+  const io = { out: (text: string) => lines.push(text), err: () => undefined, live: false, color: false };
+  const reporter = createReporter(io, 3);
+  for (let step = 1; step <= 7; step++) reporter.step(progress(step));
+  expect(lines.map((line) => /\[ *(\d+)\/5004\]/.exec(line)![1])).toEqual(['1', '4', '7']);
+  expect(plainLine(progress(1))).toBe(
+    'Epoch 10 [   1/5004] Time 0.321 Data 0.000 Loss 9.8765 (9.8765) Acc@1/5 12.5/100.0',
+  );
+});

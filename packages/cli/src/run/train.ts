@@ -1,0 +1,270 @@
+/** The training loop of `moco pretrain`. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  createTrainer,
+  mocoStep,
+  type Params,
+  prefixed,
+  rng,
+  type Tensor,
+  type Trainer,
+  UserError,
+  under,
+} from '@moco-ts/core';
+import type { Batch, ImageDataset } from '@moco-ts/data';
+import { type Checkpoint, checkpointName, saveCheckpoint } from './checkpoint.ts';
+import { checkCollapse } from './collapse.ts';
+import type { RunConfig } from './config.ts';
+import { type Measures, measureRows } from './evaluate.ts';
+import { removePartial, writeAtomic } from './files.ts';
+import { openLog, type RunLog } from './log.ts';
+import { createMeters, type Meters, meterStates } from './meters.ts';
+import { rateAt } from './model.ts';
+import { type Prepared, prepare } from './prepare.ts';
+import type { Progress, Reporter } from './reporter.ts';
+import { currentCommit, version } from './versions.ts';
+
+export interface TrainJob {
+  readonly config: RunConfig;
+  readonly dataset: ImageDataset;
+  /** The run folder. */
+  readonly folder: string;
+  readonly resume?: Checkpoint;
+  readonly reporter: Reporter;
+  /** Set from outside to stop after the step under way. */
+  readonly stop: { requested: boolean };
+}
+
+export interface TrainResult {
+  readonly outcome: 'done' | 'stopped';
+  /** The last checkpoint. */
+  readonly checkpoint: string;
+  /** The query encoder's parameters. */
+  readonly params: Params;
+  readonly measures?: Measures;
+  readonly skipped: number;
+  readonly seconds: number;
+}
+
+/** Losses that a checkpoint carries along. */
+const HISTORY = 20;
+
+/**
+ * Trains until the last epoch, `maxSteps` or a stop, and saves.
+ * @throws UserError before anything is written for settings that can't work; later when the loss is no number or the
+ * disk refuses, with the last checkpoint intact
+ */
+export async function train(job: TrainJob): Promise<TrainResult> {
+  const { config, dataset, folder, resume, reporter } = job;
+  const prepared = await prepare(config, dataset, resume, reporter);
+  let trainer: Trainer | undefined;
+  let log: RunLog | undefined;
+  try {
+    trainer = await createTrainer(prepared.backend, mocoStep(prepared.moco, prepared.state), prepared.state);
+    await mkdir(folder, { recursive: true });
+    await removePartial(folder);
+    await writeAtomic(join(folder, 'config.json'), `${JSON.stringify(record(prepared, config), null, 2)}\n`);
+    log = openLog(folder, prepared.position.globalStep);
+    const { epoch, step, globalStep } = prepared.position;
+    log.write(resume ? 'resume' : 'start', { epoch, step, globalStep });
+    return await loop(job, prepared, trainer, log);
+  } finally {
+    reporter.close();
+    log?.close();
+    await trainer?.dispose();
+    await prepared.dispose();
+  }
+}
+
+function record({ dataset, backend }: Prepared, config: RunConfig) {
+  const { name, length, source, classes } = dataset;
+  return {
+    config,
+    dataset: { name, pictures: length, source, ...(classes && { classes: classes.length }) },
+    backend: { name: backend.name, device: backend.device, lowering: backend.capabilities().lowering },
+    versions: { moco: version, node: process.version },
+    ...commitField(),
+  };
+}
+
+function commitField(): { commit?: string } {
+  const commit = currentCommit();
+  return commit === undefined ? {} : { commit };
+}
+
+async function loop(
+  { config, folder, resume, reporter, stop }: TrainJob,
+  { dataset, loader, pool, backend, evaluation, position, state }: Prepared,
+  trainer: Trainer,
+  log: RunLog,
+): Promise<TrainResult> {
+  const { stepsPerEpoch } = loader;
+  const started = performance.now();
+  const commit = commitField();
+  let { epoch, step, globalStep } = position;
+  let losses = [...(resume?.info.losses ?? [])];
+  let saved = resume?.path;
+  let savedAt = resume ? globalStep : -1;
+  let measures: Measures | undefined;
+  let meters = createMeters(step > 0 ? resume?.info.meters : undefined);
+  const pace = createPace();
+  const mayGoOn = () => !stop.requested && globalStep < (config.maxSteps ?? Number.POSITIVE_INFINITY);
+
+  const save = async () => {
+    if (savedAt === globalStep) return;
+    const inside = step > 0 ? { meters: meterStates(meters) } : {};
+    const info = { epoch, step, globalStep, config, pictures: dataset.length, losses, ...inside, ...commit };
+    saved = await saveCheckpoint(folder, info, await trainer.state());
+    savedAt = globalStep;
+    log.write('checkpoint', { epoch, step, globalStep, file: checkpointName(info) });
+  };
+  const progress = (lr: number): Progress => {
+    const left = (config.epochs - epoch) * stepsPerEpoch - step;
+    const { epochs, batchSize } = config;
+    const seconds = pace.average();
+    return {
+      epoch,
+      epochs,
+      step,
+      steps: stepsPerEpoch,
+      meters,
+      learningRate: lr,
+      rate: batchSize / seconds,
+      etaSeconds: left * seconds,
+    };
+  };
+
+  while (epoch < config.epochs && mayGoOn()) {
+    const batches = loader.epoch(epoch, step)[Symbol.asyncIterator]();
+    // Always one batch is asked for ahead of the step, so that data and compute go side by side.
+    let pending = ask(batches);
+    let lr = 0;
+    while (step < stepsPerEpoch && mayGoOn()) {
+      const asked = performance.now();
+      const { value: batch } = await pending;
+      const waited = performance.now() - asked;
+      if (step + 1 < stepsPerEpoch) pending = ask(batches);
+      lr = rateAt(config, epoch, step, stepsPerEpoch);
+      const metrics = await trainer.step(feedsOf(config, batch as Batch, epoch, step), lr, globalStep);
+      const seconds = (performance.now() - asked) / 1000;
+      const values = scalars(metrics);
+      if (!Number.isFinite(values.loss!)) {
+        const kept = saved ? `the last good checkpoint is ${saved}` : 'no checkpoint was made before';
+        log.write('diverged', { epoch, step, globalStep, loss: String(values.loss) });
+        throw new UserError(
+          `the loss is ${values.loss} at epoch ${epoch}, step ${step} (step ${globalStep} of the run); ${kept}; try a lower --lr or --warmup-epochs`,
+        );
+      }
+      for (const name of ['loss', 'acc1', 'acc5', 'spread'] as const) meters[name].add(values[name]!);
+      meters.time.add(seconds);
+      meters.data.add(waited / 1000);
+      pace.add(seconds);
+      losses = [...losses.slice(1 - HISTORY), values.loss!];
+      globalStep++;
+      step++;
+      const now = progress(lr);
+      reporter.step(now);
+      if ((step - 1) % config.printFreq === 0) {
+        const at = { epoch, step: step - 1, globalStep: globalStep - 1 };
+        const pacing = { time: rounded(seconds), data: rounded(waited / 1000), rate: rounded(now.rate) };
+        log.write(
+          'step',
+          { ...at, ...values, lr, ...pacing },
+          { step: at.globalStep, values: { ...values, lr } },
+        );
+      }
+    }
+    if (step < stepsPerEpoch) {
+      await batches.return?.();
+      break;
+    }
+    reporter.epoch(progress(lr));
+    writeEpoch(log, epoch, globalStep, meters, lr);
+    checkCollapse(config, meters, (text) => {
+      reporter.warn(text);
+      log.write('alarm', { epoch, message: text });
+    });
+    epoch++;
+    step = 0;
+    meters = createMeters();
+    if (epoch % config.saveEvery === 0 || epoch === config.epochs) await save();
+    if (evaluation && (epoch % config.knnEvery === 0 || epoch === config.epochs)) {
+      const { timing, ...found } = await evaluation.run(backend, await queryParams(trainer, state), pool);
+      measures = found;
+      const values = found as Readonly<Record<string, number>>;
+      log.write('evaluation', { epoch, ...values, ...timing }, { step: globalStep, values });
+      reporter.note(`Epoch ${epoch}: ${describe(found)}`);
+    }
+  }
+  await save();
+  return {
+    outcome: epoch >= config.epochs ? 'done' : 'stopped',
+    checkpoint: saved!,
+    params: await queryParams(trainer, state),
+    ...(measures && { measures }),
+    skipped: loader.skipped.length,
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+/** The next batch; a failure is met when it is awaited, not before. */
+function ask(batches: AsyncIterator<Batch>): Promise<IteratorResult<Batch>> {
+  const next = batches.next();
+  next.catch(() => undefined);
+  return next;
+}
+
+function feedsOf(config: RunConfig, batch: Batch, epoch: number, step: number): Record<string, Tensor> {
+  const { imageSize: size, batchSize } = config;
+  const picture = (data: Float32Array): Tensor => ({
+    shape: [batchSize, 3, size, size],
+    dtype: 'float32',
+    data,
+  });
+  const feeds = { xq: picture(batch.views[0]!), xk: picture(batch.views[1]!) };
+  if (config.bn !== 'shuffle') return feeds;
+  const data = rng(config.seed, 'shuffle-bn', epoch, step).permutation(batchSize);
+  return { ...feeds, perm: { shape: [batchSize], dtype: 'int32', data } };
+}
+
+function scalars(metrics: Readonly<Record<string, Tensor>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(metrics).map(([name, { data }]) => [name, data[0]!]));
+}
+
+async function queryParams(trainer: Trainer, state: Readonly<Record<string, Tensor>>): Promise<Params> {
+  const names = Object.keys(state).filter((name) => name.startsWith('q.'));
+  return under('q', await trainer.state(names));
+}
+
+function writeEpoch(log: RunLog, epoch: number, globalStep: number, meters: Meters, lr: number): void {
+  const { loss, acc1, acc5, spread, time, data } = meters;
+  const means = { loss: loss.average, acc1: acc1.average, acc5: acc5.average, spread: spread.average };
+  const pacing = { time: rounded(time.average), data: rounded(data.average) };
+  log.write(
+    'epoch',
+    { epoch, globalStep, ...means, lr, ...pacing },
+    { step: globalStep, values: prefixed('mean', means) },
+  );
+}
+
+/** To four places: times are no more exact. */
+const rounded = (value: number) => Number(value.toFixed(4));
+
+function describe(measures: Measures): string {
+  return measureRows(measures)
+    .map(([name, value]) => `${name} ${value.toFixed(2)} %`)
+    .join(', ');
+}
+
+/** The seconds per step, lately. */
+function createPace(window = 50) {
+  const times: number[] = [];
+  return {
+    add: (seconds: number) => {
+      times.push(seconds);
+      if (times.length > window) times.shift();
+    },
+    average: () => times.reduce((sum, value) => sum + value, 0) / Math.max(1, times.length),
+  };
+}

@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+import type { Backend } from '../backend.ts';
+import { defineEncoder, type Params } from '../encoder.ts';
+import { relu } from '../graph/ops/elementwise.ts';
+import { mean } from '../graph/ops/reduce.ts';
+import { initBatchNorm, initConv } from '../nn/init.ts';
+import { batchNorm, conv } from '../nn/layers.ts';
+import { interpret } from '../reference/interpreter.ts';
+import { rng } from '../rng.ts';
+import { initHead } from '../ssl/head.ts';
+import { filled, tensor } from '../tensor/tensor.ts';
+import { createExtractor, encoderGraph } from './features.ts';
+
+const encoder = defineEncoder({
+  name: 'test',
+  inputShape: () => [3, 4, 4],
+  featureDim: () => 5,
+  init: (_, random) => {
+    const params: Params = {};
+    initConv(params, 'conv1', [5, 3, 3, 3], random);
+    initBatchNorm(params, 'bn1', 5);
+    params['bn1.running_mean'] = filled([5], 0.25);
+    params['bn1.running_var'] = filled([5], 4);
+    return params;
+  },
+  forward: (context, params, x) =>
+    mean(relu(batchNorm(context, params, 'bn1', conv(params, 'conv1', x, { padding: 1 }))), [2, 3]),
+});
+const encoderConfig = { imageSize: 4 };
+const random = (name: string) => rng(0, name);
+const params = encoder.init(encoderConfig, random);
+initHead(params, 5, { mlp: false, dim: 3 }, random);
+const picture = 48;
+const pictures = Float32Array.from({ length: 5 * picture }, rng(0, 'pictures').normal);
+
+/** Counts what is compiled and run. */
+function counting(): { backend: Backend; runs: number[] } {
+  const runs: number[] = [];
+  const backend: Backend = {
+    name: 'oracle',
+    device: 'cpu',
+    capabilities: () => ({ training: false, inference: true, dtypes: ['float32'], lowering: 'none' }),
+    compile: async (graph) => {
+      let state = {};
+      return {
+        load: async (given) => {
+          state = given;
+        },
+        run: async (feeds) => {
+          runs.push(feeds.input!.shape[0]!);
+          const { features } = interpret(graph, { ...state, ...feeds });
+          return { features: tensor(features!.data, features!.shape) };
+        },
+        read: async () => ({}),
+        memory: { stateBytes: 0 },
+        dispose: async () => {},
+      };
+    },
+    dispose: async () => {},
+  };
+  return { backend, runs };
+}
+
+describe('the encoder as a graph', () => {
+  it('reads the backbone alone where no head is asked for', () => {
+    const names = (graph: ReturnType<typeof encoderGraph>) => graph.inputs.map(({ name }) => name);
+    expect(names(encoderGraph({ encoder, encoderConfig }, params, 1))).toEqual([
+      'input',
+      'conv1.weight',
+      'bn1.weight',
+      'bn1.bias',
+      'bn1.running_mean',
+      'bn1.running_var',
+    ]);
+    const withHead = encoderGraph({ encoder, encoderConfig, head: { mlp: false, dim: 3 } }, params, 1);
+    expect(names(withHead).slice(-2)).toEqual(['fc.weight', 'fc.bias']);
+  });
+  it('uses the running statistics', () => {
+    const graph = encoderGraph({ encoder, encoderConfig }, params, 2);
+    expect(graph.nodes.some(({ op }) => op === 'batchNormInference')).toBe(true);
+    expect(graph.nodes.some(({ op }) => op === 'batchNorm')).toBe(false);
+  });
+});
+
+describe('createExtractor', () => {
+  it('takes any number of pictures in chunks, each as it would be alone', async () => {
+    const { backend, runs } = counting();
+    const extractor = await createExtractor(backend, { encoder, encoderConfig }, params, 2);
+    expect(extractor.dim).toBe(5);
+    const all = await extractor.extract(pictures);
+    expect(all).toHaveLength(5 * 5);
+    expect(runs).toEqual([2, 2, 2]);
+    const single = await createExtractor(backend, { encoder, encoderConfig }, params, 1);
+    for (let i = 0; i < 5; i++) {
+      const one = await single.extract(pictures.slice(i * picture, (i + 1) * picture));
+      expect([...all.subarray(i * 5, (i + 1) * 5)]).toEqual([...one]);
+    }
+    expect(new Set(all).size).toBeGreaterThan(10);
+  });
+  it('gives unit vectors with a head', async () => {
+    const model = { encoder, encoderConfig, head: { mlp: false, dim: 3 } };
+    const extractor = await createExtractor(counting().backend, model, params, 4);
+    expect(extractor.dim).toBe(3);
+    const found = await extractor.extract(pictures);
+    for (let i = 0; i < 5; i++) expect(Math.hypot(...found.subarray(3 * i, 3 * i + 3))).toBeCloseTo(1, 6);
+  });
+});

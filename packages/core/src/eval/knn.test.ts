@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest';
+import type { Backend } from '../backend.ts';
+import { interpret } from '../reference/interpreter.ts';
+import { rng } from '../rng.ts';
+import { tensor } from '../tensor/tensor.ts';
+import { knnAccuracy, knnVote, topK, unitRows } from './knn.ts';
+
+describe('topK', () => {
+  it.each([1, 2, 7, 64, 200, 500])('%i largest, against a full sort', (k) => {
+    const random = rng(0, 'topk', k);
+    for (const values of [
+      Float32Array.from({ length: 200 }, random.normal),
+      Float32Array.from({ length: 200 }, () => random.integer(5)),
+      Float32Array.from({ length: 200 }, (_, i) => i),
+      Float32Array.from({ length: 200 }, (_, i) => -i),
+    ]) {
+      // A stable sort: of equal values the earlier comes first.
+      const sorted = Array.from(values, (_, i) => i).sort((a, b) => values[b]! - values[a]! || a - b);
+      expect([...topK(values, k)].sort((a, b) => a - b)).toEqual(sorted.slice(0, k).sort((a, b) => a - b));
+    }
+  });
+  it('of nothing is nothing', () => {
+    expect(topK(new Float32Array(0), 3)).toHaveLength(0);
+  });
+});
+
+describe('unitRows', () => {
+  it('scales rows and leaves zeros', () => {
+    const rows = Float32Array.of(3, 4, 0, 0, -2, 0);
+    expect(Array.from(unitRows(rows, 2), (x) => Number(x.toFixed(6)))).toEqual([0.6, 0.8, 0, 0, -1, 0]);
+    expect([...rows]).toEqual([3, 4, 0, 0, -2, 0]);
+  });
+});
+
+describe('knnVote', () => {
+  const labels = [0, 1, 1, 2, 2, 2];
+  const similarity = Float32Array.of(0.9, 0.7, 0.7, 0.1, 0.1, 0.1);
+  const vote = (k: number, temperature: number) =>
+    knnVote(similarity, labels, { dim: 1, classes: 3, k, temperature });
+  it('weighs neighbours by exp(similarity / T)', () => {
+    // k 3: exp(9) = 8103 against 2 exp(7) = 2193; at T = 1, 2.46 against 2 exp(.7) = 4.03.
+    expect(vote(3, 0.1)).toBe(0);
+    expect(vote(3, 1)).toBe(1);
+    // k 6 at a high temperature: the larger number wins.
+    expect(vote(6, 100)).toBe(2);
+    expect(vote(1, 100)).toBe(0);
+  });
+  it("asks the first k by similarity, by default 200, at T = 0.1 (InstDisc's)", () => {
+    expect(knnVote(similarity, labels, { dim: 1, classes: 3 })).toBe(0);
+    // 200 neighbours of the second class at 0.5, and one more would not fit.
+    const many = Float32Array.from({ length: 300 }, (_, i) => (i < 100 ? 0.6 : 0.5));
+    const classes = Array.from(many, (_, i) => (i < 100 ? 0 : 1));
+    // 100 exp(6) = 40343 against 100 exp(5) = 14841; all 200 of the second would give 29683.
+    expect(knnVote(many, classes, { dim: 1, classes: 2 })).toBe(0);
+    expect(knnVote(many, classes, { dim: 1, classes: 2, k: 300, temperature: 1 })).toBe(1);
+  });
+});
+
+describe('knnAccuracy', () => {
+  /** The least that this function needs of a backend. */
+  const backend: Backend = {
+    name: 'oracle',
+    device: 'cpu',
+    capabilities: () => ({ training: false, inference: true, dtypes: ['float32'], lowering: 'none' }),
+    compile: async (graph) => {
+      let state = {};
+      return {
+        load: async (given) => {
+          state = given;
+        },
+        run: async (feeds) =>
+          Object.fromEntries(
+            Object.entries(interpret(graph, { ...state, ...feeds })).map(([name, { shape, data }]) => [
+              name,
+              tensor(data, shape),
+            ]),
+          ),
+        read: async () => ({}),
+        memory: { stateBytes: 0 },
+        dispose: async () => {},
+      };
+    },
+    dispose: async () => {},
+  };
+  it('counts the right queries, in chunks, whatever the length of the features', async () => {
+    const bank = { features: Float32Array.of(10, 0, 0, 0.1, -3, 0), labels: [0, 1, 2] };
+    // Directions by angle: nearest to +x, +y or -x. 150 queries pass over one chunk of 128; 15 have a false label.
+    const angles = Array.from({ length: 150 }, (_, i) => ((i % 3) * Math.PI) / 2 + 0.1);
+    const features = Float32Array.from(angles.flatMap((a) => [Math.cos(a) * 7, Math.sin(a) * 7]));
+    const labels = angles.map((_, i) => (i < 15 ? 0 : i % 3));
+    // Of the first 15 five are of class 0 in truth: 140 of 150 are right.
+    const accuracy = await knnAccuracy(backend, bank, { features, labels }, { dim: 2, classes: 3, k: 1 });
+    expect(accuracy).toBeCloseTo((100 * 140) / 150, 10);
+  });
+});

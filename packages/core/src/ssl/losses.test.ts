@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import { type Traced, trace } from '../graph/trace.ts';
+import { normalize } from '../nn/layers.ts';
+import { interpret } from '../reference/interpreter.ts';
+import { filled, type Tensor, tensor } from '../tensor/tensor.ts';
+import { contrastiveAccuracy, featureSpread, infoNce, logSumExp } from './losses.ts';
+
+function evaluate(inputs: Tensor[], body: (...values: Traced[]) => Record<string, Traced>) {
+  const graph = trace((builder) => body(...inputs.map(({ shape }, i) => builder.input(`x${i}`, shape))));
+  return interpret(graph, Object.fromEntries(inputs.map((value, i) => [`x${i}`, value])));
+}
+const value = (input: Tensor, body: (x: Traced) => Traced) =>
+  evaluate([input], (x) => ({ y: body(x!) })).y!.data[0]!;
+
+describe('logSumExp', () => {
+  it('of equal values is the value plus log of their number', () => {
+    expect(value(filled([1, 8], 3), logSumExp)).toBeCloseTo(3 + Math.log(8), 12);
+  });
+  it('does not overflow', () => {
+    expect(value(tensor([1e4, 1e4], [1, 2]), logSumExp)).toBeCloseTo(1e4 + Math.log(2), 9);
+    expect(value(tensor([-1e4, -1e4], [1, 2]), logSumExp)).toBeCloseTo(-1e4 + Math.log(2), 9);
+  });
+});
+
+describe('infoNce', () => {
+  it("is PyTorch's cross entropy of [q.k, q @ queue] / T with label 0", () => {
+    const q = tensor([1, 2, 2, 0, -3, 4], [2, 3]);
+    const k = tensor([2, 1, 2, 1, 0, 1], [2, 3]);
+    const queue = tensor([1, 2, 2, 0, 1, 0, -1, 0, 1, 3, -1, 1], [4, 3]);
+    const { loss, logits } = evaluate([q, k, queue], (a, b, c) =>
+      infoNce(normalize(a!), normalize(b!), transposed(normalize(c!)), 0.2),
+    );
+    // By torch.nn.functional of PyTorch 2.15 in float64; T is rounded to float32 here.
+    expect(loss!.data[0]).toBeCloseTo(1.0546894424136357, 6);
+    const expected = [
+      [4.444444444444444, 5, 3.3333333333333335, 1.178511301977579, 1.507556722888818],
+      [2.82842712474619, 0.6666666666666667, -3, 2.82842712474619, 2.1105794120443453],
+    ];
+    expect(logits!.shape).toEqual([2, 5]);
+    expected.flat().forEach((logit, i) => {
+      expect(logits!.data[i]).toBeCloseTo(logit, 6);
+    });
+  });
+  it('of uniform logits is log(K + 1)', () => {
+    const k = 15;
+    const inputs = [filled([2, 4], 0.5), filled([2, 4], 0.5), filled([4, k], 0.5)];
+    const { loss } = evaluate(inputs, (a, b, c) => infoNce(a!, b!, c!, 0.07));
+    expect(loss!.data[0]).toBeCloseTo(Math.log(k + 1), 12);
+  });
+});
+
+function transposed(x: Traced): Traced {
+  return x.builder.emit('transpose', [x], { permutation: [1, 0] })[0]!;
+}
+
+describe('contrastiveAccuracy', () => {
+  const logits = tensor([5, 1, 2, 3, 2, 3, 1, 0, 0, 1, 2, 3, 4, 1, 2, 0], [4, 4]);
+  it('counts the rows whose first column is among the k largest', () => {
+    // Ranks of column 0: 1, 2, 4, 1.
+    const accuracy = [1, 2, 3, 4].map((k) => value(logits, (x) => contrastiveAccuracy(x, k)));
+    expect(accuracy).toEqual([50, 75, 75, 100]);
+  });
+  it('is 0 where all are equal: a collapsed encoder earns nothing', () => {
+    expect(value(filled([3, 9], 1), (x) => contrastiveAccuracy(x, 1))).toBe(0);
+    expect(value(filled([3, 9], 1), (x) => contrastiveAccuracy(x, 5))).toBe(0);
+  });
+  it('counts a tie with one negative against the positive', () => {
+    const tie = tensor([2, 2, 1], [1, 3]);
+    expect(value(tie, (x) => contrastiveAccuracy(x, 1))).toBe(0);
+    expect(value(tie, (x) => contrastiveAccuracy(x, 2))).toBe(100);
+  });
+});
+
+describe('featureSpread', () => {
+  it('is 0 for one point and the standard deviation else', () => {
+    expect(value(filled([4, 3], 0.5), featureSpread)).toBeLessThan(2e-6);
+    // Deviations 1 and 2 about the mean, averaged.
+    expect(value(tensor([1, 4, -1, 0], [2, 2]), featureSpread)).toBeCloseTo(1.5, 6);
+  });
+});
