@@ -131,6 +131,7 @@ describe('what is refused', () => {
     ['offsets beyond the end', file({ w: entry(4, 12) }, 8), /"w" is cut off/],
     ['offsets in reverse', file({ w: entry(8, 0) }, 8), /"w" has -8 bytes/],
     ['offsets that fit another shape', file({ w: entry(0, 8, [3]) }, 8), /"w" has 8 bytes for \[3\]/],
+    ['more bytes than the shape has', file({ w: entry(0, 8, [1]) }, 8), /"w" has 8 bytes for \[1\]/],
     ['an unknown dtype', file({ w: entry(0, 2, [2], 'F8_E4M3') }, 2), /dtype F8_E4M3/],
   ])('%s', (_, bytes, why) => {
     expect(read(bytes)).toThrow(CheckpointError);

@@ -66,7 +66,10 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
   try {
     const job = { config, dataset, folder, reporter, stop };
     const result = await train(resume ? { ...job, resume } : job);
-    const skipped = result.skipped > 0 ? `; ${result.skipped} damaged pictures were left out` : '';
+    const skipped =
+      result.skipped > 0
+        ? `; ${result.skipped} damaged ${result.skipped === 1 ? 'picture was' : 'pictures were'} left out`
+        : '';
     io.out(`Saved ${result.checkpoint} after ${duration(result.seconds)}${skipped}.\n`);
     if (result.outcome === 'stopped') io.out(`Go on with: moco pretrain --resume ${folder}\n`);
     else io.out(`Next: moco knn ${folder} ${config.data}   or: moco export ${folder} -o model.onnx\n`);

@@ -57,7 +57,7 @@ export async function writeAtomic(path: string, data: Uint8Array | string, via: 
     }
     await via.rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => undefined);
     throw new UserError(`${path} could not be written: ${systemReason(error) ?? (error as Error).message}`);
   }
   await syncFolder(dirname(path));

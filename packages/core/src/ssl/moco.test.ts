@@ -10,7 +10,7 @@ import { batchNorm, conv, normalize } from '../nn/layers.ts';
 import { sgd } from '../optim/sgd.ts';
 import { type Feed, interpret } from '../reference/interpreter.ts';
 import { rng } from '../rng.ts';
-import { type Tensor, tensor } from '../tensor/tensor.ts';
+import { filled, type Tensor, tensor } from '../tensor/tensor.ts';
 import { under } from '../train/step.ts';
 import { head } from './head.ts';
 import { infoNce } from './losses.ts';
@@ -64,6 +64,8 @@ function stateOf(config: MocoConfig): Record<string, Tensor> {
   const other = mocoState(config, 2);
   for (const name of Object.keys(state))
     if (name.startsWith('k.') && !isBuffer(name)) state[name] = other[name]!;
+  state['k.bn1.running_mean'] = filled([6], 0.5);
+  state['k.bn1.running_var'] = filled([6], 2);
   return state;
 }
 

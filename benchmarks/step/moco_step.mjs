@@ -1,0 +1,87 @@
+// Times whole MoCo v2 steps in MoCo.ts, from random weights and on random pictures; prints one JSON line.
+// The twin of pytorch_step.py: the same options, the same work, the same result.
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { ortPlugin } from '../../packages/backend-ort/dist/index.js';
+import {
+  createTrainer,
+  encoderNamed,
+  mocoState,
+  mocoStep,
+  rng,
+  sgd,
+} from '../../packages/core/dist/index.js';
+import { registerEncoders } from '../../packages/encoders/dist/index.js';
+
+const { values } = parseArgs({
+  options: {
+    arch: { type: 'string', default: 'resnet18' },
+    stem: { type: 'string', default: 'cifar' },
+    batch: { type: 'string', default: '64' },
+    size: { type: 'string', default: '32' },
+    'moco-k': { type: 'string', default: '4096' },
+    bn: { type: 'string', default: 'split' },
+    'bn-splits': { type: 'string', default: '8' },
+    threads: { type: 'string', default: `${availableParallelism()}` },
+    block: { type: 'string' },
+    steps: { type: 'string', default: '10' },
+    warmup: { type: 'string', default: '3' },
+  },
+});
+const [batch, size, queueSize] = [values.batch, values.size, values['moco-k']].map(Number);
+const [steps, warmup] = [values.steps, values.warmup].map(Number);
+const split = values.bn === 'split';
+
+registerEncoders();
+const backend = await ortPlugin.create({
+  threads: Number(values.threads),
+  ...(values.block === undefined ? {} : { block: Number(values.block) }),
+});
+const config = {
+  encoder: encoderNamed(values.arch),
+  encoderConfig: { imageSize: size, stem: values.stem },
+  batch,
+  queueSize,
+  momentum: 0.999,
+  temperature: 0.2,
+  mlp: true,
+  dim: 128,
+  bnSplits: split ? Number(values['bn-splits']) : 1,
+  shuffle: split,
+  symmetric: false,
+  optimizer: sgd({ momentum: 0.9, weightDecay: 1e-4 }),
+};
+const state = mocoState(config, 0);
+const trainer = await createTrainer(backend, mocoStep(config, state), state);
+const random = rng(0, 'benchmark');
+const shape = [batch, 3, size, size];
+const picture = () => ({
+  shape,
+  dtype: 'float32',
+  data: Float32Array.from({ length: batch * 3 * size * size }, random.normal),
+});
+const feeds = { xq: picture(), xk: picture() };
+const seconds = [];
+let first = 0;
+let loss = 0;
+for (let i = 0; i < warmup + steps; i++) {
+  const perm = { shape: [batch], dtype: 'int32', data: rng(0, 'perm', i).permutation(batch) };
+  const before = performance.now();
+  const metrics = await trainer.step(split ? { ...feeds, perm } : feeds, 0.03, i);
+  const after = performance.now();
+  loss = metrics.loss.data[0];
+  first ||= performance.now() / 1000;
+  if (i >= warmup) seconds.push((after - before) / 1000);
+}
+const sorted = [...seconds].sort((a, b) => a - b);
+console.log(
+  JSON.stringify({
+    peer: `moco.ts ${backend.capabilities().lowering}`,
+    secondsPerStep: seconds,
+    median: sorted[sorted.length >> 1],
+    secondsToFirstStep: first,
+    peakRssBytes: process.resourceUsage().maxRSS * 1024,
+    loss,
+  }),
+);
+await trainer.dispose();

@@ -1,0 +1,204 @@
+import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import { decodeSafetensors } from '@moco-ts/core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import {
+  logged,
+  moco,
+  pictureFolder,
+  printed,
+  spawnMoco,
+  temporaryFolder,
+  tiny,
+  writePictures,
+} from '../testing.ts';
+
+// 20 pictures in batches of 8: two steps an epoch.
+const EPOCHS = '4';
+const pictures = pictureFolder(20);
+const base = ['pretrain', pictures, ...tiny, '--epochs', EPOCHS];
+const whole = join(temporaryFolder(), 'whole');
+
+/** The loss of each step; of steps that were taken twice, the later one. */
+function losses(folder: string): number[] {
+  const out: number[] = [];
+  for (const { globalStep, loss } of logged(folder, 'step')) out[globalStep as number] = loss as number;
+  return out;
+}
+
+const stateOf = (path: string) => decodeSafetensors(readFileSync(path), path).tensors;
+
+beforeAll(async () => {
+  expect(await moco(...base, '--out', whole)).toMatchObject({ code: 0, err: '' });
+});
+
+describe('a run', () => {
+  it('logs each step and epoch, and stores its configuration', () => {
+    expect(losses(whole)).toHaveLength(8);
+    const epochs = logged(whole, 'epoch');
+    expect(epochs.map(({ epoch }) => epoch)).toEqual([0, 1, 2, 3]);
+    const [a, b] = losses(whole) as [number, number];
+    expect(epochs[0]!.loss).toBeCloseTo((a + b) / 2, 12);
+    const { config, dataset, versions } = JSON.parse(readFileSync(join(whole, 'config.json'), 'utf8'));
+    expect(config).toMatchObject({ method: 'moco-v2', mocoT: 0.2, mocoK: 16, seed: 0, cos: true });
+    expect(dataset).toMatchObject({ pictures: 20 });
+    expect(versions).toHaveProperty('moco');
+    expect(readdirSync(whole).filter((name) => name.startsWith('events.out.tfevents'))).toHaveLength(1);
+  });
+
+  it('keeps the last three checkpoints', () => {
+    expect(readdirSync(whole).filter((name) => name.endsWith('.safetensors'))).toEqual([
+      'checkpoint-0002.safetensors',
+      'checkpoint-0003.safetensors',
+      'checkpoint-0004.safetensors',
+    ]);
+  });
+
+  it('is the same for the same seed and another for another', async () => {
+    const [again, other] = [join(temporaryFolder(), 'r'), join(temporaryFolder(), 'r')];
+    await moco(...base, '--out', again, '--epochs', '1', '--max-steps', '2');
+    await moco(...base, '--out', other, '--max-steps', '2', '--seed', '1');
+    expect(losses(again)).toEqual(losses(whole).slice(0, 2));
+    expect(losses(other)[0]).not.toBe(losses(whole)[0]);
+  });
+
+  it('is not begun where another one is', async () => {
+    const { code, err } = await moco(...base, '--out', whole);
+    expect([code, err]).toEqual([1, expect.stringContaining('holds a run already; go on with --resume')]);
+  });
+
+  it('stops at a loss that is no number, with the last checkpoint kept', async () => {
+    const folder = join(temporaryFolder(), 'r');
+    const { code, err } = await moco(...base, '--no-cos', '--bn', 'split', '--lr', '1e30', '--out', folder);
+    expect(code).toBe(1);
+    expect(err).toMatch(/moco: the loss is (NaN|Infinity) at epoch \d, step \d .*checkpoint/);
+    expect(logged(folder, 'diverged')).toHaveLength(1);
+  });
+});
+
+describe('a run that goes on', () => {
+  it.each([1, 2, 3, 5])(
+    'after a stop at step %i has the losses and the state of one that never stopped',
+    async (step) => {
+      const folder = join(temporaryFolder(), 'r');
+      const first = await moco(...base, '--out', folder, '--max-steps', String(step));
+      expect(first.out).toContain(`Go on with: moco pretrain --resume ${folder}`);
+      expect(losses(folder)).toHaveLength(step);
+      const second = await moco('pretrain', '--resume', folder, '--max-steps', '1000');
+      expect(second).toMatchObject({ code: 0, err: '' });
+      expect(losses(folder)).toEqual(losses(whole));
+      const means = (from: string) => logged(from, 'epoch').map(({ loss }) => loss);
+      expect(means(folder)).toEqual(means(whole));
+      const last = 'checkpoint-0004.safetensors';
+      expect(stateOf(join(folder, last))).toEqual(stateOf(join(whole, last)));
+    },
+  );
+
+  it('goes back to the newest intact checkpoint', async () => {
+    const folder = join(temporaryFolder(), 'r');
+    cpSync(whole, folder, { recursive: true });
+    const newest = join(folder, 'checkpoint-0004.safetensors');
+    truncateSync(newest, Math.floor(statSync(newest).size / 2));
+    const { code, err } = await moco('pretrain', '--resume', 'auto', '--out', folder);
+    expect([code, err]).toEqual([
+      0,
+      expect.stringMatching(/warning: .*checkpoint-0004.*cut off; going back/),
+    ]);
+    expect(stateOf(newest)).toEqual(stateOf(join(whole, 'checkpoint-0004.safetensors')));
+  });
+
+  it('with auto starts anew where there is nothing', async () => {
+    const folder = join(temporaryFolder(), 'r');
+    const { code } = await moco(...base, '--out', folder, '--resume', 'auto', '--max-steps', '1');
+    expect(code).toBe(0);
+    expect(losses(folder)).toEqual(losses(whole).slice(0, 1));
+  });
+
+  it('branches off an earlier checkpoint only into another folder', async () => {
+    const from = join(whole, 'checkpoint-0003.safetensors');
+    const refused = await moco('pretrain', '--resume', from);
+    expect([refused.code, refused.err]).toEqual([1, expect.stringContaining('branch off with --out')]);
+    const folder = join(temporaryFolder(), 'r');
+    expect(await moco('pretrain', '--resume', from, '--out', folder)).toMatchObject({ code: 0 });
+    expect(losses(folder).slice(6)).toEqual(losses(whole).slice(6));
+  });
+
+  it.each([
+    ['--arch', 'resnet18', /has resnet-tiny, but --arch asks for resnet18/],
+    ['--moco-dim', '16', /has 8, but --moco-dim asks for 16/],
+    ['--moco-k', '32', /has 16, but --moco-k asks for 32/],
+  ])('refuses %s %s', async (flag, value, message) => {
+    const { code, err } = await moco('pretrain', '--resume', whole, flag, value, '--out', whole);
+    expect([code, err.trim().split('\n').length]).toEqual([1, 1]);
+    expect(err).toMatch(message);
+  });
+
+  it('refuses another batch in mid-epoch', async () => {
+    const folder = join(temporaryFolder(), 'r');
+    await moco(...base, '--out', folder, '--max-steps', '1');
+    const { code, err } = await moco('pretrain', '--resume', folder, '-b', '4');
+    expect([code, err]).toEqual([1, expect.stringContaining('keep --batch-size 8')]);
+  });
+});
+
+describe('an interrupt', () => {
+  it('ends the step, saves, says how to go on; a kill loses no more than the last checkpoint', async () => {
+    const folder = join(temporaryFolder(), 'r');
+    const many = ['--epochs', '4000', '--keep', '1'];
+    const child = spawnMoco(...base, ...many, '--out', folder);
+    await printed(child, 'Epoch 2 [1/2]');
+    child.kill('SIGINT');
+    expect(await child.ended).toEqual({ code: 130, signal: null });
+    expect(child.output()).toContain(`Go on with: moco pretrain --resume ${folder}`);
+    const stopped = losses(folder).length;
+    expect(readdirSync(folder).filter((name) => /\.safetensors/.test(name))).toHaveLength(1);
+
+    const second = spawnMoco('pretrain', '--resume', folder);
+    await printed(second, `Epoch ${Math.floor(stopped / 2) + 3} [1/2]`);
+    second.kill('SIGKILL');
+    expect((await second.ended).signal).toBe('SIGKILL');
+
+    const steps = 2 * Math.floor(stopped / 2) + 9;
+    const third = await moco('pretrain', '--resume', folder, '--max-steps', String(steps));
+    expect(third).toMatchObject({ code: 0, err: '' });
+    const unbroken = join(temporaryFolder(), 'r');
+    await moco(...base, ...many, '--out', unbroken, '--max-steps', String(steps));
+    expect(losses(folder).slice(0, steps)).toEqual(losses(unbroken));
+  });
+});
+
+describe('an evaluation', () => {
+  it('tells kNN accuracy of labelled folders, in training and by moco knn', async () => {
+    const data = temporaryFolder();
+    for (const split of ['train', 'test'])
+      for (const [index, name] of ['a', 'b'].entries()) {
+        mkdirSync(join(data, split, name), { recursive: true });
+        // The same few pictures in both splits: each has its copy in the bank.
+        writePictures(join(data, split, name), 8, 100 * index);
+      }
+    const folder = join(temporaryFolder(), 'r');
+    const args = ['pretrain', data, ...tiny, '--epochs', '1', '--knn-every', '1', '--out', folder];
+    expect(await moco(...args)).toMatchObject({ code: 0, err: '' });
+    expect(logged(folder, 'evaluation')).toEqual([expect.objectContaining({ epoch: 1, pictures: 32 })]);
+    const { out } = await moco('knn', folder, '-k', '1', '--random');
+    expect(out.match(/kNN accuracy +100\.00 %/g)).toHaveLength(2);
+  });
+
+  it('finds the originals of edited copies in folders without labels', async () => {
+    const { code, out } = await moco('knn', whole);
+    expect(code).toBe(0);
+    expect(out).toMatch(/edited copies, R@1 +\d+\.\d\d %/);
+  });
+});
+
+it('exports a model of a checkpoint', async () => {
+  const folder = temporaryFolder();
+  const checkpoint = join(folder, 'c.safetensors');
+  copyFileSync(join(whole, 'checkpoint-0004.safetensors'), checkpoint);
+  for (const flags of [[], ['--with-head'], ['--with-preprocess']]) {
+    const { code, out } = await moco('export', checkpoint, '-o', join(folder, 'm.onnx'), ...flags);
+    expect(code).toBe(0);
+    expect(Number(/within (\S+)\./.exec(out)![1])).toBeLessThan(1e-4);
+  }
+  expect(readdirSync(folder).sort()).toEqual(['c.safetensors', 'm.onnx']);
+});

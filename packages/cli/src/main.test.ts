@@ -1,0 +1,114 @@
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { moco, pictureFolder, temporaryFolder, tiny } from './testing.ts';
+
+const commands = ['demo', 'pretrain', 'knn', 'export', 'backends', 'replay'];
+
+describe('help', () => {
+  it.each([[], ...commands.map((name) => [name])])(
+    'is readable at 80 columns, with examples: %s',
+    async (...path) => {
+      const { code, out } = await moco(...path, '--help');
+      expect(code).toBe(0);
+      expect(out).toContain('Examples:');
+      for (const line of out.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
+    },
+  );
+
+  it('lists every command, and is what a bare moco prints', async () => {
+    const { code, out } = await moco();
+    expect(code).toBe(0);
+    for (const name of commands) expect(out).toMatch(new RegExp(`^  ${name} `, 'm'));
+  });
+
+  it("has the official script's flags", async () => {
+    const { out } = await moco('pretrain', '--help');
+    const official =
+      '-a --arch -j --workers --epochs --start-epoch -b --batch-size --lr --schedule --momentum --wd --weight-decay -p --print-freq --resume --seed --moco-dim --moco-k --moco-m --moco-t --mlp --aug-plus --cos';
+    for (const flag of official.split(' ')) expect(out).toMatch(new RegExp(`(^|[ ,])${flag}[ ,]`, 'm'));
+  });
+});
+
+describe('bad input: one line that names it, exit 1, nothing written', () => {
+  const pictures = pictureFolder(12);
+  const empty = temporaryFolder();
+  const out = join(temporaryFolder(), 'run');
+  const train = (...flags: string[]) => ['pretrain', pictures, ...tiny, '--out', out, ...flags];
+  const table: readonly (readonly [string, readonly string[], RegExp])[] = [
+    ['no such folder', ['pretrain', join(empty, 'no'), '--out', out], /no: no such folder/],
+    ['an empty folder', ['pretrain', empty, '--out', out], /no pictures in this folder/],
+    ['no data', ['pretrain', '--out', out], /pretrain needs DATA/],
+    ['K % batch != 0', train('--moco-k', '17'), /--moco-k 17 is no multiple of the 8 keys.*16/],
+    ['K % 2 batch != 0', train('--moco-k', '24', '--symmetric'), /--moco-k 24 is no multiple of the 16 keys/],
+    ['a batch larger than the set', train('-b', '16'), /--batch-size 16 is larger than .* 12 pictures/],
+    ['an uneven split', train('--bn-splits', '3'), /a batch of 8 can't be normalised in 3 groups/],
+    ['an unknown arch', train('-a', 'resnet17'), /there is no arch "resnet17"; known are: .*resnet18/],
+    ['an unknown backend', train('--backend', 'abacus'), /there is no backend "abacus"/],
+    [
+      'an unknown designer',
+      ['pretrain', 'emoji', ...tiny, '--designers', 'dali', '--out', out],
+      /no designer 'dali'/,
+    ],
+    ['no number', train('--lr', 'fast'), /'--lr <x>' argument 'fast' is invalid. Give a number above 0/],
+    ['a negative number', train('--wd', '-1'), /--weight-decay <x>' argument '-1' is invalid/],
+    [
+      'half an epoch',
+      train('--epochs', '1.5'),
+      /'--epochs <n>' argument '1.5' is invalid. Give a whole number/,
+    ],
+    ['no batch', train('-b', '0'), /--batch-size <n>' argument '0' is invalid/],
+    ['a momentum above 1', train('--moco-m', '1.1'), /'--moco-m <x>' argument '1.1' is invalid/],
+    ['an unknown normalisation', train('--bn', 'layer'), /Choose from shuffle, split, plain/],
+    ['an unknown method', train('--method', 'byol'), /'byol' is invalid. Choose from moco-v1, moco-v2/],
+    ['a later method', train('--method', 'simclr'), /simclr is not in this version yet/],
+    ['an unknown flag', train('--fast'), /unknown option '--fast'/],
+    ['an unknown command', ['dance'], /unknown command 'dance'|too many arguments/],
+    ['no checkpoint', train('--resume', join(empty, 'no')), /no such checkpoint or run folder/],
+    ['an evaluation without test pictures', ['knn', empty], /holds no checkpoint/],
+    ['an odd model name', ['export', empty, '-o', 'model.pt'], /should end in \.onnx/],
+    ['no spec', ['replay', join(empty, 'no'), '--in', 'x', '--out', 'y'], /no could not be read/],
+  ];
+
+  it.each(table)('%s', async (_, args, message) => {
+    const result = await moco(...args);
+    expect(result.code).toBe(1);
+    expect(result.err).toMatch(message);
+    expect(result.err).toMatch(/^moco: /);
+    expect(result.err.trim().split('\n')).toHaveLength(1);
+    expect(existsSync(out)).toBe(false);
+  });
+
+  it('damaged pictures beyond --max-bad', async () => {
+    const folder = pictureFolder(12);
+    mkdirSync(join(folder, 'sub'));
+    writeFileSync(join(folder, 'broken.png'), 'no picture');
+    const args = ['pretrain', folder, ...tiny, '--epochs', '3', '--out', join(temporaryFolder(), 'run')];
+    const refused = await moco(...args, '--max-bad', '0');
+    expect([refused.code, refused.err]).toEqual([
+      1,
+      expect.stringMatching(/1 damaged picture, more than the 0/),
+    ]);
+    const passed = await moco(...args, '--max-bad', '1');
+    expect([passed.code, passed.err]).toEqual([0, expect.stringMatching(/warning: left out: .*broken\.png/)]);
+    expect(passed.out).toContain('1 damaged picture was left out');
+  });
+});
+
+it('keeps the stack of a defect, and shows that of a user error on demand', async () => {
+  const before = process.env.MOCO_DEBUG;
+  process.env.MOCO_DEBUG = '1';
+  try {
+    expect((await moco('pretrain', '/no/such/folder')).err).toMatch(/^moco: .*\n.*DataError[\s\S]*at /);
+  } finally {
+    if (before === undefined) delete process.env.MOCO_DEBUG;
+    else process.env.MOCO_DEBUG = before;
+  }
+});
+
+it('warns of plain batch normalisation', async () => {
+  const args = ['pretrain', pictureFolder(8), ...tiny, '--bn', 'plain', '--epochs', '1'];
+  const { code, err } = await moco(...args, '--out', join(temporaryFolder(), 'run'));
+  expect(code).toBe(0);
+  expect(err).toMatch(/warning: plain batch normalisation on one rank/);
+});
