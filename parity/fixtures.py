@@ -71,7 +71,11 @@ def end_state(run: str, out: dict[str, Tensor]) -> dict[str, Tensor]:
 def drift(given: dict[str, Tensor], f32: dict[str, Tensor], f64: dict[str, Tensor]) -> dict[str, Any]:
     """How far PyTorch float32 is from float64 after the last step. Parameters: relative to what training changed."""
     loss = ((f32["loss"].double() - f64["loss"]).abs() / f64["loss"]).tolist()
-    result: dict[str, Any] = {"lossMax": max(loss), "loss": loss, "queue": relative(f32["queue"].double(), f64["queue"])}
+    result: dict[str, Any] = {
+        "lossMax": max(loss),
+        "loss": loss,
+        "queue": relative(f32["queue"].double(), f64["queue"]),
+    }
     for side in "qk":
         buffers, parameters = {}, {}
         for name in (n for n in f64 if n.startswith(f"{side}.")):

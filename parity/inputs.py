@@ -1,4 +1,4 @@
-"""Weights, queue, batches and permutations of a fixture from its seed. README.md gives the rules; both sides follow them."""
+"""Weights, queue, batches and permutations of a fixture from its seeds, by the rules in README.md."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def views(seed: int, step: int, batch: int, size: int) -> tuple[Tensor, Tensor]:
     """Two views [batch, 3, size, size]: half a shared GRID x GRID normal pattern, enlarged, + own normal noise."""
     base = Rng(seed, "x/base", step).normal(batch * 3 * GRID * GRID).reshape(batch, 3, GRID, GRID)
     base = base.repeat(size // GRID, 2).repeat(size // GRID, 3)
-    q, k = (
-        0.5 * base + Rng(seed, f"x/{side}", step).normal(base.size).reshape(base.shape) for side in "qk"
-    )
+    q, k = (0.5 * base + Rng(seed, f"x/{side}", step).normal(base.size).reshape(base.shape) for side in "qk")
     return _tensor(q, *base.shape), _tensor(k, *base.shape)
 
 

@@ -125,7 +125,7 @@ def build_encoder(arch: str, stem: str | None, dim: int, mlp: bool, splits: int 
 
 
 class Moco:
-    """Both encoders, the queue and SGD. `k` starts as a copy of `q`, whatever has been loaded into `q` before `start`."""
+    """Both encoders, the queue and SGD."""
 
     def __init__(self, spec: Spec, dtype: torch.dtype = torch.float32, channels_last: bool = False) -> None:
         self.spec = spec

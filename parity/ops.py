@@ -41,7 +41,9 @@ class Fixture:
             self.tensors |= {keys[group][n]: t.detach().contiguous().clone() for n, t in tensors.items()}
         self.cases.append({"name": name, "op": op, "attrs": attrs, **keys})
 
-    def op(self, name: str, op: str, attrs: dict[str, Any], inputs: Tensors, fn: Callable[..., Tensor], **more: Tensors) -> None:
+    def op(
+        self, name: str, op: str, attrs: dict[str, Any], inputs: Tensors, fn: Callable[..., Tensor], **more: Tensors
+    ) -> None:
         """y = fn(*inputs), and the gradients of sum(y * upstream) for every floating input."""
         inputs = {n: t.float().double() if t.is_floating_point() else t for n, t in inputs.items()}
         given = {n: t.clone() for n, t in inputs.items()}
@@ -51,7 +53,9 @@ class Fixture:
         upstream = self.normal(f"{name}/upstream", *y.shape)
         (y * upstream).sum().backward()
         gradients = {n: t.grad for n, t in given.items() if t.grad is not None}
-        self.add(name, op, attrs, inputs=inputs, outputs={"y": y, **more}, upstream={"y": upstream}, gradients=gradients)
+        self.add(
+            name, op, attrs, inputs=inputs, outputs={"y": y, **more}, upstream={"y": upstream}, gradients=gradients
+        )
 
 
 def convolutions(f: Fixture) -> None:
@@ -64,7 +68,10 @@ def convolutions(f: Fixture) -> None:
     ]:  # fmt: skip
         name = f"conv2d/k{k}s{s}p{p}g{g}-{h}x{w}"
         channels, out = (4, 8) if g > 1 else (3, 4)
-        inputs = {"x": f.normal(f"{name}/x", 2, channels, h, w), "weight": f.normal(f"{name}/w", out, channels // g, k, k)}
+        inputs = {
+            "x": f.normal(f"{name}/x", 2, channels, h, w),
+            "weight": f.normal(f"{name}/w", out, channels // g, k, k),
+        }
         if bias:
             inputs["bias"] = f.normal(f"{name}/b", out)
         attrs = {"stride": s, "padding": p, "groups": g}

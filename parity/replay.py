@@ -14,7 +14,7 @@ from moco_torch import Moco, Spec, named_state
 
 
 def load_weights(moco: Moco, tensors: dict[str, Tensor]) -> None:
-    """Loads `q.*`, `queue` and, if there, `k.*`, else makes k equal to q. Every name must be there and no other may be."""
+    """Loads `q.*`, `queue` and, if there, `k.*`; else k is made equal to q. Names must match."""
     names = {n for n, _ in named_state(moco.q)}
     sides: dict[str, dict[str, Tensor]] = {}
     for side in "qk":

@@ -33,6 +33,10 @@ const installed = join(root, 'node_modules', '.modules.yaml');
 const lockfile = join(root, 'pnpm-lock.yaml');
 if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lockfile).mtimeMs) {
   console.error('installing packages ...');
-  run('npm', ['exec', '--yes', '--', packageManager, 'install', '--frozen-lockfile', '--prefer-offline'], true);
+  run(
+    'npm',
+    ['exec', '--yes', '--', packageManager, 'install', '--frozen-lockfile', '--prefer-offline'],
+    true,
+  );
 }
 run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b'], true);

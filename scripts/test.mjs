@@ -23,7 +23,12 @@ try {
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
-const { numPassedTests: passed, numFailedTests: failedTests, numPendingTests: skipped, testResults } = summary;
+const {
+  numPassedTests: passed,
+  numFailedTests: failedTests,
+  numPendingTests: skipped,
+  testResults,
+} = summary;
 // A file that fails to load has no tests, and counts as one failure.
 const broken = testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0);
 const failed = failedTests + broken.length;

@@ -22,7 +22,7 @@ def read_idx(folder: Path, name: str) -> np.ndarray:
     data = path.read_bytes() if path.exists() else gzip.decompress((folder / f"{name}.gz").read_bytes())
     dimensions = data[3]
     shape = np.frombuffer(data, ">u4", dimensions, 4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape).copy()
 
 
 def load(folder: Path, split: str, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -69,5 +69,5 @@ def clean(pictures: np.ndarray, size: int) -> Tensor:
     if pictures.shape[1] != size:
         resized = [Image.fromarray(p).resize((size, size), Image.Resampling.BILINEAR) for p in pictures]
         pictures = np.stack([np.asarray(p) for p in resized])
-    x = torch.from_numpy(pictures.copy()).float().div_(255)[:, None]
+    x = torch.from_numpy(pictures).float().div_(255)[:, None]
     return (x - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)

@@ -10,6 +10,7 @@ _started = time.perf_counter()
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import sys
@@ -60,6 +61,7 @@ def main() -> None:
     result = {
         "peer": f"PyTorch {torch.__version__}",
         **vars(args),
+        "ompWaitPolicy": os.environ.get("OMP_WAIT_POLICY", "default"),
         "secondsPerStep": [round(s, 4) for s in seconds],
         "median": statistics.median(seconds),
         "best": min(seconds),

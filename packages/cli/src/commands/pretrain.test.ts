@@ -26,7 +26,15 @@ function losses(folder: string): number[] {
   return out;
 }
 
-const stateOf = (path: string) => decodeSafetensors(readFileSync(path), path).tensors;
+/** The names of tensors that are not the same to the last bit. */
+function differences(a: string, b: string): string[] {
+  const [left, right] = [a, b].map((path) => decodeSafetensors(readFileSync(path), path).tensors);
+  const bytes = (data?: ArrayBufferView) =>
+    data ? Buffer.from(data.buffer, data.byteOffset, data.byteLength) : Buffer.alloc(0);
+  const names = Object.keys({ ...left, ...right });
+  expect(names.length).toBeGreaterThan(50);
+  return names.filter((name) => !bytes(left![name]?.data).equals(bytes(right![name]?.data)));
+}
 
 beforeAll(async () => {
   expect(await moco(...base, '--out', whole)).toMatchObject({ code: 0, err: '' });
@@ -77,7 +85,7 @@ describe('a run', () => {
 });
 
 describe('a run that goes on', () => {
-  it.each([1, 2, 3, 5])(
+  it.each([1, 2, 5])(
     'after a stop at step %i has the losses and the state of one that never stopped',
     async (step) => {
       const folder = join(temporaryFolder(), 'r');
@@ -90,7 +98,7 @@ describe('a run that goes on', () => {
       const means = (from: string) => logged(from, 'epoch').map(({ loss }) => loss);
       expect(means(folder)).toEqual(means(whole));
       const last = 'checkpoint-0004.safetensors';
-      expect(stateOf(join(folder, last))).toEqual(stateOf(join(whole, last)));
+      expect(differences(join(folder, last), join(whole, last))).toEqual([]);
     },
   );
 
@@ -104,7 +112,7 @@ describe('a run that goes on', () => {
       0,
       expect.stringMatching(/warning: .*checkpoint-0004.*cut off; going back/),
     ]);
-    expect(stateOf(newest)).toEqual(stateOf(join(whole, 'checkpoint-0004.safetensors')));
+    expect(differences(newest, join(whole, 'checkpoint-0004.safetensors'))).toEqual([]);
   });
 
   it('with auto starts anew where there is nothing', async () => {

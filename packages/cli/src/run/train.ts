@@ -5,7 +5,6 @@ import {
   createTrainer,
   mocoStep,
   type Params,
-  prefixed,
   rng,
   type Tensor,
   type Trainer,
@@ -244,7 +243,10 @@ function writeEpoch(log: RunLog, epoch: number, globalStep: number, meters: Mete
   log.write(
     'epoch',
     { epoch, globalStep, ...means, lr, ...pacing },
-    { step: globalStep, values: prefixed('mean', means) },
+    {
+      step: globalStep,
+      values: Object.fromEntries(Object.entries(means).map(([name, value]) => [`mean/${name}`, value])),
+    },
   );
 }
 

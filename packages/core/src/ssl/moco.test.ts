@@ -238,9 +238,9 @@ describe('symmetric', () => {
     const other = run(base, { xq: views.xk, xk: views.xq }, state).outputs.loss!.data[0]!;
     expect(outputs.loss!.data[0]).toBeCloseTo(one + other, 10);
   });
-  it('puts the keys of both views into the queue', () => {
-    const first = encodeAlone(followed(state), views.xk, 1).keys!;
-    const second = encodeAlone(followed(state), views.xq, 1).keys!;
+  it('puts the keys of the first view into the queue, then those of the second', () => {
+    const first = encodeAlone(followed(state), views.xq, 1).keys!;
+    const second = encodeAlone(followed(state), views.xk, 1).keys!;
     for (let i = 0; i < batch; i++) {
       expect(outputs['next.queue']!.data[i]).toBeCloseTo(first.data[i * dim]!, 10);
       expect(outputs['next.queue']!.data[batch + i]).toBeCloseTo(second.data[i * dim]!, 10);

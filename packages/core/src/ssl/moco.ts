@@ -134,7 +134,8 @@ export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
   step.metric('loss', loss);
 
   // The queue changes after the logits: the loss of this step saw the keys of earlier ones alone.
-  const after = enqueue(queue, pointer, concat(keys, 0));
+  // With two directions the keys of the first view go first: they are those of the second direction.
+  const after = enqueue(queue, pointer, concat(keys.reverse(), 0));
   step.setState('queue', after.queue);
   step.setState('queue_ptr', after.pointer);
   for (const [name, value] of Object.entries(q)) if (isBuffer(name)) step.setState(`q.${name}`, value);
