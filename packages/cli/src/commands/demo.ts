@@ -34,8 +34,8 @@ const RECIPE = {
   lr: 2e-3,
   cos: true,
   lrPerStep: true,
-  epochs: 48,
-  saveEvery: 8,
+  epochs: 50,
+  saveEvery: 10,
   seed: 0,
 } as const satisfies RunFlags;
 

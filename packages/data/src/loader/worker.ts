@@ -1,8 +1,13 @@
 /** The thread of the pool: makes batches, one after the other, and hands their buffers over. */
+import { constants, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { UserError } from '@moco-ts/core';
 import { type PictureReader, runJob } from './job.ts';
 import { type FromWorker, readerOf, type ToWorker } from './messages.ts';
+
+// The trainer splits each op evenly over the cores and waits for the slower half, so a view made beside it costs the
+// step twice its time. At low priority views are made in the gaps instead. On Linux this is this thread's priority alone.
+if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_LOW);
 
 const port = parentPort!;
 const readers = new Map<number, Promise<PictureReader>>();
