@@ -9,7 +9,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = mkdtempSync(join(tmpdir(), 'moco-test-'));
 const report = join(folder, 'report.json');
 const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
-const args = ['run', '--reporter=dot', '--reporter=json', `--outputFile.json=${report}`];
+const args = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
 const { status } = spawnSync(process.execPath, [vitest, ...args, ...process.argv.slice(2)], {
   cwd: root,
   stdio: 'inherit',

@@ -1,16 +1,5 @@
 /** Nearest neighbours by cosine, over features in host memory. */
-
-/** A copy whose rows have length 1; a row of zeros stays. */
-function normalised(features: Float32Array, dim: number): Float32Array {
-  const out = new Float32Array(features.length);
-  for (let at = 0; at < features.length; at += dim) {
-    let sum = 0;
-    for (let d = 0; d < dim; d++) sum += features[at + d]! ** 2;
-    const scale = sum > 0 ? 1 / Math.sqrt(sum) : 0;
-    for (let d = 0; d < dim; d++) out[at + d] = features[at + d]! * scale;
-  }
-  return out;
-}
+import { unitRows } from '@moco-ts/core';
 
 /**
  * For each query the nearest row of the gallery, -1 if no similarity is a number. Of equals, the first.
@@ -62,7 +51,7 @@ export function recallAt1(
   if (queryFeatures.length / dim !== target.length) {
     throw new RangeError(`${queryFeatures.length / dim} queries, but ${target.length} targets`);
   }
-  const found = nearest(normalised(queryFeatures, dim), normalised(galleryFeatures, dim), dim, false);
+  const found = nearest(unitRows(queryFeatures, dim), unitRows(galleryFeatures, dim), dim, false);
   return found.reduce((right, row, q) => right + (row === target[q] ? 1 : 0), 0) / target.length;
 }
 
@@ -72,7 +61,7 @@ export function recallAt1(
  */
 export function nearestLabelAccuracy(features: Float32Array, dim: number, labels: ArrayLike<number>): number {
   checkRows(features, dim, 'features');
-  const unit = normalised(features, dim);
+  const unit = unitRows(features, dim);
   const found = nearest(unit, unit, dim, true);
   return (
     found.reduce((right, row, i) => right + (row >= 0 && labels[row] === labels[i] ? 1 : 0), 0) / found.length

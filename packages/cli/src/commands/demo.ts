@@ -105,7 +105,7 @@ async function demo({ out, seed: chosen, epochs }: DemoOptions, io: Io): Promise
       );
     }
     io.out(
-      `${dim('before: the same network, untrained. R@1: how often the nearest is the right one.')}\n\n` +
+      `${dim('before: the same network, untrained. R@1: how often the nearest is the right.')}\n\n` +
         `Trained in ${duration(result.seconds)}. The model takes raw pictures and gives ${model.dim} numbers for\n` +
         `each; ONNX Runtime agrees with the trainer within ${model.difference.toExponential(0)}:\n` +
         `  ${bold(path)}\n\n` +

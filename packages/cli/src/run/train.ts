@@ -66,7 +66,8 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     await writeAtomic(join(folder, 'config.json'), `${JSON.stringify(record(prepared, config), null, 2)}\n`);
     log = openLog(folder, prepared.position.globalStep);
     const { epoch, step, globalStep } = prepared.position;
-    log.write(resume ? 'resume' : 'start', { epoch, step, globalStep });
+    const { stateBytes } = trainer.memory;
+    log.write(resume ? 'resume' : 'start', { epoch, step, globalStep, stateBytes });
     return await loop(job, prepared, trainer, log);
   } finally {
     reporter.close();
