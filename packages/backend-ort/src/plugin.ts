@@ -26,7 +26,7 @@ async function loadRuntime(): Promise<typeof Ort> {
 
 /**
  * How long a thread out of work looks for more before it sleeps. ONNX Runtime's own default, endless, is 7 % quicker on an
- * idle machine and 40 to 100 % slower where anything else computes, such as the threads that make views.
+ * idle machine and 40 % slower where anything else computes, such as the threads that make views.
  */
 const spinMicroseconds = '20';
 
@@ -36,9 +36,13 @@ async function create(options: BackendOptions): Promise<Backend> {
   const { device = 'cpu', threads = availableParallelism(), block: asked, profile } = options as OrtOptions;
   if (device !== 'cpu') throw new BackendError(`the backend ort has no device "${device}"; known is: cpu`);
   const ort = await loadRuntime();
-  ort.env.logLevel = 'error';
   probed ??= probeBlock(ort);
-  const block = asked ?? (await probed);
+  const best = await probed;
+  const block = asked ?? best;
+  if (block !== 0 && block !== best)
+    throw new BackendError(
+      `blocks of ${block} channels don't compute right here; usable: ${best === 0 ? 0 : `${best} or 0`}`,
+    );
   return {
     name: 'ort',
     device: `cpu, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
@@ -60,7 +64,12 @@ async function create(options: BackendOptions): Promise<Backend> {
         extra: { session: { intra_op: { spin_duration_us: spinMicroseconds } } },
         ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
       });
-      return createProgram(ort, graph, model, session, compileOptions, block);
+      try {
+        return await createProgram(ort, graph, model, session, compileOptions, block);
+      } catch (error) {
+        await session.release();
+        throw error;
+      }
     },
     dispose: async () => {},
   };

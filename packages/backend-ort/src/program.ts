@@ -1,5 +1,6 @@
 /** One ONNX Runtime session with its state. */
 import {
+  allocate,
   BackendError,
   bytesOf,
   type CompileOptions,
@@ -40,12 +41,15 @@ export async function createProgram(
     return graph.values[port.value]!;
   };
   const blank = ({ dtype, shape }: TensorType) =>
-    new ort.Tensor(dtype, emptyData(dtype, sizeOf(shape)), [...shape]);
+    new ort.Tensor(dtype, allocate(dtype, sizeOf(shape)) as Float32Array, [...shape]);
   const slots = new Map<string, Slot>();
   for (const { input, output } of state) {
     const type = typeOf(graph.inputs, input);
+    if (slots.has(input) || (output !== undefined && [...slots.values()].some((s) => s.output === output)))
+      throw new BackendError(`the state "${input}" is named twice, or its output "${output}" is`);
+    if (output !== undefined) expectType(`the output "${output}"`, typeOf(graph.outputs, output), type);
     const layout = model.layouts.get(input) ?? 'plain';
-    const next = output === undefined ? undefined : blank(typeOf(graph.outputs, output));
+    const next = output === undefined ? undefined : blank(type);
     const slot = { input, type, layout, current: blank(type), next, loaded: false };
     slots.set(input, output === undefined ? slot : { ...slot, output });
   }
@@ -55,7 +59,8 @@ export async function createProgram(
 
   const toDevice = ({ layout, type }: Slot, { data }: Tensor) =>
     layout === 'filter' ? blockFilter(data as Float32Array, type.shape, block) : data;
-  const fromDevice = ({ layout, type, current }: Slot): Tensor => {
+  const fromDevice = ({ input, layout, type, current, loaded }: Slot): Tensor => {
+    if (!loaded) throw new BackendError(`the state "${input}" was never loaded`);
     const data = current.data as Float32Array;
     const copy = layout === 'filter' ? unblockFilter(data, type.shape, block) : data.slice();
     return { ...type, data: copy };
@@ -68,9 +73,12 @@ export async function createProgram(
 
   return {
     load: async (values) => {
-      for (const [name, value] of Object.entries(values)) {
+      const checked = Object.entries(values).map(([name, value]) => {
         const slot = slotNamed(name);
-        expectType(`state "${name}"`, value, slot.type);
+        expectTensor(`the state "${name}"`, value, slot.type);
+        return [slot, value] as const;
+      });
+      for (const [slot, value] of checked) {
         (slot.current.data as Float32Array).set(toDevice(slot, value) as Float32Array);
         slot.loaded = true;
       }
@@ -102,13 +110,12 @@ export async function createProgram(
         0,
       ),
     },
-    dispose: () => session.release(),
+    dispose: async () => {
+      // Whoever keeps the program does not keep its state.
+      slots.clear();
+      await session.release();
+    },
   };
-}
-
-function emptyData(dtype: TensorType['dtype'], size: number): Float32Array | Int32Array | Uint8Array {
-  if (dtype === 'float32') return new Float32Array(size);
-  return dtype === 'int32' ? new Int32Array(size) : new Uint8Array(size);
 }
 
 function expectType(what: string, value: TensorType, type: TensorType): void {
@@ -118,9 +125,15 @@ function expectType(what: string, value: TensorType, type: TensorType): void {
     );
 }
 
+function expectTensor(what: string, value: Tensor, type: TensorType): void {
+  expectType(what, value, type);
+  if (value.data.length !== sizeOf(type.shape))
+    throw new BackendError(`${what} should have ${sizeOf(type.shape)} values, has ${value.data.length}`);
+}
+
 function feed(ort: typeof Ort, name: string, feeds: Tensors, type: TensorType): Ort.Tensor {
   const value = feeds[name];
   if (!value) throw new BackendError(`no value was given for the input "${name}"`);
-  expectType(`the input "${name}"`, value, type);
+  expectTensor(`the input "${name}"`, value, type);
   return new ort.Tensor(type.dtype, value.data as Float32Array, [...type.shape]);
 }

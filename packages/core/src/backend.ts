@@ -34,11 +34,17 @@ export interface ProgramMemory {
  * Runs must not overlap: await one before the next.
  */
 export interface Program {
-  /** Copies state in. Slots that are not named keep their value; all must have been given before the first run. */
+  /**
+   * Copies state in. Slots that are not named keep their value; all must have been given before the first run.
+   * Throws BackendError, and changes nothing, for a name, type or size that doesn't fit.
+   */
   load(state: Tensors): Promise<void>;
-  /** Runs once. Takes every input that is no state, gives every output that is no state. */
+  /**
+   * Runs once. Takes every input that is no state, gives every output that is no state.
+   * Throws BackendError for a missing feed or one of another type; a run that fails leaves the state as it was.
+   */
   run(feeds: Tensors): Promise<Record<string, Tensor>>;
-  /** Copies state out, by the names of the state's inputs. Default: all of it. */
+  /** Copies state out, by the names of the state's inputs. Default: all of it. Throws BackendError before it was loaded. */
   read(names?: readonly string[]): Promise<Record<string, Tensor>>;
   readonly memory: ProgramMemory;
   dispose(): Promise<void>;
@@ -100,7 +106,9 @@ export function backendNames(): string[] {
  * @throws BackendError for an unknown name, or when a package that it needs is not installed
  */
 export async function createBackend(name: string, options: BackendOptions = {}): Promise<Backend> {
-  const [base, device] = name.split(':', 2) as [string, string?];
+  const colon = name.indexOf(':');
+  const base = colon < 0 ? name : name.slice(0, colon);
+  const device = colon < 0 ? undefined : name.slice(colon + 1);
   const load = registry.get(base);
   if (!load)
     throw new BackendError(`there is no backend "${name}"; registered are: ${backendNames().join(', ')}`);

@@ -40,7 +40,10 @@ export interface Encoder<Config extends EncoderConfig = EncoderConfig> {
   inputShape(config: Config): readonly [number, number, number];
   /** The length of a feature vector. */
   featureDim(config: Config): number;
-  /** @param random the stream for one parameter, by its name */
+  /**
+   * Names under `fc.` are reserved for the head.
+   * @param random the stream for one parameter, by its name
+   */
   init(config: Config, random: (parameter: string) => Rng): Params;
   /**
    * @param x float32 [N, C, H, W], normalised pictures
@@ -72,7 +75,9 @@ export function encoderNamed(name: string): Encoder {
   return encoder;
 }
 
+const buffer = /\.(running_mean|running_var|num_batches_tracked)$/;
+
 /** Whether a name is a buffer (set by the forward pass) rather than a parameter (set by the optimizer). */
 export function isBuffer(name: string): boolean {
-  return name.endsWith('.running_mean') || name.endsWith('.running_var');
+  return buffer.test(name);
 }

@@ -64,7 +64,7 @@ export interface Rng {
   uniform(low?: number, high?: number): number;
   /** A standard normal value (Box-Muller). */
   normal(): number;
-  /** An integer in [0, bound), without modulo bias. */
+  /** An integer in [0, bound), without modulo bias. Throws RangeError unless 1 <= bound <= 2^32. */
   integer(bound: number): number;
   /** The numbers 0..n-1 in random order (Fisher-Yates). */
   permutation(n: number): Int32Array;
@@ -107,6 +107,8 @@ export function rng(seed: number, purpose: string, ...index: [number?, number?])
     return radius * Math.cos(angle);
   }
   function integer(bound: number): number {
+    if (!Number.isInteger(bound) || bound < 1 || bound > 0x100000000)
+      throw new RangeError(`there are no 32-bit integers in [0, ${bound})`);
     const limit = 0x100000000 - (0x100000000 % bound);
     for (;;) {
       const value = uint32();

@@ -8,7 +8,7 @@ import { portableRules } from './rules.ts';
 export interface Preprocess {
   /** The encoder's height and width, in pixels. */
   readonly size: number;
-  /** The shorter side after resizing, before the centre crop; at least `size`, default `size`. */
+  /** The shorter side of pictures that are not square, after resizing and before the centre crop; at least `size`, its default. */
   readonly shorterSide?: number;
   /** By channel, in [0, 1]. */
   readonly mean: readonly number[];
@@ -28,12 +28,12 @@ export interface ExportOptions {
   readonly opset?: number;
 }
 
-/** Any batch does: it is free in the result. More than one, so that it can't be taken for a broadcast axis. */
-const tracedBatch = 3;
+/** The batch is free in the result; only shapes are traced. A large prime is not mistaken for any other extent. */
+const tracedBatch = 10007;
 
 /**
  * The model's bytes. Output: `features` float32 [N, D].
- * @throws BackendError for an encoder with ops that ONNX lacks
+ * @throws BackendError for an encoder with ops that ONNX lacks, or that writes the batch into a shape
  */
 export function exportEncoder({
   model,
@@ -59,23 +59,38 @@ export function exportEncoder({
   return onnx.encode({ opset, name: model.encoder.name, metadata });
 }
 
-/** uint8 [N, H, W, 3] to normalised float32 [N, 3, size, size]: resize the shorter side, crop the centre. */
+/**
+ * uint8 [N, H, W, 3] to normalised float32 [N, 3, size, size]: resize the shorter side (truncating the longer one), crop
+ * the centre (halves to even), as torchvision does it.
+ */
 function pictures(onnx: OnnxBuilder, { size, shorterSide = size, mean, std }: Preprocess): string {
   const raw = onnx.input('images', { dtype: 'uint8', shape: [] }, ['batch', 'height', 'width', 3]);
   const channelsFirst = onnx.op('Transpose', [onnx.op('Cast', [raw], { to: 1 })], { perm: [0, 3, 1, 2] });
-  const resized = onnx.op('Resize', [channelsFirst, '', '', onnx.ints([shorterSide, shorterSide])], {
-    mode: 'linear',
-    antialias: 1,
-    axes: [2, 3],
-    coordinate_transformation_mode: 'half_pixel',
-    keep_aspect_ratio_policy: 'not_smaller',
-  });
-  // Whole values, as a picture library's resize gives them.
-  const whole = onnx.op('Clip', [onnx.op('Round', [resized]), onnx.scalar(0), onnx.scalar(255)]);
-  const extents = onnx.op('Slice', [onnx.op('Shape', [whole]), onnx.ints([2]), onnx.ints([4])]);
-  const starts = onnx.op('Div', [onnx.op('Sub', [extents, onnx.ints([size, size])]), onnx.ints([2, 2])]);
-  const ends = onnx.op('Add', [starts, onnx.ints([size, size])]);
-  const cropped = onnx.op('Slice', [whole, starts, ends, onnx.ints([2, 3])]);
+  const sides = onnx.op('Slice', [onnx.op('Shape', [channelsFirst]), onnx.ints([2]), onnx.ints([4])]);
+  const shorter = onnx.op('ReduceMin', [sides], { keepdims: 1 });
+  const square = onnx.op('Equal', [shorter, onnx.op('ReduceMax', [sides], { keepdims: 1 })]);
+  const target = onnx.op('Where', [square, onnx.ints([size]), onnx.ints([shorterSide])]);
+  const sizes = onnx.op('Div', [onnx.op('Mul', [sides, target]), shorter]);
+  // Pillow's order: along the rows, rounded to whole values, then along the columns, rounded again.
+  const resize = (x: string, axis: number) => {
+    const length = onnx.op('Slice', [sizes, onnx.ints([axis - 2]), onnx.ints([axis - 1])]);
+    const options = {
+      mode: 'linear',
+      antialias: 1,
+      axes: [axis],
+      coordinate_transformation_mode: 'half_pixel',
+    };
+    const resized = onnx.op('Resize', [x, '', '', length], options);
+    // Halves, which are common where a side is halved, go up, also when float32 weights leave them a little short.
+    const whole = onnx.op('Floor', [onnx.op('Add', [resized, onnx.scalar(0.501)])]);
+    return onnx.op('Clip', [whole, onnx.scalar(0), onnx.scalar(255)]);
+  };
+  const whole = resize(resize(channelsFirst, 3), 2);
+  const crop = onnx.ints([size, size]);
+  const margin = onnx.op('Cast', [onnx.op('Sub', [sizes, crop])], { to: 1 });
+  const half = onnx.op('Round', [onnx.op('Mul', [margin, onnx.scalar(0.5)])]);
+  const starts = onnx.op('Cast', [half], { to: 7 });
+  const cropped = onnx.op('Slice', [whole, starts, onnx.op('Add', [starts, crop]), onnx.ints([2, 3])]);
   const channel = (values: readonly number[]) =>
     onnx.tensor({ dtype: 'float32', shape: [1, 3, 1, 1], data: Float32Array.from(values, (v) => 255 * v) });
   return onnx.op('Div', [onnx.op('Sub', [cropped, channel(mean)]), channel(std)]);

@@ -10,9 +10,6 @@ const root = protobuf.Root.fromJSON({
       fields: {
         irVersion: field('int64', 1),
         producerName: field('string', 2),
-        producerVersion: field('string', 3),
-        domain: field('string', 4),
-        docString: field('string', 6),
         graph: field('GraphProto', 7),
         opsetImport: repeated('OperatorSetIdProto', 8),
         metadataProps: repeated('StringStringEntryProto', 14),
@@ -45,8 +42,6 @@ const root = protobuf.Root.fromJSON({
         f: field('float', 2),
         i: field('int64', 3),
         s: field('bytes', 4),
-        t: field('TensorProto', 5),
-        floats: repeated('float', 7),
         ints: repeated('int64', 8),
         type: field('int32', 20),
       },
@@ -75,4 +70,4 @@ export const elementTypes = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9 
 export type ElementType = keyof typeof elementTypes;
 
 /** AttributeProto.AttributeType. */
-export const attributeTypes = { float: 1, int: 2, string: 3, tensor: 4, floats: 6, ints: 7 } as const;
+export const attributeTypes = { float: 1, int: 2, string: 3, ints: 7 } as const;

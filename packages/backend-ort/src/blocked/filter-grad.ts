@@ -56,12 +56,12 @@ export const conv2dFilterGrad: BlockedRule = (node, lowering) => {
   const source = sparse
     ? onnx.op('ReorderOutput', [subsample(lowering, x, stride)], { channels }, nchwc)
     : lowering.get(x);
-  const pictures = picturesInside(lowering, x, source, geometry);
+  const pictures = picturesInside(lowering, source, geometry);
   let product: string | undefined;
   for (const chunk of chunks(geometry, block))
     product = blockedConv(
       lowering,
-      picturesByChannel(lowering, x, pictures, geometry, chunk),
+      picturesByChannel(lowering, pictures, geometry, chunk),
       gradientByChannel(lowering, dy, geometry, chunk),
       { kernel: [chunk.rows, ow], dilation: geometry.stride, addend: product },
     );
@@ -95,10 +95,10 @@ function chunks({ batch, oh, ow }: Geometry, block: number): Chunk[] {
 }
 
 /** [N, C, H, W] as [N/B, C, H, W B]: blocks of pictures become the innermost axis. */
-function picturesInside(lowering: BlockedLowering, x: number, plain: string, geometry: Geometry): string {
+function picturesInside(lowering: BlockedLowering, plain: string, geometry: Geometry): string {
   const { block } = lowering;
   const { batch, channels, height, width } = geometry;
-  return lowering.once(`pictures inside ${x} ${height}`, () => {
+  return lowering.once(`pictures inside ${plain}`, () => {
     const view = lowering.reshape(plain, [batch / block, block, channels, height * width]);
     return lowering.reshape(lowering.blockData(view), [batch / block, channels, height, width * block]);
   });
@@ -107,7 +107,6 @@ function picturesInside(lowering: BlockedLowering, x: number, plain: string, geo
 /** The rows of some pictures that a chunk of dY meets: [C, pictures, rows, columns], zeros outside the pictures. */
 function picturesByChannel(
   lowering: BlockedLowering,
-  x: number,
   inside: string,
   geometry: Geometry,
   { firstPicture, pictures, firstRow, rows }: Chunk,
@@ -117,12 +116,11 @@ function picturesByChannel(
   const top = padding - firstRow * stride;
   const tall = (rows - 1) * stride + kernelHeight;
   const wide = (ow - 1) * stride + kernelWidth;
-  const after = [0, 0, tall - height - top, (wide - width - padding) * block];
-  const before = [0, 0, top, padding * block];
-  before[0] = -firstPicture / block;
-  after[0] = (firstPicture + pictures - batch) / block;
-  const pads = [...before, ...after].map((amount) => amount + 0);
-  return lowering.once(`by channel ${x} ${height} ${pads}`, () => {
+  const before = [-firstPicture / block, 0, top, padding * block];
+  const last = (firstPicture + pictures - batch) / block;
+  const after = [last, 0, tall - height - top, (wide - width - padding) * block];
+  const pads = [...before, ...after];
+  return lowering.once(`by channel ${inside} ${pads}`, () => {
     // Negative amounts cut off: one pass both pads and takes the chunk.
     const cut = pads.every((amount) => amount === 0) ? inside : onnx.op('Pad', [inside, onnx.ints(pads)]);
     const turned = pictures === block ? cut : lowering.transpose(cut, [1, 0, 2, 3]);

@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { createExtractor, type Params, rng, UserError } from '@moco-ts/core';
+import { clearSide } from '@moco-ts/data';
 import { exportEncoder } from '@moco-ts/onnx';
 import type { RunConfig } from './config.ts';
 import { writeAtomic } from './files.ts';
@@ -47,7 +48,9 @@ export async function exportModel(
     model,
     params,
     metadata: metadata(config, settings),
-    ...(withPreprocess && { preprocess: { size, mean, std } }),
+    ...(withPreprocess && {
+      preprocess: { size, shorterSide: clearSide({ width: 1, height: 2 }, size), mean, std },
+    }),
     ...(opset !== undefined && { opset }),
   });
   const random = rng(0, 'export/pictures');

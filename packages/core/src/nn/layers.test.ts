@@ -1,9 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { ForwardContext } from '../encoder.ts';
 import { ShapeError } from '../errors.ts';
+import { grad } from '../grad.ts';
+import { mul } from '../graph/ops/elementwise.ts';
+import { sum } from '../graph/ops/reduce.ts';
 import { type Traced, trace } from '../graph/trace.ts';
 import { interpret } from '../reference/interpreter.ts';
 import { type Rng, rng } from '../rng.ts';
+import { tensor } from '../tensor/tensor.ts';
 import { initLinear } from './init.ts';
 import { batchNorm, linear, normalize } from './layers.ts';
 
@@ -101,5 +105,21 @@ describe('linear', () => {
         5 * bound ** 2 * Math.sqrt(4 / 45 / values.length),
       );
     }
+  });
+});
+
+describe('normalize', () => {
+  it('gives a row of zeros zeros and a finite gradient, as PyTorch does', () => {
+    const graph = trace((builder) => {
+      const x = builder.input('x', [2, 2]);
+      return {
+        y: normalize(x),
+        loss: sum(mul(normalize(x), builder.constant(tensor([1, 2, 3, 4], [2, 2])))),
+      };
+    });
+    const feeds = { x: { shape: [2, 2], data: [0, 0, 3, 4] } };
+    const outputs = interpret(grad(graph, 'loss', ['x']), feeds);
+    expect([...outputs.y!.data]).toEqual([0, 0, 0.6, 0.8]);
+    expect([...outputs['grad.x']!.data].every(Number.isFinite)).toBe(true);
   });
 });

@@ -65,5 +65,6 @@ export function batchNorm(context: ForwardContext, params: TracedParams, name: s
 
 /** Rows scaled to unit length, x / max(|x|, 1e-12), as PyTorch's normalize. x [N, D]. */
 export function normalize(x: Traced): Traced {
-  return div(x, maximum(sqrt(sum(mul(x, x), [1], true)), 1e-12));
+  // The bound inside the root: at a row of zeros the root alone would have an infinite slope.
+  return div(x, sqrt(maximum(sum(mul(x, x), [1], true), 1e-24)));
 }

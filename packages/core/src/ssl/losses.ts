@@ -1,5 +1,5 @@
 /** Contrastive losses and their accuracies. */
-import { add, cast, exp, greaterEqual, less, log, mul, stopGradient, sub } from '../graph/ops/elementwise.ts';
+import { add, cast, exp, less, log, mul, sqrt, stopGradient, sub } from '../graph/ops/elementwise.ts';
 import { matmul } from '../graph/ops/matmul.ts';
 import { max, mean, sum } from '../graph/ops/reduce.ts';
 import { concat, slice } from '../graph/ops/shape.ts';
@@ -40,7 +40,8 @@ export function contrastiveAccuracy(logits: Traced, k: number): Traced {
   const [rows, columns] = logits.shape as [number, number];
   const positive = slice(logits, [0, 0], [rows, 1]);
   const negatives = slice(logits, [0, 1], [rows, columns - 1]);
-  const better = sum(cast(greaterEqual(negatives, positive), 'float32'), [1]);
+  // Counted by the negatives that are beaten: where a logit is NaN, none is.
+  const better = sub(columns - 1, sum(cast(less(negatives, positive), 'float32'), [1]));
   return mul(mean(cast(less(better, k), 'float32')), 100);
 }
 
@@ -52,5 +53,5 @@ export function contrastiveAccuracy(logits: Traced, k: number): Traced {
 export function featureSpread(features: Traced): Traced {
   const centred = sub(features, mean(features, [0], true));
   const variance = mean(mul(centred, centred), [0]);
-  return mean(exp(mul(log(add(variance, 1e-12)), 0.5)));
+  return mean(sqrt(variance));
 }

@@ -29,7 +29,10 @@ export interface MocoConfig extends HeadConfig {
   readonly temperature: number;
   /** Groups of batch normalisation; 1 is plain. */
   readonly bnSplits: number;
-  /** Keys are encoded in the order of the feed `perm`, so that their normalisation groups are not the queries'. */
+  /**
+   * Keys are encoded in the order of the feed `perm`, a permutation of 0..N-1, so that their normalisation groups are not
+   * the queries'. Both directions of `symmetric` use the same one.
+   */
   readonly shuffle: boolean;
   /** Each view is query once and key once; the two losses are added. */
   readonly symmetric: boolean;
@@ -42,7 +45,7 @@ export interface MocoConfig extends HeadConfig {
 export function checkMoco(config: Pick<MocoConfig, 'batch' | 'queueSize' | 'bnSplits' | 'symmetric'>): void {
   const { batch, queueSize, bnSplits, symmetric } = config;
   const keys = symmetric ? 2 * batch : batch;
-  if (queueSize % keys !== 0) {
+  if (queueSize < keys || queueSize % keys !== 0) {
     const nearest = Math.max(1, Math.round(queueSize / keys)) * keys;
     throw new UserError(
       `--moco-k ${queueSize} is no multiple of the ${keys} keys of a step; the nearest that fits is ${nearest}`,
@@ -66,7 +69,7 @@ export function initEncoder(
 }
 
 /**
- * The state before the first step: `q.*`, `k.*` (a copy), `queue` [dim, K], `queue_ptr`, and the optimizer's slots.
+ * The state before the first step: `q.*`, `k.*` (the same tensors), `queue` [dim, K], `queue_ptr`, and the optimizer's slots.
  * @param params the query encoder's; default random
  */
 export function mocoState(

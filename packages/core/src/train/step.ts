@@ -1,6 +1,7 @@
 /** A training step as a pure graph: (state, batch, scalars) -> (state', metrics). */
 import type { StateSlot } from '../backend.ts';
 import { isBuffer, type TracedParams } from '../encoder.ts';
+import { CheckpointError } from '../errors.ts';
 import { gradients } from '../grad.ts';
 import type { Graph } from '../graph/graph.ts';
 import { GraphBuilder, type Traced } from '../graph/trace.ts';
@@ -90,7 +91,7 @@ export class StepTracer {
     params.forEach(([name, parameter], i) => {
       const gradient = found[i]!;
       const slotNames = optimizer.slots.map((slot) => `opt.${slot}.${name}`);
-      const slots = slotNames.map((slot) => this.state[slot]!);
+      const slots = slotNames.map((slot) => this.stateNamed(slot));
       const after = optimizer.update({ parameter, gradient, slots, scalars });
       this.setState(`${prefix}.${name}`, after.parameter);
       slotNames.forEach((slot, s) => {
@@ -98,6 +99,12 @@ export class StepTracer {
       });
       if (expose) this.metric(`grad.${name}`, gradient);
     });
+  }
+
+  private stateNamed(name: string): Traced {
+    const found = this.state[name];
+    if (!found) throw new CheckpointError(`the state lacks "${name}": was it made with another optimizer?`);
+    return found;
   }
 
   finish(optimizer: Optimizer): TrainingStep {

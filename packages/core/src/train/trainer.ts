@@ -21,7 +21,12 @@ export interface Trainer {
 /** Compiles a step and loads its state. */
 export async function createTrainer(backend: Backend, step: TrainingStep, state: Tensors): Promise<Trainer> {
   const program = await backend.compile(step.graph, { state: step.state });
-  await program.load(state);
+  try {
+    await program.load(state);
+  } catch (error) {
+    await program.dispose();
+    throw error;
+  }
   return {
     step: (feeds, learningRate, count) => {
       const scalars = Object.entries(step.optimizer.scalars(learningRate, count));

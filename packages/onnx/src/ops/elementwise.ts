@@ -48,7 +48,7 @@ export const elementwise: Rules = {
   },
 };
 
-/** 1 where y > 0, else 0: a step written as a very steep HardSigmoid, which is one vectorised pass. */
+/** 1 where y > 0, else 0: a step written as a very steep HardSigmoid, which is one vectorised pass. Between 0 and 1e-30 it is a slope. */
 export function positive(onnx: OnnxBuilder, y: string): string {
   return onnx.op('HardSigmoid', [y], { alpha: float(1e30), beta: float(0) });
 }

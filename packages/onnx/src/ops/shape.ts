@@ -1,3 +1,4 @@
+import { BackendError } from '@moco-ts/core';
 import type { Lowering, Rule, Rules } from '../lowering.ts';
 
 const reduction =
@@ -21,8 +22,13 @@ function freed(
   target: readonly number[],
   asInput: number,
 ): readonly number[] {
-  const kept = lowering.freeBatch && target[0] === lowering.type(input).shape[0];
-  return kept ? [asInput, ...target.slice(1)] : target;
+  if (!lowering.freeBatch) return target;
+  const batch = lowering.type(lowering.graph.inputs[0]!.value).shape[0]!;
+  const free = target[0] === batch && lowering.type(input).shape[0] === batch;
+  const rest = free ? target.slice(1) : target;
+  if (rest.some((extent) => extent >= batch && extent % batch === 0))
+    throw new BackendError(`an encoder that computes the shape [${target.join(', ')}] has no free batch`);
+  return free ? [asInput, ...rest] : target;
 }
 
 export const shape: Rules = {
