@@ -8,6 +8,6 @@ export {
 } from './builder.ts';
 export { type ExportOptions, exportEncoder, type Preprocess } from './export.ts';
 export { freeBatch, type Lowering, lowerNodes, PlainLowering, type Rule, type Rules } from './lowering.ts';
-export { positive } from './ops/elementwise.ts';
+export { elementwiseTypes, positive } from './ops/elementwise.ts';
 export { inverseDeviation } from './ops/norm.ts';
 export { portableRules } from './rules.ts';

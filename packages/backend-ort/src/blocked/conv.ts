@@ -1,9 +1,7 @@
 /** Convolutions and their input gradients as nchwc convolutions. Each rule returns false for what it leaves to the plain form. */
-import { type ConvAttributes, convAttributes, type Shape } from '@moco-ts/core';
+import { type ConvAttributes, convAttributes, type Shape, type Shape4 } from '@moco-ts/core';
 import { type BlockedLowering, nchwc } from './lowering.ts';
 import type { BlockedRule } from './rules.ts';
-
-export type Extents = readonly [number, number, number, number];
 
 export interface BlockedConvOptions {
   readonly kernel: readonly number[];
@@ -37,7 +35,7 @@ export function blockedConv(
 export function subsample(lowering: BlockedLowering, value: number, stride: number): string {
   const { onnx, block } = lowering;
   return lowering.once(`every ${stride} of ${value}`, () => {
-    const [batch, channels, height, width] = lowering.shape(value) as Extents;
+    const [batch, channels, height, width] = lowering.shape(value) as Shape4;
     const view = lowering.reshape(lowering.data(value), [batch * (channels / block), height, width, block]);
     const inputs = [view, onnx.ints([0, 0]), onnx.ints([height, width]), onnx.ints([1, 2])];
     const taken = onnx.op('Slice', [...inputs, onnx.ints([stride, stride])]);
@@ -49,7 +47,7 @@ export function subsample(lowering: BlockedLowering, value: number, stride: numb
 function stemFilter(lowering: BlockedLowering, value: number): string {
   const { block } = lowering;
   const shape = lowering.shape(value);
-  const [outputs, inputs, height, width] = shape as Extents;
+  const [outputs, inputs, height, width] = shape as Shape4;
   return lowering.once(`stem filter ${value}`, () => {
     const split = lowering.reshape(lowering.get(value), [outputs / block, block, inputs * height * width]);
     return lowering.reshape(lowering.transpose(split, [0, 2, 1]), shape);
@@ -59,7 +57,7 @@ function stemFilter(lowering: BlockedLowering, value: number): string {
 export const conv2d: BlockedRule = ({ inputs, outputs, attrs }, lowering) => {
   const [x, w] = inputs as [number, number];
   const { stride, padding, groups } = convAttributes(attrs);
-  const [filters, channels, ...kernel] = lowering.shape(w) as Extents;
+  const [filters, channels, ...kernel] = lowering.shape(w) as Shape4;
   const { block } = lowering;
   if (groups !== 1 || filters % block !== 0) return false;
   if (channels % block !== 0 && channels >= block) return false;
@@ -85,7 +83,7 @@ function exchangedFilter(
   columns: readonly number[],
 ): string {
   const { onnx, block } = lowering;
-  const [outputs, inputs, height, width] = lowering.shape(w) as Extents;
+  const [outputs, inputs, height, width] = lowering.shape(w) as Shape4;
   const [outer, inner, taps] = [outputs / block, inputs / block, height * width];
   // ReorderOutput exchanges the two innermost axes, block x block at a time: a vectorised transpose.
   const turned = lowering.once(`turned filter ${w}`, () => {
@@ -114,7 +112,7 @@ export const conv2dInputGrad: BlockedRule = (node, lowering) => {
   const [dy, w] = node.inputs as [number, number];
   const attrs = convAttributes(node.attrs);
   const { block } = lowering;
-  const [filters, channels, kernelHeight, kernelWidth] = lowering.shape(w) as Extents;
+  const [filters, channels, kernelHeight, kernelWidth] = lowering.shape(w) as Shape4;
   if (attrs.groups !== 1 || filters % block !== 0 || channels % block !== 0) return false;
   const shape = lowering.shape(node.outputs[0]!);
   const dx = inputGradient(lowering, dy, w, shape, [kernelHeight, kernelWidth], attrs);
@@ -131,8 +129,8 @@ function inputGradient(
   [kernelHeight, kernelWidth]: readonly [number, number],
   { stride, padding }: ConvAttributes,
 ): string | undefined {
-  const [, , height, width] = shape as Extents;
-  const [, , oh, ow] = lowering.shape(dy) as Extents;
+  const [, , height, width] = shape as Shape4;
+  const [, , oh, ow] = lowering.shape(dy) as Shape4;
   if (stride === 1 && padding < kernelHeight && padding < kernelWidth) {
     const filter = exchangedFilter(lowering, w, reversed(kernelHeight), reversed(kernelWidth));
     const [top, left] = [kernelHeight - 1 - padding, kernelWidth - 1 - padding];
@@ -166,7 +164,7 @@ function inputGradient(
 /** Zeros between the rows and columns of a `data` value. */
 function spread(lowering: BlockedLowering, small: string, shape: Shape, stride: number): string {
   const { onnx, block } = lowering;
-  const [batch, channels, height, width] = shape as Extents;
+  const [batch, channels, height, width] = shape as Shape4;
   const lines = batch * (channels / block) * (height / stride);
   const columns = onnx.op('Pad', [
     lowering.reshape(small, [lines * (width / stride), 1, block]),
@@ -185,7 +183,7 @@ function spread(lowering: BlockedLowering, small: string, shape: Shape, stride: 
  */
 function strideTwoGradient(lowering: BlockedLowering, dy: number, w: number, shape: Shape): string {
   const { onnx, block } = lowering;
-  const [batch, channels, height, width] = shape as Extents;
+  const [batch, channels, height, width] = shape as Shape4;
   const lines = batch * (channels / block) * (height / 2);
   const taps = [[1], [2, 0]] as const;
   const rows = taps.map((rowTaps, odd) => {

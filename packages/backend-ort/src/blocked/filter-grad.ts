@@ -2,8 +2,8 @@
  * The filter gradient as convolutions whose channels are the batch: the pictures by channel [C, N, H, W] under the filter
  * dY by channel [O, N, OH, OW], dilated by the stride, give [C, O, kH, kW].
  */
-import { convAttributes } from '@moco-ts/core';
-import { blockedConv, type Extents, subsample } from './conv.ts';
+import { convAttributes, type Shape4 } from '@moco-ts/core';
+import { blockedConv, subsample } from './conv.ts';
 import { type BlockedLowering, nchwc } from './lowering.ts';
 import type { BlockedRule } from './rules.ts';
 
@@ -41,9 +41,9 @@ export const conv2dFilterGrad: BlockedRule = (node, lowering) => {
   const output = node.outputs[0]!;
   const { block, onnx } = lowering;
   const { stride, padding, groups } = convAttributes(node.attrs);
-  const [filters, channels, kernelHeight, kernelWidth] = lowering.shape(output) as Extents;
-  const [batch, , height, width] = lowering.shape(x) as Extents;
-  const [, , oh, ow] = lowering.shape(dy) as Extents;
+  const [filters, channels, kernelHeight, kernelWidth] = lowering.shape(output) as Shape4;
+  const [batch, , height, width] = lowering.shape(x) as Shape4;
+  const [, , oh, ow] = lowering.shape(dy) as Shape4;
   if (groups !== 1 || filters % block !== 0 || batch % block !== 0) return false;
   const pointwise = kernelHeight === 1 && kernelWidth === 1 && padding === 0;
   const sparse = pointwise && stride > 1 && channels % block === 0;

@@ -2,15 +2,13 @@
  * The blocked layouts of ONNX Runtime's com.microsoft.nchwc domain. Tensors keep their NCHW or OIHW shape in the
  * model; only the order of the elements in memory differs. B is the block, 16 on AVX-512 and 8 on AVX2.
  */
-import type { Shape } from '@moco-ts/core';
+import type { Shape, Shape4 } from '@moco-ts/core';
 
 /**
  * `data`: [N, C, H, W] stored as [N, C/B, H, W, B].
  * `filter`: [O, I, kH, kW] stored as [O/B, I/B, kH, kW, B of I, B of O].
  */
 export type Layout = 'plain' | 'data' | 'filter';
-
-type Extents = readonly [number, number, number, number];
 
 /** Whether a shape can be stored as `data`. */
 export function fitsData(shape: Shape, block: number): boolean {
@@ -28,7 +26,7 @@ function eachFilterElement(
   block: number,
   visit: (plain: number, blocked: number) => void,
 ): void {
-  const [outputs, inputs, height, width] = shape as Extents;
+  const [outputs, inputs, height, width] = shape as Shape4;
   const taps = height * width;
   for (let o = 0; o < outputs; o++)
     for (let i = 0; i < inputs; i++) {

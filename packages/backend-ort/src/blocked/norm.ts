@@ -2,12 +2,10 @@
  * Batch normalisation on blocked data. Per-channel work is depthwise convolution there: an affine map is a 1x1 filter
  * with a bias, and a sum of products over each map is one map under the other as its filter.
  */
-import { sizeOf } from '@moco-ts/core';
+import { type Shape4, sizeOf } from '@moco-ts/core';
 import { inverseDeviation } from '@moco-ts/onnx';
 import { type BlockedLowering, nchwc } from './lowering.ts';
 import type { BlockedRule } from './rules.ts';
-
-type Extents = readonly [number, number, number, number];
 
 /** x times a factor for each channel, plus a bias for each, plus an addend of the same shape. */
 function affine(
@@ -26,7 +24,7 @@ function affine(
 }
 
 /** The sums over pictures and positions of a * b, by channel: [C]. */
-function channelDot(lowering: BlockedLowering, a: string, b: string, shape: Extents): string {
+function channelDot(lowering: BlockedLowering, a: string, b: string, shape: Shape4): string {
   const { onnx } = lowering;
   const [batch, channels, height, width] = shape;
   const planes = batch * channels;
@@ -38,7 +36,7 @@ function channelDot(lowering: BlockedLowering, a: string, b: string, shape: Exte
 }
 
 /** The means over pictures and positions, by channel: [C]. */
-function channelMean(lowering: BlockedLowering, x: string, [batch, channels]: Extents): string {
+function channelMean(lowering: BlockedLowering, x: string, [batch, channels]: Shape4): string {
   const { onnx } = lowering;
   const means = lowering.reshape(onnx.op('GlobalAveragePool', [x], {}, nchwc), [batch, channels]);
   return onnx.op('ReduceMean', [means, onnx.ints([0])], { keepdims: 0 });
@@ -64,7 +62,7 @@ export const batchNorm: BlockedRule = ({ inputs, outputs, attrs }, lowering) => 
   const [y, mean, variance] = outputs as [number, number, number];
   if (!lowering.fitsData(x)) return false;
   const { onnx } = lowering;
-  const shape = lowering.shape(x) as Extents;
+  const shape = lowering.shape(x) as Shape4;
   const count = sizeOf(shape) / shape[1];
   lowering.set(mean, channelMean(lowering, lowering.data(x), shape));
   const centred = centre(lowering, x, mean);
@@ -83,7 +81,7 @@ export const batchNormGrad: BlockedRule = ({ inputs, outputs, attrs }, lowering)
   const [dx, dGamma, dBeta] = outputs as [number, number, number];
   if (!lowering.fitsData(x)) return false;
   const { onnx } = lowering;
-  const shape = lowering.shape(x) as Extents;
+  const shape = lowering.shape(x) as Shape4;
   const count = sizeOf(shape) / shape[1];
   const centred = centre(lowering, x, mean);
   const deviation = inverseDeviation(lowering, variance, attrs.epsilon as number);

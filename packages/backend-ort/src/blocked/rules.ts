@@ -1,6 +1,6 @@
 /** The blocked rules, and the plain ones behind them. */
-import { type Node, poolAttributes, sameShape } from '@moco-ts/core';
-import { portableRules, positive, type Rules } from '@moco-ts/onnx';
+import { type Node, poolAttributes, type Shape4, sameShape } from '@moco-ts/core';
+import { elementwiseTypes, portableRules, positive, type Rules } from '@moco-ts/onnx';
 import { elementwiseOps } from './assign.ts';
 import { conv2d, conv2dInputGrad } from './conv.ts';
 import { conv2dFilterGrad } from './filter-grad.ts';
@@ -9,24 +9,6 @@ import { batchNorm, batchNormGrad } from './norm.ts';
 
 /** Lowers a node in blocked layouts, or returns false and leaves it to the plain rule. */
 export type BlockedRule = (node: Node, lowering: BlockedLowering) => boolean;
-
-type Extents = readonly [number, number, number, number];
-
-const onnxNames: Readonly<Record<string, string>> = {
-  neg: 'Neg',
-  exp: 'Exp',
-  log: 'Log',
-  sqrt: 'Sqrt',
-  tanh: 'Tanh',
-  abs: 'Abs',
-  erf: 'Erf',
-  relu: 'Relu',
-  add: 'Add',
-  sub: 'Sub',
-  mul: 'Mul',
-  div: 'Div',
-  maximum: 'Max',
-};
 
 /** Elementwise ops work on any layout, if all operands but single numbers are in the same one. */
 const elementwise: BlockedRule = ({ op, inputs, outputs }, lowering) => {
@@ -42,7 +24,7 @@ const elementwise: BlockedRule = ({ op, inputs, outputs }, lowering) => {
   const name =
     op === 'reluGrad'
       ? onnx.op('Mul', [names[0]!, positive(onnx, names[1]!)])
-      : onnx.op(onnxNames[op]!, names);
+      : onnx.op(elementwiseTypes[op]!, names);
   lowering.setIn(layout, output, name);
   return true;
 };
@@ -108,7 +90,7 @@ const mean: BlockedRule = ({ inputs, outputs, attrs }, lowering) => {
 const broadcastTo: BlockedRule = ({ inputs, outputs }, lowering) => {
   const [input, output] = [inputs[0]!, outputs[0]!];
   if (!lowering.fitsData(output)) return false;
-  const [batch, channels, height, width] = lowering.shape(output) as Extents;
+  const [batch, channels, height, width] = lowering.shape(output) as Shape4;
   if (!sameShape(lowering.shape(input), [batch, channels, 1, 1])) return false;
   const { block, onnx } = lowering;
   const planes = batch * (channels / block);

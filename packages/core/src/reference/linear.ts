@@ -3,10 +3,8 @@
 import type { Attributes } from '../graph/graph.ts';
 import { convAttributes } from '../graph/ops/conv.ts';
 import { poolAttributes } from '../graph/ops/pool.ts';
-import { type Shape, sizeOf } from '../tensor/tensor.ts';
+import { type Shape, type Shape4, sizeOf } from '../tensor/tensor.ts';
 import type { Kernel } from './kernel.ts';
-
-type Extents = readonly [number, number, number, number];
 
 /** Calls back with the flat offsets (x, w, y) of each product that a convolution sums. */
 function eachProduct(
@@ -17,9 +15,9 @@ function eachProduct(
   visit: (xAt: number, wAt: number, yAt: number) => void,
 ): void {
   const { stride, padding, groups } = convAttributes(attrs);
-  const [batch, channels, height, width] = x as Extents;
-  const [outputs, perGroup, kernelHeight, kernelWidth] = w as Extents;
-  const [, , oh, ow] = y as Extents;
+  const [batch, channels, height, width] = x as Shape4;
+  const [outputs, perGroup, kernelHeight, kernelWidth] = w as Shape4;
+  const [, , oh, ow] = y as Shape4;
   for (let n = 0; n < batch; n++)
     for (let o = 0; o < outputs; o++) {
       const firstChannel = Math.floor(o / (outputs / groups)) * perGroup;
@@ -51,8 +49,8 @@ function eachWindow(
   visit: (yAt: number, xAt: number) => void,
 ) {
   const { kernel, stride, padding } = poolAttributes(attrs);
-  const [batch, channels, height, width] = shape as Extents;
-  const [, , oh, ow] = pooled as Extents;
+  const [batch, channels, height, width] = shape as Shape4;
+  const [, , oh, ow] = pooled as Shape4;
   for (let plane = 0; plane < batch * channels; plane++)
     for (let i = 0; i < oh; i++)
       for (let j = 0; j < ow; j++) {

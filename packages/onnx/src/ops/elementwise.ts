@@ -15,29 +15,34 @@ const direct =
     );
   };
 
+/** The ops that are one ONNX node of the same operands, and that node's type. */
+export const elementwiseTypes: Readonly<Record<string, string>> = {
+  neg: 'Neg',
+  exp: 'Exp',
+  log: 'Log',
+  sqrt: 'Sqrt',
+  tanh: 'Tanh',
+  abs: 'Abs',
+  erf: 'Erf',
+  relu: 'Relu',
+  stopGradient: 'Identity',
+  add: 'Add',
+  sub: 'Sub',
+  mul: 'Mul',
+  div: 'Div',
+  maximum: 'Max',
+  greater: 'Greater',
+  greaterEqual: 'GreaterOrEqual',
+  less: 'Less',
+  equal: 'Equal',
+  select: 'Where',
+};
+
 export const elementwise: Rules = {
   constant: ({ outputs, attrs }, lowering) => {
     lowering.set(outputs[0]!, lowering.onnx.tensor(attrs.tensor as Tensor));
   },
-  neg: direct('Neg'),
-  exp: direct('Exp'),
-  log: direct('Log'),
-  sqrt: direct('Sqrt'),
-  tanh: direct('Tanh'),
-  abs: direct('Abs'),
-  erf: direct('Erf'),
-  relu: direct('Relu'),
-  stopGradient: direct('Identity'),
-  add: direct('Add'),
-  sub: direct('Sub'),
-  mul: direct('Mul'),
-  div: direct('Div'),
-  maximum: direct('Max'),
-  greater: direct('Greater'),
-  greaterEqual: direct('GreaterOrEqual'),
-  less: direct('Less'),
-  equal: direct('Equal'),
-  select: direct('Where'),
+  ...Object.fromEntries(Object.entries(elementwiseTypes).map(([op, type]) => [op, direct(type)])),
   cast: ({ inputs, outputs, attrs }, lowering) => {
     const to = elementTypes[attrs.dtype as DType];
     lowering.set(outputs[0]!, lowering.onnx.op('Cast', [lowering.get(inputs[0]!)], { to }));

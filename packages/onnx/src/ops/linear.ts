@@ -1,7 +1,5 @@
-import { convAttributes, type Node, poolAttributes, type Shape } from '@moco-ts/core';
+import { convAttributes, type Node, poolAttributes, type Shape, type Shape4 } from '@moco-ts/core';
 import type { Lowering, Rules } from '../lowering.ts';
-
-type Extents = readonly [number, number, number, number];
 
 export const linear: Rules = {
   matmul: ({ inputs, outputs, attrs }, lowering) => {
@@ -94,9 +92,9 @@ export function matmul(
 function filterGradient({ inputs, attrs, outputs }: Node, lowering: Lowering): string {
   const { onnx } = lowering;
   const { stride, padding, groups } = convAttributes(attrs);
-  const [batch, channels] = lowering.type(inputs[0]!).shape as Extents;
-  const [, filters, oh, ow] = lowering.type(inputs[1]!).shape as Extents;
-  const [, , kernelHeight, kernelWidth] = lowering.type(outputs[0]!).shape as Extents;
+  const [batch, channels] = lowering.type(inputs[0]!).shape as Shape4;
+  const [, filters, oh, ow] = lowering.type(inputs[1]!).shape as Shape4;
+  const [, , kernelHeight, kernelWidth] = lowering.type(outputs[0]!).shape as Shape4;
   const positions = batch * oh * ow;
   const byChannel = { perm: [1, 0, 2, 3] };
   const zeros = onnx.ints([0, 0, padding, padding, 0, 0, padding, padding]);
