@@ -24,21 +24,9 @@ if (!folder) {
   console.error('FOLDER is missing: the folder of the idx files');
   process.exit(2);
 }
-const recipe =
-  shared.length > 0
-    ? shared
-    : ['--method', 'moco-v2', '-a', 'resnet-tiny', '--image-size', '32', '--epochs', '2'].concat([
-        '-b',
-        '256',
-        '--moco-k',
-        '4096',
-        '--moco-m',
-        '0.99',
-        '--lr',
-        '0.06',
-        '--crop-min',
-        '0.2',
-      ]);
+const usual =
+  '--method moco-v2 -a resnet-tiny --image-size 32 --epochs 2 -b 256 --moco-k 4096 --moco-m 0.99 --lr 0.06';
+const recipe = shared.length > 0 ? shared : usual.split(' ');
 
 const run = join(mkdtempSync(join(tmpdir(), 'moco-fashion-')), 'run');
 const moco = join(here, '..', '..', 'packages', 'cli', 'dist', 'bin.js');
