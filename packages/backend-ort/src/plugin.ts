@@ -32,17 +32,23 @@ const spinMicroseconds = '20';
 
 let probed: Promise<number> | undefined;
 
+/** The block asked for, or the best. The plain layout needs no probe. Throws BackendError for one that computes wrongly here. */
+async function usableBlock(ort: typeof Ort, asked?: number): Promise<number> {
+  if (asked === 0) return 0;
+  probed ??= probeBlock(ort);
+  const best = await probed;
+  if (asked !== undefined && asked !== best)
+    throw new BackendError(
+      `blocks of ${asked} channels don't compute right here; usable: ${best === 0 ? 0 : `${best} or 0`}`,
+    );
+  return best;
+}
+
 async function create(options: BackendOptions): Promise<Backend> {
   const { device = 'cpu', threads = availableParallelism(), block: asked, profile } = options as OrtOptions;
   if (device !== 'cpu') throw new BackendError(`the backend ort has no device "${device}"; known is: cpu`);
   const ort = await loadRuntime();
-  probed ??= probeBlock(ort);
-  const best = await probed;
-  const block = asked ?? best;
-  if (block !== 0 && block !== best)
-    throw new BackendError(
-      `blocks of ${block} channels don't compute right here; usable: ${best === 0 ? 0 : `${best} or 0`}`,
-    );
+  const block = await usableBlock(ort, asked);
   return {
     name: 'ort',
     device: `cpu, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,

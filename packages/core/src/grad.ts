@@ -1,6 +1,6 @@
 /** Reverse-mode differentiation: reads the nodes of a graph and appends those of its gradient. */
 import { ShapeError } from './errors.ts';
-import type { Graph } from './graph/graph.ts';
+import { type Graph, portNamed } from './graph/graph.ts';
 import { opNamed } from './graph/op.ts';
 import { add } from './graph/ops/elementwise.ts';
 import { GraphBuilder, Traced } from './graph/trace.ts';
@@ -62,11 +62,7 @@ export function grad(graph: Graph, loss: string, by: readonly string[]): Graph {
   builder.nodes.push(...graph.nodes);
   builder.inputs.push(...graph.inputs);
   builder.outputs.push(...graph.outputs);
-  const find = (ports: Graph['inputs'], name: string) => {
-    const port = ports.find((candidate) => candidate.name === name);
-    if (!port) throw new RangeError(`the graph has no port named "${name}"`);
-    return new Traced(builder, port.value);
-  };
+  const find = (ports: Graph['inputs'], name: string) => new Traced(builder, portNamed(ports, name).value);
   const found = gradients(
     find(graph.outputs, loss),
     by.map((name) => find(graph.inputs, name)),

@@ -9,5 +9,6 @@ export {
 export { type ExportOptions, exportEncoder, type Preprocess } from './export.ts';
 export { freeBatch, type Lowering, lowerNodes, PlainLowering, type Rule, type Rules } from './lowering.ts';
 export { elementwiseTypes, positive } from './ops/elementwise.ts';
+export { poolOptions } from './ops/linear.ts';
 export { inverseDeviation } from './ops/norm.ts';
 export { portableRules } from './rules.ts';

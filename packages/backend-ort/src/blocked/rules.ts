@@ -1,6 +1,6 @@
 /** The blocked rules, and the plain ones behind them. */
-import { type Node, poolAttributes, type Shape4, sameShape } from '@moco-ts/core';
-import { elementwiseTypes, portableRules, positive, type Rules } from '@moco-ts/onnx';
+import { type Node, type Shape4, sameShape } from '@moco-ts/core';
+import { elementwiseTypes, poolOptions, portableRules, positive, type Rules } from '@moco-ts/onnx';
 import { elementwiseOps } from './assign.ts';
 import { conv2d, conv2dInputGrad } from './conv.ts';
 import { conv2dFilterGrad } from './filter-grad.ts';
@@ -102,13 +102,7 @@ const broadcastTo: BlockedRule = ({ inputs, outputs }, lowering) => {
 
 const maxPool2d: BlockedRule = ({ inputs, outputs, attrs }, lowering) => {
   if (lowering.layoutOf(inputs[0]!) !== 'data') return false;
-  const { kernel, stride, padding } = poolAttributes(attrs);
-  const options = {
-    kernel_shape: [kernel, kernel],
-    strides: [stride, stride],
-    pads: [padding, padding, padding, padding],
-  };
-  const pooled = lowering.onnx.op('MaxPool', [lowering.data(inputs[0]!)], options, nchwc);
+  const pooled = lowering.onnx.op('MaxPool', [lowering.data(inputs[0]!)], poolOptions(attrs), nchwc);
   lowering.setIn('data', outputs[0]!, pooled);
   return true;
 };

@@ -48,9 +48,14 @@ export function consumers(graph: Graph): ReadonlyMap<number, readonly Node[]> {
   return read;
 }
 
-/** The type of a named input. Throws RangeError when there is none. */
-export function portType(graph: Graph, ports: readonly Port[], name: string): TensorType {
+/** The input or output of a name. Throws RangeError when there is none. */
+export function portNamed(ports: readonly Port[], name: string): Port {
   const port = ports.find((candidate) => candidate.name === name);
   if (!port) throw new RangeError(`the graph has no port named "${name}"`);
-  return graph.values[port.value]!;
+  return port;
+}
+
+/** The type of the input or output of a name. Throws RangeError when there is none. */
+export function portType(graph: Graph, ports: readonly Port[], name: string): TensorType {
+  return graph.values[portNamed(ports, name).value]!;
 }

@@ -58,7 +58,8 @@ export const linear: Rules = {
   },
 };
 
-function poolOptions(attrs: Node['attrs']) {
+/** ONNX's attributes of a max-pool. */
+export function poolOptions(attrs: Node['attrs']) {
   const { kernel, stride, padding } = poolAttributes(attrs);
   return {
     kernel_shape: [kernel, kernel],
