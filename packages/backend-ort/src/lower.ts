@@ -1,8 +1,8 @@
 /** From a graph to the bytes of an ONNX model, and the layouts in which its state is held. */
-import type { Graph, StateSlot } from '@moco-ts/core';
+import { type Graph, producers, type Shape, type StateSlot } from '@moco-ts/core';
 import { lowerNodes, PlainLowering, portableRules } from '@moco-ts/onnx';
-import { filterValues } from './blocked/assign.ts';
-import type { Layout } from './blocked/layout.ts';
+import { elementwiseOps, filterValues } from './blocked/assign.ts';
+import { type Layout, stripShape } from './blocked/layout.ts';
 import { BlockedLowering } from './blocked/lowering.ts';
 import { rulesFor } from './blocked/rules.ts';
 
@@ -10,6 +10,8 @@ export interface LoweredModel {
   readonly bytes: Uint8Array;
   /** How each state input is stored, by name. */
   readonly layouts: ReadonlyMap<string, Layout>;
+  /** The shape in which the model takes and gives a state, where that isn't the graph's, by the input's name. */
+  readonly strips: ReadonlyMap<string, Shape>;
 }
 
 /** ONNX Runtime 1.30 knows newer ones; this is the oldest with all that is used. */
@@ -36,7 +38,7 @@ function lowerPlain(graph: Graph): LoweredModel {
   lowerNodes(lowering, portableRules);
   for (const { name, value } of graph.outputs)
     onnx.output(outputName(name), lowering.get(value), lowering.type(value), lowering.type(value).shape);
-  return { bytes: onnx.encode({ opset, name: 'graph' }), layouts: new Map() };
+  return { bytes: onnx.encode({ opset, name: 'graph' }), layouts: new Map(), strips: new Map() };
 }
 
 function lowerBlocked(graph: Graph, state: readonly StateSlot[], block: number): LoweredModel {
@@ -44,19 +46,42 @@ function lowerBlocked(graph: Graph, state: readonly StateSlot[], block: number):
   const lowering = new BlockedLowering(graph, block);
   const { onnx } = lowering;
   const layouts = new Map<string, Layout>();
-  const owned = new Set(state.map(({ input }) => input));
-  const replaced = new Set(state.map(({ output }) => output));
+  const strips = new Map<string, Shape>();
+  const slots = new Map(state.map((slot) => [slot.input, slot]));
+  const inputOf = new Map(state.map(({ input, output }) => [output, input]));
+  const stripped = strippedState(graph, state, block);
   for (const { name, value } of graph.inputs) {
     const type = lowering.type(value);
-    const layout = owned.has(name) && filters.has(value) ? 'filter' : 'plain';
-    lowering.setIn(layout, value, onnx.input(name, type, type.shape));
+    const layout = slots.has(name) && filters.has(value) ? 'filter' : 'plain';
     layouts.set(name, layout);
+    const strip = stripped.get(name);
+    if (strip) strips.set(name, strip);
+    const given = onnx.input(name, type, strip ?? type.shape);
+    if (strip) lowering.setStrip(layout, value, given);
+    else lowering.setIn(layout, value, given);
   }
   lowerNodes(lowering, rulesFor(lowering));
   for (const { name, value } of graph.outputs) {
     const type = lowering.type(value);
-    const layout = replaced.has(name) && filters.has(value) ? 'filter' : 'plain';
-    onnx.output(outputName(name), lowering.getIn(layout, value), type, type.shape);
+    const input = inputOf.get(name);
+    const layout = input !== undefined && filters.has(value) ? 'filter' : 'plain';
+    const strip = input === undefined ? undefined : strips.get(input);
+    const result = strip ? lowering.strip(layout, value) : lowering.getIn(layout, value);
+    onnx.output(outputName(name), result, type, strip ?? type.shape);
   }
-  return { bytes: onnx.encode({ opset, name: 'graph' }), layouts };
+  return { bytes: onnx.encode({ opset, name: 'graph' }), layouts, strips };
+}
+
+/** State that goes through arithmetic alone is held as strips, so that its update ends in its buffer. */
+function strippedState(graph: Graph, state: readonly StateSlot[], block: number): Map<string, Shape> {
+  const made = producers(graph);
+  const found = new Map<string, Shape>();
+  for (const { input, output } of state) {
+    const from = graph.inputs.find(({ name }) => name === input);
+    const to = graph.outputs.find(({ name }) => name === output);
+    if (!from || !to) continue;
+    const strip = stripShape(graph.values[from.value]!.shape, block);
+    if (strip && elementwiseOps.has(made.get(to.value)?.op ?? '')) found.set(input, strip);
+  }
+  return found;
 }

@@ -40,8 +40,10 @@ export async function createProgram(
     if (!port) throw new BackendError(`the graph has no port named "${name}" to hold state`);
     return graph.values[port.value]!;
   };
-  const blank = ({ dtype, shape }: TensorType) =>
-    new ort.Tensor(dtype, allocate(dtype, sizeOf(shape)) as Float32Array, [...shape]);
+  const blank = (input: string, { dtype, shape }: TensorType) =>
+    new ort.Tensor(dtype, allocate(dtype, sizeOf(shape)) as Float32Array, [
+      ...(model.strips.get(input) ?? shape),
+    ]);
   const slots = new Map<string, Slot>();
   for (const { input, output } of state) {
     const type = typeOf(graph.inputs, input);
@@ -49,8 +51,8 @@ export async function createProgram(
       throw new BackendError(`the state "${input}" is named twice, or its output "${output}" is`);
     if (output !== undefined) expectType(`the output "${output}"`, typeOf(graph.outputs, output), type);
     const layout = model.layouts.get(input) ?? 'plain';
-    const next = output === undefined ? undefined : blank(type);
-    const slot = { input, type, layout, current: blank(type), next, loaded: false };
+    const next = output === undefined ? undefined : blank(input, type);
+    const slot = { input, type, layout, current: blank(input, type), next, loaded: false };
     slots.set(input, output === undefined ? slot : { ...slot, output });
   }
   const feedPorts = graph.inputs.filter(({ name }) => !slots.has(name));

@@ -3,8 +3,9 @@
  * dY by channel [O, N, OH, OW], dilated by the stride, give [C, O, kH, kW].
  */
 import { convAttributes, type Shape4 } from '@moco-ts/core';
-import { blockedConv, subsample } from './conv.ts';
+import { blockedConv } from './conv.ts';
 import { type BlockedLowering, nchwc } from './lowering.ts';
+import { pointwiseFilterGrad } from './pointwise-grad.ts';
 import type { BlockedRule } from './rules.ts';
 
 /** One gradient's geometry. Pictures are [C, N, height, width] before padding. */
@@ -44,19 +45,26 @@ export const conv2dFilterGrad: BlockedRule = (node, lowering) => {
   const [filters, channels, kernelHeight, kernelWidth] = lowering.shape(output) as Shape4;
   const [batch, , height, width] = lowering.shape(x) as Shape4;
   const [, , oh, ow] = lowering.shape(dy) as Shape4;
-  if (groups !== 1 || filters % block !== 0 || batch % block !== 0) return false;
-  const pointwise = kernelHeight === 1 && kernelWidth === 1 && padding === 0;
-  const sparse = pointwise && stride > 1 && channels % block === 0;
-  const geometry: Geometry = {
-    ...{ batch, channels, filters, oh, ow, kernelHeight, kernelWidth, padding },
-    height: sparse ? Math.ceil(height / stride) : height,
-    width: sparse ? Math.ceil(width / stride) : width,
-    stride: sparse ? 1 : stride,
+  if (groups !== 1 || filters % block !== 0) return false;
+  if (kernelHeight === 1 && kernelWidth === 1 && padding === 0 && channels % block === 0) {
+    lowering.setIn('filter', output, pointwiseFilterGrad(lowering, node, stride));
+    return true;
+  }
+  if (batch % block !== 0) return false;
+  const geometry = {
+    batch,
+    channels,
+    filters,
+    height,
+    width,
+    oh,
+    ow,
+    kernelHeight,
+    kernelWidth,
+    stride,
+    padding,
   };
-  const source = sparse
-    ? onnx.op('ReorderOutput', [subsample(lowering, x, stride)], { channels }, nchwc)
-    : lowering.get(x);
-  const pictures = picturesInside(lowering, source, geometry);
+  const pictures = picturesInside(lowering, lowering.get(x), geometry);
   let product: string | undefined;
   for (const chunk of chunks(geometry, block))
     product = blockedConv(

@@ -2,7 +2,7 @@
  * The blocked layouts of ONNX Runtime's com.microsoft.nchwc domain. Tensors keep their NCHW or OIHW shape in the
  * model; only the order of the elements in memory differs. B is the block, 16 on AVX-512 and 8 on AVX2.
  */
-import type { Shape, Shape4 } from '@moco-ts/core';
+import { type Shape, type Shape4, sizeOf } from '@moco-ts/core';
 
 /**
  * `data`: [N, C, H, W] stored as [N, C/B, H, W, B].
@@ -18,6 +18,25 @@ export function fitsData(shape: Shape, block: number): boolean {
 /** Whether a shape can be stored as `filter`. */
 export function fitsFilter(shape: Shape, block: number): boolean {
   return shape.length === 4 && shape[0]! % block === 0 && shape[1]! % block === 0;
+}
+
+/** Smaller values aren't worth the reshapes. */
+const stripFrom = 4096;
+
+/** Lines of a strip are short enough that each thread gets some. */
+const stripWidth = 256;
+
+/**
+ * A large value seen as [1, B, h, w] of `data`: its elements in the order in which they lie, for arithmetic that asks for
+ * nothing else. undefined for values that are small or no multiple of the block.
+ */
+export function stripShape(shape: Shape, block: number): Shape | undefined {
+  const size = sizeOf(shape);
+  if (size < stripFrom || size % block !== 0) return undefined;
+  const pixels = size / block;
+  let width = stripWidth;
+  while (pixels % width !== 0) width--;
+  return [1, block, pixels / width, width];
 }
 
 /** Calls back with the plain and the blocked offset of each element of a filter. */

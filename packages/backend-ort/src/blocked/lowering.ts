@@ -1,9 +1,9 @@
 /** A lowering in which a value may be held in several layouts, converted where one is first asked for. */
 import { consumers, type Graph, type Node, type Shape } from '@moco-ts/core';
 import { PlainLowering } from '@moco-ts/onnx';
-import { fitsData, type Layout } from './layout.ts';
+import { fitsData, type Layout, stripShape } from './layout.ts';
 
-/** A depthwise affine map that is not computed yet: what follows may be fused into it. */
+/** A depthwise affine map of `data` that is not computed yet: what follows may be fused into it. */
 export interface Pending {
   /**
    * @param addend a value in the `data` layout, of the result's shape, to add
@@ -13,12 +13,26 @@ export interface Pending {
   emit(addend: string | undefined, relu: boolean): string;
 }
 
+/** A value times a single number, not computed yet: what is added to it may be fused into it. */
+export interface Scaled {
+  readonly layout: Layout;
+  /** The value's strip. */
+  readonly of: string;
+  readonly factor: string;
+}
+
 export const nchwc = 'com.microsoft.nchwc';
 
 export class BlockedLowering extends PlainLowering {
   readonly block: number;
   private readonly stored = { data: new Map<number, string>(), filter: new Map<number, string>() };
+  private readonly strips: Readonly<Record<Layout, Map<number, string>>> = {
+    plain: new Map(),
+    data: new Map(),
+    filter: new Map(),
+  };
   private readonly pending = new Map<number, Pending>();
+  private readonly scaled = new Map<number, Scaled>();
   private readonly readers: ReadonlyMap<number, readonly Node[]>;
 
   constructor(graph: Graph, block: number) {
@@ -33,8 +47,12 @@ export class BlockedLowering extends PlainLowering {
 
   /** The layout in which a value can be had without a conversion; `data` before the others. */
   layoutOf(value: number): Layout {
-    if (this.stored.data.has(value) || this.pending.has(value)) return 'data';
-    return this.stored.filter.has(value) ? 'filter' : 'plain';
+    const held = (layout: 'data' | 'filter') =>
+      this.stored[layout].has(value) ||
+      this.strips[layout].has(value) ||
+      this.scaled.get(value)?.layout === layout;
+    if (held('data') || this.pending.has(value)) return 'data';
+    return held('filter') ? 'filter' : 'plain';
   }
 
   setIn(layout: Layout, value: number, name: string): void {
@@ -47,6 +65,38 @@ export class BlockedLowering extends PlainLowering {
     return layout === 'data' ? this.data(value) : this.filter(value);
   }
 
+  /** Whether a value is, or comes as, a strip. */
+  hasStrip(value: number): boolean {
+    return this.scaled.has(value) || Object.values(this.strips).some((known) => known.has(value));
+  }
+
+  /** A value in the order of a layout, as {@link stripShape}. */
+  strip(layout: Layout, value: number): string {
+    const known = this.strips[layout].get(value);
+    if (known !== undefined) return known;
+    const scaled = this.scaled.get(value);
+    const name =
+      scaled?.layout === layout
+        ? this.scale(scaled)
+        : this.reshape(this.getIn(layout, value), stripShape(this.shape(value), this.block)!);
+    this.strips[layout].set(value, name);
+    return name;
+  }
+
+  setStrip(layout: Layout, value: number, name: string): void {
+    this.strips[layout].set(value, name);
+  }
+
+  /** factor * of + addend, as a strip. */
+  scale({ of, factor }: Scaled, addend?: string): string {
+    const filter = this.once(`factor ${factor}`, () => {
+      const single = this.reshape(factor, [1, 1, 1, 1]);
+      return this.onnx.op('Expand', [single, this.onnx.ints([this.block, 1, 1, 1])]);
+    });
+    const inputs = addend === undefined ? [of, filter] : [of, filter, '', addend];
+    return this.onnx.op('Conv', inputs, { kernel_shape: [1, 1], group: this.block }, nchwc);
+  }
+
   /** Puts off a computation; see {@link Pending}. */
   defer(value: number, pending: Pending): void {
     this.pending.set(value, pending);
@@ -54,21 +104,41 @@ export class BlockedLowering extends PlainLowering {
 
   /** A computation put off whose only reader is asking: it may be fused. */
   takePending(value: number): Pending | undefined {
-    const alone = this.readers.get(value)?.length === 1 && !this.isOutput(value);
-    return alone && !this.stored.data.has(value) ? this.pending.get(value) : undefined;
+    return this.readOnce(value) && !this.stored.data.has(value) ? this.pending.get(value) : undefined;
   }
 
-  private isOutput(value: number): boolean {
-    return this.graph.outputs.some((port) => port.value === value);
+  /** Puts off a product; see {@link Scaled}. */
+  deferScaled(value: number, scaled: Scaled): void {
+    this.scaled.set(value, scaled);
+  }
+
+  /** A product put off whose only reader is asking: it may be fused. */
+  takeScaled(value: number): Scaled | undefined {
+    return this.readOnce(value) ? this.scaled.get(value) : undefined;
+  }
+
+  private readOnce(value: number): boolean {
+    const isOutput = this.graph.outputs.some((port) => port.value === value);
+    return this.readers.get(value)?.length === 1 && !isOutput;
+  }
+
+  /** A value from its strip in a layout, if it has one there. */
+  private unstripped(layout: Layout, value: number): string | undefined {
+    if (this.scaled.get(value)?.layout === layout) this.strip(layout, value);
+    const strip = this.strips[layout].get(value);
+    return strip === undefined ? undefined : this.reshape(strip, this.shape(value));
   }
 
   override get(value: number): string {
     if (this.names.has(value)) return super.get(value);
-    if (this.layoutOf(value) === 'data') {
+    const plain = this.unstripped('plain', value);
+    if (plain !== undefined) {
+      this.set(value, plain);
+    } else if (this.layoutOf(value) === 'data') {
       const channels = this.shape(value)[1]!;
       this.set(value, this.onnx.op('ReorderOutput', [this.data(value)], { channels }, nchwc));
-    } else if (this.stored.filter.has(value)) {
-      this.set(value, this.unblockFilter(this.stored.filter.get(value)!, this.shape(value)));
+    } else if (this.layoutOf(value) === 'filter') {
+      this.set(value, this.unblockFilter(this.filter(value), this.shape(value)));
     }
     return super.get(value);
   }
@@ -77,8 +147,10 @@ export class BlockedLowering extends PlainLowering {
   data(value: number): string {
     const known = this.stored.data.get(value);
     if (known !== undefined) return known;
-    const pending = this.pending.get(value);
-    const name = pending ? pending.emit(undefined, false) : this.blockData(this.get(value));
+    const name =
+      this.pending.get(value)?.emit(undefined, false) ??
+      this.unstripped('data', value) ??
+      this.blockData(this.get(value));
     this.stored.data.set(value, name);
     return name;
   }
@@ -87,7 +159,7 @@ export class BlockedLowering extends PlainLowering {
   filter(value: number): string {
     const known = this.stored.filter.get(value);
     if (known !== undefined) return known;
-    const name = this.blockFilter(this.get(value), this.shape(value));
+    const name = this.unstripped('filter', value) ?? this.blockFilter(this.get(value), this.shape(value));
     this.stored.filter.set(value, name);
     return name;
   }

@@ -6,12 +6,15 @@ import { conv2d, conv2dInputGrad } from './conv.ts';
 import { conv2dFilterGrad } from './filter-grad.ts';
 import { type BlockedLowering, nchwc } from './lowering.ts';
 import { batchNorm, batchNormGrad } from './norm.ts';
+import { onStrips } from './strips.ts';
 
 /** Lowers a node in blocked layouts, or returns false and leaves it to the plain rule. */
 export type BlockedRule = (node: Node, lowering: BlockedLowering) => boolean;
 
 /** Elementwise ops work on any layout, if all operands but single numbers are in the same one. */
-const elementwise: BlockedRule = ({ op, inputs, outputs }, lowering) => {
+const elementwise: BlockedRule = (node, lowering) => {
+  if (node.op in elementwiseTypes && onStrips(node, lowering)) return true;
+  const { op, inputs, outputs } = node;
   const output = outputs[0]!;
   const shape = lowering.shape(output);
   const layout = inputs.map((id) => lowering.layoutOf(id)).find((found) => found !== 'plain');
