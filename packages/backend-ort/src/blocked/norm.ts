@@ -2,7 +2,7 @@
  * Batch normalisation on blocked data. Per-channel work is depthwise convolution there: an affine map is a 1x1 filter
  * with a bias, and a sum of products over each map is one map under the other as its filter.
  */
-import { type Shape4, sizeOf } from '@moco-ts/core';
+import type { Shape4 } from '@moco-ts/core';
 import { inverseDeviation } from '@moco-ts/onnx';
 import { type BlockedLowering, nchwc } from './lowering.ts';
 import type { BlockedRule } from './rules.ts';
@@ -23,39 +23,108 @@ function affine(
   return lowering.onnx.op('Conv', inputs, attributes, nchwc);
 }
 
-/** The sums over pictures and positions of a * b, by channel: [C]. */
-function channelDot(lowering: BlockedLowering, a: string, b: string, shape: Shape4): string {
-  const { onnx } = lowering;
-  const [batch, channels, height, width] = shape;
-  const planes = batch * channels;
-  const map = lowering.reshape(a, [1, planes, height, width]);
-  const filter = lowering.reshape(b, [planes, 1, height, width]);
-  const dots = onnx.op('Conv', [map, filter], { kernel_shape: [height, width], group: planes }, nchwc);
-  const sums = lowering.reshape(dots, [batch, channels]);
-  return onnx.op('ReduceSum', [sums, onnx.ints([0])], { keepdims: 0 });
+/**
+ * The statistics of a `data` value are taken in segments of maps, [N, C/B, S, B], each about its own mean: sums of squares
+ * about 0 over a whole batch would cancel in float32, and centring first is a pass over the value that this form saves.
+ */
+class Segments {
+  private readonly lowering: BlockedLowering;
+  private readonly shape: Shape4;
+  /** Rows of a map in one segment, and pixels. */
+  private readonly rows: number;
+  readonly pixels: number;
+  /** Pixels of a channel in the whole batch. */
+  readonly count: number;
+
+  constructor(lowering: BlockedLowering, shape: Shape4) {
+    const [batch, , height, width] = shape;
+    this.lowering = lowering;
+    this.shape = shape;
+    let rows = Math.max(1, Math.min(height, Math.floor(segmentPixels / width)));
+    while (height % rows !== 0) rows--;
+    this.rows = rows;
+    this.pixels = rows * width;
+    this.count = batch * height * width;
+  }
+
+  private get perMap(): number {
+    return this.shape[2] / this.rows;
+  }
+
+  /** All segments as maps of one picture. */
+  private maps(name: string, channelFirst: boolean): [view: string, segments: number] {
+    const [batch, channels, , width] = this.shape;
+    const segments = batch * channels * this.perMap;
+    const lead = channelFirst ? [segments, 1] : [1, segments];
+    return [this.lowering.reshape(name, [...lead, this.rows, width]), segments];
+  }
+
+  private bySegment(name: string): string {
+    const { block } = this.lowering;
+    const [batch, channels] = this.shape;
+    return this.lowering.reshape(name, [batch, channels / block, this.perMap, block]);
+  }
+
+  /** Means, by segment. */
+  means(name: string): string {
+    return this.lowering.once(`segment means ${name}`, () => {
+      const [view] = this.maps(name, false);
+      return this.bySegment(this.lowering.onnx.op('GlobalAveragePool', [view], {}, nchwc));
+    });
+  }
+
+  /** Sums of a * b, by segment. */
+  dots(a: string, b: string): string {
+    const [map, segments] = this.maps(a, false);
+    const [filter] = this.maps(b, true);
+    const attributes = { kernel_shape: [this.rows, this.shape[3]], group: segments };
+    return this.bySegment(this.lowering.onnx.op('Conv', [map, filter], attributes, nchwc));
+  }
+
+  /** Values by segment times the pixels of one. */
+  timesPixels(name: string): string {
+    const { onnx, block } = this.lowering;
+    // Not a scalar: see strips.ts.
+    const factor = onnx.full([this.shape[1] / block, this.perMap, block], this.pixels);
+    return onnx.op('Mul', [name, factor]);
+  }
+
+  /** Sums over segments, by channel: [C]. */
+  sum(name: string): string {
+    const { onnx } = this.lowering;
+    const sums = onnx.op('ReduceSum', [name, onnx.ints([0, 2])], { keepdims: 0 });
+    return this.lowering.reshape(sums, [this.shape[1]]);
+  }
+
+  /** Means of values by segment, by channel: [C]. */
+  mean(name: string): string {
+    const { onnx } = this.lowering;
+    const means = onnx.op('ReduceMean', [name, onnx.ints([0, 2])], { keepdims: 0 });
+    return this.lowering.reshape(means, [this.shape[1]]);
+  }
+
+  /** How far the segments' means are from their channels'. */
+  deviations(name: string, mean: string): string {
+    const { onnx, block } = this.lowering;
+    return this.lowering.once(`segment deviations ${name} ${mean}`, () => {
+      const along = this.lowering.reshape(mean, [this.shape[1] / block, 1, block]);
+      return onnx.op('Sub', [this.means(name), along]);
+    });
+  }
+
+  /** Sums over the batch of (a - mean a)(b - mean b), by channel, given the mean of b: [C]. */
+  products(a: string, b: string, meanOfB: string): string {
+    const { onnx } = this.lowering;
+    const [meansOfA, deviations] = [this.means(a), this.deviations(b, meanOfB)];
+    const weighted = this.timesPixels(meansOfA);
+    const within = onnx.op('Sub', [this.dots(a, b), onnx.op('Mul', [weighted, this.means(b)])]);
+    const between = onnx.op('Mul', [weighted, deviations]);
+    return onnx.op('Add', [this.sum(within), this.sum(between)]);
+  }
 }
 
-/** The means over pictures and positions, by channel: [C]. */
-function channelMean(lowering: BlockedLowering, x: string, [batch, channels]: Shape4): string {
-  const { onnx } = lowering;
-  const means = lowering.reshape(onnx.op('GlobalAveragePool', [x], {}, nchwc), [batch, channels]);
-  return onnx.op('ReduceMean', [means, onnx.ints([0])], { keepdims: 0 });
-}
-
-/** x less its channels' means, in the `data` layout: made once, read by forward and backward. */
-function centre(lowering: BlockedLowering, x: number, mean: number): string {
-  const { onnx } = lowering;
-  const channels = lowering.shape(x)[1]!;
-  return lowering.once(`${x} centred by ${mean}, blocked`, () =>
-    affine(
-      lowering,
-      lowering.data(x),
-      channels,
-      onnx.full([channels], 1),
-      onnx.op('Neg', [lowering.get(mean)]),
-    ),
-  );
-}
+/** Pixels of a segment at most: the longest sum in float32. */
+const segmentPixels = 256;
 
 export const batchNorm: BlockedRule = ({ inputs, outputs, attrs }, lowering) => {
   const [x, gamma, beta] = inputs as [number, number, number];
@@ -63,15 +132,18 @@ export const batchNorm: BlockedRule = ({ inputs, outputs, attrs }, lowering) => 
   if (!lowering.fitsData(x)) return false;
   const { onnx } = lowering;
   const shape = lowering.shape(x) as Shape4;
-  const count = sizeOf(shape) / shape[1];
-  lowering.set(mean, channelMean(lowering, lowering.data(x), shape));
-  const centred = centre(lowering, x, mean);
-  const squares = channelDot(lowering, centred, centred, shape);
-  lowering.set(variance, onnx.op('Mul', [squares, onnx.scalar(1 / count)]));
+  const segments = new Segments(lowering, shape);
+  const data = lowering.data(x);
+  const average = segments.mean(segments.means(data));
+  lowering.set(mean, average);
+  const squares = segments.products(data, data, average);
+  // Rounding may leave less than nothing of a constant channel.
+  lowering.set(variance, onnx.op('Relu', [onnx.op('Mul', [squares, onnx.scalar(1 / segments.count)])]));
   const deviation = inverseDeviation(lowering, variance, attrs.epsilon as number);
   const factor = onnx.op('Mul', [lowering.get(gamma), deviation]);
+  const bias = onnx.op('Sub', [lowering.get(beta), onnx.op('Mul', [factor, average])]);
   lowering.defer(y, {
-    emit: (addend, relu) => affine(lowering, centred, shape[1], factor, lowering.get(beta), addend, relu),
+    emit: (addend, relu) => affine(lowering, data, shape[1], factor, bias, addend, relu),
   });
   return true;
 };
@@ -82,20 +154,22 @@ export const batchNormGrad: BlockedRule = ({ inputs, outputs, attrs }, lowering)
   if (!lowering.fitsData(x)) return false;
   const { onnx } = lowering;
   const shape = lowering.shape(x) as Shape4;
-  const count = sizeOf(shape) / shape[1];
-  const centred = centre(lowering, x, mean);
+  const segments = new Segments(lowering, shape);
+  const data = lowering.data(x);
   const deviation = inverseDeviation(lowering, variance, attrs.epsilon as number);
   const gradient = lowering.data(dy);
-  const average = channelMean(lowering, gradient, shape);
-  const projected = onnx.op('Mul', [channelDot(lowering, gradient, centred, shape), deviation]);
-  // dx = s (dy - mean(dy)) - s r^2 mean(dy c) c, with c the centred input, r the inverse deviation, s = gamma r.
+  const average = segments.mean(segments.means(gradient));
+  const projected = onnx.op('Mul', [segments.products(gradient, data, lowering.get(mean)), deviation]);
+  // dx = s (dy - mean(dy)) - s r^2 mean(dy c) c, with c = x - mean, r the inverse deviation, s = gamma r.
   const scale = onnx.op('Mul', [lowering.get(gamma), deviation]);
-  const slope = onnx.op('Mul', [onnx.op('Mul', [projected, deviation]), onnx.scalar(-1 / count)]);
-  const bias = onnx.op('Neg', [onnx.op('Mul', [scale, average])]);
-  const along = affine(lowering, centred, shape[1], onnx.op('Mul', [scale, slope]), bias);
+  const share = onnx.op('Mul', [onnx.op('Mul', [projected, deviation]), onnx.scalar(-1 / segments.count)]);
+  const slope = onnx.op('Mul', [scale, share]);
+  const shift = onnx.op('Mul', [slope, lowering.get(mean)]);
+  const bias = onnx.op('Neg', [onnx.op('Add', [onnx.op('Mul', [scale, average]), shift])]);
+  const along = affine(lowering, data, shape[1], slope, bias);
   const zero = onnx.full([shape[1]], 0);
   lowering.setIn('data', dx, affine(lowering, gradient, shape[1], scale, zero, along));
   lowering.set(dGamma, projected);
-  lowering.set(dBeta, onnx.op('Mul', [average, onnx.scalar(count)]));
+  lowering.set(dBeta, onnx.op('Mul', [average, onnx.scalar(segments.count)]));
   return true;
 };
