@@ -2,13 +2,14 @@
 import { type ConvAttributes, convAttributes, type Shape, type Shape4 } from '@moco-ts/core';
 import { type BlockedLowering, nchwc } from './lowering.ts';
 import type { BlockedRule } from './rules.ts';
+import { type SmallConvOptions, smallConv } from './wide.ts';
 
 export interface BlockedConvOptions {
   readonly kernel: readonly number[];
   readonly stride?: number;
   /** Top, left, bottom, right. */
   readonly pads?: readonly number[];
-  readonly dilation?: number;
+  readonly dilations?: readonly number[];
   /** A value of the result's shape to add. */
   readonly addend?: string | undefined;
 }
@@ -19,16 +20,29 @@ export function blockedConv(
   w: string,
   options: BlockedConvOptions,
 ): string {
-  const { kernel, stride = 1, pads = [0, 0, 0, 0], dilation = 1, addend } = options;
+  const { kernel, stride = 1, pads = [0, 0, 0, 0], dilations = [1, 1], addend } = options;
   const attributes = {
     kernel_shape: kernel,
     strides: [stride, stride],
     pads,
-    dilations: [dilation, dilation],
+    dilations,
     group: 1,
   };
   const inputs = addend === undefined ? [x, w] : [x, w, '', addend];
   return lowering.onnx.op('Conv', inputs, attributes, nchwc);
+}
+
+/** A convolution of a value in the form that is quickest for its size. */
+function convOf(
+  lowering: BlockedLowering,
+  x: number,
+  filter: string,
+  { shape, ...options }: BlockedConvOptions & { readonly pads: readonly number[]; readonly shape: Shape },
+): string {
+  const { kernel, pads, stride = 1 } = options;
+  const small =
+    stride === 1 ? smallConv(lowering, x, filter, { kernel, pads, shape } as SmallConvOptions) : undefined;
+  return small ?? blockedConv(lowering, lowering.data(x), filter, options);
 }
 
 /** Every stride-th row and column of a `data` value. */
@@ -67,7 +81,8 @@ export const conv2d: BlockedRule = ({ inputs, outputs, attrs }, lowering) => {
     y = blockedConv(lowering, lowering.get(x), stemFilter(lowering, w), { kernel, stride, pads });
   else if (stride > 1 && padding === 0 && kernel.every((extent) => extent === 1))
     y = blockedConv(lowering, subsample(lowering, x, stride), lowering.filter(w), { kernel });
-  else y = blockedConv(lowering, lowering.data(x), lowering.filter(w), { kernel, stride, pads });
+  else
+    y = convOf(lowering, x, lowering.filter(w), { kernel, stride, pads, shape: lowering.shape(outputs[0]!) });
   lowering.setIn('data', outputs[0]!, y);
   return true;
 };
@@ -135,7 +150,7 @@ function inputGradient(
     const filter = exchangedFilter(lowering, w, reversed(kernelHeight), reversed(kernelWidth));
     const [top, left] = [kernelHeight - 1 - padding, kernelWidth - 1 - padding];
     const kernel = [kernelHeight, kernelWidth];
-    return blockedConv(lowering, lowering.data(dy), filter, { kernel, pads: [top, left, top, left] });
+    return convOf(lowering, dy, filter, { kernel, pads: [top, left, top, left], shape });
   }
   if (
     kernelHeight === 1 &&

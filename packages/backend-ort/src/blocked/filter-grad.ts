@@ -1,38 +1,43 @@
 /**
- * The filter gradient as convolutions whose channels are the batch: the pictures by channel [C, N, H, W] under the filter
- * dY by channel [O, N, OH, OW], dilated by the stride, give [C, O, kH, kW].
+ * The filter gradient as convolutions whose channels are pictures: lanes of x by channel under the filter dY, dilated by
+ * the stride, give the taps of dW. 16 channels of x lie side by side as one wide picture, so that the kernel finds rows of
+ * kW * 16 columns instead of kW.
  */
 import { convAttributes, type Shape4 } from '@moco-ts/core';
 import { blockedConv } from './conv.ts';
-import { type BlockedLowering, nchwc } from './lowering.ts';
+import type { BlockedLowering } from './lowering.ts';
 import { pointwiseFilterGrad } from './pointwise-grad.ts';
+import { gatherRows, turnBlocks } from './rows.ts';
 import type { BlockedRule } from './rules.ts';
+import { stemFilterGrad } from './stem-grad.ts';
 
-/** One gradient's geometry. Pictures are [C, N, height, width] before padding. */
-interface Geometry {
+/** One gradient's geometry. A lane is a band of dY's rows in one picture; lanes fill whole blocks. */
+export interface Geometry {
   readonly batch: number;
   readonly channels: number;
   readonly filters: number;
-  readonly height: number;
-  readonly width: number;
   readonly oh: number;
   readonly ow: number;
   readonly kernelHeight: number;
   readonly kernelWidth: number;
   readonly stride: number;
   readonly padding: number;
+  /** Bands of a picture: more than one where the pictures alone don't fill blocks. */
+  readonly bands: number;
+  /** Rows of dY in a band; the last band's may reach past the picture. */
+  readonly bandRows: number;
 }
 
-/** A part of the sum over pictures and rows of dY. */
-interface Chunk {
-  readonly firstPicture: number;
-  readonly pictures: number;
+/** A part of the sum over lanes and their rows. */
+export interface Chunk {
+  readonly firstLane: number;
+  readonly lanes: number;
   readonly firstRow: number;
   readonly rows: number;
 }
 
 /**
- * Pictures times positions of dY in one chunk: 64 filters of it are 1 MiB, which stays in a core's second-level cache
+ * Lanes times positions of dY in one chunk: 64 filters of it are 1 MiB, which stays in a core's second-level cache
  * while every channel's pictures pass by. Without chunks the whole of dY streams from memory for each channel and row.
  */
 const chunkPositions = 4096;
@@ -40,125 +45,108 @@ const chunkPositions = 4096;
 export const conv2dFilterGrad: BlockedRule = (node, lowering) => {
   const [x, dy] = node.inputs as [number, number];
   const output = node.outputs[0]!;
-  const { block, onnx } = lowering;
+  const { block } = lowering;
   const { stride, padding, groups } = convAttributes(node.attrs);
   const [filters, channels, kernelHeight, kernelWidth] = lowering.shape(output) as Shape4;
-  const [batch, , height, width] = lowering.shape(x) as Shape4;
-  const [, , oh, ow] = lowering.shape(dy) as Shape4;
+  const [batch, , oh, ow] = lowering.shape(dy) as Shape4;
   if (groups !== 1 || filters % block !== 0) return false;
+  if (channels % block !== 0 && channels > block) return false;
   if (kernelHeight === 1 && kernelWidth === 1 && padding === 0 && channels % block === 0) {
     lowering.setIn('filter', output, pointwiseFilterGrad(lowering, node, stride));
     return true;
   }
-  if (batch % block !== 0) return false;
-  const geometry = {
-    batch,
-    channels,
-    filters,
-    height,
-    width,
-    oh,
-    ow,
-    kernelHeight,
-    kernelWidth,
-    stride,
-    padding,
-  };
-  const pictures = picturesInside(lowering, lowering.get(x), geometry);
+  const bands = block / greatestCommonDivisor(batch, block);
+  const bandRows = Math.ceil(oh / bands);
+  const sizes = { batch, channels, filters, oh, ow, kernelHeight, kernelWidth };
+  const geometry: Geometry = { ...sizes, stride, padding, bands, bandRows };
+  if (channels % block === 0) lowering.setIn('filter', output, filterGrad(lowering, x, dy, geometry));
+  else lowering.set(output, stemFilterGrad(lowering, x, dy, geometry));
+  return true;
+};
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}
+
+/** dW [O, C, kH, kW] in the `filter` layout. */
+function filterGrad(lowering: BlockedLowering, x: number, dy: number, geometry: Geometry): string {
+  const { onnx, block } = lowering;
+  const { channels, filters, ow, kernelHeight, kernelWidth, stride } = geometry;
   let product: string | undefined;
   for (const chunk of chunks(geometry, block))
     product = blockedConv(
       lowering,
-      picturesByChannel(lowering, pictures, geometry, chunk),
+      channelsAbreast(lowering, x, geometry, chunk),
       gradientByChannel(lowering, dy, geometry, chunk),
-      { kernel: [chunk.rows, ow], dilation: geometry.stride, addend: product },
+      { kernel: [chunk.rows, ow], dilations: [stride, stride * block], addend: product },
     );
-  const shape = lowering.shape(output);
-  if (channels % block === 0) {
-    const taps = kernelHeight * kernelWidth;
-    const view = lowering.reshape(product!, [channels / block, block, filters / block, taps, block]);
-    const turned = lowering.transpose(view, [2, 0, 3, 1, 4]);
-    lowering.setIn('filter', output, lowering.reshape(turned, shape));
-  } else {
-    const plain = onnx.op('ReorderOutput', [product!], { channels: filters }, nchwc);
-    lowering.set(output, lowering.transpose(plain, [1, 0, 2, 3]));
-  }
-  return true;
-};
+  // [C/B, O/B, kH, kW, B of C, B of O]: whole filters change places.
+  const [inner, outer] = [channels / block, filters / block];
+  const order = () =>
+    Int32Array.from({ length: inner * outer }, (_, i) => (i % inner) * outer + Math.floor(i / inner));
+  const view = lowering.reshape(product!, [inner * outer, kernelHeight * kernelWidth * block * block]);
+  const turned = onnx.op('Gather', [view, onnx.indices(`exchanged ${inner} ${outer}`, order)], { axis: 0 });
+  return lowering.reshape(turned, [filters, channels, kernelHeight, kernelWidth]);
+}
 
-function chunks({ batch, oh, ow }: Geometry, block: number): Chunk[] {
-  const blocks = batch / block;
-  const perChunk = Math.max(1, Math.floor(chunkPositions / (block * oh * ow)));
-  const rows = Math.max(1, Math.min(oh, Math.floor(chunkPositions / (block * ow))));
+export function chunks({ batch, bands, bandRows, ow }: Geometry, block: number): Chunk[] {
+  const blocks = (batch * bands) / block;
+  const perChunk = Math.max(1, Math.floor(chunkPositions / (block * bandRows * ow)));
+  const rows = Math.max(1, Math.min(bandRows, Math.floor(chunkPositions / (block * ow))));
   const found: Chunk[] = [];
   for (let b = 0; b < blocks; b += perChunk)
-    for (let row = 0; row < oh; row += rows)
+    for (let row = 0; row < bandRows; row += rows)
       found.push({
-        firstPicture: b * block,
-        pictures: Math.min(perChunk, blocks - b) * block,
+        firstLane: b * block,
+        lanes: Math.min(perChunk, blocks - b) * block,
         firstRow: row,
-        rows: Math.min(rows, oh - row),
+        rows: Math.min(rows, bandRows - row),
       });
   return found;
 }
 
-/** [N, C, H, W] as [N/B, C, H, W B]: blocks of pictures become the innermost axis. */
-function picturesInside(lowering: BlockedLowering, plain: string, geometry: Geometry): string {
+/** The part of x that a chunk of dY meets: [C/B, lanes, rows, columns B], B channels side by side at each column. */
+function channelsAbreast(lowering: BlockedLowering, x: number, geometry: Geometry, chunk: Chunk): string {
   const { block } = lowering;
-  const { batch, channels, height, width } = geometry;
-  return lowering.once(`pictures inside ${plain}`, () => {
-    const view = lowering.reshape(plain, [batch / block, block, channels, height * width]);
-    return lowering.reshape(lowering.blockData(view), [batch / block, channels, height, width * block]);
-  });
-}
-
-/** The rows of some pictures that a chunk of dY meets: [C, pictures, rows, columns], zeros outside the pictures. */
-function picturesByChannel(
-  lowering: BlockedLowering,
-  inside: string,
-  geometry: Geometry,
-  { firstPicture, pictures, firstRow, rows }: Chunk,
-): string {
-  const { onnx, block } = lowering;
-  const { batch, channels, height, width, ow, kernelHeight, kernelWidth, stride, padding } = geometry;
-  const top = padding - firstRow * stride;
-  const tall = (rows - 1) * stride + kernelHeight;
+  const { channels, ow, kernelHeight, kernelWidth, stride, padding, bands, bandRows } = geometry;
+  const tall = (chunk.rows - 1) * stride + kernelHeight;
   const wide = (ow - 1) * stride + kernelWidth;
-  const before = [-firstPicture / block, 0, top, padding * block];
-  const last = (firstPicture + pictures - batch) / block;
-  const after = [last, 0, tall - height - top, (wide - width - padding) * block];
-  const pads = [...before, ...after];
-  return lowering.once(`by channel ${inside} ${pads}`, () => {
-    // Negative amounts cut off: one pass both pads and takes the chunk.
-    const cut = pads.every((amount) => amount === 0) ? inside : onnx.op('Pad', [inside, onnx.ints(pads)]);
-    const turned = pictures === block ? cut : lowering.transpose(cut, [1, 0, 2, 3]);
-    return lowering.reshape(turned, [channels, pictures, tall, wide]);
+  const key = `channels abreast ${Object.values(geometry)} ${Object.values(chunk)}`;
+  return lowering.once(`${x}: ${key}`, () => {
+    const rows = gatherRows(lowering, x, key, (put) => {
+      for (let c = 0; c < channels / block; c++)
+        for (let first = chunk.firstLane; first < chunk.firstLane + chunk.lanes; first += block)
+          for (let row = 0; row < tall; row++)
+            for (let column = 0; column < wide; column++)
+              for (let lane = first; lane < first + block; lane++) {
+                const top = ((lane % bands) * bandRows + chunk.firstRow) * stride - padding;
+                put(Math.floor(lane / bands), c, top + row, column - padding);
+              }
+    });
+    const turned = turnBlocks(lowering, rows, (channels / block) * (chunk.lanes / block) * tall * wide);
+    return lowering.reshape(turned, [channels / block, chunk.lanes, tall, wide * block]);
   });
 }
 
-/** A chunk of dY [N, O, OH, OW] as a filter of O outputs and its pictures as inputs. */
-function gradientByChannel(
+/** A chunk of dY [N, O, OH, OW] as a filter of O outputs and its lanes as inputs. */
+export function gradientByChannel(
   lowering: BlockedLowering,
   dy: number,
-  { batch, filters, oh, ow }: Geometry,
-  { firstPicture, pictures, firstRow, rows }: Chunk,
+  geometry: Geometry,
+  chunk: Chunk,
 ): string {
-  const { onnx, block } = lowering;
-  const key = `${batch} ${filters} ${oh} ${ow} ${firstPicture} ${pictures} ${firstRow} ${rows}`;
-  // Gather copies whole blocks of filters in parallel, which Transpose does not.
-  const order = () => {
-    const positions = new Int32Array((filters / block) * pictures * rows * ow);
-    let at = 0;
-    for (let o = 0; o < filters / block; o++)
-      for (let outer = 0; outer < pictures; outer += block)
-        for (let position = firstRow * ow; position < (firstRow + rows) * ow; position++)
-          for (let inner = 0; inner < block; inner++)
-            positions[at++] = ((firstPicture + outer + inner) * (filters / block) + o) * oh * ow + position;
-    return positions;
-  };
-  return lowering.once(`gradient filter ${dy} ${key}`, () => {
-    const view = lowering.reshape(lowering.data(dy), [batch * (filters / block) * oh * ow, block]);
-    const gathered = onnx.op('Gather', [view, onnx.indices(key, order)], { axis: 0 });
-    return lowering.reshape(gathered, [filters, pictures, rows, ow]);
+  const { block } = lowering;
+  const { filters, ow, bands, bandRows } = geometry;
+  const key = `lanes by channel ${bands} ${Object.values(chunk)}`;
+  return lowering.once(`${dy}: ${key}`, () => {
+    const rows = gatherRows(lowering, dy, key, (put) => {
+      for (let o = 0; o < filters / block; o++)
+        for (let first = chunk.firstLane; first < chunk.firstLane + chunk.lanes; first += block)
+          for (let row = chunk.firstRow; row < chunk.firstRow + chunk.rows; row++)
+            for (let column = 0; column < ow; column++)
+              for (let lane = first; lane < first + block; lane++)
+                put(Math.floor(lane / bands), o, (lane % bands) * bandRows + row, column);
+    });
+    return lowering.reshape(rows, [filters, chunk.lanes, chunk.rows, ow]);
   });
 }

@@ -2,6 +2,7 @@
 import { consumers, type Graph, type Node, type Shape } from '@moco-ts/core';
 import { PlainLowering } from '@moco-ts/onnx';
 import { fitsData, type Layout, stripShape } from './layout.ts';
+import type { RowOrder } from './rows.ts';
 
 /** A depthwise affine map of `data` that is not computed yet: what follows may be fused into it. */
 export interface Pending {
@@ -33,6 +34,7 @@ export class BlockedLowering extends PlainLowering {
   };
   private readonly pending = new Map<number, Pending>();
   private readonly scaled = new Map<number, Scaled>();
+  private readonly orders = new Map<string, RowOrder>();
   private readonly readers: ReadonlyMap<number, readonly Node[]>;
 
   constructor(graph: Graph, block: number) {
@@ -162,6 +164,13 @@ export class BlockedLowering extends PlainLowering {
     const name = this.unstripped('filter', value) ?? this.blockFilter(this.get(value), this.shape(value));
     this.stored.filter.set(value, name);
     return name;
+  }
+
+  /** An order of rows, worked out once for each key. */
+  order(key: string, make: () => RowOrder): RowOrder {
+    const known = this.orders.get(key) ?? make();
+    this.orders.set(key, known);
+    return known;
   }
 
   fitsData(value: number): boolean {
