@@ -2,6 +2,7 @@
 import { type Graph, producers, type Shape, type StateSlot } from '@moco-ts/core';
 import { lowerNodes, PlainLowering, portableRules } from '@moco-ts/onnx';
 import { elementwiseOps, filterValues } from './blocked/assign.ts';
+import { type Update, updateInPlace } from './blocked/inplace.ts';
 import { type Layout, stripShape } from './blocked/layout.ts';
 import { BlockedLowering } from './blocked/lowering.ts';
 import { rulesFor } from './blocked/rules.ts';
@@ -12,6 +13,8 @@ export interface LoweredModel {
   readonly layouts: ReadonlyMap<string, Layout>;
   /** The shape in which the model takes and gives a state, where that isn't the graph's, by the input's name. */
   readonly strips: ReadonlyMap<string, Shape>;
+  /** The states, by the input's name, whose new value may be written over the old one. */
+  readonly inPlace: ReadonlySet<string>;
 }
 
 /** ONNX Runtime 1.30 knows newer ones; this is the oldest with all that is used. */
@@ -38,7 +41,12 @@ function lowerPlain(graph: Graph): LoweredModel {
   lowerNodes(lowering, portableRules);
   for (const { name, value } of graph.outputs)
     onnx.output(outputName(name), lowering.get(value), lowering.type(value), lowering.type(value).shape);
-  return { bytes: onnx.encode({ opset, name: 'graph' }), layouts: new Map(), strips: new Map() };
+  return {
+    bytes: onnx.encode({ opset, name: 'graph' }),
+    layouts: new Map(),
+    strips: new Map(),
+    inPlace: new Set(),
+  };
 }
 
 function lowerBlocked(graph: Graph, state: readonly StateSlot[], block: number): LoweredModel {
@@ -60,16 +68,23 @@ function lowerBlocked(graph: Graph, state: readonly StateSlot[], block: number):
     if (strip) lowering.setStrip(layout, value, given);
     else lowering.setIn(layout, value, given);
   }
+  for (const { name, value } of graph.outputs) {
+    const input = graph.inputs.find((port) => port.name === inputOf.get(name));
+    if (input) lowering.replaces(value, input.value);
+  }
   lowerNodes(lowering, rulesFor(lowering));
+  const updates: Update[] = [];
   for (const { name, value } of graph.outputs) {
     const type = lowering.type(value);
     const input = inputOf.get(name);
     const layout = input !== undefined && filters.has(value) ? 'filter' : 'plain';
     const strip = input === undefined ? undefined : strips.get(input);
     const result = strip ? lowering.strip(layout, value) : lowering.getIn(layout, value);
+    if (strip) updates.push({ input: input!, result, shape: strip });
     onnx.output(outputName(name), result, type, strip ?? type.shape);
   }
-  return { bytes: onnx.encode({ opset, name: 'graph' }), layouts, strips };
+  const inPlace = updateInPlace(onnx, updates);
+  return { bytes: onnx.encode({ opset, name: 'graph' }), layouts, strips, inPlace };
 }
 
 /** State that goes through arithmetic alone is held as strips, so that its update ends in its buffer. */

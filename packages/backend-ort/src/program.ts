@@ -17,7 +17,10 @@ import type * as Ort from 'onnxruntime-node';
 import { blockFilter, type Layout, unblockFilter } from './blocked/layout.ts';
 import { type LoweredModel, outputName } from './lower.ts';
 
-/** A state input's two buffers: one is read by the step, the other written, then they change roles. */
+/**
+ * A state input's two buffers: one is read by the step, the other written, then they change roles. They are one and the
+ * same where the model updates in place.
+ */
 interface Slot extends StateSlot {
   readonly type: TensorType;
   readonly layout: Layout;
@@ -51,8 +54,10 @@ export async function createProgram(
       throw new BackendError(`the state "${input}" is named twice, or its output "${output}" is`);
     if (output !== undefined) expectType(`the output "${output}"`, typeOf(graph.outputs, output), type);
     const layout = model.layouts.get(input) ?? 'plain';
-    const next = output === undefined ? undefined : blank(input, type);
-    const slot = { input, type, layout, current: blank(input, type), next, loaded: false };
+    const current = blank(input, type);
+    const inPlace = model.inPlace.has(input);
+    const next = output === undefined ? undefined : inPlace ? current : blank(input, type);
+    const slot = { input, type, layout, current, next, loaded: false };
     slots.set(input, output === undefined ? slot : { ...slot, output });
   }
   const feedPorts = graph.inputs.filter(({ name }) => !slots.has(name));
@@ -95,7 +100,13 @@ export async function createProgram(
       }
       for (const { name, value } of feedPorts) inputs[name] = feed(ort, name, feeds, graph.values[value]!);
       for (const { name } of resultPorts) fetches[outputName(name)] = null;
-      const results = await session.run(inputs, fetches as Ort.InferenceSession.FetchesType);
+      const results = await session
+        .run(inputs, fetches as Ort.InferenceSession.FetchesType)
+        .catch((error) => {
+          // What was to be updated in place is half old and half new.
+          for (const slot of slots.values()) if (slot.next === slot.current) slot.loaded = false;
+          throw error;
+        });
       for (const slot of slots.values()) if (slot.next) [slot.current, slot.next] = [slot.next, slot.current];
       return Object.fromEntries(
         resultPorts.map(({ name, value }) => [
@@ -108,7 +119,8 @@ export async function createProgram(
       Object.fromEntries(names.map((name) => [name, fromDevice(slotNamed(name))])),
     memory: {
       stateBytes: [...slots.values()].reduce(
-        (total, { type, next }) => total + sizeOf(type.shape) * bytesOf(type.dtype) * (next ? 2 : 1),
+        (total, { type, current, next }) =>
+          total + sizeOf(type.shape) * bytesOf(type.dtype) * (next && next !== current ? 2 : 1),
         0,
       ),
     },

@@ -25,7 +25,8 @@ export type Domain = '' | 'com.microsoft' | 'com.microsoft.nchwc';
 /** The ONNX IR version that came with opset 18. */
 const irVersion = 8;
 
-interface NodeProto {
+/** A node as built; an empty input name is an optional input left out. */
+export interface OnnxNode {
   readonly opType: string;
   readonly name: string;
   readonly input: readonly string[];
@@ -35,7 +36,9 @@ interface NodeProto {
 }
 
 export class OnnxBuilder {
-  private readonly nodes: NodeProto[] = [];
+  private readonly built: OnnxNode[] = [];
+  /** Where the next node goes; at the end if undefined. */
+  private position: number | undefined;
   private readonly renamed = new Map<string, string>();
   private readonly initializers: object[] = [];
   private readonly inputs: object[] = [];
@@ -70,7 +73,7 @@ export class OnnxBuilder {
   ): string[] {
     const names = Array.from({ length: outputs }, () => this.fresh(type));
     const attribute = Object.entries(attributes).map(([name, value]) => encodeAttribute(name, value));
-    this.nodes.push({
+    this.push({
       opType: type,
       name: this.fresh('node'),
       input: inputs,
@@ -81,6 +84,37 @@ export class OnnxBuilder {
     for (const name of names) this.made.add(name);
     this.domains.add(domain);
     return names;
+  }
+
+  /** The nodes so far, in their order. */
+  get nodes(): readonly OnnxNode[] {
+    return this.built;
+  }
+
+  private push(node: OnnxNode): void {
+    if (this.position === undefined) this.built.push(node);
+    else this.built.splice(this.position++, 0, node);
+  }
+
+  /**
+   * Makes a node wait for values that it doesn't read: its first operand is reshaped to the shape that it has, and that
+   * shape is computed from an element of each value.
+   * @param position the node's, after all that make the values
+   * @param dims of the node's first operand
+   */
+  runAfter(position: number, dims: Shape, values: readonly string[]): void {
+    const node = this.built[position]!;
+    this.position = position;
+    const shape = values.reduce((total, value) => {
+      const first = this.op('Gather', [this.op('Reshape', [value, this.ints([-1])]), this.ints([0])], {
+        axis: 0,
+      });
+      const nothing = this.op('Mul', [this.op('Cast', [first], { to: elementTypes.int64 }), this.ints([0])]);
+      return this.op('Add', [total, nothing]);
+    }, this.ints(dims));
+    const operand = this.op('Reshape', [node.input[0]!, shape]);
+    this.built[this.position] = { ...node, input: [operand, ...node.input.slice(1)] };
+    this.position = undefined;
   }
 
   /** An int64 vector, as shapes and axes are given. */
@@ -133,14 +167,14 @@ export class OnnxBuilder {
   /** Names a value as an output of the model: the value itself where it can be, so that nothing is copied. */
   output(name: string, value: string, { dtype }: TensorType, dims: readonly Dimension[]): void {
     if (this.made.has(value) && !this.renamed.has(value)) this.renamed.set(value, name);
-    else this.nodes.push({ opType: 'Identity', name: this.fresh('node'), input: [value], output: [name] });
+    else this.push({ opType: 'Identity', name: this.fresh('node'), input: [value], output: [name] });
     this.outputs.push(valueInfo(name, dtype, dims));
   }
 
   encode({ opset, name, metadata = {} }: ModelOptions): Uint8Array {
     const versions = (domain: Domain) => ({ domain, version: domain === '' ? opset : 1 });
     const rename = (value: string) => this.renamed.get(value) ?? value;
-    const node = this.nodes.map(({ input, output, ...rest }) => ({
+    const node = this.built.map(({ input, output, ...rest }) => ({
       ...rest,
       input: input.map(rename),
       output: output.map(rename),

@@ -5,6 +5,7 @@ export {
   type ModelOptions,
   type OnnxAttribute,
   OnnxBuilder,
+  type OnnxNode,
 } from './builder.ts';
 export { type ExportOptions, exportEncoder, type Preprocess } from './export.ts';
 export { freeBatch, type Lowering, lowerNodes, PlainLowering, type Rule, type Rules } from './lowering.ts';

@@ -17,9 +17,10 @@ export interface Pending {
 /** A value times a single number, not computed yet: what is added to it may be fused into it. */
 export interface Scaled {
   readonly layout: Layout;
-  /** The value's strip. */
-  readonly of: string;
+  readonly value: number;
   readonly factor: string;
+  /** The factor where it is constant. */
+  readonly constant: number | undefined;
 }
 
 export const nchwc = 'com.microsoft.nchwc';
@@ -34,6 +35,7 @@ export class BlockedLowering extends PlainLowering {
   };
   private readonly pending = new Map<number, Pending>();
   private readonly scaled = new Map<number, Scaled>();
+  private readonly replaced = new Map<number, number>();
   private readonly orders = new Map<string, RowOrder>();
   private readonly readers: ReadonlyMap<number, readonly Node[]>;
 
@@ -90,13 +92,28 @@ export class BlockedLowering extends PlainLowering {
   }
 
   /** factor * of + addend, as a strip. */
-  scale({ of, factor }: Scaled, addend?: string): string {
+  scale({ layout, value, factor }: Scaled, addend?: string): string {
+    return this.multiplyAdd(this.strip(layout, value), factor, addend);
+  }
+
+  /** A strip times a number, plus another strip. */
+  multiplyAdd(strip: string, factor: string, addend?: string): string {
     const filter = this.once(`factor ${factor}`, () => {
       const single = this.reshape(factor, [1, 1, 1, 1]);
       return this.onnx.op('Expand', [single, this.onnx.ints([this.block, 1, 1, 1])]);
     });
-    const inputs = addend === undefined ? [of, filter] : [of, filter, '', addend];
+    const inputs = addend === undefined ? [strip, filter] : [strip, filter, '', addend];
     return this.onnx.op('Conv', inputs, { kernel_shape: [1, 1], group: this.block }, nchwc);
+  }
+
+  /** Says that a value is a state's new one. */
+  replaces(value: number, old: number): void {
+    this.replaced.set(value, old);
+  }
+
+  /** The state's old value that this one replaces. */
+  replacedBy(value: number): number | undefined {
+    return this.replaced.get(value);
   }
 
   /** Puts off a computation; see {@link Pending}. */

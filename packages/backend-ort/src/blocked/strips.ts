@@ -3,7 +3,7 @@
  * depthwise convolution. ONNX Runtime's own ops with a scalar aren't vectorised (see docs/performance.md), and take two
  * passes.
  */
-import { type Node, sameShape, sizeOf } from '@moco-ts/core';
+import { type Node, sameShape, sizeOf, type Tensor } from '@moco-ts/core';
 import { elementwiseTypes } from '@moco-ts/onnx';
 import { type Layout, stripShape } from './layout.ts';
 import { type BlockedLowering, nchwc } from './lowering.ts';
@@ -19,10 +19,10 @@ export function onStrips({ op, inputs, outputs }: Node, lowering: BlockedLowerin
   if (large.length === inputs.length && !large.some((id) => lowering.hasStrip(id))) return false;
   const layout = large.map((id) => lowering.layoutOf(id)).find((found) => found !== 'plain') ?? 'plain';
   const [a, b] = inputs as [number, number | undefined];
-  if (b !== undefined && number[1]) return withNumber(lowering, layout, op, a, lowering.get(b), output);
+  if (b !== undefined && number[1]) return withNumber(lowering, layout, op, a, b, output);
   if (b !== undefined && number[0])
-    return (op === 'mul' || op === 'add') && withNumber(lowering, layout, op, b, lowering.get(a), output);
-  lowering.setStrip(layout, output, combined(lowering, layout, op, a, b));
+    return (op === 'mul' || op === 'add') && withNumber(lowering, layout, op, b, a, output);
+  lowering.setStrip(layout, output, combined(lowering, layout, op, [a, b], output));
   return true;
 }
 
@@ -31,13 +31,15 @@ function withNumber(
   layout: Layout,
   op: string,
   value: number,
-  number: string,
+  numberValue: number,
   output: number,
 ): boolean {
   const { onnx } = lowering;
+  const number = lowering.get(numberValue);
   if (op === 'mul' || op === 'div') {
     const factor = op === 'mul' ? number : onnx.op('Reciprocal', [number]);
-    lowering.deferScaled(output, { layout, of: lowering.strip(layout, value), factor });
+    const constant = op === 'mul' ? constantOf(lowering, numberValue) : undefined;
+    lowering.deferScaled(output, { layout, value, factor, constant });
     return true;
   }
   if (op !== 'add' && op !== 'sub') return false;
@@ -55,23 +57,60 @@ function withNumber(
   return true;
 }
 
+function constantOf({ graph }: BlockedLowering, value: number): number | undefined {
+  const node = graph.nodes.find(({ op, outputs }) => op === 'constant' && outputs[0] === value);
+  return node && (node.attrs.tensor as Tensor).data[0];
+}
+
+/**
+ * m old + (1 - m) new, as a momentum encoder's parameters are updated, for a state's old value: old + (1 - m) (new - old)
+ * ends in the buffer of the old one in two passes.
+ */
+function interpolated(
+  lowering: BlockedLowering,
+  layout: Layout,
+  a: number,
+  b: number,
+  output: number,
+): string | undefined {
+  const old = lowering.replacedBy(output);
+  const [first, second] = [lowering.takeScaled(a), lowering.takeScaled(b)];
+  if (first?.layout !== layout || second?.layout !== layout) return undefined;
+  const [kept, added] = first.value === old ? [first, second] : [second, first];
+  if (kept.value !== old || Math.abs((kept.constant ?? 0) + (added.constant ?? 0) - 1) > 1e-7)
+    return undefined;
+  const from = lowering.strip(layout, kept.value);
+  const way = lowering.onnx.op('Sub', [lowering.strip(layout, added.value), from]);
+  return lowering.multiplyAdd(way, added.factor, from);
+}
+
 /** An op of one or two values of one shape. */
 function combined(
   lowering: BlockedLowering,
   layout: Layout,
   op: string,
-  a: number,
-  b: number | undefined,
+  [a, b]: readonly [number, number | undefined],
+  output: number,
 ): string {
   const { onnx } = lowering;
+  const between = op === 'add' && b !== undefined ? interpolated(lowering, layout, a, b, output) : undefined;
+  if (between !== undefined) return between;
   if (b !== undefined && a !== b && (op === 'add' || op === 'sub')) {
-    const second = lowering.takeScaled(b);
-    if (second?.layout === layout) {
-      const factor = op === 'add' ? second.factor : onnx.op('Neg', [second.factor]);
-      return lowering.scale({ ...second, factor }, lowering.strip(layout, a));
+    const turns =
+      op === 'add'
+        ? ([
+            [b, a],
+            [a, b],
+          ] as const)
+        : ([[b, a]] as const);
+    for (const [value, addend] of turns) {
+      // A sum that isn't overwritten is copied first, by one thread: then a product and a sum apart are as quick.
+      const old = lowering.replacedBy(output);
+      const scaled = old === undefined || old === addend ? lowering.takeScaled(value) : undefined;
+      if (scaled?.layout !== layout) continue;
+      const factor = op === 'add' ? scaled.factor : onnx.op('Neg', [scaled.factor]);
+      return lowering.scale({ ...scaled, factor }, lowering.strip(layout, addend));
     }
-    const first = op === 'add' ? lowering.takeScaled(a) : undefined;
-    if (first?.layout === layout) return lowering.scale(first, lowering.strip(layout, b));
   }
   const names = (b === undefined ? [a] : [a, b]).map((id) => lowering.strip(layout, id));
   return onnx.op(elementwiseTypes[op]!, names);
