@@ -1,19 +1,23 @@
 // MoCo.ts and PyTorch on the same step, in turn, in one run: medians, spread, ratio, peak memory, time to the first step.
 //
-//   node benchmarks/step/run.mjs [--rounds 3] [--python PATH] [--out FILE.json] [--arch ... --batch ... --size ...]
-//
-// Without --python an environment with PyTorch from PyPI is made in benchmarks/.venv first.
-import { execFileSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+//   node benchmarks/step/run.mjs [--rows NAME,NAME] [--rounds 3] [--python PATH] [--out FILE.json] [--chart FILE.svg]
+//   node benchmarks/step/run.mjs --arch resnet34 --batch 16 --size 64     # one step of your own
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { draw } from '../lib/chart.mjs';
+import { pythonWithPeers } from '../lib/python.mjs';
+import { alternate, quantile, spread, table } from '../lib/rounds.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const own = new Map([
-  ['--rounds', '3'],
-  ['--python', ''],
-  ['--out', ''],
-]);
+const here = import.meta.dirname;
+/** Eight pictures split into four groups: batch norm needs two in each. */
+const rows = {
+  'ResNet-18 CIFAR b64 32px': '--arch resnet18 --stem cifar --batch 64 --size 32 --steps 8',
+  'ResNet-18 b32 64px': '--arch resnet18 --stem imagenet --batch 32 --size 64 --steps 16',
+  'ResNet-50 b8 224px': '--arch resnet50 --stem imagenet --batch 8 --size 224 --bn-splits 4 --steps 6',
+  'ResNet-50 b32 96px': '--arch resnet50 --stem imagenet --batch 32 --size 96 --steps 6',
+};
+
+const own = { rounds: '3', python: '', out: '', chart: '', rows: Object.keys(rows).join() };
 const passed = [];
 const given = process.argv.slice(2);
 for (let i = 0; i < given.length; i += 2) {
@@ -22,73 +26,114 @@ for (let i = 0; i < given.length; i += 2) {
     console.error(`${name}: options come as --name value`);
     process.exit(2);
   }
-  if (own.has(name)) own.set(name, value);
+  if (name.slice(2) in own) own[name.slice(2)] = value;
   else passed.push(name, value);
 }
+const wanted = passed.length > 0 ? { [passed.join(' ')]: passed.join(' ') } : pick(own.rows.split(','));
 
-/** A Python with PyTorch: the given one, or an environment of the benchmark's own. */
-function python() {
-  if (own.get('--python')) return own.get('--python');
-  const environment = join(here, '..', '.venv');
-  const interpreter = join(environment, 'bin', 'python');
-  if (!existsSync(interpreter)) {
-    console.error('making an environment with PyTorch ...');
-    execFileSync('python3', ['-m', 'venv', environment], { stdio: 'inherit' });
-    const requirements = join(here, '..', '..', 'parity', 'requirements.txt');
-    execFileSync(interpreter, ['-m', 'pip', 'install', '--quiet', '-r', requirements], { stdio: 'inherit' });
-  }
-  return interpreter;
+function pick(names) {
+  const unknown = names.find((name) => !(name in rows));
+  if (unknown === undefined) return Object.fromEntries(names.map((name) => [name, rows[name]]));
+  console.error(`no row "${unknown}"; there are: ${Object.keys(rows).join(', ')}`);
+  process.exit(2);
 }
 
-const interpreter = python();
+const python = pythonWithPeers(own.python);
 const pytorch = join(here, 'pytorch_step.py');
-const programs = [
-  { name: 'MoCo.ts', command: process.execPath, args: [join(here, 'moco_step.mjs')] },
-  { name: 'PyTorch contiguous', command: interpreter, args: [pytorch, '--format', 'contiguous'] },
-  { name: 'PyTorch channels_last', command: interpreter, args: [pytorch, '--format', 'channels_last'] },
-];
-const runs = programs.map(() => []);
-for (let round = 0; round < Number(own.get('--rounds')); round++)
-  programs.forEach(({ command, args }, i) => {
-    const text = execFileSync(command, [...args, ...passed], { encoding: 'utf8' });
-    runs[i].push(JSON.parse(text.trim().split('\n').at(-1)));
-  });
-
-const quantile = (values, q) => {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
-};
-const rows = programs.map(({ name }, i) => {
-  const seconds = runs[i].flatMap((run) => run.secondsPerStep);
-  return {
+const results = [];
+for (const [row, flags] of Object.entries(wanted)) {
+  console.error(row);
+  const options = flags.split(' ');
+  const programs = [
+    { name: 'MoCo.ts', command: process.execPath, args: [join(here, 'moco_step.mjs'), ...options] },
+    ...['contiguous', 'channels_last'].map((format) => ({
+      name: `PyTorch ${format}`,
+      command: python,
+      args: [pytorch, '--format', format, ...options],
+    })),
+  ];
+  const runs = alternate(programs, Number(own.rounds));
+  const peers = programs.map(({ name }, i) => ({
     name,
-    median: quantile(seconds, 0.5),
-    quartiles: [quantile(seconds, 0.25), quantile(seconds, 0.75)],
-    fastest: Math.min(...seconds),
+    secondsPerStep: runs[i].flatMap((run) => run.secondsPerStep),
     peakMiB: Math.max(...runs[i].map((run) => run.peakRssBytes / 2 ** 20)),
     firstStep: quantile(
       runs[i].map((run) => run.secondsToFirstStep),
       0.5,
     ),
-  };
-});
-const best = rows.slice(1).reduce((a, b) => (b.median < a.median ? b : a));
-console.log(
-  `\n${['', 'median s', 'quartiles', 'fastest', 'peak MiB', '1st step s'].map((t, i) => (i ? t.padStart(13) : t.padEnd(23))).join('')}`,
-);
-for (const row of rows) {
-  const cells = [
-    row.median.toFixed(3),
-    row.quartiles.map((value) => value.toFixed(2)).join('-'),
-    row.fastest.toFixed(3),
-    row.peakMiB.toFixed(0),
-    row.firstStep.toFixed(1),
-  ];
-  console.log(row.name.padEnd(23) + cells.map((cell) => cell.padStart(13)).join(''));
+  }));
+  results.push({ row, flags, peers, ...ratios(peers) });
 }
-const ratio = rows[0].median / best.median;
-console.log(
-  `\nMoCo.ts / ${best.name}: ${ratio.toFixed(2)} of the time, ${(rows[0].peakMiB / best.peakMiB).toFixed(2)} of the memory`,
-);
-if (own.get('--out'))
-  writeFileSync(own.get('--out'), `${JSON.stringify({ options: passed, rows, ratio, runs }, null, 2)}\n`);
+
+/** This project's time and memory as parts of the quicker PyTorch's. */
+function ratios([ours, ...others]) {
+  const median = ({ secondsPerStep }) => quantile(secondsPerStep, 0.5);
+  const best = others.reduce((a, b) => (median(b) < median(a) ? b : a));
+  return {
+    best: best.name,
+    timeRatio: median(ours) / median(best),
+    memoryRatio: ours.peakMiB / best.peakMiB,
+    lowestMemoryRatio: ours.peakMiB / Math.min(...others.map(({ peakMiB }) => peakMiB)),
+  };
+}
+
+for (const { row, peers, best, timeRatio, memoryRatio } of results) {
+  console.log(`\n${row}`);
+  table([
+    ['', 'median s', 'quartiles', 'fastest', 'peak MiB', '1st step s'],
+    ...peers.map(({ name, secondsPerStep, peakMiB, firstStep }) => [
+      name,
+      quantile(secondsPerStep, 0.5).toFixed(3),
+      spread(secondsPerStep, 2),
+      Math.min(...secondsPerStep).toFixed(3),
+      peakMiB.toFixed(0),
+      firstStep.toFixed(1),
+    ]),
+  ]);
+  console.log(`MoCo.ts / ${best}: ${timeRatio.toFixed(2)} of the time, ${memoryRatio.toFixed(2)} of the memory`);
+}
+if (own.out) writeFileSync(own.out, `${JSON.stringify(results, null, 1)}\n`);
+if (own.chart) await draw(chart(), own.chart);
+
+function chart() {
+  const values = results.flatMap(({ row, peers, best }) => {
+    const reference = quantile(peers.find(({ name }) => name === best).secondsPerStep, 0.5);
+    return peers.map(({ name, secondsPerStep }) => {
+      const [low, mid, high] = [0.25, 0.5, 0.75].map((q) => quantile(secondsPerStep, q) / reference);
+      return { row, name, low, mid, high, label: `${(mid * reference).toFixed(2)} s` };
+    });
+  });
+  const y = { field: 'name', type: 'nominal', title: null, sort: null, axis: null };
+  const x = { type: 'quantitative', title: "time of a step, PyTorch's better format = 1" };
+  return {
+    data: { values },
+    facet: { row: { field: 'row', type: 'nominal', title: null, sort: null, header: { labelAngle: 0, labelAlign: 'left' } } },
+    spacing: 12,
+    spec: {
+      width: 420,
+      height: 66,
+      encoding: { y },
+      layer: [
+        {
+          mark: 'bar',
+          encoding: {
+            x: { ...x, field: 'mid' },
+            color: {
+              field: 'name',
+              type: 'nominal',
+              title: null,
+              sort: null,
+              scale: { range: ['#1f6feb', '#b8c0cc', '#8b95a5'] },
+              legend: { orient: 'top' },
+            },
+          },
+        },
+        { mark: { type: 'rule', strokeWidth: 2 }, encoding: { x: { ...x, field: 'low' }, x2: { field: 'high' } } },
+        {
+          mark: { type: 'text', align: 'left', dx: 8 },
+          encoding: { x: { ...x, field: 'high' }, text: { field: 'label' } },
+        },
+      ],
+    },
+  };
+}

@@ -3,9 +3,12 @@ import {
   type Backend,
   CheckpointError,
   checkMoco,
+  createTrainer,
   type MocoConfig,
   mocoState,
+  mocoStep,
   type Tensor,
+  type Trainer,
   UserError,
 } from '@moco-ts/core';
 import { createLoader, createPool, type ImageDataset, type Loader, type Pool, views } from '@moco-ts/data';
@@ -22,7 +25,8 @@ export interface Prepared {
   readonly pool: Pool;
   readonly backend: Backend;
   readonly moco: MocoConfig;
-  readonly state: Record<string, Tensor>;
+  /** Holds the state, of which no other copy is kept. */
+  readonly trainer: Trainer;
   readonly position: Position;
   readonly evaluation?: Evaluation;
   dispose(): Promise<void>;
@@ -58,6 +62,10 @@ export async function prepare(
     reporter.note(
       `Note: the queue (${config.mocoK}) is larger than the set (${dataset.length}): a picture meets its own old keys as negatives.`,
     );
+  const trainer = await createTrainer(backend, mocoStep(moco, state), state).catch(async (error) => {
+    await backend.dispose();
+    throw error;
+  });
   const pool = createPool(config.workers);
   const { imageSize: size, mean, std, batchSize: batch, seed, maxBad, cropMin } = config;
   const loader = createLoader(dataset, {
@@ -78,12 +86,13 @@ export async function prepare(
     pool,
     backend,
     moco,
-    state,
+    trainer,
     position: startOf(config, dataset, resume, loader, reporter),
     ...(evaluation && { evaluation }),
     dispose: async () => {
       await loader.close();
       await pool.close();
+      await trainer.dispose();
       await backend.dispose();
     },
   };

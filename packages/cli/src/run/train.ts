@@ -1,16 +1,7 @@
 /** The training loop of `moco pretrain`. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  createTrainer,
-  mocoStep,
-  type Params,
-  rng,
-  type Tensor,
-  type Trainer,
-  UserError,
-  under,
-} from '@moco-ts/core';
+import { type Params, rng, type Tensor, type Trainer, UserError, under } from '@moco-ts/core';
 import type { Batch, ImageDataset } from '@moco-ts/data';
 import { type Checkpoint, checkpointName, saveCheckpoint } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
@@ -57,22 +48,19 @@ const HISTORY = 20;
 export async function train(job: TrainJob): Promise<TrainResult> {
   const { config, dataset, folder, resume, reporter } = job;
   const prepared = await prepare(config, dataset, resume, reporter);
-  let trainer: Trainer | undefined;
   let log: RunLog | undefined;
   try {
-    trainer = await createTrainer(prepared.backend, mocoStep(prepared.moco, prepared.state), prepared.state);
     await mkdir(folder, { recursive: true });
     await removePartial(folder);
     await writeAtomic(join(folder, 'config.json'), `${JSON.stringify(record(prepared, config), null, 2)}\n`);
     log = openLog(folder, prepared.position.globalStep);
     const { epoch, step, globalStep } = prepared.position;
-    const { stateBytes } = trainer.memory;
+    const { stateBytes } = prepared.trainer.memory;
     log.write(resume ? 'resume' : 'start', { epoch, step, globalStep, stateBytes });
-    return await loop(job, prepared, trainer, log);
+    return await loop(job, prepared, log);
   } finally {
     reporter.close();
     log?.close();
-    await trainer?.dispose();
     await prepared.dispose();
   }
 }
@@ -95,8 +83,7 @@ function commitField(): { commit?: string } {
 
 async function loop(
   { config, folder, resume, reporter, stop }: TrainJob,
-  { dataset, loader, pool, backend, evaluation, position, state }: Prepared,
-  trainer: Trainer,
+  { dataset, loader, pool, backend, evaluation, position, trainer }: Prepared,
   log: RunLog,
 ): Promise<TrainResult> {
   const { stepsPerEpoch } = loader;
@@ -190,7 +177,7 @@ async function loop(
     meters = createMeters();
     if (epoch % config.saveEvery === 0 || epoch === config.epochs) await save();
     if (evaluation && (epoch % config.knnEvery === 0 || epoch === config.epochs)) {
-      const { timing, ...found } = await evaluation.run(backend, await queryParams(trainer, state), pool);
+      const { timing, ...found } = await evaluation.run(backend, await queryParams(trainer), pool);
       measures = found;
       const values = found as Readonly<Record<string, number>>;
       log.write('evaluation', { epoch, ...values, ...timing }, { step: globalStep, values });
@@ -201,7 +188,7 @@ async function loop(
   return {
     outcome: epoch >= config.epochs ? 'done' : 'stopped',
     checkpoint: saved!,
-    params: await queryParams(trainer, state),
+    params: await queryParams(trainer),
     ...(measures && { measures }),
     skipped: loader.skipped.length,
     seconds: (performance.now() - started) / 1000,
@@ -232,8 +219,8 @@ function scalars(metrics: Readonly<Record<string, Tensor>>): Record<string, numb
   return Object.fromEntries(Object.entries(metrics).map(([name, { data }]) => [name, data[0]!]));
 }
 
-async function queryParams(trainer: Trainer, state: Readonly<Record<string, Tensor>>): Promise<Params> {
-  const names = Object.keys(state).filter((name) => name.startsWith('q.'));
+async function queryParams(trainer: Trainer): Promise<Params> {
+  const names = trainer.stateNames.filter((name) => name.startsWith('q.'));
   return under('q', await trainer.state(names));
 }
 

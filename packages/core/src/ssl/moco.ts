@@ -117,21 +117,23 @@ export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
 
   let q: TracedParams = under('q', step.state);
   let k: TracedParams = followers(under('k', step.state), q, momentum);
-  const keys: Traced[] = [];
-  const losses: Traced[] = [];
   const directions = config.symmetric ? [views, [views[1], views[0]] as const] : [views];
-  directions.forEach(([xq, xk], direction) => {
-    let query: Traced;
-    let key: Traced;
-    [query, q] = encode(q, xq);
-    [key, k] = encodeKeys(k, xk);
-    const { loss, logits } = infoNce(query, key, queue, temperature);
-    losses.push(loss);
-    keys.push(key);
-    if (direction > 0) return;
-    step.metric('acc1', contrastiveAccuracy(logits, 1));
-    step.metric('acc5', contrastiveAccuracy(logits, 5));
-    step.metric('spread', featureSpread(query));
+  // All keys before the first query: what a query's gradient needs again is not yet held then.
+  const keys = directions.map(([, xk]) => {
+    const [key, after] = encodeKeys(k, xk);
+    k = after;
+    return key;
+  });
+  const losses = directions.map(([xq], direction) => {
+    const [query, after] = encode(q, xq);
+    q = after;
+    const { loss, logits } = infoNce(query, keys[direction]!, queue, temperature);
+    if (direction === 0) {
+      step.metric('acc1', contrastiveAccuracy(logits, 1));
+      step.metric('acc5', contrastiveAccuracy(logits, 5));
+      step.metric('spread', featureSpread(query));
+    }
+    return loss;
   });
   const loss = losses.reduce((total, part) => add(total, part));
   step.metric('loss', loss);

@@ -12,6 +12,8 @@ export interface Trainer {
    * @returns the metrics
    */
   step(feeds: Tensors, learningRate: number, step: number): Promise<Record<string, Tensor>>;
+  /** The names of all that the state holds. */
+  readonly stateNames: readonly string[];
   /** A copy of the state, or of a part of it. */
   state(names?: readonly string[]): Promise<Record<string, Tensor>>;
   readonly memory: Program['memory'];
@@ -35,6 +37,7 @@ export async function createTrainer(backend: Backend, step: TrainingStep, state:
         ...Object.fromEntries(scalars.map(([name, value]) => [name, scalar(value)])),
       });
     },
+    stateNames: step.state.map(({ input }) => input),
     state: (names) => program.read(names),
     memory: program.memory,
     dispose: () => program.dispose(),
