@@ -90,7 +90,9 @@ for (const { row, peers, best, timeRatio, memoryRatio } of results) {
       firstStep.toFixed(1),
     ]),
   ]);
-  console.log(`MoCo.ts / ${best}: ${timeRatio.toFixed(2)} of the time, ${memoryRatio.toFixed(2)} of the memory`);
+  console.log(
+    `MoCo.ts / ${best}: ${timeRatio.toFixed(2)} of the time, ${memoryRatio.toFixed(2)} of the memory`,
+  );
 }
 if (own.out) writeFileSync(own.out, `${JSON.stringify(results, null, 1)}\n`);
 if (own.chart) await draw(chart(), own.chart);
@@ -107,7 +109,21 @@ function chart() {
   const x = { type: 'quantitative', title: "time of a step, PyTorch's better format = 1" };
   return {
     data: { values },
-    facet: { row: { field: 'row', type: 'nominal', title: null, sort: null, header: { labelAngle: 0, labelAlign: 'left' } } },
+    facet: {
+      row: {
+        field: 'row',
+        type: 'nominal',
+        title: null,
+        sort: results.map(({ row }) => row),
+        header: {
+          labelAngle: 0,
+          labelAlign: 'left',
+          labelAnchor: 'start',
+          labelOrient: 'top',
+          labelPadding: 2,
+        },
+      },
+    },
     spacing: 12,
     spec: {
       width: 420,
@@ -124,11 +140,14 @@ function chart() {
               title: null,
               sort: null,
               scale: { range: ['#1f6feb', '#b8c0cc', '#8b95a5'] },
-              legend: { orient: 'top' },
+              legend: { orient: 'top', labelLimit: 0 },
             },
           },
         },
-        { mark: { type: 'rule', strokeWidth: 2 }, encoding: { x: { ...x, field: 'low' }, x2: { field: 'high' } } },
+        {
+          mark: { type: 'rule', strokeWidth: 2 },
+          encoding: { x: { ...x, field: 'low' }, x2: { field: 'high' } },
+        },
         {
           mark: { type: 'text', align: 'left', dx: 8 },
           encoding: { x: { ...x, field: 'high' }, text: { field: 'label' } },

@@ -1,5 +1,5 @@
 /** From a graph to the bytes of an ONNX model, and the layouts in which its state is held. */
-import { type Graph, producers, type Shape, type StateSlot } from '@moco-ts/core';
+import { type Graph, producers, type Shape, type StateSlot, sizeOf } from '@moco-ts/core';
 import { lowerNodes, PlainLowering, portableRules } from '@moco-ts/onnx';
 import { elementwiseOps, filterValues } from './blocked/assign.ts';
 import { type Update, updateInPlace } from './blocked/inplace.ts';
@@ -49,6 +49,9 @@ function lowerPlain(graph: Graph): LoweredModel {
   };
 }
 
+/** Smaller states keep two buffers: what keeps their readers in order would cost more than it saves. */
+const worthSharing = 4096;
+
 function lowerBlocked(graph: Graph, state: readonly StateSlot[], block: number): LoweredModel {
   const filters = filterValues(graph, state, block);
   const lowering = new BlockedLowering(graph, block);
@@ -80,7 +83,8 @@ function lowerBlocked(graph: Graph, state: readonly StateSlot[], block: number):
     const layout = input !== undefined && filters.has(value) ? 'filter' : 'plain';
     const strip = input === undefined ? undefined : strips.get(input);
     const result = strip ? lowering.strip(layout, value) : lowering.getIn(layout, value);
-    if (strip) updates.push({ input: input!, result, shape: strip });
+    const large = strip !== undefined || sizeOf(type.shape) >= worthSharing;
+    if (input !== undefined && large) updates.push({ input, result, shape: strip ?? type.shape });
     onnx.output(outputName(name), result, type, strip ?? type.shape);
   }
   const inPlace = updateInPlace(onnx, updates);

@@ -27,7 +27,8 @@ interface Slot extends StateSlot {
   current: Ort.Tensor;
   /** Missing for state that no step changes. */
   next: Ort.Tensor | undefined;
-  loaded: boolean;
+  /** Why there is no value, if there is none. */
+  missing: string | undefined;
 }
 
 export async function createProgram(
@@ -57,7 +58,7 @@ export async function createProgram(
     const current = blank(input, type);
     const inPlace = model.inPlace.has(input);
     const next = output === undefined ? undefined : inPlace ? current : blank(input, type);
-    const slot = { input, type, layout, current, next, loaded: false };
+    const slot = { input, type, layout, current, next, missing: 'was never loaded' };
     slots.set(input, output === undefined ? slot : { ...slot, output });
   }
   const feedPorts = graph.inputs.filter(({ name }) => !slots.has(name));
@@ -66,8 +67,8 @@ export async function createProgram(
 
   const toDevice = ({ layout, type }: Slot, { data }: Tensor) =>
     layout === 'filter' ? blockFilter(data as Float32Array, type.shape, block) : data;
-  const fromDevice = ({ input, layout, type, current, loaded }: Slot): Tensor => {
-    if (!loaded) throw new BackendError(`the state "${input}" was never loaded`);
+  const fromDevice = ({ input, layout, type, current, missing }: Slot): Tensor => {
+    if (missing) throw new BackendError(`the state "${input}" ${missing}`);
     const data = current.data as Float32Array;
     const copy = layout === 'filter' ? unblockFilter(data, type.shape, block) : data.slice();
     return { ...type, data: copy };
@@ -87,14 +88,14 @@ export async function createProgram(
       });
       for (const [slot, value] of checked) {
         (slot.current.data as Float32Array).set(toDevice(slot, value) as Float32Array);
-        slot.loaded = true;
+        slot.missing = undefined;
       }
     },
     run: async (feeds) => {
       const inputs: Record<string, Ort.Tensor> = {};
       const fetches: Record<string, Ort.Tensor | null> = {};
       for (const slot of slots.values()) {
-        if (!slot.loaded) throw new BackendError(`the state "${slot.input}" was never loaded`);
+        if (slot.missing) throw new BackendError(`the state "${slot.input}" ${slot.missing}`);
         inputs[slot.input] = slot.current;
         if (slot.output !== undefined) fetches[outputName(slot.output)] = slot.next!;
       }
@@ -104,7 +105,8 @@ export async function createProgram(
         .run(inputs, fetches as Ort.InferenceSession.FetchesType)
         .catch((error) => {
           // What was to be updated in place is half old and half new.
-          for (const slot of slots.values()) if (slot.next === slot.current) slot.loaded = false;
+          for (const slot of slots.values())
+            if (slot.next === slot.current) slot.missing = 'was lost by a step that failed; load it again';
           throw error;
         });
       for (const slot of slots.values()) if (slot.next) [slot.current, slot.next] = [slot.next, slot.current];

@@ -68,6 +68,9 @@ function readersOf(nodes: readonly OnnxNode[], input: string): { aliases: Set<st
 
 function writesWhereItReads({ opType, input }: OnnxNode, aliases: ReadonlySet<string>): boolean {
   if (elementwise.has(opType)) return true;
+  // What isn't scattered to stays as it is.
+  if (opType === 'ScatterElements')
+    return aliases.has(input[0]!) && !input.slice(1).some((name) => aliases.has(name));
   // The sum of a convolution is its output's starting value; its other operands are read again and again.
   return opType === 'Conv' && input.length === 4 && !input.slice(0, 3).some((name) => aliases.has(name));
 }
