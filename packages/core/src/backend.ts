@@ -41,7 +41,8 @@ export interface Program {
   load(state: Tensors): Promise<void>;
   /**
    * Runs once. Takes every input that is no state, gives every output that is no state.
-   * Throws BackendError for a missing feed or one of another type; a run that fails leaves the state as it was.
+   * Throws BackendError for a missing feed or one of another type, and leaves the state as it was. Where the computation
+   * itself fails, state may be lost: runs and reads say so until it is loaded again.
    */
   run(feeds: Tensors): Promise<Record<string, Tensor>>;
   /** Copies state out, by the names of the state's inputs. Default: all of it. Throws BackendError before it was loaded. */

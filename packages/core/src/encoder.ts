@@ -46,6 +46,11 @@ export interface Encoder<Config extends EncoderConfig = EncoderConfig> {
    */
   init(config: Config, random: (parameter: string) => Rng): Params;
   /**
+   * The names of parameters that stay as initialised: `forward` lets no gradient through to them, and an optimizer must
+   * leave them alone, weight decay included. Default: none.
+   */
+  frozen?(config: Config): readonly string[];
+  /**
    * @param x float32 [N, C, H, W], normalised pictures
    * @returns float32 [N, featureDim]
    */

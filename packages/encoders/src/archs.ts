@@ -1,5 +1,6 @@
-/** The residual networks by torchvision's names, and one for small pictures. */
+/** The residual networks by torchvision's names, one for small pictures, and vision transformers. */
 import { defineResnet } from './resnet.ts';
+import { defineVit } from './vit.ts';
 
 export const resnet18 = defineResnet({ name: 'resnet18', block: 'basic', depths: [2, 2, 2, 2] });
 export const resnet34 = defineResnet({ name: 'resnet34', block: 'basic', depths: [3, 4, 6, 3] });
@@ -39,4 +40,24 @@ export const resnetTiny = defineResnet({
   depths: [1, 1, 1, 1],
   width: 32,
   stem: 'small',
+});
+/** The vision transformers of MoCo v3's table 1 and DeiT's Tiny. MoCo v3's Small has 12 heads, timm's has 6. */
+export const vit_tiny = defineVit({ name: 'vit_tiny', dim: 192, depth: 12, heads: 3 });
+export const vit_small = defineVit({ name: 'vit_small', dim: 384, depth: 12, heads: 12 });
+export const vit_base = defineVit({ name: 'vit_base', dim: 768, depth: 12, heads: 12 });
+export const vit_large = defineVit({ name: 'vit_large', dim: 1024, depth: 24, heads: 16 });
+/** A convolutional stem in the place of the patch projection and of one block. */
+export const vit_conv_small = defineVit({
+  name: 'vit_conv_small',
+  dim: 384,
+  depth: 11,
+  heads: 12,
+  stem: 'conv',
+});
+export const vit_conv_base = defineVit({
+  name: 'vit_conv_base',
+  dim: 768,
+  depth: 11,
+  heads: 12,
+  stem: 'conv',
 });

@@ -207,5 +207,8 @@ describe('initialisation', () => {
 });
 
 it('registers every encoder by its name', () => {
-  expect(encoderNames()).toEqual([...Object.keys(fixture.archs), 'resnet-tiny'].sort());
+  const transformers = ['tiny', 'small', 'base', 'large', 'conv_small', 'conv_base'].map(
+    (size) => `vit_${size}`,
+  );
+  expect(encoderNames()).toEqual([...Object.keys(fixture.archs), 'resnet-tiny', ...transformers].sort());
 });

@@ -8,6 +8,7 @@ import { normCases } from './norm.ts';
 import { poolCases } from './pool.ts';
 import { reduceCases } from './reduce.ts';
 import { shapeCases } from './shape.ts';
+import { transformerCases } from './transformer.ts';
 
 export { type Case, makeCase } from './case.ts';
 
@@ -21,6 +22,7 @@ export const cases: readonly Case[] = [
   ...convCases,
   ...poolCases,
   ...normCases,
+  ...transformerCases,
   ...chainCases,
 ];
 

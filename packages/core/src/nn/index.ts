@@ -1,2 +1,3 @@
+export * from './attention.ts';
 export * from './init.ts';
 export * from './layers.ts';

@@ -25,6 +25,16 @@ export function uniformWithin(shape: Shape, bound: number, random: Rng): Tensor 
   return drawn(shape, () => random.uniform(-bound, bound));
 }
 
+/** Uniform values within sqrt(6 / (inputs + outputs)) (Glorot and Bengio, AISTATS 2010). */
+export function xavierUniform(shape: Shape, inputs: number, outputs: number, random: Rng): Tensor {
+  return uniformWithin(shape, Math.sqrt(6 / (inputs + outputs)), random);
+}
+
+/** Normal values. */
+export function normalOf(shape: Shape, deviation: number, random: Rng): Tensor {
+  return drawn(shape, () => random.normal() * deviation);
+}
+
 /** The parameter of {@link conv}. */
 export function initConv(params: Params, name: string, shape: Shape, random: ParameterRandom): void {
   const weight = `${name}.weight`;
@@ -51,4 +61,23 @@ export function initBatchNorm(params: Params, name: string, channels: number): v
   params[`${name}.bias`] = filled([channels], 0);
   params[`${name}.running_mean`] = filled([channels], 0);
   params[`${name}.running_var`] = filled([channels], 1);
+}
+
+/** The parameters of {@link layerNorm}. */
+export function initLayerNorm(params: Params, name: string, dim: number): void {
+  params[`${name}.weight`] = filled([dim], 1);
+  params[`${name}.bias`] = filled([dim], 0);
+}
+
+/** The parameters of {@link linear} as transformers start them: Xavier uniform weight, bias 0. */
+export function initLinearXavier(
+  params: Params,
+  name: string,
+  inputs: number,
+  outputs: number,
+  random: ParameterRandom,
+): void {
+  const weight = `${name}.weight`;
+  params[weight] = xavierUniform([outputs, inputs], inputs, outputs, random(weight));
+  params[`${name}.bias`] = filled([outputs], 0);
 }

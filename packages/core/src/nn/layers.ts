@@ -3,6 +3,7 @@ import type { ForwardContext, TracedParams } from '../encoder.ts';
 import { ShapeError } from '../errors.ts';
 import { type ConvOptions, conv2d } from '../graph/ops/conv.ts';
 import { add, div, maximum, mul, sqrt } from '../graph/ops/elementwise.ts';
+import { layerNorm as layerNormOp } from '../graph/ops/layer-norm.ts';
 import { matmul } from '../graph/ops/matmul.ts';
 import { batchNormInference, batchNorm as batchNormOp } from '../graph/ops/norm.ts';
 import { mean, sum } from '../graph/ops/reduce.ts';
@@ -26,10 +27,25 @@ export function conv(params: TracedParams, name: string, x: Traced, options?: Co
   return conv2d(x, parameter(params, `${name}.weight`), options);
 }
 
-/** A fully connected layer: `name.weight` [O, I] and `name.bias` [O]. x [N, I] to [N, O]. */
+/** A convolution with bias: {@link conv} and `name.bias` [O]. */
+export function convWithBias(params: TracedParams, name: string, x: Traced, options?: ConvOptions): Traced {
+  const bias = parameter(params, `${name}.bias`);
+  return add(conv(params, name, x, options), reshape(bias, [1, bias.shape[0]!, 1, 1]));
+}
+
+/** A fully connected layer: `name.weight` [O, I] and `name.bias` [O]. x [..., I] to [..., O]. */
 export function linear(params: TracedParams, name: string, x: Traced): Traced {
-  const product = matmul(x, parameter(params, `${name}.weight`), { transposeB: true });
-  return add(product, parameter(params, `${name}.bias`));
+  const weight = parameter(params, `${name}.weight`);
+  const lead = x.shape.slice(0, -1);
+  // One product of two matrices, whatever stands before the last axis: so is then its gradient by the weight.
+  const rows = reshape(x, [sizeOf(lead), x.shape.at(-1)!]);
+  const product = add(matmul(rows, weight, { transposeB: true }), parameter(params, `${name}.bias`));
+  return reshape(product, [...lead, weight.shape[0]!]);
+}
+
+/** Layer normalisation over the last axis: `name.weight` and `name.bias` [D]. x [..., D]. */
+export function layerNorm(params: TracedParams, name: string, x: Traced, epsilon: number): Traced {
+  return layerNormOp(x, parameter(params, `${name}.weight`), parameter(params, `${name}.bias`), epsilon)[0];
 }
 
 /**

@@ -27,13 +27,15 @@ export interface Optimizer {
 
 export interface OptimizerConfig {
   readonly name: string;
-  /** SGD: momentum. */
+  /** SGD and LARS: momentum. */
   readonly momentum?: number;
-  /** Weight decay: added to the gradient (SGD) or decoupled (AdamW). */
+  /** Weight decay: added to the gradient (SGD, LARS) or decoupled (AdamW). */
   readonly weightDecay?: number;
   /** AdamW. */
   readonly betas?: readonly [number, number];
   readonly epsilon?: number;
+  /** LARS. */
+  readonly trustCoefficient?: number;
 }
 
 const registry = new Map<string, (config: OptimizerConfig) => Optimizer>();

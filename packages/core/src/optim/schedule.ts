@@ -1,4 +1,4 @@
-/** Learning-rate schedules. */
+/** Schedules of the learning rate and of the key encoder's momentum. */
 
 export interface Schedule {
   /** Half a cosine down to 0 (MoCo v2, `--cos`), else steps (MoCo v1). */
@@ -21,4 +21,13 @@ export function learningRate(base: number, schedule: Schedule, epoch: number): n
   if (schedule.cosine)
     return base * 0.5 * (1 + Math.cos((Math.PI * (epoch - warmup)) / (schedule.epochs - warmup)));
   return base * 0.1 ** schedule.milestones.filter((milestone) => epoch >= milestone).length;
+}
+
+/**
+ * The key encoder's momentum, rising to 1 by half a cosine (MoCo v3, arXiv 2104.02057, section 4; BYOL).
+ * @param base the momentum at the start, in [0, 1]; MoCo v3 uses .99
+ * @param progress the share of training that is done, in [0, 1]
+ */
+export function risingMomentum(base: number, progress: number): number {
+  return 1 - (1 - base) * 0.5 * (1 + Math.cos(Math.PI * progress));
 }

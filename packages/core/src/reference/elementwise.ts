@@ -14,7 +14,7 @@ const broadcasting =
   ];
 
 /** erf by its Maclaurin series for small |x| and by the continued fraction of erfc beyond (Abramowitz and Stegun 7.1.5, 7.1.14). */
-function erf(x: number): number {
+export function erf(x: number): number {
   const magnitude = Math.abs(x);
   if (magnitude < 2.5) {
     let term = x;

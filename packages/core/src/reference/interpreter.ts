@@ -9,8 +9,15 @@ import type { Kernel, Reference } from './kernel.ts';
 import { linear } from './linear.ts';
 import { norm } from './norm.ts';
 import { shape } from './shape.ts';
+import { transformer } from './transformer.ts';
 
-const kernels: Readonly<Record<string, Kernel>> = { ...elementwise, ...shape, ...linear, ...norm };
+const kernels: Readonly<Record<string, Kernel>> = {
+  ...elementwise,
+  ...shape,
+  ...linear,
+  ...norm,
+  ...transformer,
+};
 
 /** The ops that the oracle can run, sorted. */
 export function referenceOps(): string[] {

@@ -3,7 +3,17 @@ import { type Traced, trace } from '../graph/trace.ts';
 import { normalize } from '../nn/layers.ts';
 import { interpret } from '../reference/interpreter.ts';
 import { filled, type Tensor, tensor } from '../tensor/tensor.ts';
-import { contrastiveAccuracy, featureSpread, infoNce, logSumExp } from './losses.ts';
+import {
+  contrastiveAccuracy,
+  estimatePartition,
+  featureSpread,
+  inBatchInfoNce,
+  infoNce,
+  logSumExp,
+  nce,
+  ntXent,
+  pairedAccuracy,
+} from './losses.ts';
 
 function evaluate(inputs: Tensor[], body: (...values: Traced[]) => Record<string, Traced>) {
   const graph = trace((builder) => body(...inputs.map(({ shape }, i) => builder.input(`x${i}`, shape))));
@@ -68,6 +78,60 @@ describe('contrastiveAccuracy', () => {
     const tie = tensor([2, 2, 1], [1, 3]);
     expect(value(tie, (x) => contrastiveAccuracy(x, 1))).toBe(0);
     expect(value(tie, (x) => contrastiveAccuracy(x, 2))).toBe(100);
+  });
+});
+
+describe('losses within a batch', () => {
+  const first = tensor([1, 2, 2, 0, -3, 4], [2, 3]);
+  const second = tensor([2, 1, 2, 1, 0, 1], [2, 3]);
+  const paired = (loss: typeof ntXent, temperature: number) =>
+    evaluate([first, second], (a, b) => {
+      const found = loss(normalize(a!), normalize(b!), temperature);
+      return { loss: found.loss, acc1: pairedAccuracy(found, 1), acc2: pairedAccuracy(found, 2) };
+    });
+
+  it("ntXent is lightly's NTXentLoss", () => {
+    // lightly 1.6, float64.
+    expect(paired(ntXent, 0.5).loss!.data[0]).toBeCloseTo(0.9386425081722283, 12);
+    expect(paired(ntXent, 0.125).loss!.data[0]).toBeCloseTo(1.1299851172132545, 12);
+  });
+  it("inBatchInfoNce is PyTorch's cross entropy with the diagonal as labels", () => {
+    expect(paired(inBatchInfoNce, 0.5).loss!.data[0]).toBeCloseTo(0.5076733135248515, 12);
+  });
+  it('counts a positive against all others but itself', () => {
+    // Products with the four views: a0 [ , .13, .89, .71], a1 [.13, , .33, .57], b0 [.89, .33, , .94], b1 [.71, .57, .94, ].
+    expect(paired(ntXent, 0.5).acc1!.data[0]).toBe(50);
+    expect(paired(ntXent, 0.5).acc2!.data[0]).toBe(75);
+    expect(paired(inBatchInfoNce, 0.5).acc1!.data[0]).toBe(100);
+  });
+  it('of equal views are the log of their number, and earn nothing', () => {
+    const same = evaluate([filled([4, 4], 0.5)], (x) => {
+      const [all, keys] = [ntXent(x!, x!, 0.1), inBatchInfoNce(x!, x!, 0.1)];
+      return { all: all.loss, keys: keys.loss, acc1: pairedAccuracy(all, 1), acc5: pairedAccuracy(all, 5) };
+    });
+    expect(same.all!.data[0]).toBeCloseTo(Math.log(7), 12);
+    expect(same.keys!.data[0]).toBeCloseTo(Math.log(4), 12);
+    expect([same.acc1!.data[0], same.acc5!.data[0]]).toEqual([0, 0]);
+  });
+});
+
+describe('nce', () => {
+  const of = (logits: Tensor, z: number, slots: number) =>
+    evaluate([logits, tensor([z], [])], (x, partition) => ({ y: nce(x!, partition!, slots) })).y!.data[0]!;
+
+  it('is log 2 for each of the positive and K samples where data and noise are equally likely', () => {
+    // exp(0) / Z = K / n with Z = 8, K = 2, n = 16.
+    expect(of(filled([3, 3], 0), 8, 16)).toBeCloseTo(3 * Math.log(2), 12);
+  });
+  it('overflows nowhere: far off, it is the distance', () => {
+    // Z = n / K: the positive is at -2000, one sample at 3000.
+    expect(of(tensor([-2000, 3000, -4000], [1, 3]), 8, 16)).toBeCloseTo(5000, 9);
+  });
+  it("estimates Z by the noise's mean, times n", () => {
+    const z = evaluate([tensor([9, 0, Math.log(3), 9, 0, 0], [2, 3])], (x) => ({
+      y: estimatePartition(x!, 10),
+    }));
+    expect(z.y!.data[0]).toBeCloseTo((10 * (1 + 3 + 1 + 1)) / 4, 5);
   });
 });
 

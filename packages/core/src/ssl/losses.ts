@@ -1,9 +1,24 @@
 /** Contrastive losses and their accuracies. */
-import { add, cast, exp, less, log, mul, sqrt, stopGradient, sub } from '../graph/ops/elementwise.ts';
+import {
+  add,
+  cast,
+  equal,
+  exp,
+  less,
+  log,
+  maximum,
+  mul,
+  neg,
+  select,
+  sqrt,
+  stopGradient,
+  sub,
+} from '../graph/ops/elementwise.ts';
 import { matmul } from '../graph/ops/matmul.ts';
 import { max, mean, sum } from '../graph/ops/reduce.ts';
 import { concat, slice } from '../graph/ops/shape.ts';
 import type { Traced } from '../graph/trace.ts';
+import { tensor } from '../tensor/tensor.ts';
 
 /** log(sum(exp(x))) along the last axis, shifted by the maximum so that nothing overflows. x [N, M] to [N, 1]. */
 export function logSumExp(x: Traced): Traced {
@@ -27,8 +42,121 @@ export function infoNce(
 ): { loss: Traced; logits: Traced } {
   const positive = sum(mul(query, key), [1], true);
   const logits = mul(concat([positive, matmul(query, negatives)], 1), 1 / temperature);
+  return { loss: firstOfAll(logits), logits };
+}
+
+/**
+ * InfoNCE of given logits, the positive's first: -log(exp(l_0) / sum_j exp(l_j)), averaged over the batch.
+ * @param logits [N, 1 + K]
+ */
+export function firstOfAll(logits: Traced): Traced {
   const chosen = slice(logits, [0, 0], [logits.shape[0]!, 1]);
-  return { loss: mean(sub(logSumExp(logits), chosen)), logits };
+  return mean(sub(logSumExp(logits), chosen));
+}
+
+/** A loss over square logits, in each row of which one column is the positive. */
+export interface PairedLoss {
+  readonly loss: Traced;
+  /** [M, M] */
+  readonly logits: Traced;
+  /** [M, 1], each row's positive. */
+  readonly positive: Traced;
+}
+
+/**
+ * InfoNCE with the rest of the batch as negatives (MoCo v3, arXiv 2104.02057, eq. 1 and algorithm 1):
+ * L = -log( exp(q_i.k_i / T) / sum_j exp(q_i.k_j / T) ), averaged over i. The factor 2T and the second direction are the
+ * method's.
+ * @param query [N, D], unit rows
+ * @param key [N, D], unit rows; row i is the positive of query i
+ * @param temperature T > 0
+ */
+export function inBatchInfoNce(query: Traced, key: Traced, temperature: number): PairedLoss {
+  const logits = mul(matmul(query, key, { transposeB: true }), 1 / temperature);
+  const positive = chosenByRow(
+    logits,
+    Array.from({ length: logits.shape[0]! }, (_, i) => i),
+  );
+  return { loss: mean(sub(logSumExp(logits), positive)), logits, positive };
+}
+
+/** What a view's logit with itself is replaced by: exp gives 0 in float32 and in float64. */
+const excluded = -1e9;
+
+/**
+ * NT-Xent, the normalised temperature-scaled cross entropy (SimCLR, arXiv 2002.05709, eq. 1):
+ * l(i, j) = -log( exp(z_i.z_j / T) / sum over k other than i of exp(z_i.z_k / T) ), averaged over the 2N views i, each
+ * with the other view j of its picture.
+ * @param first [N, D], unit rows: one view of each picture
+ * @param second [N, D], unit rows: the other
+ * @param temperature T > 0
+ */
+export function ntXent(first: Traced, second: Traced, temperature: number): PairedLoss {
+  const n = first.shape[0]!;
+  const all = concat([first, second], 0);
+  const similar = mul(matmul(all, all, { transposeB: true }), 1 / temperature);
+  const order = Array.from({ length: 2 * n }, (_, i) => i);
+  const itself = equal(column(similar, order), row(similar));
+  const logits = select(itself, all.builder.constant(excluded), similar);
+  const positive = chosenByRow(
+    logits,
+    order.map((i) => (i + n) % (2 * n)),
+  );
+  return { loss: mean(sub(logSumExp(logits), positive)), logits, positive };
+}
+
+/** The element of each row in the column named for it. x [M, M] to [M, 1]; exact, as all others are multiplied by 0. */
+function chosenByRow(x: Traced, columns: readonly number[]): Traced {
+  return sum(mul(x, cast(equal(column(x, columns), row(x)), 'float32')), [1], true);
+}
+
+/** Two vectors to compare, rather than a constant of the size of the logits. */
+function column({ builder }: Traced, values: readonly number[]): Traced {
+  return builder.constant(tensor(values, [values.length, 1]));
+}
+
+function row(x: Traced): Traced {
+  const size = x.shape[1]!;
+  return x.builder.constant(
+    tensor(
+      Array.from({ length: size }, (_, i) => i),
+      [1, size],
+    ),
+  );
+}
+
+/**
+ * Noise-contrastive estimation (InstDisc, arXiv 1805.01978, eq. 5-7, section 3.2). With P(i|v) = exp(v_i.v / T) / Z,
+ * noise P_n = 1/n, and h(i, v) = P(i|v) / (P(i|v) + K P_n), the probability that i is the picture and no noise:
+ * L = -log h(i, v) - sum over K noise samples j of log(1 - h(j, v)), averaged over the batch.
+ * @param logits [N, 1 + K], v_i.v / T, the positive first
+ * @param z Z, a scalar: {@link estimatePartition}
+ * @param slots n, the number of pictures
+ */
+export function nce(logits: Traced, z: Traced, slots: number): Traced {
+  const [rows, columns] = logits.shape as [number, number];
+  const noise = columns - 1;
+  // log(h / (1 - h)), so that h is its logistic function and no quotient is formed.
+  const odds = sub(logits, log(mul(z, noise / slots)));
+  const positive = slice(odds, [0, 0], [rows, 1]);
+  const negatives = slice(odds, [0, 1], [rows, noise]);
+  return mean(add(softplus(neg(positive)), sum(softplus(negatives), [1], true)));
+}
+
+/**
+ * Z as the constant of {@link nce}: n times the mean of exp(v_j.v / T) over noise samples (InstDisc, eq. 8).
+ * @param logits [N, 1 + K], the positive first
+ * @returns a scalar, without gradient
+ */
+export function estimatePartition(logits: Traced, slots: number): Traced {
+  const [rows, columns] = logits.shape as [number, number];
+  return stopGradient(mul(mean(exp(slice(logits, [0, 1], [rows, columns - 1]))), slots));
+}
+
+/** log(1 + exp(x)), shifted by the larger of x and 0: nothing overflows, and the gradient is the logistic function. */
+function softplus(x: Traced): Traced {
+  const shift = stopGradient(maximum(x, 0));
+  return add(log(add(exp(sub(x, shift)), exp(neg(shift)))), shift);
 }
 
 /**
@@ -40,8 +168,21 @@ export function contrastiveAccuracy(logits: Traced, k: number): Traced {
   const [rows, columns] = logits.shape as [number, number];
   const positive = slice(logits, [0, 0], [rows, 1]);
   const negatives = slice(logits, [0, 1], [rows, columns - 1]);
-  // Counted by the negatives that are beaten: where a logit is NaN, none is.
-  const better = sub(columns - 1, sum(cast(less(negatives, positive), 'float32'), [1]));
+  return rankAccuracy(positive, negatives, columns - 1, k);
+}
+
+/**
+ * The same of a {@link PairedLoss}: the share of rows, in percent, in which fewer than `k` of the others are at least as
+ * large as the positive.
+ */
+export function pairedAccuracy({ logits, positive }: PairedLoss, k: number): Traced {
+  // The positive stands among the logits, but does not beat itself.
+  return rankAccuracy(positive, logits, logits.shape[1]! - 1, k);
+}
+
+function rankAccuracy(positive: Traced, others: Traced, count: number, k: number): Traced {
+  // Counted by the others that are beaten: where a logit is NaN, none is.
+  const better = sub(count, sum(cast(less(others, positive), 'float32'), [1]));
   return mul(mean(cast(less(better, k), 'float32')), 100);
 }
 

@@ -2,9 +2,9 @@
  * MoCo v1 (arXiv 1911.05722) and v2 (arXiv 2003.04297): one training step as a pure graph.
  * The two differ by the head, the temperature and the views, not by the step.
  */
-import { type Encoder, type EncoderConfig, isBuffer, type Params, type TracedParams } from '../encoder.ts';
+import { isBuffer, type Params, type TracedParams } from '../encoder.ts';
 import { UserError } from '../errors.ts';
-import { add, mul, stopGradient } from '../graph/ops/elementwise.ts';
+import { add, stopGradient } from '../graph/ops/elementwise.ts';
 import { gather, scatterAdd } from '../graph/ops/index-ops.ts';
 import { concat } from '../graph/ops/shape.ts';
 import type { Traced } from '../graph/trace.ts';
@@ -13,22 +13,19 @@ import type { Optimizer } from '../optim/optimizer.ts';
 import { rng } from '../rng.ts';
 import { scalar, type Tensor } from '../tensor/tensor.ts';
 import { initSlots, prefixed, type StateTypes, StepTracer, type TrainingStep, under } from '../train/step.ts';
+import { followers } from './ema.ts';
 import { type HeadConfig, head, initHead } from './head.ts';
 import { contrastiveAccuracy, featureSpread, infoNce } from './losses.ts';
+import { checkBatch, frozenOf, type PassConfig, trainingPass } from './pass.ts';
 import { enqueue, initQueue } from './queue.ts';
 
-export interface MocoConfig extends HeadConfig {
-  readonly encoder: Encoder;
-  readonly encoderConfig: EncoderConfig;
-  readonly batch: number;
+export interface MocoConfig extends PassConfig, HeadConfig {
   /** K, the number of keys in the queue. */
   readonly queueSize: number;
   /** m, the momentum of the key encoder, in [0, 1]. */
   readonly momentum: number;
   /** T > 0. */
   readonly temperature: number;
-  /** Groups of batch normalisation; 1 is plain. */
-  readonly bnSplits: number;
   /**
    * Keys are encoded in the order of the feed `perm`, a permutation of 0..N-1, so that their normalisation groups are not
    * the queries'. Both directions of `symmetric` use the same one.
@@ -51,10 +48,7 @@ export function checkMoco(config: Pick<MocoConfig, 'batch' | 'queueSize' | 'bnSp
       `--moco-k ${queueSize} is no multiple of the ${keys} keys of a step; the nearest that fits is ${nearest}`,
     );
   }
-  if (batch % bnSplits !== 0 || batch / bnSplits < 2)
-    throw new UserError(
-      `a batch of ${batch} can't be normalised in ${bnSplits} groups of two images or more; change --batch-size or --bn-splits`,
-    );
+  checkBatch({ batch, bnSplits });
 }
 
 /** A random encoder with its head, by torchvision's names. */
@@ -82,7 +76,7 @@ export function mocoState(
     ...prefixed('k', params),
     queue: initQueue(config.dim, config.queueSize, seed),
     queue_ptr: scalar(0, 'int32'),
-    ...initSlots(config.optimizer, params),
+    ...initSlots(config.optimizer, params, frozenOf(config)),
   };
 }
 
@@ -97,26 +91,21 @@ export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
   checkMoco(config);
   const { encoder, encoderConfig, batch, momentum, temperature, optimizer } = config;
   const step = new StepTracer(state);
+  const frozen = frozenOf(config);
   const { queue, queue_ptr: pointer } = step.state as { queue: Traced; queue_ptr: Traced };
   const pictures = [batch, ...encoder.inputShape(encoderConfig)];
   const views = [step.feed('xq', pictures), step.feed('xk', pictures)] as const;
   const perm = config.shuffle ? step.feed('perm', [batch], 'int32') : undefined;
 
-  // Each pass gives the parameters back with their new running statistics: a second pass goes on from them.
-  const encode = (params: TracedParams, x: Traced): [Traced, TracedParams] => {
-    const updates = new Map<string, Traced>();
-    const normalization = { splits: config.bnSplits };
-    const context = { config: encoderConfig, training: true, normalization, updates };
-    const projected = head(params, encoder.forward(context, params, x), config);
-    return [normalize(projected), { ...params, ...Object.fromEntries(updates) }];
-  };
+  const encode = (params: TracedParams, x: Traced): [Traced, TracedParams] =>
+    trainingPass(config, params, x, (_, features) => normalize(head(params, features, config)));
   const encodeKeys = (params: TracedParams, x: Traced): [Traced, TracedParams] => {
     const [keys, after] = encode(params, perm ? gather(x, perm) : x);
     return [stopGradient(perm ? scatterAdd(keys, perm, batch) : keys), after];
   };
 
   let q: TracedParams = under('q', step.state);
-  let k: TracedParams = followers(under('k', step.state), q, momentum);
+  let k: TracedParams = followers(under('k', step.state), q, momentum, frozen);
   const directions = config.symmetric ? [views, [views[1], views[0]] as const] : [views];
   // All keys before the first query: what a query's gradient needs again is not yet held then.
   const keys = directions.map(([, xk]) => {
@@ -138,23 +127,14 @@ export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
   const loss = losses.reduce((total, part) => add(total, part));
   step.metric('loss', loss);
 
-  // The queue changes after the logits: the loss of this step saw the keys of earlier ones alone.
+  for (const [name, value] of Object.entries(q)) if (isBuffer(name)) step.setState(`q.${name}`, value);
+  for (const [name, value] of Object.entries(k)) if (!frozen.has(name)) step.setState(`k.${name}`, value);
+  step.minimize(loss, 'q', optimizer, config.exposeGradients ?? false, { frozen });
+
+  // The queue changes last: the loss of this step and its gradient saw the keys of earlier ones alone.
   // With two directions the keys of the first view go first: they are those of the second direction.
   const after = enqueue(queue, pointer, concat(keys.reverse(), 0));
   step.setState('queue', after.queue);
   step.setState('queue_ptr', after.pointer);
-  for (const [name, value] of Object.entries(q)) if (isBuffer(name)) step.setState(`q.${name}`, value);
-  for (const [name, value] of Object.entries(k)) step.setState(`k.${name}`, value);
-  step.minimize(loss, 'q', optimizer, config.exposeGradients ?? false);
   return step.finish(optimizer);
-}
-
-/** The momentum update, eq. 2: k = m k + (1 - m) q for parameters; buffers stay each encoder's own. */
-function followers(k: TracedParams, q: TracedParams, momentum: number): TracedParams {
-  return Object.fromEntries(
-    Object.entries(k).map(([name, value]) => {
-      if (isBuffer(name)) return [name, value];
-      return [name, stopGradient(add(mul(value, momentum), mul(q[name]!, 1 - momentum)))];
-    }),
-  );
 }

@@ -36,16 +36,24 @@ export function prefixed<T>(prefix: string, record: Readonly<Record<string, T>>)
   return Object.fromEntries(Object.entries(record).map(([name, value]) => [`${prefix}.${name}`, value]));
 }
 
-/** The optimizer's slots for some parameters, as zeros: `opt.<slot>.<name>`. Buffers have none. */
+/** The optimizer's slots for some parameters, as zeros: `opt.<slot>.<name>`. Buffers and frozen parameters have none. */
 export function initSlots(
   optimizer: Optimizer,
   params: StateTypes,
+  frozen: ReadonlySet<string> = new Set(),
 ): Record<string, ReturnType<typeof filled>> {
   const slots: Record<string, ReturnType<typeof filled>> = {};
   for (const slot of optimizer.slots)
     for (const [name, { shape }] of Object.entries(params))
-      if (!isBuffer(name)) slots[`opt.${slot}.${name}`] = filled(shape, 0);
+      if (!isBuffer(name) && !frozen.has(name)) slots[`opt.${slot}.${name}`] = filled(shape, 0);
   return slots;
+}
+
+export interface MinimizeOptions {
+  /** A second prefix to train by the same loss; its gradients and slots keep it in their names. */
+  readonly also?: string;
+  /** Names, without the first prefix, of parameters that stay as they are. */
+  readonly frozen?: ReadonlySet<string>;
 }
 
 /** Collects the parts of a step while a method traces it. */
@@ -77,11 +85,23 @@ export class StepTracer {
   }
 
   /**
-   * One optimizer update of the parameters under `prefix.` by the gradient of a loss.
+   * One optimizer update of the parameters under `prefix.` by the gradient of a loss. Gradients and slots are named
+   * without the prefix.
    * @param expose also output the gradients, as `grad.<name>`
    */
-  minimize(loss: Traced, prefix: string, optimizer: Optimizer, expose: boolean): void {
-    const params = Object.entries(under(prefix, this.state)).filter(([name]) => !isBuffer(name));
+  minimize(
+    loss: Traced,
+    prefix: string,
+    optimizer: Optimizer,
+    expose: boolean,
+    more: MinimizeOptions = {},
+  ): void {
+    const { also, frozen } = more;
+    const candidates = Object.entries({
+      ...under(prefix, this.state),
+      ...(also === undefined ? {} : prefixed(also, under(also, this.state))),
+    });
+    const params = candidates.filter(([name]) => !isBuffer(name) && !frozen?.has(name));
     const found = gradients(
       loss,
       params.map(([, value]) => value),
@@ -93,7 +113,8 @@ export class StepTracer {
       const slotNames = optimizer.slots.map((slot) => `opt.${slot}.${name}`);
       const slots = slotNames.map((slot) => this.stateNamed(slot));
       const after = optimizer.update({ parameter, gradient, slots, scalars });
-      this.setState(`${prefix}.${name}`, after.parameter);
+      const own = also !== undefined && name.startsWith(`${also}.`);
+      this.setState(own ? name : `${prefix}.${name}`, after.parameter);
       slotNames.forEach((slot, s) => {
         this.setState(slot, after.slots[s]!);
       });

@@ -45,7 +45,7 @@ const arithmetic = ['add', 'sub', 'mul', 'div'] as const;
 const spreadFrom = 4096;
 
 /** The longest row by which a tensor of this many elements is worth going through; 0 if none divides it. */
-function rowLength(size: number): number {
+export function rowLength(size: number): number {
   for (let length = 1024; length >= 64; length /= 2) if (size % length === 0) return length;
   return 0;
 }

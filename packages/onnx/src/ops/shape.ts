@@ -15,20 +15,29 @@ const reduction =
     lowering.set(outputs[0]!, name);
   };
 
-/** A target shape whose first extent is replaced by ONNX's word for 'as the input has it', where the batch is free. */
+/**
+ * A target shape in which the batch is free: a first extent that is a multiple of it is replaced by ONNX's word for 'as the
+ * input has it' where it is the input's own, and else by -1, 'what is left'.
+ * @param asInput the word for the first; undefined where there is none for the second
+ */
 function freed(
   lowering: Lowering,
   input: number,
   target: readonly number[],
   asInput: number,
+  whatIsLeft?: number,
 ): readonly number[] {
   if (!lowering.freeBatch) return target;
   const batch = lowering.type(lowering.graph.inputs[0]!.value).shape[0]!;
-  const free = target[0] === batch && lowering.type(input).shape[0] === batch;
+  const holds = (extent: number | undefined) =>
+    extent !== undefined && extent >= batch && extent % batch === 0;
+  const first = lowering.type(input).shape[0];
+  const same = target[0] === batch && first === batch;
+  const free = same || (whatIsLeft !== undefined && holds(target[0]) && holds(first));
   const rest = free ? target.slice(1) : target;
-  if (rest.some((extent) => extent >= batch && extent % batch === 0))
+  if (rest.some(holds))
     throw new BackendError(`an encoder that computes the shape [${target.join(', ')}] has no free batch`);
-  return free ? [asInput, ...rest] : target;
+  return free ? [same ? asInput : whatIsLeft!, ...rest] : target;
 }
 
 export const shape: Rules = {
@@ -37,7 +46,7 @@ export const shape: Rules = {
   max: reduction('ReduceMax'),
   reshape: ({ inputs, outputs, attrs }, lowering) => {
     const { onnx } = lowering;
-    const target = onnx.ints(freed(lowering, inputs[0]!, attrs.shape as readonly number[], 0));
+    const target = onnx.ints(freed(lowering, inputs[0]!, attrs.shape as readonly number[], 0, -1));
     lowering.set(outputs[0]!, onnx.op('Reshape', [lowering.get(inputs[0]!), target]));
   },
   transpose: ({ inputs, outputs, attrs }, lowering) => {

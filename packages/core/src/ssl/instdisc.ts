@@ -1,0 +1,170 @@
+/**
+ * InstDisc (Wu et al., arXiv 1805.01978): one training step as a pure graph. The dictionary is a memory bank with a slot
+ * for each picture of the data set, which holds features of past encoders.
+ */
+import { isBuffer, type Params } from '../encoder.ts';
+import { UserError } from '../errors.ts';
+import { add, greater, mul, select, stopGradient, sub } from '../graph/ops/elementwise.ts';
+import { gather, scatterAdd } from '../graph/ops/index-ops.ts';
+import { matmul } from '../graph/ops/matmul.ts';
+import { mean, sum } from '../graph/ops/reduce.ts';
+import { concat, reshape } from '../graph/ops/shape.ts';
+import type { Traced } from '../graph/trace.ts';
+import { normalize } from '../nn/layers.ts';
+import type { Optimizer } from '../optim/optimizer.ts';
+import { rng } from '../rng.ts';
+import { filled, scalar, type Tensor } from '../tensor/tensor.ts';
+import { initSlots, prefixed, type StateTypes, StepTracer, type TrainingStep, under } from '../train/step.ts';
+import { type HeadConfig, head } from './head.ts';
+import { contrastiveAccuracy, estimatePartition, featureSpread, firstOfAll, nce } from './losses.ts';
+import { initEncoder } from './moco.ts';
+import { checkBatch, frozenOf, type PassConfig, trainingPass } from './pass.ts';
+
+export interface InstDiscConfig extends PassConfig, HeadConfig {
+  /** n, the number of pictures, each with a slot. */
+  readonly slots: number;
+  /** K, the number of noise samples. */
+  readonly negatives: number;
+  /**
+   * `batch`: one draw for the whole batch, as MoCo's section 3.2 describes the bank; one matrix product.
+   * `picture`: a draw for each picture, as InstDisc has it; holds N K features at once.
+   */
+  readonly draw: 'batch' | 'picture';
+  readonly loss: 'nce' | 'infonce';
+  /** T > 0; the paper: .07. */
+  readonly temperature: number;
+  /** The weight of a slot's old value in its new one, in [0, 1]; the paper: .5. */
+  readonly bankMomentum: number;
+  /** lambda of the proximal term (eq. 9), which keeps features near their slots; default 0: without. The paper: 10 to 50. */
+  readonly proximal?: number;
+  readonly optimizer: Optimizer;
+  /** Also output the gradients, as `grad.<name>`. */
+  readonly exposeGradients?: boolean;
+}
+
+/** Throws UserError for settings that can't work. */
+export function checkInstDisc(
+  config: Pick<InstDiscConfig, 'batch' | 'bnSplits' | 'slots' | 'negatives'>,
+): void {
+  checkBatch(config);
+  const { batch, slots, negatives } = config;
+  if (batch > slots)
+    throw new UserError(
+      `a batch of ${batch} has more images than the ${slots} of the data set; use a smaller --batch-size`,
+    );
+  if (!(negatives >= 1))
+    throw new UserError(`--moco-k ${negatives} leaves no negatives; it must be at least 1`);
+}
+
+/** Normalised Gaussian noise: a random point on the sphere for each slot. [slots, dim]. */
+export function initBank(slots: number, dim: number, seed: number): Tensor {
+  const random = rng(seed, 'bank');
+  const data = new Float32Array(slots * dim);
+  const point = new Float64Array(dim);
+  for (let slot = 0; slot < slots; slot++) {
+    for (let d = 0; d < dim; d++) point[d] = random.normal();
+    const length = Math.hypot(...point);
+    for (let d = 0; d < dim; d++) data[slot * dim + d] = point[d]! / length;
+  }
+  return { shape: [slots, dim], dtype: 'float32', data };
+}
+
+/**
+ * The state before the first step: `q.*`, `bank` [n, dim], the optimizer's slots, and for NCE `bank_z`: 0 until the first
+ * batch has estimated Z.
+ * @param params the encoder's; default random
+ */
+export function instDiscState(
+  config: InstDiscConfig,
+  seed: number,
+  params: Params = initEncoder(config, seed),
+): Record<string, Tensor> {
+  return {
+    ...prefixed('q', params),
+    bank: initBank(config.slots, config.dim, seed),
+    ...(config.loss === 'nce' ? { bank_z: scalar(0) } : {}),
+    ...initSlots(config.optimizer, params, frozenOf(config)),
+  };
+}
+
+/** The feed `negatives` of a step: slots from the noise distribution, uniform over all n with replacement. */
+export function drawNegatives(
+  { batch, slots, negatives, draw }: Pick<InstDiscConfig, 'batch' | 'slots' | 'negatives' | 'draw'>,
+  seed: number,
+  step: number,
+): Tensor {
+  const shape = draw === 'batch' ? [negatives] : [batch, negatives];
+  const random = rng(seed, 'negatives', step);
+  const data = new Int32Array(draw === 'batch' ? negatives : batch * negatives);
+  for (let i = 0; i < data.length; i++) data[i] = random.integer(slots);
+  return { shape, dtype: 'int32', data };
+}
+
+/**
+ * The training step.
+ * Feeds: `xq` float32 [N, C, H, W], one view; `index` int32 [N], the pictures' numbers, each at most once; `negatives`
+ * int32 [K], or [N, K] with a draw for each picture (see {@link drawNegatives}); and the optimizer's scalars.
+ * Metrics: `loss`, `acc1` and `acc5` (contrastive, percent), `spread` of the features.
+ * @param state the types of {@link instDiscState}
+ * @throws UserError when the batch doesn't split or is larger than the data set, or there are no negatives
+ */
+export function instDiscStep(config: InstDiscConfig, state: StateTypes): TrainingStep {
+  checkInstDisc(config);
+  const { encoder, encoderConfig, batch, slots, proximal = 0, optimizer } = config;
+  const step = new StepTracer(state);
+  const { bank } = step.state as { bank: Traced };
+  const pictures = step.feed('xq', [batch, ...encoder.inputShape(encoderConfig)]);
+  const index = step.feed('index', [batch], 'int32');
+  const drawn = config.draw === 'batch' ? [config.negatives] : [batch, config.negatives];
+  const negatives = step.feed('negatives', drawn, 'int32');
+
+  const q = under('q', step.state);
+  const [projected, after] = trainingPass(config, q, pictures, (_, f) => head(q, f, config));
+  const features = normalize(projected);
+  const own = gather(bank, index);
+  const positive = sum(mul(features, own), [1], true);
+  const similar = concat([positive, similarities(features, bank, negatives)], 1);
+  const logits = mul(similar, 1 / config.temperature);
+
+  let z: Traced | undefined;
+  let loss: Traced;
+  if (config.loss === 'nce') {
+    const { bank_z: kept } = step.state as { bank_z: Traced };
+    z = select(greater(kept, 0), kept, estimatePartition(logits, slots));
+    loss = nce(logits, z, slots);
+  } else loss = firstOfAll(logits);
+  if (proximal > 0) {
+    const moved = sub(features, own);
+    loss = add(loss, mul(mean(sum(mul(moved, moved), [1])), proximal));
+  }
+  step.metric('acc1', contrastiveAccuracy(logits, 1));
+  step.metric('acc5', contrastiveAccuracy(logits, 5));
+  step.metric('spread', featureSpread(features));
+  step.metric('loss', loss);
+
+  for (const [name, value] of Object.entries(after)) if (isBuffer(name)) step.setState(`q.${name}`, value);
+  step.minimize(loss, 'q', optimizer, config.exposeGradients ?? false, { frozen: frozenOf(config) });
+  // The bank changes last: the loss and its gradient saw the slots as earlier steps left them.
+  if (z) step.setState('bank_z', z);
+  step.setState('bank', remember(bank, index, own, stopGradient(features), config.bankMomentum));
+  return step.finish(optimizer);
+}
+
+/** Products of each feature with its noise samples. features [N, D], bank [n, D], negatives [K] or [N, K] to [N, K]. */
+function similarities(features: Traced, bank: Traced, negatives: Traced): Traced {
+  if (negatives.shape.length === 1) return matmul(features, gather(bank, negatives), { transposeB: true });
+  const [n, k] = negatives.shape as [number, number];
+  const dim = features.shape[1]!;
+  const noise = reshape(gather(bank, reshape(negatives, [n * k])), [n, k, dim]);
+  return reshape(matmul(reshape(features, [n, 1, dim]), noise, { transposeB: true }), [n, k]);
+}
+
+/** The bank after a step: the batch's slots become momentum old + (1 - momentum) feature, scaled to unit length. */
+function remember(bank: Traced, index: Traced, own: Traced, features: Traced, momentum: number): Traced {
+  const slots = bank.shape[0]!;
+  const fresh = normalize(add(mul(own, momentum), mul(features, 1 - momentum)));
+  const ones = bank.builder.constant(filled([index.shape[0]!, 1], 1));
+  // Chosen, not added as a difference: other slots keep every bit, and these get exactly unit rows.
+  const written = greater(scatterAdd(ones, index, slots), 0);
+  return select(written, scatterAdd(fresh, index, slots), bank);
+}

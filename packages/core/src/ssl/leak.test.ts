@@ -1,0 +1,86 @@
+/**
+ * How batch normalisation leaks (MoCo, section 3.3). Here a picture is noise of its own: nothing in a query's picture says
+ * which key is its own. But each batch has one loud picture, alike in both views though at different places, and it moves
+ * the statistics by which all the others are normalised. Normalised with the whole batch, queries and their keys so carry
+ * the same mark, which keys of earlier batches lack.
+ */
+import { expect, it } from 'vitest';
+import { defineEncoder } from '../encoder.ts';
+import { relu } from '../graph/ops/elementwise.ts';
+import { mean } from '../graph/ops/reduce.ts';
+import { initBatchNorm, initConv } from '../nn/init.ts';
+import { batchNorm, conv } from '../nn/layers.ts';
+import { sgd } from '../optim/sgd.ts';
+import { type Feed, interpret } from '../reference/interpreter.ts';
+import { rng } from '../rng.ts';
+import { mocoState, mocoStep } from './moco.ts';
+
+const [batch, queueSize, imageSize, channels] = [32, 512, 3, 16];
+const size = 3 * imageSize * imageSize;
+/** Batches that fill the queue, and batches that are measured: 320 queries. */
+const [filling, measured] = [queueSize / batch, 10];
+
+const encoder = defineEncoder({
+  name: 'one-convolution',
+  inputShape: () => [3, imageSize, imageSize],
+  featureDim: () => channels,
+  init: (_, random) => {
+    const params = {};
+    initConv(params, 'conv1', [channels, 3, 3, 3], random);
+    initBatchNorm(params, 'bn1', channels);
+    return params;
+  },
+  forward: (context, params, x) =>
+    mean(relu(batchNorm(context, params, 'bn1', conv(params, 'conv1', x))), [2, 3]),
+});
+
+/** One view of a batch: noise, and at `place` a loud pattern that depends on the batch and on `pattern`. */
+function view(step: number, side: string, pattern: string, place: number): Feed {
+  const noise = rng(5, `leak/${side}`, step);
+  const data = Float32Array.from({ length: batch * size }, noise.normal);
+  const loud = rng(5, `leak/loud/${pattern}`, step);
+  for (let i = 0; i < size; i++) data[place * size + i] = 3000 * loud.normal();
+  return { shape: [batch, 3, imageSize, imageSize], data };
+}
+
+/** The mean contrastive accuracy, in percent, of an untrained network that stays as it is. */
+function accuracy(bnSplits: number, shuffle: boolean, keyPattern = 'shared'): number {
+  const config = {
+    ...{ encoder, encoderConfig: { imageSize }, batch, dim: 16, mlp: false, queueSize, momentum: 0.5 },
+    ...{ temperature: 0.25, bnSplits, shuffle, symmetric: false, optimizer: sgd() },
+  };
+  let state: Record<string, Feed> = mocoState(config, 1);
+  const { graph, state: slots } = mocoStep(config, mocoState(config, 1));
+  let total = 0;
+  for (let step = 0; step < filling + measured; step++) {
+    const outputs = interpret(graph, {
+      ...state,
+      xq: view(step, 'q', 'shared', 0),
+      xk: view(step, 'k', keyPattern, 8),
+      lr: { shape: [], data: [0] },
+      ...(shuffle ? { perm: { shape: [batch], data: rng(5, 'perm', step).permutation(batch) } } : {}),
+    });
+    state = Object.fromEntries(slots.map(({ input, output }) => [input, outputs[output!]!]));
+    if (step >= filling) total += outputs.acc1!.data[0]!;
+  }
+  return total / measured;
+}
+
+const chance = 100 / (1 + queueSize);
+
+it('with plain normalisation queries find their keys, though the pictures say nothing', () => {
+  expect(accuracy(1, false)).toBeGreaterThan(50);
+});
+
+it('groups and a shuffle bring that down to chance, but for pairs that meet by chance in the two loud groups', () => {
+  const groups = 8;
+  // A loud group has a query's picture, and the shuffle puts its key into the other's with probability 1/8.
+  const exposed = (measured * batch) / groups;
+  const met = exposed / groups + 5 * Math.sqrt(exposed * (1 / groups) * (1 - 1 / groups));
+  expect(accuracy(groups, true)).toBeLessThan(chance + (100 * met) / (measured * batch));
+});
+
+it('only shared statistics tell: with another loud picture among the keys plain normalisation finds nothing', () => {
+  // Keys of one batch are alike, so what wins is a batch: one of those in the queue, or the queries' own.
+  expect(accuracy(1, false, 'other')).toBeLessThan(100 / (1 + filling));
+});

@@ -1,0 +1,147 @@
+/** MoCo v3 (arXiv 2104.02057): one training step as a pure graph. No queue: keys are the other view's, of the same batch. */
+import { isBuffer, type Params, type TracedParams } from '../encoder.ts';
+import { add, mul, stopGradient } from '../graph/ops/elementwise.ts';
+import type { Traced } from '../graph/trace.ts';
+import { normalize } from '../nn/layers.ts';
+import type { Optimizer } from '../optim/optimizer.ts';
+import { rng } from '../rng.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { initSlots, prefixed, type StateTypes, StepTracer, type TrainingStep, under } from '../train/step.ts';
+import { followers } from './ema.ts';
+import { featureSpread, inBatchInfoNce, pairedAccuracy } from './losses.ts';
+import { checkBatch, frozenOf, type PassConfig, trainingPass } from './pass.ts';
+import { initProjector, type ProjectorConfig, projector } from './projector.ts';
+
+export interface MocoV3Heads {
+  /** Layers of the projector, which both encoders have; its last normalisation has no scale and shift. */
+  readonly projectorLayers: number;
+  /** Layers of the predictor, which queries alone pass. */
+  readonly predictorLayers: number;
+  /** Whether the predictor's output is normalised too. */
+  readonly predictorNorm: boolean;
+}
+
+/** The paper's heads for ViTs (section 4.1: 3 and 2 layers, all normalised) and for ResNets (2 and 2, as BYOL's). */
+export const mocoV3Heads: Readonly<Record<'vit' | 'resnet', MocoV3Heads>> = {
+  vit: { projectorLayers: 3, predictorLayers: 2, predictorNorm: true },
+  resnet: { projectorLayers: 2, predictorLayers: 2, predictorNorm: false },
+};
+
+export interface MocoV3Config extends PassConfig, MocoV3Heads {
+  /** The width between the heads' layers; the paper: 4096. */
+  readonly hidden: number;
+  /** The length of queries and keys; the paper: 256. */
+  readonly dim: number;
+  /** T > 0; the paper: .2 for ViTs, 1 for ResNets. */
+  readonly temperature: number;
+  readonly optimizer: Optimizer;
+  /** Also output the gradients, as `grad.<name>`. */
+  readonly exposeGradients?: boolean;
+}
+
+function headsOf(config: MocoV3Config): { projection: ProjectorConfig; prediction: ProjectorConfig } {
+  const { encoder, encoderConfig, hidden, dim: outputs } = config;
+  return {
+    projection: {
+      layers: config.projectorLayers,
+      inputs: encoder.featureDim(encoderConfig),
+      hidden,
+      outputs,
+      lastNorm: true,
+    },
+    prediction: {
+      layers: config.predictorLayers,
+      inputs: outputs,
+      hidden,
+      outputs,
+      lastNorm: config.predictorNorm,
+    },
+  };
+}
+
+/** A random encoder with its projector, which is named `fc.*` as the head of the other methods. */
+export function initEncoderV3(config: MocoV3Config, seed: number): Params {
+  const random = (name: string) => rng(seed, `init/${name}`);
+  const params = config.encoder.init(config.encoderConfig, random);
+  initProjector(params, 'fc', headsOf(config).projection, random);
+  return params;
+}
+
+/**
+ * The state before the first step: `q.*`, `k.*` (the same tensors), `predictor.*`, and the optimizer's slots.
+ * @param params the query encoder's with its projector; default random
+ */
+export function mocoV3State(
+  config: MocoV3Config,
+  seed: number,
+  params = initEncoderV3(config, seed),
+): Record<string, Tensor> {
+  const predictor: Params = {};
+  initProjector(predictor, 'predictor', headsOf(config).prediction, (name) => rng(seed, `init/${name}`));
+  return {
+    ...prefixed('q', params),
+    ...prefixed('k', params),
+    ...predictor,
+    ...initSlots(config.optimizer, { ...params, ...predictor }, frozenOf(config)),
+  };
+}
+
+/**
+ * The training step.
+ * Feeds: `xq` and `xk` float32 [N, C, H, W], the two views; `momentum`, m as a scalar (see risingMomentum); and the
+ * optimizer's scalars.
+ * Metrics: `loss`; `acc1` and `acc5` (contrastive, percent, in the batch) and `spread` of the first view's queries.
+ * @param state the types of {@link mocoV3State}
+ * @throws UserError when the batch doesn't split
+ */
+export function mocoV3Step(config: MocoV3Config, state: StateTypes): TrainingStep {
+  checkBatch(config);
+  const { encoder, encoderConfig, batch, temperature, optimizer } = config;
+  const { projection, prediction } = headsOf(config);
+  const step = new StepTracer(state);
+  const pictures = [batch, ...encoder.inputShape(encoderConfig)];
+  const views = [step.feed('xq', pictures), step.feed('xk', pictures)] as const;
+  const momentum = step.feed('momentum', []);
+  const frozen = frozenOf(config);
+
+  let q: TracedParams = {
+    ...under('q', step.state),
+    ...prefixed('predictor', under('predictor', step.state)),
+  };
+  // k follows before it encodes. The paper's listing has it follow right after the optimizer: the same keys, since q and k
+  // are equal at the start.
+  let k: TracedParams = followers(under('k', step.state), q, momentum, frozen);
+
+  // All keys before the first query: what a query's gradient needs again is not yet held then.
+  const encodeKey = (x: Traced): Traced => {
+    const [key, after] = trainingPass(config, k, x, (context, features) =>
+      projector(context, k, 'fc', features, projection),
+    );
+    k = after;
+    return stopGradient(normalize(key));
+  };
+  const encodeQuery = (x: Traced): Traced => {
+    const [query, after] = trainingPass(config, q, x, (context, features) => {
+      const projected = projector(context, q, 'fc', features, projection);
+      return projector(context, q, 'predictor', projected, prediction);
+    });
+    q = after;
+    return normalize(query);
+  };
+  const [k1, k2] = [encodeKey(views[0]), encodeKey(views[1])];
+  const [q1, q2] = [encodeQuery(views[0]), encodeQuery(views[1])];
+
+  const first = inBatchInfoNce(q1, k2, temperature);
+  const second = inBatchInfoNce(q2, k1, temperature);
+  const loss = mul(add(first.loss, second.loss), 2 * temperature);
+  step.metric('acc1', pairedAccuracy(first, 1));
+  step.metric('acc5', pairedAccuracy(first, 5));
+  step.metric('spread', featureSpread(q1));
+  step.metric('loss', loss);
+
+  for (const [name, value] of Object.entries(q))
+    if (isBuffer(name)) step.setState(name.startsWith('predictor.') ? name : `q.${name}`, value);
+  for (const [name, value] of Object.entries(k)) if (!frozen.has(name)) step.setState(`k.${name}`, value);
+  step.minimize(loss, 'q', optimizer, config.exposeGradients ?? false, { also: 'predictor', frozen });
+  return step.finish(optimizer);
+}

@@ -1,0 +1,61 @@
+/** SimCLR (arXiv 2002.05709): one training step as a pure graph. One encoder, trained end to end through both views. */
+import { isBuffer } from '../encoder.ts';
+import { concat, slice } from '../graph/ops/shape.ts';
+import { normalize } from '../nn/layers.ts';
+import type { Optimizer } from '../optim/optimizer.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { initSlots, prefixed, type StateTypes, StepTracer, type TrainingStep, under } from '../train/step.ts';
+import { type HeadConfig, head } from './head.ts';
+import { featureSpread, ntXent, pairedAccuracy } from './losses.ts';
+import { initEncoder } from './moco.ts';
+import { checkBatch, frozenOf, type PassConfig, trainingPass } from './pass.ts';
+
+export interface SimclrConfig extends PassConfig, HeadConfig {
+  /** T > 0. */
+  readonly temperature: number;
+  readonly optimizer: Optimizer;
+  /** Also output the gradients, as `grad.<name>`. */
+  readonly exposeGradients?: boolean;
+}
+
+/**
+ * The state before the first step: `q.*` and the optimizer's slots.
+ * @param params the encoder's; default random
+ */
+export function simclrState(
+  config: SimclrConfig,
+  seed: number,
+  params = initEncoder(config, seed),
+): Record<string, Tensor> {
+  return { ...prefixed('q', params), ...initSlots(config.optimizer, params, frozenOf(config)) };
+}
+
+/**
+ * The training step.
+ * Feeds: `xq` and `xk` float32 [N, C, H, W], the two views, and the optimizer's scalars.
+ * Metrics: `loss`; `acc1` and `acc5` (contrastive, percent, among the 2N - 1 other views) and `spread` over all views.
+ *
+ * Both views pass as one batch of 2N, as in the paper's programs: they share the statistics of batch normalisation.
+ * @param state the types of {@link simclrState}
+ * @throws UserError when the batch doesn't split
+ */
+export function simclrStep(config: SimclrConfig, state: StateTypes): TrainingStep {
+  checkBatch(config);
+  const { encoder, encoderConfig, batch, dim, temperature, optimizer } = config;
+  const step = new StepTracer(state);
+  const pictures = [batch, ...encoder.inputShape(encoderConfig)];
+  const views = concat([step.feed('xq', pictures), step.feed('xk', pictures)], 0);
+  const q = under('q', step.state);
+  const [projected, after] = trainingPass(config, q, views, (_, features) => head(q, features, config));
+  const features = normalize(projected);
+  const [first, second] = [slice(features, [0, 0], [batch, dim]), slice(features, [batch, 0], [batch, dim])];
+
+  const paired = ntXent(first, second, temperature);
+  step.metric('acc1', pairedAccuracy(paired, 1));
+  step.metric('acc5', pairedAccuracy(paired, 5));
+  step.metric('spread', featureSpread(features));
+  step.metric('loss', paired.loss);
+  for (const [name, value] of Object.entries(after)) if (isBuffer(name)) step.setState(`q.${name}`, value);
+  step.minimize(paired.loss, 'q', optimizer, config.exposeGradients ?? false, { frozen: frozenOf(config) });
+  return step.finish(optimizer);
+}

@@ -1,0 +1,92 @@
+/** What a vision transformer's configuration comes to. */
+import { type EncoderConfig, UserError } from '@moco-ts/core';
+
+export interface VitConfig extends EncoderConfig {
+  /** Side of a patch in pixels; it divides the image size. Behind a convolutional stem a power of two. Default 16. */
+  readonly patchSize?: number;
+  /** Train the linear patch projection too, which MoCo v3 freezes. Default false; a convolutional stem is always trained. */
+  readonly trainPatchEmbed?: boolean;
+}
+
+/** How one architecture differs from another. */
+export interface VitSpec {
+  readonly name: string;
+  /** Length of a token: a multiple of `heads` and of 4. */
+  readonly dim: number;
+  /** Blocks. */
+  readonly depth: number;
+  readonly heads: number;
+  /** `patch`: one linear projection of each patch; `conv`: convolutions of stride 2 down to the patches. Default patch. */
+  readonly stem?: 'patch' | 'conv';
+}
+
+/** One convolution of the stem, 3x3 of stride 2 with batch normalisation and ReLU; names are timm's. */
+export interface StemConv {
+  readonly conv: string;
+  readonly norm: string;
+  readonly inputs: number;
+  readonly outputs: number;
+}
+
+export interface VitLayout {
+  readonly dim: number;
+  readonly heads: number;
+  /** Width of the hidden layer in a block. */
+  readonly hidden: number;
+  /** The names of the blocks. */
+  readonly blocks: readonly string[];
+  readonly patchSize: number;
+  /** Patches along a side. */
+  readonly grid: number;
+  /** The convolutional stem, and the name of the 1x1 convolution behind it; undefined for the patch projection. */
+  readonly stem: { readonly convs: readonly StemConv[]; readonly last: string } | undefined;
+  /** Whether the patch projection stays as it was initialised. */
+  readonly frozenPatches: boolean;
+}
+
+const patchEmbed = 'patch_embed.proj';
+
+/** Throws UserError for sizes that don't fit each other. */
+export function layout(spec: VitSpec, config: VitConfig): VitLayout {
+  const { name, dim, depth, heads } = spec;
+  const { imageSize, patchSize = 16, trainPatchEmbed = false } = config;
+  const positive = (what: string, value: number) => {
+    if (!Number.isInteger(value) || value < 1)
+      throw new UserError(`${name}: the ${what} ${value} should be a positive integer`);
+  };
+  positive('image size', imageSize);
+  positive('patch size', patchSize);
+  if (imageSize % patchSize !== 0)
+    throw new UserError(
+      `${name}: patches of ${patchSize} pixels don't fit images of ${imageSize}: choose an image size that is a multiple`,
+    );
+  if (dim % heads !== 0 || dim % 4 !== 0)
+    throw new UserError(`${name}: the width ${dim} should be a multiple of 4 and of the ${heads} heads`);
+  return {
+    dim,
+    heads,
+    hidden: 4 * dim,
+    blocks: Array.from({ length: depth }, (_, i) => `blocks.${i}`),
+    patchSize,
+    grid: imageSize / patchSize,
+    stem: spec.stem === 'conv' ? convStem(spec, patchSize) : undefined,
+    frozenPatches: spec.stem !== 'conv' && !trainPatchEmbed,
+  };
+}
+
+/** As many halvings as the patches need, channels doubling up to `dim`. */
+function convStem({ name, dim }: VitSpec, patchSize: number): NonNullable<VitLayout['stem']> {
+  const halvings = Math.log2(patchSize);
+  const first = dim / 2 ** (halvings - 1);
+  if (!Number.isInteger(halvings) || halvings < 1 || !Number.isInteger(first))
+    throw new UserError(
+      `${name}: a convolutional stem can't make patches of ${patchSize} pixels in ${dim} channels: choose a power of two, such as 16`,
+    );
+  const convs = Array.from({ length: halvings }, (_, i) => ({
+    conv: `${patchEmbed}.${3 * i}`,
+    norm: `${patchEmbed}.${3 * i + 1}`,
+    inputs: i === 0 ? 3 : first * 2 ** (i - 1),
+    outputs: first * 2 ** i,
+  }));
+  return { convs, last: `${patchEmbed}.${3 * halvings}` };
+}

@@ -1,0 +1,143 @@
+/**
+ * Vision transformers (Dosovitskiy et al., arXiv 2010.11929) as MoCo v3 uses them (Chen et al., arXiv 2104.02057): fixed
+ * positions, Xavier initialisation, a frozen patch projection, and optionally a convolutional stem (Xiao et al., arXiv
+ * 2106.14881). Names and layouts are timm's.
+ */
+import {
+  add,
+  defineEncoder,
+  type Encoder,
+  type ForwardContext,
+  gelu,
+  nn,
+  type Params,
+  pad,
+  type Rng,
+  relu,
+  reshape,
+  slice,
+  stopGradient,
+  type Traced,
+  type TracedParams,
+  tensor,
+  transpose,
+} from '@moco-ts/core';
+import { sinCosPositions } from './positions.ts';
+import { layout, type VitConfig, type VitLayout, type VitSpec } from './vit-layout.ts';
+
+/** The epsilon of every layer normalisation. */
+const epsilon = 1e-6;
+
+const projection = 'patch_embed.proj';
+
+/** An encoder from the description of an architecture. Its feature is the class token behind the last normalisation. */
+export function defineVit(spec: VitSpec): Encoder<VitConfig> {
+  return defineEncoder<VitConfig>({
+    name: spec.name,
+    inputShape: (config) => {
+      layout(spec, config);
+      return [3, config.imageSize, config.imageSize];
+    },
+    featureDim: (config) => layout(spec, config).dim,
+    init: (config, random) => init(layout(spec, config), random),
+    frozen: (config) =>
+      layout(spec, config).frozenPatches ? [`${projection}.weight`, `${projection}.bias`] : [],
+    forward: (context, params, x) => forward(layout(spec, context.config), context, params, x),
+  });
+}
+
+/**
+ * Linear layers Xavier uniform with biases 0, qkv as three matrices; the patch projection Xavier uniform as a linear layer
+ * of a patch's values; convolutions as PyTorch starts them; the class token all but 0.
+ */
+function init(vit: VitLayout, random: (parameter: string) => Rng): Params {
+  const { dim, hidden, patchSize, stem } = vit;
+  const params: Params = { cls_token: nn.normalOf([1, 1, dim], 1e-6, random('cls_token')) };
+  if (stem) {
+    const uniform = (name: string, shape: readonly number[], fanIn: number) => {
+      params[name] = nn.uniformWithin(shape, 1 / Math.sqrt(fanIn), random(name));
+    };
+    for (const { conv, norm, inputs, outputs } of stem.convs) {
+      uniform(`${conv}.weight`, [outputs, inputs, 3, 3], 9 * inputs);
+      nn.initBatchNorm(params, norm, outputs);
+    }
+    uniform(`${stem.last}.weight`, [dim, dim, 1, 1], dim);
+    uniform(`${stem.last}.bias`, [dim], dim);
+  } else {
+    const weight = `${projection}.weight`;
+    const shape = [dim, 3, patchSize, patchSize];
+    params[weight] = nn.xavierUniform(shape, 3 * patchSize ** 2, dim, random(weight));
+    params[`${projection}.bias`] = tensor(new Float32Array(dim), [dim]);
+  }
+  for (const name of vit.blocks) {
+    nn.initLayerNorm(params, `${name}.norm1`, dim);
+    nn.initAttention(params, `${name}.attn`, dim, random);
+    nn.initLayerNorm(params, `${name}.norm2`, dim);
+    nn.initLinearXavier(params, `${name}.mlp.fc1`, dim, hidden, random);
+    nn.initLinearXavier(params, `${name}.mlp.fc2`, hidden, dim, random);
+  }
+  nn.initLayerNorm(params, 'norm', dim);
+  return params;
+}
+
+function forward(
+  vit: VitLayout,
+  context: ForwardContext<VitConfig>,
+  params: TracedParams,
+  picture: Traced,
+): Traced {
+  const { dim, heads, grid, stem } = vit;
+  const patches = stem
+    ? convPatches(vit, stem, context, params, picture)
+    : linearPatches(vit, params, picture);
+  const positions = picture.builder.constant(tensor(sinCosPositions(dim, grid), [grid ** 2 + 1, dim]));
+  // The class token in front of the patches, written as a sum: the batch is in no shape, and so may stay free.
+  const token = reshape(nn.parameter(params, 'cls_token'), [1, dim]);
+  const first = add(positions, pad(token, [0, 0], [grid ** 2, 0]));
+  let x = add(pad(patches, [0, 1, 0], [0, 0, 0]), first);
+  for (const name of vit.blocks) {
+    const attended = nn.layerNorm(params, `${name}.norm1`, x, epsilon);
+    x = add(x, nn.attention(params, `${name}.attn`, attended, heads));
+    const inner = nn.layerNorm(params, `${name}.norm2`, x, epsilon);
+    x = add(x, nn.linear(params, `${name}.mlp.fc2`, gelu(nn.linear(params, `${name}.mlp.fc1`, inner))));
+  }
+  const batch = picture.shape[0]!;
+  // Rows are normalised one by one, so the others needn't be.
+  const cls = reshape(slice(x, [0, 0, 0], [batch, 1, dim]), [batch, dim]);
+  return nn.layerNorm(params, 'norm', cls, epsilon);
+}
+
+/** The patch projection, a convolution whose windows don't overlap, as one matrix product: [N, grid^2, D]. */
+function linearPatches(
+  { dim, patchSize, grid, frozenPatches }: VitLayout,
+  params: TracedParams,
+  picture: Traced,
+): Traced {
+  const batch = picture.shape[0]!;
+  const cut = reshape(picture, [batch, 3, grid, patchSize, grid, patchSize]);
+  const size = 3 * patchSize ** 2;
+  const patches = reshape(transpose(cut, [0, 2, 4, 1, 3, 5]), [batch, grid ** 2, size]);
+  const given = (name: string) => {
+    const value = nn.parameter(params, `${projection}.${name}`);
+    return frozenPatches ? stopGradient(value) : value;
+  };
+  const flat = { 'proj.weight': reshape(given('weight'), [dim, size]), 'proj.bias': given('bias') };
+  return nn.linear(flat, 'proj', patches);
+}
+
+/** The convolutional stem: [N, grid^2, D]. */
+function convPatches(
+  { dim, grid }: VitLayout,
+  { convs, last }: NonNullable<VitLayout['stem']>,
+  context: ForwardContext<VitConfig>,
+  params: TracedParams,
+  picture: Traced,
+): Traced {
+  let x = picture;
+  for (const { conv, norm } of convs) {
+    const y = nn.conv(params, conv, x, { stride: 2, padding: 1 });
+    x = relu(nn.batchNorm(context, params, norm, y));
+  }
+  const map = nn.convWithBias(params, last, x);
+  return transpose(reshape(map, [picture.shape[0]!, dim, grid ** 2]), [0, 2, 1]);
+}
