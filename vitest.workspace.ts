@@ -1,7 +1,25 @@
 /** The test projects: one per package, so that `vitest --project core` runs a room on its own. */
-const packages = ['core', 'onnx', 'backend-testing', 'backend-ort', 'encoders', 'data', 'cli'];
+const packages = [
+  'core',
+  'onnx',
+  'backend-testing',
+  'backend-ort',
+  'backend-tfjs',
+  'backend-webgpu',
+  'encoders',
+  'data',
+  'cli',
+];
 
-export default packages.map((name) => ({
+const projects = packages.map((name) => ({
   extends: true as const,
   test: { name, include: [`packages/${name}/src/**/*.test.ts`] },
 }));
+
+/** What needs a GPU's driver (or one in software) and the package `webgpu`: scripts/test-webgpu.sh. */
+const gpu = {
+  extends: true as const,
+  test: { name: 'gpu', include: ['packages/*/src/**/*.gpu.ts'] },
+};
+
+export default process.env.MOCO_GPU ? [gpu] : projects;

@@ -26,11 +26,11 @@ async function backends(io: Io): Promise<void> {
   };
   row(['BACKEND', 'RUNS ON', 'COMPUTES IN', 'GF/s']);
   const failures: string[] = [];
-  for (const name of backendNames()) {
+  for (const name of choices()) {
     try {
       const backend = await openBackend(name);
       const { lowering } = backend.capabilities();
-      const speed = name === 'reference' ? 'slow' : (await measure(backend)).toFixed(0);
+      const speed = slow.has(name) ? 'slow' : (await measure(backend)).toFixed(0);
       row([name, backend.device, lowering, speed]);
       await backend.dispose();
     } catch (error) {
@@ -39,6 +39,14 @@ async function backends(io: Io): Promise<void> {
     }
   }
   for (const failure of failures) io.out(`${failure}\n`);
+}
+
+/** Checks, not places to train: a measurement would take seconds. */
+const slow: ReadonlySet<string> = new Set(['reference', 'tfjs:cpu']);
+
+/** Backends by name, those of several devices once for each. */
+function choices(): string[] {
+  return backendNames().flatMap((name) => (name === 'tfjs' ? ['tfjs:cpu', 'tfjs:wasm'] : [name]));
 }
 
 const [BATCH, CHANNELS, SIDE, KERNEL] = [8, 64, 32, 3];

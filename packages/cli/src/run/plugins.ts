@@ -16,6 +16,8 @@ export function registerPlugins(): Promise<void> {
     const { registerEncoders } = await import('@moco-ts/encoders');
     registerEncoders();
     registerBackend('ort', async () => (await import('@moco-ts/backend-ort')).ortPlugin);
+    registerBackend('tfjs', async () => (await import('@moco-ts/backend-tfjs')).tfjsPlugin);
+    registerBackend('webgpu', async () => (await import('@moco-ts/backend-webgpu')).webgpuPlugin);
     registerBackend('reference', async () => (await import('./reference.ts')).referencePlugin);
   })();
   return registered;

@@ -1,0 +1,2 @@
+export { tfjsPlugin } from './plugin.ts';
+export { createProgram } from './program.ts';

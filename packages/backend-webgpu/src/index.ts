@@ -1,0 +1,1 @@
+export { webgpuPlugin } from './plugin.ts';
