@@ -1,4 +1,5 @@
 import type { Picture } from '../dataset.ts';
+import { type Kernels, kernels } from './kernels.ts';
 
 /*
  * Colour operations on interleaved RGB bytes, in place, with the rounding of the image library that torchvision's
@@ -20,11 +21,33 @@ function applyTable(data: Uint8Array, length: number): void {
   for (let i = 0; i < length; i++) data[i] = table[data[i]!]!;
 }
 
+/**
+ * Blends with one grey, in [0, 255].
+ * @param fast `null` for the TypeScript form; the bytes are the same
+ */
+export function blendInPlace(
+  data: Uint8Array,
+  length: number,
+  factor: number,
+  mean: number,
+  fast: Kernels | null = kernels,
+): void {
+  if (fast !== null) {
+    const { at, bytes } = fast.room([length]);
+    const start = at[0]!;
+    bytes.set(data.subarray(0, length), start);
+    fast.run.blend(start, length, factor, mean);
+    data.set(bytes.subarray(start, start + length));
+    return;
+  }
+  const f = Math.fround(factor);
+  for (let v = 0; v < 256; v++) table[v] = clip(Math.fround(mean + Math.fround(f * (v - mean))));
+  applyTable(data, length);
+}
+
 /** Blends with black: 0 gives black, 1 the picture. */
 export function brightnessInPlace(data: Uint8Array, length: number, factor: number): void {
-  const f = Math.fround(factor);
-  for (let v = 0; v < 256; v++) table[v] = clip(Math.fround(f * v));
-  applyTable(data, length);
+  blendInPlace(data, length, factor, 0);
 }
 
 /** Blends with the picture's mean grey. */
@@ -32,9 +55,7 @@ export function contrastInPlace(data: Uint8Array, length: number, factor: number
   let sum = 0;
   for (let i = 0; i < length; i += 3) sum += grey(data[i]!, data[i + 1]!, data[i + 2]!);
   const mean = Math.floor(sum / (length / 3) + 0.5);
-  const f = Math.fround(factor);
-  for (let v = 0; v < 256; v++) table[v] = clip(Math.fround(mean + Math.fround(f * (v - mean))));
-  applyTable(data, length);
+  blendInPlace(data, length, factor, mean);
 }
 
 /** Blends each pixel with its grey. */

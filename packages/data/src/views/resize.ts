@@ -1,4 +1,5 @@
 import type { Picture } from '../dataset.ts';
+import { type Kernels, kernels } from './kernels.ts';
 import type { Box } from './sample.ts';
 import { scratch } from './scratch.ts';
 
@@ -69,6 +70,7 @@ function makeAxis(input: number, output: number): Axis {
  * Resizes the part `box` of a picture to `width` x `height` and writes the part `window` of the result.
  * Pixels outside the box have no influence, as if it had been cut out first.
  * @param out at least `window.width * window.height * 3` bytes
+ * @param fast `null` for the TypeScript form; the bytes are the same
  */
 export function resizeInto(
   picture: Picture,
@@ -77,6 +79,7 @@ export function resizeInto(
   height: number,
   window: Box,
   out: Uint8Array,
+  fast: Kernels | null = kernels,
 ): void {
   const across = axis(box.width, width);
   const down = axis(box.height, height);
@@ -84,9 +87,74 @@ export function resizeInto(
   const firstInput = down.starts[window.top]!;
   const inputs = down.starts[lastRow]! + down.counts[lastRow]! - firstInput;
   const line = window.width * 3;
+  if (fast !== null) {
+    const rows = { first: firstInput, count: inputs };
+    resizeFast(fast, picture, box, across, down, window, rows, out);
+    return;
+  }
   const middle = scratch('resize', inputs * line);
   passAcross(picture, box, across, window, firstInput, inputs, middle);
   passDown(middle, line, down, window, firstInput, out);
+}
+
+/** The source is copied in bands of about this many bytes, so that memory does not grow with the picture. */
+const BAND = 1 << 18;
+
+function resizeFast(
+  { run, room }: Kernels,
+  picture: Picture,
+  box: Box,
+  across: Axis,
+  down: Axis,
+  window: Box,
+  rows: { readonly first: number; readonly count: number },
+  out: Uint8Array,
+): void {
+  const line = window.width * 3;
+  const pitch = picture.width * 3;
+  const x = packAxis(across, window.left, window.width, 3, 0);
+  const y = packAxis(down, window.top, window.height, line, rows.first);
+  const band = Math.max(1, Math.floor(BAND / pitch));
+  const made = line * window.height;
+  const lengths = [
+    x.packed.byteLength,
+    y.packed.byteLength,
+    band * pitch + 6 * x.pairs,
+    (rows.count + 2 * y.pairs) * line,
+    made,
+  ];
+  const { at, bytes } = room(lengths);
+  const [weightsX, weightsY, source, middle, result] = at as [number, number, number, number, number];
+  bytes.set(new Uint8Array(x.packed.buffer), weightsX);
+  bytes.set(new Uint8Array(y.packed.buffer), weightsY);
+  for (let row = 0; row < rows.count; row += band) {
+    const count = Math.min(band, rows.count - row);
+    const from = (box.top + rows.first + row) * pitch + box.left * 3;
+    bytes.set(picture.data.subarray(from, from + (count - 1) * pitch + box.width * 3), source);
+    run.across(source, pitch, count, weightsX, x.pairs, window.width, middle + row * line);
+  }
+  run.down(middle, line, window.height, weightsY, y.pairs, result);
+  out.set(bytes.subarray(result, result + made));
+}
+
+/** Per output the start in bytes, then per pair of taps the low 11 bits of both weights and the high ones. */
+function packAxis(axis: Axis, from: number, outputs: number, unit: number, firstInput: number) {
+  let most = 1;
+  for (let i = from; i < from + outputs; i++) most = Math.max(most, axis.counts[i]!);
+  const pairs = (most + 1) >> 1;
+  const packed = new Int32Array(outputs * (1 + 2 * pairs));
+  let o = 0;
+  for (let i = from; i < from + outputs; i++) {
+    packed[o++] = (axis.starts[i]! - firstInput) * unit;
+    const count = axis.counts[i]!;
+    for (let t = 0; t < 2 * pairs; t += 2) {
+      const a = t < count ? axis.weights[i * axis.stride + t]! : 0;
+      const b = t + 1 < count ? axis.weights[i * axis.stride + t + 1]! : 0;
+      packed[o++] = (a & 2047) | ((b & 2047) << 16);
+      packed[o++] = (a >> 11) | ((b >> 11) << 16);
+    }
+  }
+  return { packed, pairs };
 }
 
 function passAcross(
