@@ -160,3 +160,183 @@ export function blend(data: usize, length: i32, factor: f32, mean: f32): void {
     v128.store_lane<u64>(data + i, i8x16.narrow_i16x8_u(made, made), 0);
   }
 }
+
+/** Writes four pixels of values in [0, 255]. */
+function storePixels(at: usize, r: v128, g: v128, b: v128): void {
+  const words = v128.or(r, v128.or(i32x4.shl(g, 8), i32x4.shl(b, 16)));
+  const packed = v128.swizzle(words, i8x16(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
+  v128.store_lane<u64>(at, packed, 0);
+  v128.store_lane<u32>(at, packed, 2, 8);
+}
+
+/** ITU-R 601 grey of four pixels, as color.ts has it. */
+function grey4(r: v128, g: v128, b: v128): v128 {
+  const weighted = i32x4.add(i32x4.mul(r, i32x4.splat(19595)), i32x4.mul(g, i32x4.splat(38470)));
+  const sum = i32x4.add(i32x4.add(weighted, i32x4.mul(b, i32x4.splat(7471))), i32x4.splat(0x8000));
+  return i32x4.shr_u(sum, 16);
+}
+
+/** The sum of all pixels' greys. What lies behind the last pixel must be zero. */
+export function greySum(data: usize, length: i32): f64 {
+  let sum = i32x4.splat(0);
+  for (let i = 0; i < length; i += 12) {
+    const pixels = v128.load(data + i);
+    const grey = grey4(
+      v128.swizzle(pixels, i8x16(0, -1, -1, -1, 3, -1, -1, -1, 6, -1, -1, -1, 9, -1, -1, -1)),
+      v128.swizzle(pixels, i8x16(1, -1, -1, -1, 4, -1, -1, -1, 7, -1, -1, -1, 10, -1, -1, -1)),
+      v128.swizzle(pixels, i8x16(2, -1, -1, -1, 5, -1, -1, -1, 8, -1, -1, -1, 11, -1, -1, -1)),
+    );
+    sum = i32x4.add(sum, grey);
+  }
+  const halves = <f64>i32x4.extract_lane(sum, 0) + <f64>i32x4.extract_lane(sum, 1);
+  return halves + <f64>i32x4.extract_lane(sum, 2) + <f64>i32x4.extract_lane(sum, 3);
+}
+
+/** grey + factor (value - grey), cut off, within [0, 255]: the grey is whole, so the product alone is rounded down. */
+function saturate4(value: v128, grey: v128, factor: v128): v128 {
+  const away = f32x4.mul(factor, f32x4.convert_i32x4_s(i32x4.sub(value, grey)));
+  const made = i32x4.add(grey, i32x4.trunc_sat_f32x4_s(f32x4.floor(away)));
+  return i32x4.min_s(i32x4.max_s(made, i32x4.splat(0)), i32x4.splat(255));
+}
+
+/** Blends each pixel with its grey. */
+export function saturate(data: usize, length: i32, factor: f32): void {
+  const f = f32x4.splat(factor);
+  for (let i = 0; i < length; i += 12) {
+    const pixels = v128.load(data + i);
+    const r = v128.swizzle(pixels, i8x16(0, -1, -1, -1, 3, -1, -1, -1, 6, -1, -1, -1, 9, -1, -1, -1));
+    const g = v128.swizzle(pixels, i8x16(1, -1, -1, -1, 4, -1, -1, -1, 7, -1, -1, -1, 10, -1, -1, -1));
+    const b = v128.swizzle(pixels, i8x16(2, -1, -1, -1, 5, -1, -1, -1, 8, -1, -1, -1, 11, -1, -1, -1));
+    const grey = grey4(r, g, b);
+    storePixels(data + i, saturate4(r, grey, f), saturate4(g, grey, f), saturate4(b, grey, f));
+  }
+}
+
+function upper(x: v128): v128 {
+  return v128.shuffle<u64>(x, x, 1, 1);
+}
+
+function joined(low: v128, high: v128): v128 {
+  return v128.shuffle<u64>(low, high, 0, 2);
+}
+
+/** The hue of two pixels in 1/255 of a turn, cut off, from its sextant and two distances to the largest channel. */
+function hue2(sextant: v128, plus: v128, minus: v128): v128 {
+  const exact = f64x2.sub(
+    f64x2.add(f64x2.promote_low_f32x4(sextant), f64x2.promote_low_f32x4(plus)),
+    f64x2.promote_low_f32x4(minus),
+  );
+  const single = f64x2.promote_low_f32x4(f32x4.demote_f64x2_zero(exact));
+  const one = f64x2.splat(1);
+  const turn = f64x2.add(f64x2.div(single, f64x2.splat(6)), one);
+  const wrapped = v128.bitselect(f64x2.sub(turn, one), turn, f64x2.ge(turn, one));
+  const rounded = f64x2.promote_low_f32x4(f32x4.demote_f64x2_zero(wrapped));
+  return i32x4.trunc_sat_f64x2_s_zero(f64x2.mul(rounded, f64x2.splat(255)));
+}
+
+/** The 8-bit saturation of two pixels, as a fraction, from range / most. */
+function saturation2(quotient: v128): v128 {
+  const scaled = f64x2.mul(f64x2.promote_low_f32x4(quotient), f64x2.splat(255));
+  return f64x2.div(f64x2.trunc(scaled), f64x2.splat(255));
+}
+
+/** most (1 - saturation weight), rounded, of two pixels. */
+function shade2(most: v128, saturation: v128, weight: v128): v128 {
+  const rest = f64x2.sub(f64x2.splat(1), f64x2.mul(saturation, weight));
+  const value = f64x2.mul(f64x2.convert_low_i32x4_s(most), rest);
+  return i32x4.trunc_sat_f64x2_s_zero(f64x2.add(value, f64x2.splat(0.5)));
+}
+
+/** How far along its sextant a hue is, or, in even ones, how far from its end. */
+function weight2(along: v128, even: v128): v128 {
+  const f = f64x2.promote_low_f32x4(along);
+  const wide = v128.shuffle<u32>(even, even, 0, 0, 1, 1);
+  return v128.bitselect(f64x2.sub(f64x2.splat(1), f), f, wide);
+}
+
+/** Turns hues by `turn` / 255 of a full turn, through 8-bit HSV; in double precision where color.ts is. */
+export function hue(data: usize, length: i32, turn: i32): void {
+  const turns = i32x4.splat(turn);
+  const one = i32x4.splat(1);
+  for (let i = 0; i < length; i += 12) {
+    const pixels = v128.load(data + i);
+    const r = v128.swizzle(pixels, i8x16(0, -1, -1, -1, 3, -1, -1, -1, 6, -1, -1, -1, 9, -1, -1, -1));
+    const g = v128.swizzle(pixels, i8x16(1, -1, -1, -1, 4, -1, -1, -1, 7, -1, -1, -1, 10, -1, -1, -1));
+    const b = v128.swizzle(pixels, i8x16(2, -1, -1, -1, 5, -1, -1, -1, 8, -1, -1, -1, 11, -1, -1, -1));
+    const most = i32x4.max_s(r, i32x4.max_s(g, b));
+    const range = i32x4.sub(most, i32x4.min_s(r, i32x4.min_s(g, b)));
+    const divisor = f32x4.convert_i32x4_s(i32x4.max_s(range, one));
+    const red = f32x4.div(f32x4.convert_i32x4_s(i32x4.sub(most, r)), divisor);
+    const green = f32x4.div(f32x4.convert_i32x4_s(i32x4.sub(most, g)), divisor);
+    const blue = f32x4.div(f32x4.convert_i32x4_s(i32x4.sub(most, b)), divisor);
+    const isRed = i32x4.eq(r, most);
+    const isGreen = i32x4.eq(g, most);
+    const plus = v128.bitselect(blue, v128.bitselect(red, green, isGreen), isRed);
+    const minus = v128.bitselect(green, v128.bitselect(blue, red, isGreen), isRed);
+    const later = v128.bitselect(f32x4.splat(2), f32x4.splat(4), isGreen);
+    const sextant = v128.andnot(later, isRed);
+    const low = hue2(sextant, plus, minus);
+    const high = hue2(upper(sextant), upper(plus), upper(minus));
+    const turned = v128.and(i32x4.add(joined(low, high), turns), i32x4.splat(255));
+
+    const place = f32x4.div(f32x4.convert_i32x4_s(i32x4.mul(turned, i32x4.splat(6))), f32x4.splat(255));
+    const whole = f32x4.floor(place);
+    const along = f32x4.sub(place, whole);
+    const unwrapped = i32x4.trunc_sat_f32x4_s(whole);
+    const sector = v128.andnot(unwrapped, i32x4.eq(unwrapped, i32x4.splat(6)));
+    const even = i32x4.eq(v128.and(sector, one), i32x4.splat(0));
+
+    const quotient = f32x4.div(f32x4.convert_i32x4_s(range), f32x4.convert_i32x4_s(i32x4.max_s(most, one)));
+    const full = f64x2.splat(1);
+    const lowSaturation = saturation2(quotient);
+    const highSaturation = saturation2(upper(quotient));
+    const highMost = upper(most);
+    const p = joined(shade2(most, lowSaturation, full), shade2(highMost, highSaturation, full));
+    const x = joined(
+      shade2(most, lowSaturation, weight2(along, even)),
+      shade2(highMost, highSaturation, weight2(upper(along), upper(even))),
+    );
+    const first = i32x4.eq(sector, i32x4.splat(0));
+    const second = i32x4.eq(sector, one);
+    const third = i32x4.eq(sector, i32x4.splat(2));
+    const fourth = i32x4.eq(sector, i32x4.splat(3));
+    const fifth = i32x4.eq(sector, i32x4.splat(4));
+    const sixth = i32x4.eq(sector, i32x4.splat(5));
+    // Without colour there is no hue to turn.
+    const grey = i32x4.eq(range, i32x4.splat(0));
+    storePixels(
+      data + i,
+      v128.bitselect(
+        r,
+        v128.bitselect(most, v128.bitselect(x, p, v128.or(second, fifth)), v128.or(first, sixth)),
+        grey,
+      ),
+      v128.bitselect(
+        g,
+        v128.bitselect(most, v128.bitselect(x, p, v128.or(first, fourth)), v128.or(second, third)),
+        grey,
+      ),
+      v128.bitselect(
+        b,
+        v128.bitselect(most, v128.bitselect(x, p, v128.or(third, sixth)), v128.or(fourth, fifth)),
+        grey,
+      ),
+    );
+  }
+}
+
+/** Pixels as planes of what `tables` (256 numbers a channel) give for their bytes, mirrored or not. */
+export function planes(data: usize, size: i32, tables: usize, mirrored: i32, to: usize): void {
+  const plane = (size * size) << 2;
+  const step = mirrored ? -4 : 4;
+  for (let y = 0; y < size; y++) {
+    let at = to + <usize>((y * size + (mirrored ? size - 1 : 0)) << 2);
+    for (let x = 0; x < size; x++) {
+      store<f32>(at, load<f32>(tables + ((<usize>load<u8>(data)) << 2)));
+      store<f32>(at + plane, load<f32>(tables + ((<usize>load<u8>(data, 1)) << 2), 1024));
+      store<f32>(at + 2 * plane, load<f32>(tables + ((<usize>load<u8>(data, 2)) << 2), 2048));
+      data += 3;
+      at += step;
+    }
+  }
+}

@@ -1,6 +1,7 @@
 import type { Picture } from '../dataset.ts';
 import { blurInPlace } from './blur.ts';
 import * as color from './color.ts';
+import { type Kernels, kernels } from './kernels.ts';
 import { resizeInto } from './resize.ts';
 import type { AppliedOp, Box, ViewParams } from './sample.ts';
 import { scratch } from './scratch.ts';
@@ -97,33 +98,44 @@ function roundEven(value: number): number {
 }
 
 let tableKey = '';
-const tables = [new Float32Array(256), new Float32Array(256), new Float32Array(256)] as const;
+/** What each byte becomes, 256 numbers a channel. */
+const tables = new Float32Array(768);
 
-function normaliseInto(
-  bytes: Uint8Array,
+/** @param fast `null` for the TypeScript form; the numbers are the same */
+export function normaliseInto(
+  work: Uint8Array,
   target: Target,
   mirrored: boolean,
   out: Float32Array,
   offset: number,
+  fast: Kernels | null = kernels,
 ): void {
   const { size, mean, std } = target;
   const key = `${mean.join()};${std.join()}`;
   if (key !== tableKey) {
     tableKey = key;
     for (let c = 0; c < 3; c++) {
-      for (let v = 0; v < 256; v++) tables[c]![v] = (v / 255 - mean[c]!) / std[c]!;
+      for (let v = 0; v < 256; v++) tables[c * 256 + v] = (v / 255 - mean[c]!) / std[c]!;
     }
   }
-  const [red, green, blue] = tables;
   const plane = size * size;
+  if (fast !== null) {
+    const { at, bytes } = fast.room([plane * 3, tables.byteLength, plane * 12]);
+    const [from, table, to] = at as [number, number, number];
+    bytes.set(work.subarray(0, plane * 3), from);
+    bytes.set(new Uint8Array(tables.buffer), table);
+    fast.run.planes(from, size, table, mirrored ? 1 : 0, to);
+    out.set(new Float32Array(bytes.buffer, to, plane * 3), offset);
+    return;
+  }
   const step = mirrored ? -1 : 1;
   let from = 0;
   for (let y = 0; y < size; y++) {
     let to = offset + y * size + (mirrored ? size - 1 : 0);
     for (let x = 0; x < size; x++) {
-      out[to] = red[bytes[from]!]!;
-      out[to + plane] = green[bytes[from + 1]!]!;
-      out[to + 2 * plane] = blue[bytes[from + 2]!]!;
+      out[to] = tables[work[from]!]!;
+      out[to + plane] = tables[256 + work[from + 1]!]!;
+      out[to + 2 * plane] = tables[512 + work[from + 2]!]!;
       from += 3;
       to += step;
     }

@@ -21,6 +21,30 @@ function applyTable(data: Uint8Array, length: number): void {
   for (let i = 0; i < length; i++) data[i] = table[data[i]!]!;
 }
 
+/** Lets a kernel change a copy of the bytes, and takes the result. */
+function onCopy(fast: Kernels, data: Uint8Array, length: number, change: (at: number) => void): void {
+  const { at, bytes } = fast.room([length]);
+  const start = at[0]!;
+  bytes.set(data.subarray(0, length), start);
+  change(start);
+  data.set(bytes.subarray(start, start + length));
+}
+
+/** The sum of all pixels' greys. */
+function greySum(data: Uint8Array, length: number, fast: Kernels | null): number {
+  if (fast !== null) {
+    const { at, bytes } = fast.room([length]);
+    const start = at[0]!;
+    bytes.set(data.subarray(0, length), start);
+    // The kernel reads whole vectors: what is behind the picture must add nothing.
+    bytes.fill(0, start + length, start + length + 16);
+    return fast.run.greySum(start, length);
+  }
+  let sum = 0;
+  for (let i = 0; i < length; i += 3) sum += grey(data[i]!, data[i + 1]!, data[i + 2]!);
+  return sum;
+}
+
 /**
  * Blends with one grey, in [0, 255].
  * @param fast `null` for the TypeScript form; the bytes are the same
@@ -33,11 +57,7 @@ export function blendInPlace(
   fast: Kernels | null = kernels,
 ): void {
   if (fast !== null) {
-    const { at, bytes } = fast.room([length]);
-    const start = at[0]!;
-    bytes.set(data.subarray(0, length), start);
-    fast.run.blend(start, length, factor, mean);
-    data.set(bytes.subarray(start, start + length));
+    onCopy(fast, data, length, (at) => fast.run.blend(at, length, factor, mean));
     return;
   }
   const f = Math.fround(factor);
@@ -51,15 +71,27 @@ export function brightnessInPlace(data: Uint8Array, length: number, factor: numb
 }
 
 /** Blends with the picture's mean grey. */
-export function contrastInPlace(data: Uint8Array, length: number, factor: number): void {
-  let sum = 0;
-  for (let i = 0; i < length; i += 3) sum += grey(data[i]!, data[i + 1]!, data[i + 2]!);
-  const mean = Math.floor(sum / (length / 3) + 0.5);
-  blendInPlace(data, length, factor, mean);
+export function contrastInPlace(
+  data: Uint8Array,
+  length: number,
+  factor: number,
+  fast: Kernels | null = kernels,
+): void {
+  const mean = Math.floor(greySum(data, length, fast) / (length / 3) + 0.5);
+  blendInPlace(data, length, factor, mean, fast);
 }
 
 /** Blends each pixel with its grey. */
-export function saturationInPlace(data: Uint8Array, length: number, factor: number): void {
+export function saturationInPlace(
+  data: Uint8Array,
+  length: number,
+  factor: number,
+  fast: Kernels | null = kernels,
+): void {
+  if (fast !== null) {
+    onCopy(fast, data, length, (at) => fast.run.saturate(at, length, factor));
+    return;
+  }
   const f = Math.fround(factor);
   // A difference of up to 255 either way, times the factor: a table saves three multiplications and roundings a pixel.
   for (let d = -255; d <= 255; d++) differences[d + 255] = Math.fround(f * d);
@@ -98,8 +130,17 @@ for (let d = 1; d < 256; d++) {
 }
 
 /** Turns the hue by `shift` of a full turn, in [-0.5, 0.5]. */
-export function hueInPlace(data: Uint8Array, length: number, shift: number): void {
+export function hueInPlace(
+  data: Uint8Array,
+  length: number,
+  shift: number,
+  fast: Kernels | null = kernels,
+): void {
   const turn = Math.trunc(shift * 255) & 255;
+  if (fast !== null) {
+    onCopy(fast, data, length, (at) => fast.run.hue(at, length, turn));
+    return;
+  }
   for (let i = 0; i < length; i += 3) {
     const r = data[i]!;
     const g = data[i + 1]!;

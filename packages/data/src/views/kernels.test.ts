@@ -1,7 +1,8 @@
 import { rng } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
+import { normaliseInto } from './apply.ts';
 import { blurInPlace } from './blur.ts';
-import { blendInPlace } from './color.ts';
+import { blendInPlace, contrastInPlace, hueInPlace, saturationInPlace } from './color.ts';
 import { kernels } from './kernels.ts';
 import { resizeInto } from './resize.ts';
 
@@ -70,6 +71,57 @@ describe('the vector kernels give the bytes of the TypeScript forms', () => {
       blendInPlace(fast, fast.length, factor, mean, kernels);
       blendInPlace(plain, plain.length, factor, mean, null);
       expect(Buffer.compare(fast, plain)).toBe(0);
+    }
+  });
+
+  /** All colours of one red. */
+  function reds(red: number): Uint8Array {
+    const data = new Uint8Array(65536 * 3);
+    for (let i = 0; i < 65536; i++) data.set([red, i >> 8, i & 255], i * 3);
+    return data;
+  }
+
+  it.each([-0.5, -0.1, 0.013, 0.4])('turns the hue of every colour by %d', (shift) => {
+    for (let red = 0; red < 256; red++) {
+      const [fast, plain] = [reds(red), reds(red)];
+      hueInPlace(fast, fast.length, shift, kernels);
+      hueInPlace(plain, plain.length, shift, null);
+      if (Buffer.compare(fast, plain) !== 0) expect(fast).toEqual(plain);
+    }
+  });
+
+  it.each([0, 0.3, 1, 1.4, 7])('saturates every colour by %d', (factor) => {
+    for (let red = 0; red < 256; red += 5) {
+      const [fast, plain] = [reds(red), reds(red)];
+      saturationInPlace(fast, fast.length, factor, kernels);
+      saturationInPlace(plain, plain.length, factor, null);
+      if (Buffer.compare(fast, plain) !== 0) expect(fast).toEqual(plain);
+    }
+  });
+
+  it.each([1, 2, 5, 3 * 37])(
+    'changes the contrast, saturation and hue of %d pixels and nothing behind them',
+    (pixels) => {
+      const { data } = noise(pixels + 8, 1);
+      const length = pixels * 3;
+      for (const change of [contrastInPlace, saturationInPlace, hueInPlace]) {
+        const [fast, plain] = [data.slice(), data.slice()];
+        change(fast, length, 0.37, kernels);
+        change(plain, length, 0.37, null);
+        expect(fast).toEqual(plain);
+        expect(fast.subarray(length)).toEqual(data.subarray(length));
+      }
+    },
+  );
+
+  it.each([1, 3, 32])('normalises %d px, mirrored or not', (size) => {
+    const { data } = noise(size, size);
+    const target = { size, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+    for (const mirrored of [false, true]) {
+      const [fast, plain] = [new Float32Array(size * size * 3 + 5), new Float32Array(size * size * 3 + 5)];
+      normaliseInto(data, target, mirrored, fast, 2, kernels);
+      normaliseInto(data, target, mirrored, plain, 2, null);
+      expect(fast).toEqual(plain);
     }
   });
 });

@@ -15,6 +15,10 @@ interface Exports {
   ): void;
   down(from: number, line: number, rows: number, axis: number, pairs: number, to: number): void;
   blend(data: number, length: number, factor: number, mean: number): void;
+  planes(data: number, size: number, tables: number, mirrored: number, to: number): void;
+  greySum(data: number, length: number): number;
+  saturate(data: number, length: number, factor: number): void;
+  hue(data: number, length: number, turn: number): void;
   blur(
     data: number,
     lines: number,
