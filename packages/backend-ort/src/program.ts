@@ -4,11 +4,13 @@ import {
   BackendError,
   bytesOf,
   type CompileOptions,
+  expectTensor,
+  feedNamed,
   type Graph,
   type Program,
   type StateSlot,
-  sameShape,
   sizeOf,
+  stateTypes,
   type Tensor,
   type Tensors,
   type TensorType,
@@ -39,21 +41,12 @@ export async function createProgram(
   { state = [] }: CompileOptions,
   block: number,
 ): Promise<Program> {
-  const typeOf = (ports: Graph['inputs'], name: string) => {
-    const port = ports.find((candidate) => candidate.name === name);
-    if (!port) throw new BackendError(`the graph has no port named "${name}" to hold state`);
-    return graph.values[port.value]!;
-  };
   const blank = (input: string, { dtype, shape }: TensorType) =>
     new ort.Tensor(dtype, allocate(dtype, sizeOf(shape)) as Float32Array, [
       ...(model.strips.get(input) ?? shape),
     ]);
   const slots = new Map<string, Slot>();
-  for (const { input, output } of state) {
-    const type = typeOf(graph.inputs, input);
-    if (slots.has(input) || (output !== undefined && [...slots.values()].some((s) => s.output === output)))
-      throw new BackendError(`the state "${input}" is named twice, or its output "${output}" is`);
-    if (output !== undefined) expectType(`the output "${output}"`, typeOf(graph.outputs, output), type);
+  for (const [{ input, output }, type] of stateTypes(graph, state)) {
     const layout = model.layouts.get(input) ?? 'plain';
     const current = blank(input, type);
     const inPlace = model.inPlace.has(input);
@@ -134,22 +127,7 @@ export async function createProgram(
   };
 }
 
-function expectType(what: string, value: TensorType, type: TensorType): void {
-  if (value.dtype !== type.dtype || !sameShape(value.shape, type.shape))
-    throw new BackendError(
-      `${what} should be ${type.dtype} [${type.shape.join(', ')}], is ${value.dtype} [${value.shape.join(', ')}]`,
-    );
-}
-
-function expectTensor(what: string, value: Tensor, type: TensorType): void {
-  expectType(what, value, type);
-  if (value.data.length !== sizeOf(type.shape))
-    throw new BackendError(`${what} should have ${sizeOf(type.shape)} values, has ${value.data.length}`);
-}
-
 function feed(ort: typeof Ort, name: string, feeds: Tensors, type: TensorType): Ort.Tensor {
-  const value = feeds[name];
-  if (!value) throw new BackendError(`no value was given for the input "${name}"`);
-  expectTensor(`the input "${name}"`, value, type);
+  const value = feedNamed(feeds, name, type);
   return new ort.Tensor(type.dtype, value.data as Float32Array, [...type.shape]);
 }

@@ -3,11 +3,12 @@ import {
   BackendError,
   bytesOf,
   type CompileOptions,
+  expectTensor,
+  feedNamed,
   type Graph,
   type Program,
-  sameShape,
   sizeOf,
-  type Tensor,
+  stateTypes,
   type TensorType,
 } from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
@@ -66,12 +67,10 @@ export function createProgram(
         const slot = slots.get(name);
         if (slot) values.set(value, loaded(slot));
       }
-      for (const { name, value } of feedPorts) {
-        const feed = feeds[name];
-        if (!feed) throw new BackendError(`no value was given for the input "${name}"`);
-        expectTensor(`the input "${name}"`, feed, graph.values[value]!);
-      }
-      for (const { name, value } of feedPorts) values.set(value, toDevice(feeds[name]!));
+      const given = feedPorts.map(
+        ({ name, value }) => [value, feedNamed(feeds, name, graph.values[value]!)] as const,
+      );
+      for (const [value, feed] of given) values.set(value, toDevice(feed));
       const owned = new Set([...slots.values()].map(({ value }) => value!));
       try {
         runNodes(graph, values, lastUse, owned);
@@ -114,20 +113,12 @@ export function createProgram(
 }
 
 function slotsOf(graph: Graph, state: NonNullable<CompileOptions['state']>): Map<string, Slot> {
-  const typeOf = (ports: Graph['inputs'], name: string) => {
-    const port = ports.find((candidate) => candidate.name === name);
-    if (!port) throw new BackendError(`the graph has no port named "${name}" to hold state`);
-    return graph.values[port.value]!;
-  };
-  const slots = new Map<string, Slot>();
-  for (const { input, output } of state) {
-    const type = typeOf(graph.inputs, input);
-    if (slots.has(input) || (output !== undefined && [...slots.values()].some((s) => s.output === output)))
-      throw new BackendError(`the state "${input}" is named twice, or its output "${output}" is`);
-    if (output !== undefined) expectType(`the output "${output}"`, typeOf(graph.outputs, output), type);
-    slots.set(input, { input, output, type, value: undefined });
-  }
-  return slots;
+  return new Map(
+    stateTypes(graph, state).map(([{ input, output }, type]) => [
+      input,
+      { input, output, type, value: undefined },
+    ]),
+  );
 }
 
 /** For each node, the values that nothing reads after it. */
@@ -183,17 +174,4 @@ function replaceState(
       slot.value?.dispose();
       slot.value = value;
     }
-}
-
-function expectType(what: string, value: TensorType, type: TensorType): void {
-  if (value.dtype !== type.dtype || !sameShape(value.shape, type.shape))
-    throw new BackendError(
-      `${what} should be ${type.dtype} [${type.shape.join(', ')}], is ${value.dtype} [${value.shape.join(', ')}]`,
-    );
-}
-
-function expectTensor(what: string, value: Tensor, type: TensorType): void {
-  expectType(what, value, type);
-  if (value.data.length !== sizeOf(type.shape))
-    throw new BackendError(`${what} should have ${sizeOf(type.shape)} values, has ${value.data.length}`);
 }

@@ -15,6 +15,7 @@ export * from './optim/optimizer.ts';
 export * from './optim/schedule.ts';
 export { sgd } from './optim/sgd.ts';
 export * from './passes/passes.ts';
+export * from './program.ts';
 export { type Feed, interpret, referenceOps } from './reference/interpreter.ts';
 export * from './rng.ts';
 export * from './safetensors.ts';

@@ -1,0 +1,55 @@
+/** What programs of every backend check alike: the state that they are to hold, and what they are given. */
+import type { StateSlot, Tensors } from './backend.ts';
+import { BackendError } from './errors.ts';
+import type { Graph } from './graph/graph.ts';
+import { sameShape, sizeOf, type Tensor, type TensorType } from './tensor/tensor.ts';
+
+/**
+ * The types of a graph's state inputs.
+ * @throws BackendError for a name that the graph lacks or that is given twice, and for an output of another type
+ */
+export function stateTypes(
+  graph: Graph,
+  state: readonly StateSlot[],
+): (readonly [slot: StateSlot, type: TensorType])[] {
+  const typeOf = (ports: Graph['inputs'], name: string) => {
+    const port = ports.find((candidate) => candidate.name === name);
+    if (!port) throw new BackendError(`the graph has no port named "${name}" to hold state`);
+    return graph.values[port.value]!;
+  };
+  const [inputs, outputs] = [new Set<string>(), new Set<string>()];
+  return state.map((slot) => {
+    const { input, output } = slot;
+    const type = typeOf(graph.inputs, input);
+    if (inputs.has(input) || (output !== undefined && outputs.has(output)))
+      throw new BackendError(`the state "${input}" is named twice, or its output "${output}" is`);
+    inputs.add(input);
+    if (output !== undefined) {
+      outputs.add(output);
+      expectType(`the output "${output}"`, typeOf(graph.outputs, output), type);
+    }
+    return [slot, type] as const;
+  });
+}
+
+function expectType(what: string, value: TensorType, type: TensorType): void {
+  if (value.dtype !== type.dtype || !sameShape(value.shape, type.shape))
+    throw new BackendError(
+      `${what} should be ${type.dtype} [${type.shape.join(', ')}], is ${value.dtype} [${value.shape.join(', ')}]`,
+    );
+}
+
+/** Throws BackendError unless a tensor is of a type and has all its values. */
+export function expectTensor(what: string, value: Tensor, type: TensorType): void {
+  expectType(what, value, type);
+  if (value.data.length !== sizeOf(type.shape))
+    throw new BackendError(`${what} should have ${sizeOf(type.shape)} values, has ${value.data.length}`);
+}
+
+/** The feed of an input. Throws BackendError when it is missing or doesn't fit. */
+export function feedNamed(feeds: Tensors, name: string, type: TensorType): Tensor {
+  const value = feeds[name];
+  if (!value) throw new BackendError(`no value was given for the input "${name}"`);
+  expectTensor(`the input "${name}"`, value, type);
+  return value;
+}
