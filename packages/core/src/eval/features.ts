@@ -1,18 +1,31 @@
 /** Features of pictures from a trained encoder, in evaluation mode. */
 import type { Backend, Tensors } from '../backend.ts';
-import type { Encoder, EncoderConfig, Params } from '../encoder.ts';
+import type { Encoder, EncoderConfig, ForwardContext, Params, TracedParams } from '../encoder.ts';
 import type { Graph } from '../graph/graph.ts';
-import { trace } from '../graph/trace.ts';
+import { type Traced, trace } from '../graph/trace.ts';
 import { normalize } from '../nn/layers.ts';
 import { optimize } from '../passes/passes.ts';
 import { type HeadConfig, head } from '../ssl/head.ts';
+import { type ProjectorConfig, projector } from '../ssl/projector.ts';
 import { sizeOf } from '../tensor/tensor.ts';
+
+/** What stands between features and the loss, named `fc.*`: a head of one or two layers, or MoCo v3's projector. */
+export type ModelHead = HeadConfig | ProjectorConfig;
 
 export interface ModelConfig {
   readonly encoder: Encoder;
   readonly encoderConfig: EncoderConfig;
-  /** With a head the outputs are unit vectors of `dim`; without one the features, not normalised. */
-  readonly head?: HeadConfig;
+  /** With a head the outputs are unit vectors of its length; without one the features, not normalised. */
+  readonly head?: ModelHead;
+}
+
+function headDim(head: ModelHead): number {
+  return 'layers' in head ? head.outputs : head.dim;
+}
+
+function project(context: ForwardContext, params: TracedParams, features: Traced, config: ModelHead): Traced {
+  if ('layers' in config) return projector(context, params, 'fc', features, config);
+  return head(params, features, config);
 }
 
 /**
@@ -33,7 +46,7 @@ export function encoderGraph(
     const normalization = { splits: 1 };
     const context = { config: encoderConfig, training: false, normalization, updates: new Map() };
     const features = encoder.forward(context, traced, x);
-    return { features: headConfig ? normalize(head(traced, features, headConfig)) : features };
+    return { features: headConfig ? normalize(project(context, traced, features, headConfig)) : features };
   });
   return optimize(graph);
 }
@@ -63,7 +76,7 @@ export async function createExtractor(
   await program.load(state);
   const shape = [batch, ...model.encoder.inputShape(model.encoderConfig)];
   const picture = sizeOf(shape) / batch;
-  const dim = model.head?.dim ?? model.encoder.featureDim(model.encoderConfig);
+  const dim = model.head ? headDim(model.head) : model.encoder.featureDim(model.encoderConfig);
   return {
     dim,
     extract: async (pictures) => {

@@ -40,23 +40,36 @@ export interface MocoV3Config extends PassConfig, MocoV3Heads {
 }
 
 function headsOf(config: MocoV3Config): { projection: ProjectorConfig; prediction: ProjectorConfig } {
-  const { encoder, encoderConfig, hidden, dim: outputs } = config;
+  const { encoder, encoderConfig, hidden, dim } = config;
   return {
-    projection: {
-      layers: config.projectorLayers,
-      inputs: encoder.featureDim(encoderConfig),
-      hidden,
-      outputs,
-      lastNorm: true,
-    },
+    projection: projectionOf(config, encoder.featureDim(encoderConfig), config),
     prediction: {
       layers: config.predictorLayers,
-      inputs: outputs,
+      inputs: dim,
       hidden,
-      outputs,
+      outputs: dim,
       lastNorm: config.predictorNorm,
     },
   };
+}
+
+type Widths = Pick<MocoV3Config, 'hidden' | 'dim'>;
+
+function projectionOf(
+  { projectorLayers }: MocoV3Heads,
+  featureDim: number,
+  { hidden, dim }: Widths,
+): ProjectorConfig {
+  return { layers: projectorLayers, inputs: featureDim, hidden, outputs: dim, lastNorm: true };
+}
+
+/** The projector of a trained query encoder, for features with their head. */
+export function mocoV3Projection(
+  kind: keyof typeof mocoV3Heads,
+  featureDim: number,
+  widths: Widths,
+): ProjectorConfig {
+  return projectionOf(mocoV3Heads[kind]!, featureDim, widths);
 }
 
 /** A random encoder with its projector, which is named `fc.*` as the head of the other methods. */
