@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { moco, pictureFolder, temporaryFolder, tiny } from './testing.ts';
 
-const commands = ['demo', 'pretrain', 'knn', 'export', 'backends', 'replay'];
+const commands = ['demo', 'pretrain', 'knn', 'export', 'ablate', 'presets', 'backends', 'replay'];
 
 describe('help', () => {
   it.each([[], ...commands.map((name) => [name])])(
@@ -25,7 +25,7 @@ describe('help', () => {
   it("has the official script's flags", async () => {
     const { out } = await moco('pretrain', '--help');
     const official =
-      '-a --arch -j --workers --epochs --start-epoch -b --batch-size --lr --schedule --momentum --wd --weight-decay -p --print-freq --resume --seed --moco-dim --moco-k --moco-m --moco-t --mlp --aug-plus --cos';
+      '-a --arch -j --workers --epochs --start-epoch -b --batch-size --lr --schedule --momentum --wd --weight-decay -p --print-freq --resume --seed --moco-dim --moco-k --moco-m --moco-t --mlp --aug-plus --cos --moco-mlp-dim --moco-m-cos --stop-grad-conv1 --warmup-epochs --optimizer --crop-min';
     for (const flag of official.split(' ')) expect(out).toMatch(new RegExp(`(^|[ ,])${flag}[ ,]`, 'm'));
   });
 });
@@ -59,9 +59,10 @@ describe('bad input: one line that names it, exit 1, nothing written', () => {
     ],
     ['no batch', train('-b', '0'), /--batch-size <n>' argument '0' is invalid/],
     ['a momentum above 1', train('--moco-m', '1.1'), /'--moco-m <x>' argument '1.1' is invalid/],
-    ['an unknown normalisation', train('--bn', 'layer'), /Choose from shuffle, split, plain/],
+    ['an unknown normalisation', train('--bn', 'layer'), /Choose from shuffle, split, sync, plain/],
     ['an unknown method', train('--method', 'byol'), /'byol' is invalid. Choose from moco-v1, moco-v2/],
-    ['a later method', train('--method', 'simclr'), /simclr is not in this version yet/],
+    ['a flag of another method', train('--method', 'simclr'), /--moco-k means nothing to simclr/],
+    ['an unknown preset', train('--preset', 'best'), /'best' is invalid. Choose from moco-v1-200ep/],
     ['an unknown flag', train('--fast'), /unknown option '--fast'/],
     ['an unknown command', ['dance'], /unknown command 'dance'|too many arguments/],
     ['no checkpoint', train('--resume', join(empty, 'no')), /no such checkpoint or run folder/],

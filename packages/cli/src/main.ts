@@ -1,9 +1,11 @@
 import { UserError } from '@moco-ts/core';
 import { Command, CommanderError } from 'commander';
+import { ablateCommand } from './commands/ablate.ts';
 import { backendsCommand } from './commands/backends.ts';
 import { demoCommand } from './commands/demo.ts';
 import { exportCommand } from './commands/export.ts';
 import { knnCommand } from './commands/knn.ts';
+import { presetsCommand } from './commands/presets.ts';
 import { pretrainCommand } from './commands/pretrain.ts';
 import { replayCommand } from './commands/replay.ts';
 import { type Io, processIo } from './io.ts';
@@ -48,6 +50,8 @@ Examples:
   pretrainCommand(program, io, finish);
   knnCommand(program, io);
   exportCommand(program, io);
+  ablateCommand(program, io, finish);
+  presetsCommand(program, io);
   backendsCommand(program, io);
   replayCommand(program, io);
   if (args.length === 0) {

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { crc32, deflateSync } from 'node:zlib';
-import { rng } from '@moco-ts/core';
-import { afterAll } from 'vitest';
+import { decodeSafetensors, rng } from '@moco-ts/core';
+import { afterAll, expect } from 'vitest';
 import { main } from './main.ts';
 
 export function temporaryFolder(): string {
@@ -133,4 +133,14 @@ export function logged(folder: string, event: string): Readonly<Record<string, u
     .split('\n')
     .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>)
     .filter((line) => line.event === event);
+}
+
+/** The names of the tensors of two checkpoints that are not the same to the last bit. */
+export function differences(a: string, b: string): string[] {
+  const [left, right] = [a, b].map((path) => decodeSafetensors(readFileSync(path), path).tensors);
+  const bytes = (data?: ArrayBufferView) =>
+    data ? Buffer.from(data.buffer, data.byteOffset, data.byteLength) : Buffer.alloc(0);
+  const names = Object.keys({ ...left, ...right });
+  expect(names.length).toBeGreaterThan(50);
+  return names.filter((name) => !bytes(left![name]?.data).equals(bytes(right![name]?.data)));
 }

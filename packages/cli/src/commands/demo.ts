@@ -1,17 +1,18 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { initEncoder, UserError } from '@moco-ts/core';
+import { type Params, UserError } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import type { Io } from '../io.ts';
-import { type RunConfig, type RunFlags, resolveConfig } from '../run/config.ts';
+import { type RunConfig, resolveConfig } from '../run/config.ts';
 import { openData } from '../run/dataset.ts';
 import { type Measures, measureRows, openEvaluation } from '../run/evaluate.ts';
 import { exportModel } from '../run/export-model.ts';
 import { duration, percent } from '../run/format.ts';
-import { mocoConfig } from '../run/model.ts';
+import { initialParams } from '../run/method.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
+import { presets } from '../run/presets.ts';
 import { createReporter } from '../run/reporter.ts';
 import { catchInterrupts } from '../run/stop.ts';
 import { train } from '../run/train.ts';
@@ -19,25 +20,7 @@ import { currentCommit } from '../run/versions.ts';
 import { integer, seed } from './flags.ts';
 
 /** The recipe: what a small encoder learns on small drawings within minutes on two cores. */
-const RECIPE = {
-  data: 'emoji',
-  designers: ['google', 'twitter'],
-  method: 'moco-v2',
-  arch: 'resnet-tiny',
-  imageSize: 32,
-  cropMin: 0.35,
-  batchSize: 64,
-  mocoK: 1024,
-  mocoM: 0.99,
-  mocoT: 0.2,
-  optimizer: 'adamw',
-  lr: 2e-3,
-  cos: true,
-  lrPerStep: true,
-  epochs: 50,
-  saveEvery: 10,
-  seed: 0,
-} as const satisfies RunFlags;
+const RECIPE = presets.emoji.flags;
 
 /** What two cores need for it. */
 const MINUTES = 4;
@@ -78,7 +61,7 @@ async function demo({ out, seed: chosen, epochs }: DemoOptions, io: Io): Promise
   const reporter = createReporter(io, config.printFreq);
   const stop = catchInterrupts(() => reporter.note('Stopping after this step.'));
   try {
-    const measure = async (params: ReturnType<typeof initEncoder>): Promise<Measures> => {
+    const measure = async (params: Params): Promise<Measures> => {
       const backend = await openBackend(config.backend);
       const pool = createPool(config.workers);
       const { timing: _, ...measures } = await evaluation.run(backend, params, pool);
@@ -86,7 +69,7 @@ async function demo({ out, seed: chosen, epochs }: DemoOptions, io: Io): Promise
       await backend.dispose();
       return measures;
     };
-    const before = await measure(initEncoder(mocoConfig(config), config.seed));
+    const before = await measure(initialParams(config));
     const result = await train({ config, dataset, folder: out, reporter, stop });
     if (result.outcome === 'stopped') {
       io.out(`Stopped. Go on with: moco pretrain --resume ${out}\n`);

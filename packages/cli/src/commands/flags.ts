@@ -58,13 +58,10 @@ export function names(text: string): string[] {
   return list;
 }
 
-/** `moco-v2`; a known name that this version lacks is told from a wrong one. */
-export function oneOf<const T extends string>(known: readonly T[], later: readonly string[] = []) {
+/** One of some names. */
+export function oneOf<const T extends string>(known: readonly T[]) {
   return (text: string): T => {
     if ((known as readonly string[]).includes(text)) return text as T;
-    const choice = `Choose from ${known.join(', ')}.`;
-    throw new InvalidArgumentError(
-      later.includes(text) ? `${text} is not in this version yet. ${choice}` : choice,
-    );
+    throw new InvalidArgumentError(`Choose from ${known.join(', ')}.`);
   };
 }

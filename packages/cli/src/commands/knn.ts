@@ -1,10 +1,10 @@
-import { initEncoder, type Params, under } from '@moco-ts/core';
+import { type Params, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { openCheckpoint } from '../run/checkpoint.ts';
 import { measureRows, openEvaluation } from '../run/evaluate.ts';
-import { mocoConfig } from '../run/model.ts';
+import { initialParams } from '../run/method.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
 import { integer, names, positive, share } from './flags.ts';
 
@@ -72,7 +72,7 @@ async function knn(run: string, data: string | undefined, options: KnnOptions, i
     );
   };
   try {
-    if (options.random) await measure('untrained network', initEncoder(mocoConfig(config), config.seed));
+    if (options.random) await measure('untrained network', initialParams(config));
     await measure(checkpoint.path, under('q', checkpoint.tensors));
   } finally {
     await pool.close();

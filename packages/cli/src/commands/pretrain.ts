@@ -11,11 +11,11 @@ import { createReporter, type Reporter } from '../run/reporter.ts';
 import { catchInterrupts } from '../run/stop.ts';
 import { train } from '../run/train.ts';
 import { addPretrainOptions } from './pretrain-options.ts';
+import { namedFlags, type RecipeOptions } from './recipe.ts';
 
-interface PretrainOptions extends Omit<RunFlags, 'data' | 'wd'> {
+interface PretrainOptions extends RecipeOptions {
   readonly out?: string;
   readonly resume?: string;
-  readonly weightDecay?: number;
 }
 
 export function pretrainCommand(program: Command, io: Io, finish: (code: number) => void): void {
@@ -23,7 +23,7 @@ export function pretrainCommand(program: Command, io: Io, finish: (code: number)
     .command('pretrain')
     .summary('train an encoder on pictures without labels')
     .description(
-      'Trains an encoder on pictures without labels (MoCo v1, v2). Defaults are in brackets; explicit flags win over those that --method sets.',
+      'Trains an encoder on pictures without labels (MoCo v1 to v3, SimCLR, instance discrimination). Defaults are in brackets; explicit flags win over those that --preset and --method set.',
     )
     .argument('[data]', 'image folder, idx or CIFAR folder, or emoji')
     .action(async (data: string | undefined, options: PretrainOptions) => {
@@ -41,10 +41,10 @@ Examples:
 }
 
 async function pretrain(data: string | undefined, options: PretrainOptions, io: Io): Promise<number> {
-  const { out, resume: resumePath, weightDecay, ...rest } = options;
-  const flags: RunFlags = { ...rest };
-  if (data !== undefined) flags.data = data;
-  if (weightDecay !== undefined) flags.wd = weightDecay;
+  const { out, resume: resumePath, ...recipe } = options;
+  if (recipe.preset !== undefined && resumePath !== undefined && resumePath !== 'auto')
+    throw new UserError('--preset and --resume exclude each other: the checkpoint knows its configuration');
+  const flags = namedFlags(data, recipe);
   const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
 
   const resume = await findResume(resumePath, out, flags, warn);

@@ -2,11 +2,14 @@ import { expect, it } from 'vitest';
 import { checkCollapse } from './collapse.ts';
 import { Meter } from './meters.ts';
 
-const config = { mocoDim: 128, mocoK: 1023, symmetric: false };
+const config = { mocoDim: 128 };
 function warnings(loss: number, spread: number, symmetric = false): string[] {
   const list: string[] = [];
   const meters = { loss: new Meter({ sum: loss, count: 1 }), spread: new Meter({ sum: spread, count: 1 }) };
-  checkCollapse({ ...config, symmetric }, meters, (text) => list.push(text));
+  const chance = symmetric
+    ? { loss: 2 * Math.log(1024), formula: '2 log(K + 1)' }
+    : { loss: Math.log(1024), formula: 'log(K + 1)' };
+  checkCollapse(config, chance, meters, (text) => list.push(text));
   return list;
 }
 

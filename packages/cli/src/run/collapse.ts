@@ -1,14 +1,16 @@
 import type { RunConfig } from './config.ts';
 import type { Meters } from './meters.ts';
+import type { RunMethod } from './method.ts';
 
 /** Of 1/sqrt(dim), the spread of vectors that fill the sphere. */
 const LEAST_SPREAD = 0.05;
-/** Of log(K + 1), the loss of a guess. */
+/** Of the loss of a guess. */
 const NEAR_CHANCE = 1e-3;
 
 /** Warns when an epoch's means say that nothing is being learned. */
 export function checkCollapse(
-  { mocoDim, mocoK, symmetric }: Pick<RunConfig, 'mocoDim' | 'mocoK' | 'symmetric'>,
+  { mocoDim }: Pick<RunConfig, 'mocoDim'>,
+  chance: RunMethod['chance'],
   { loss, spread }: Pick<Meters, 'loss' | 'spread'>,
   warn: (message: string) => void,
 ): void {
@@ -17,7 +19,8 @@ export function checkCollapse(
     warn(
       `the queries have collapsed: their spread is ${(100 * share).toFixed(1)} % of what it could be; lower --lr, or check that the pictures differ`,
     );
-  const chance = Math.log(mocoK + 1) * (symmetric ? 2 : 1);
-  if (Math.abs(loss.average / chance - 1) < NEAR_CHANCE)
-    warn(`the loss stays at log(K + 1) = ${chance.toFixed(3)}, that of guessing: nothing is being learned`);
+  if (chance && Math.abs(loss.average / chance.loss - 1) < NEAR_CHANCE)
+    warn(
+      `the loss stays at ${chance.formula} = ${chance.loss.toFixed(3)}, that of guessing: nothing is being learned`,
+    );
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type RunFlags, resolveConfig, resumeConfig, splitsOf } from './config.ts';
+import { leakWarning, type RunFlags, resolveConfig, resumeConfig, splitsOf, viewsOf } from './config.ts';
 
 const folder = { source: { data: 'photos', split: 'train' as const } };
 const resolve = (flags: RunFlags = {}) => resolveConfig({ data: 'photos', ...flags }, folder);
@@ -36,6 +36,67 @@ describe('a new run', () => {
 
   it('takes the row of a method', () => {
     expect(resolve({ method: 'moco-v2' })).toMatchObject({ mlp: true, mocoT: 0.2, augPlus: true, cos: true });
+  });
+
+  it('has the recipes of MoCo v3: ViTs with AdamW, ResNets with LARS', () => {
+    expect(resolve({ method: 'moco-v3', arch: 'vit_small' })).toMatchObject({
+      mocoT: 0.2,
+      mocoDim: 256,
+      mocoMlpDim: 4096,
+      mocoM: 0.99,
+      mocoMCos: true,
+      stopGradConv1: true,
+      optimizer: 'adamw',
+      lr: 1.5e-4,
+      scaleLr: true,
+      wd: 0.1,
+      epochs: 300,
+      warmupEpochs: 40,
+      cos: true,
+      lrPerStep: true,
+      cropMin: 0.08,
+      bn: 'sync',
+    });
+    expect(resolve({ method: 'moco-v3' })).toMatchObject({
+      mocoT: 1,
+      optimizer: 'lars',
+      lr: 0.3,
+      wd: 1e-6,
+      warmupEpochs: 10,
+    });
+  });
+
+  it('has those of SimCLR and of instance discrimination', () => {
+    expect(resolve({ method: 'simclr' })).toMatchObject({
+      mlp: true,
+      augPlus: true,
+      optimizer: 'lars',
+      cos: true,
+    });
+    expect(resolve({ method: 'instdisc' })).toMatchObject({
+      mlp: false,
+      mocoT: 0.07,
+      loss: 'nce',
+      bankMomentum: 0.5,
+      bankDraw: 'picture',
+      proximal: 0,
+      optimizer: 'sgd',
+      schedule: [120, 160],
+    });
+  });
+
+  it('warms short runs up for as large a share', () => {
+    expect(resolve({ method: 'moco-v3', arch: 'vit_tiny', epochs: 10 }).warmupEpochs).toBe(4);
+    expect(resolve({ method: 'simclr', epochs: 20 }).warmupEpochs).toBe(2);
+  });
+
+  it('makes the views that the method asks for', () => {
+    const ops = (flags: RunFlags) => viewsOf(resolve(flags)).map((view) => view.ops.map(({ op }) => op));
+    expect(ops({ method: 'instdisc' })).toEqual([['grayscale', 'jitter', 'flip']]);
+    expect(ops({ method: 'simclr' })[1]).toContain('blur');
+    expect(ops({ method: 'simclr', blur: false }).flat()).not.toContain('blur');
+    const [first, second] = ops({ method: 'moco-v3' });
+    expect([first!.includes('solarize'), second!.includes('solarize')]).toEqual([false, true]);
   });
 
   it('puts explicit flags before the row', () => {
@@ -119,4 +180,14 @@ it('groups nothing with plain normalisation', () => {
   expect(splitsOf({ bn: 'plain', bnSplits: 8 })).toBe(1);
   expect(splitsOf({ bn: 'split', bnSplits: 4 })).toBe(4);
   expect(splitsOf({ bn: 'shuffle', bnSplits: 2 })).toBe(2);
+  expect(splitsOf({ bn: 'sync', bnSplits: 8 })).toBe(1);
+});
+
+it.each([
+  ['moco-v2', 'plain', true],
+  ['moco-v1', 'sync', true],
+  ['moco-v2', 'shuffle', false],
+  ['simclr', 'sync', false],
+] as const)('warns of a loss that can cheat: %s with %s: %s', (method, bn, warns) => {
+  expect(leakWarning(resolve({ method, bn })) !== undefined).toBe(warns);
 });

@@ -1,12 +1,19 @@
 /** The resolved configuration of a run: everything that decides its result, as plain JSON. */
 import { UserError } from '@moco-ts/core';
-import type { ImageDataset, ViewName } from '@moco-ts/data';
+import { type ImageDataset, type ViewConfig, views } from '@moco-ts/data';
+import {
+  defaultDecay,
+  defaultRate,
+  defaultWarmup,
+  hasQueue,
+  type Method,
+  meaningless,
+  rowOf,
+} from './methods.ts';
 import { defaultWorkers } from './plugins.ts';
 
-export const methods = ['moco-v1', 'moco-v2'] as const;
-export type Method = (typeof methods)[number];
-/** Methods of the papers that this version lacks. */
-export const laterMethods = ['moco-v3', 'simclr', 'instdisc'] as const;
+export const optimizers = ['sgd', 'adamw', 'lars'] as const;
+export type Optimizer = (typeof optimizers)[number];
 
 export interface RunConfig {
   readonly data: string;
@@ -20,20 +27,40 @@ export interface RunConfig {
   readonly imageSize: number;
   /** Default: the arch's own, but `cifar` for a ResNet on pictures of 64 pixels or less. */
   readonly stem?: 'imagenet' | 'cifar';
+  /** ViTs: side of a patch in pixels; default 16. */
+  readonly patchSize?: number;
+  /** ViTs: the linear patch projection stays as initialised (MoCo v3, section 4.2). */
+  readonly stopGradConv1: boolean;
   readonly mocoDim: number;
+  /** Keys in the queue; `instdisc`: noise samples. */
   readonly mocoK: number;
   readonly mocoM: number;
+  /** `moco-v3`: m rises to 1 by half a cosine. */
+  readonly mocoMCos: boolean;
   readonly mocoT: number;
   readonly mlp: boolean;
+  /** `moco-v3`: width of the projector's and predictor's hidden layers. */
+  readonly mocoMlpDim: number;
+  readonly loss: 'infonce' | 'nce';
+  /** `instdisc`: the share of a slot's old value in its new one. */
+  readonly bankMomentum: number;
+  /** `instdisc`: noise samples for each picture, or one draw for the batch. */
+  readonly bankDraw: 'picture' | 'batch';
+  /** `instdisc`: weight of the proximal term. */
+  readonly proximal: number;
   readonly augPlus: boolean;
+  /** Whether views may be blurred. */
+  readonly blur: boolean;
   readonly cropMin: number;
   readonly mean: readonly number[];
   readonly std: readonly number[];
   readonly batchSize: number;
   readonly epochs: number;
   readonly startEpoch: number;
-  readonly optimizer: 'sgd' | 'adamw';
+  readonly optimizer: Optimizer;
   readonly lr: number;
+  /** The rate is `lr` for a batch of 256, and grows with the batch. */
+  readonly scaleLr: boolean;
   readonly momentum: number;
   readonly wd: number;
   readonly schedule: readonly number[];
@@ -41,7 +68,8 @@ export interface RunConfig {
   readonly warmupEpochs: number;
   /** The rate follows the schedule within epochs too. */
   readonly lrPerStep: boolean;
-  readonly bn: 'shuffle' | 'split' | 'plain';
+  /** `sync`: one group over all ranks, of which there is one here. */
+  readonly bn: 'shuffle' | 'split' | 'sync' | 'plain';
   readonly bnSplits: number;
   readonly symmetric: boolean;
   readonly seed: number;
@@ -60,19 +88,22 @@ export interface RunConfig {
 /** What the command line names; the rest comes from defaults or from a checkpoint. */
 export type RunFlags = { -readonly [Key in keyof RunConfig]?: RunConfig[Key] };
 
-type Row = Pick<RunConfig, 'mlp' | 'mocoT' | 'augPlus' | 'cos'>;
-
-/** SPEC.md's table of methods. */
-const rows: Readonly<Record<Method, Row>> = {
-  'moco-v1': { mlp: false, mocoT: 0.07, augPlus: false, cos: false },
-  'moco-v2': { mlp: true, mocoT: 0.2, augPlus: true, cos: true },
-};
-
 const defaults = {
   arch: 'resnet50',
+  stopGradConv1: true,
   mocoDim: 128,
   mocoK: 65536,
   mocoM: 0.999,
+  mocoMCos: false,
+  mocoT: 0.07,
+  mlp: false,
+  mocoMlpDim: 4096,
+  loss: 'infonce',
+  bankMomentum: 0.5,
+  bankDraw: 'picture',
+  proximal: 0,
+  augPlus: false,
+  blur: true,
   cropMin: 0.2,
   // ImageNet's channels, as the papers have them whatever the pictures.
   mean: [0.485, 0.456, 0.406],
@@ -81,10 +112,10 @@ const defaults = {
   epochs: 200,
   startEpoch: 0,
   optimizer: 'sgd',
+  scaleLr: false,
   momentum: 0.9,
-  wd: 1e-4,
   schedule: [120, 160],
-  warmupEpochs: 0,
+  cos: false,
   lrPerStep: false,
   bn: 'shuffle',
   bnSplits: 8,
@@ -106,21 +137,24 @@ export function defaultImageSize(dataset: Pick<ImageDataset, 'source' | 'share'>
 
 /**
  * A new run's configuration: explicit flags before the method's row before the defaults.
- * @throws UserError for settings that exclude each other
+ * @throws UserError for settings that exclude each other, and flags that the method has no use for
  */
 export function resolveConfig(
   flags: RunFlags & { data: string },
   dataset: Pick<ImageDataset, 'source' | 'share'>,
 ): RunConfig {
-  const method = flags.method ?? 'moco-v1';
-  const merged = {
-    ...defaults,
-    lr: flags.optimizer === 'adamw' ? 1e-3 : 0.03,
+  const { method = 'moco-v1', arch = defaults.arch } = flags;
+  const refused = meaningless(method, flags);
+  if (refused !== undefined) throw new UserError(refused);
+  const named = { ...defaults, ...rowOf(method, arch), ...flags };
+  const merged: RunConfig = {
+    lr: defaultRate(method, named.optimizer),
+    wd: defaultDecay(method, named.optimizer),
+    warmupEpochs: defaultWarmup(method, arch, named.epochs),
     imageSize: defaultImageSize(dataset),
     workers: defaultWorkers(),
+    ...named,
     method,
-    ...rows[method],
-    ...flags,
   };
   const small = merged.imageSize <= 64 && /^(wide_)?resne(t|xt)\d/.test(merged.arch);
   const config: RunConfig = small && !merged.stem ? { ...merged, stem: 'cifar' } : merged;
@@ -136,6 +170,10 @@ const bound = [
   ['mocoDim', '--moco-dim'],
   ['mocoK', '--moco-k'],
   ['mlp', '--mlp'],
+  ['mocoMlpDim', '--moco-mlp-dim'],
+  ['patchSize', '--patch-size'],
+  ['stopGradConv1', '--stop-grad-conv1'],
+  ['loss', '--loss'],
   ['optimizer', '--optimizer'],
 ] as const;
 
@@ -157,7 +195,10 @@ export function resumeConfig(saved: RunConfig, flags: RunFlags, source: string):
   }
   if (flags.startEpoch !== undefined)
     throw new UserError('--start-epoch and --resume exclude each other: the checkpoint knows its epoch');
-  const config = { ...saved, ...flags };
+  const refused = meaningless(saved.method, flags);
+  if (refused !== undefined) throw new UserError(refused);
+  // Settings that came with later versions have their defaults.
+  const config = { ...defaults, ...saved, ...flags };
   check(config);
   return config;
 }
@@ -175,10 +216,23 @@ function check(config: RunConfig): void {
 
 /** Groups of batch normalisation. */
 export const splitsOf = (config: Pick<RunConfig, 'bn' | 'bnSplits'>) =>
-  config.bn === 'plain' ? 1 : config.bnSplits;
+  config.bn === 'plain' || config.bn === 'sync' ? 1 : config.bnSplits;
 
-export const viewsOf = (config: RunConfig): ViewName => (config.augPlus ? 'aug-plus' : 'v1');
+/** The distributions of a run's views: two, or one where the method asks for one. */
+export function viewsOf({ method, augPlus, imageSize: size, cropMin, blur }: RunConfig): ViewConfig[] {
+  const name = method === 'moco-v3' ? 'v3' : augPlus ? 'aug-plus' : 'v1';
+  const pair = views[name]({ size, cropMin });
+  const drawn = method === 'instdisc' ? pair.slice(0, 1) : pair;
+  if (blur) return drawn;
+  return drawn.map((view) => ({ ...view, ops: view.ops.filter(({ op }) => op !== 'blur') }));
+}
 
-export const plainBnWarning =
-  'plain batch normalisation on one rank: queries and keys share batch statistics, by which the loss can ' +
-  'tell a positive without looking at its content (MoCo, section 3.3); --bn shuffle, the default, prevents it';
+/** What to say before a run whose loss can cheat. */
+export function leakWarning(config: Pick<RunConfig, 'method' | 'bn' | 'bnSplits'>): string | undefined {
+  if (!hasQueue(config) || splitsOf(config) > 1) return undefined;
+  const kind = config.bn === 'sync' ? 'sync, on one rank the same as plain,' : 'plain';
+  return (
+    `${kind} batch normalisation on one rank: queries and keys share batch statistics, by which the loss can ` +
+    'tell a positive without looking at its content (MoCo, section 3.3); --bn shuffle, the default, prevents it'
+  );
+}

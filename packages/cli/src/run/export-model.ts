@@ -27,7 +27,7 @@ export interface ExportedModel {
   readonly dim: number;
 }
 
-/** Largest difference that passes. */
+/** Largest difference that passes: of features up to 1 as it is, of larger ones relative to the largest. */
 const TOLERANCE = 1e-4;
 const PICTURES = 5;
 
@@ -65,9 +65,10 @@ export async function exportModel(
     ? await runModel(bytes, 'uint8', raw, [PICTURES, size, size, 3])
     : await runModel(bytes, 'float32', normal, [PICTURES, 3, size, size]);
   const difference = largestDifference(found, expected);
-  if (!(difference <= TOLERANCE))
+  const scale = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
+  if (!(difference <= TOLERANCE * scale))
     throw new UserError(
-      `the exported model's features differ from the trainer's by ${difference.toExponential(1)}, more than ${TOLERANCE}: not written`,
+      `the exported model's features differ from the trainer's by ${difference.toExponential(1)}, more than ${(TOLERANCE * scale).toExponential(1)}: not written`,
     );
   await mkdir(dirname(path), { recursive: true });
   await writeAtomic(path, bytes);

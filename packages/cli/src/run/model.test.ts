@@ -25,3 +25,9 @@ it('rises linearly from above 0 to the base rate', () => {
     expect(value).toBeCloseTo((0.03 * (i + 1)) / 20, 12);
   });
 });
+
+it('grows with the batch where the method asks for it', () => {
+  const flags = { method: 'moco-v3', batchSize: 1024, warmupEpochs: 0 } as const;
+  expect(at(flags, 0, 0)).toBeCloseTo(1.2, 12);
+  expect(at({ ...flags, scaleLr: false }, 0, 0)).toBeCloseTo(0.3, 12);
+});

@@ -1,47 +1,46 @@
 /** From a run's configuration to core's. */
 import {
   createOptimizer,
+  type Encoder,
   type EncoderConfig,
   encoderNamed,
   learningRate,
-  type MocoConfig,
   type ModelConfig,
+  type ModelHead,
+  mocoV3Projection,
+  type Optimizer,
 } from '@moco-ts/core';
-import { type RunConfig, splitsOf } from './config.ts';
-
-function encoderConfig({ imageSize, stem }: RunConfig): EncoderConfig {
-  return { imageSize, ...(stem && { stem }) };
-}
+import type { RunConfig } from './config.ts';
+import { isVit } from './methods.ts';
 
 /** @throws UserError for an unknown arch */
-export function mocoConfig(config: RunConfig): MocoConfig {
+export function encoderOf(config: RunConfig): { encoder: Encoder; encoderConfig: EncoderConfig } {
+  const { arch, imageSize, stem, patchSize, stopGradConv1 } = config;
   return {
-    encoder: encoderNamed(config.arch),
-    encoderConfig: encoderConfig(config),
-    mlp: config.mlp,
-    dim: config.mocoDim,
-    batch: config.batchSize,
-    queueSize: config.mocoK,
-    momentum: config.mocoM,
-    temperature: config.mocoT,
-    bnSplits: splitsOf(config),
-    shuffle: config.bn === 'shuffle',
-    symmetric: config.symmetric,
-    optimizer: createOptimizer({
-      name: config.optimizer,
-      weightDecay: config.wd,
-      ...(config.optimizer === 'sgd' && { momentum: config.momentum }),
-    }),
+    encoder: encoderNamed(arch),
+    encoderConfig: {
+      imageSize,
+      ...(stem && { stem }),
+      ...(patchSize !== undefined && { patchSize }),
+      ...(isVit(arch) && { trainPatchEmbed: !stopGradConv1 }),
+    },
   };
 }
 
-/** The query encoder for inference, without or with its head. */
+export function optimizerOf({ optimizer: name, wd: weightDecay, momentum }: RunConfig): Optimizer {
+  return createOptimizer({ name, weightDecay, ...(name !== 'adamw' && { momentum }) });
+}
+
+/** The query encoder for inference, without or with its head (of `moco-v3`: its projector). */
 export function modelConfig(config: RunConfig, withHead = false): ModelConfig {
-  return {
-    encoder: encoderNamed(config.arch),
-    encoderConfig: encoderConfig(config),
-    ...(withHead && { head: { mlp: config.mlp, dim: config.mocoDim } }),
-  };
+  const encoder = encoderOf(config);
+  return { ...encoder, ...(withHead && { head: headOf(config, encoder) }) };
+}
+
+function headOf(config: RunConfig, { encoder, encoderConfig }: ReturnType<typeof encoderOf>): ModelHead {
+  const { method, arch, mlp, mocoDim: dim, mocoMlpDim: hidden } = config;
+  if (method !== 'moco-v3') return { mlp, dim };
+  return mocoV3Projection(isVit(arch) ? 'vit' : 'resnet', encoder.featureDim(encoderConfig), { hidden, dim });
 }
 
 /**
@@ -49,8 +48,9 @@ export function modelConfig(config: RunConfig, withHead = false): ModelConfig {
  * epoch would have the rate 0, and with `--lr-per-step`.
  */
 export function rateAt(config: RunConfig, epoch: number, step: number, stepsPerEpoch: number): number {
-  const { cos: cosine, schedule: milestones, epochs, warmupEpochs } = config;
+  const { cos: cosine, schedule: milestones, epochs, warmupEpochs, scaleLr, batchSize } = config;
   const within = config.lrPerStep || epoch < warmupEpochs;
   const at = within ? epoch + (step + (epoch < warmupEpochs ? 1 : 0)) / stepsPerEpoch : epoch;
-  return learningRate(config.lr, { cosine, milestones, epochs, warmupEpochs }, at);
+  const base = scaleLr ? (config.lr * batchSize) / 256 : config.lr;
+  return learningRate(base, { cosine, milestones, epochs, warmupEpochs }, at);
 }

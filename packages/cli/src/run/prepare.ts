@@ -2,20 +2,17 @@
 import {
   type Backend,
   CheckpointError,
-  checkMoco,
   createTrainer,
-  type MocoConfig,
-  mocoState,
-  mocoStep,
   type Tensor,
   type Trainer,
   UserError,
 } from '@moco-ts/core';
-import { createLoader, createPool, type ImageDataset, type Loader, type Pool, views } from '@moco-ts/data';
+import { createLoader, createPool, type ImageDataset, type Loader, type Pool } from '@moco-ts/data';
 import type { Checkpoint, Position } from './checkpoint.ts';
-import { plainBnWarning, type RunConfig, viewsOf } from './config.ts';
+import { leakWarning, type RunConfig, viewsOf } from './config.ts';
 import { type Evaluation, openEvaluation } from './evaluate.ts';
-import { mocoConfig } from './model.ts';
+import { createMethod, type RunMethod } from './method.ts';
+import { hasQueue } from './methods.ts';
 import { openBackend, registerPlugins } from './plugins.ts';
 import type { Reporter } from './reporter.ts';
 
@@ -24,7 +21,7 @@ export interface Prepared {
   readonly loader: Loader;
   readonly pool: Pool;
   readonly backend: Backend;
-  readonly moco: MocoConfig;
+  readonly method: RunMethod;
   /** Holds the state, of which no other copy is kept. */
   readonly trainer: Trainer;
   readonly position: Position;
@@ -43,13 +40,12 @@ export async function prepare(
   reporter: Reporter,
 ): Promise<Prepared> {
   await registerPlugins();
-  const moco = mocoConfig(config);
   if (config.batchSize > dataset.length)
     throw new UserError(
       `--batch-size ${config.batchSize} is larger than ${dataset.name}, which has ${dataset.length} pictures`,
     );
-  checkMoco(moco);
-  const fresh = mocoState(moco, config.seed);
+  const method = createMethod(config, dataset.length);
+  const fresh = method.state();
   const state = resume ? fitted(resume, fresh) : fresh;
   const evaluation =
     config.knnEvery > 0 ? await openEvaluation(config, { k: 200, temperature: 0.1 }) : undefined;
@@ -57,21 +53,22 @@ export async function prepare(
     deterministic: true,
     ...(config.threads !== undefined && { threads: config.threads }),
   });
-  if (config.bn === 'plain') reporter.warn(plainBnWarning);
-  if (config.mocoK > dataset.length)
+  const leak = leakWarning(config);
+  if (leak !== undefined) reporter.warn(leak);
+  if (hasQueue(config) && config.mocoK > dataset.length)
     reporter.note(
       `Note: the queue (${config.mocoK}) is larger than the set (${dataset.length}): a picture meets its own old keys as negatives.`,
     );
-  const trainer = await createTrainer(backend, mocoStep(moco, state), state).catch(async (error) => {
+  const trainer = await createTrainer(backend, method.step(state), state).catch(async (error) => {
     await backend.dispose();
     throw error;
   });
   const pool = createPool(config.workers);
-  const { imageSize: size, mean, std, batchSize: batch, seed, maxBad, cropMin } = config;
+  const { imageSize: size, mean, std, batchSize: batch, seed, maxBad } = config;
   const loader = createLoader(dataset, {
     batch,
     size,
-    views: views[viewsOf(config)]({ size, cropMin }),
+    views: viewsOf(config),
     mean,
     std,
     seed,
@@ -85,7 +82,7 @@ export async function prepare(
     loader,
     pool,
     backend,
-    moco,
+    method,
     trainer,
     position: startOf(config, dataset, resume, loader, reporter),
     ...(evaluation && { evaluation }),
@@ -126,7 +123,7 @@ function startOf(
   if (!resume) return { epoch: config.startEpoch, step: 0, globalStep: 0 };
   const { epoch, step, globalStep, config: saved, pictures } = resume.info;
   const keys = (c: RunConfig) => c.batchSize * (c.symmetric ? 2 : 1);
-  if (keys(config) !== keys(saved)) {
+  if (hasQueue(config) && keys(config) !== keys(saved)) {
     const pointer = resume.tensors.queue_ptr!.data[0]!;
     if (step > 0 || pointer % keys(config) !== 0)
       throw new UserError(

@@ -1,7 +1,7 @@
 /** The training loop of `moco pretrain`. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Params, rng, type Tensor, type Trainer, UserError, under } from '@moco-ts/core';
+import { type Params, type Tensor, type Trainer, UserError, under } from '@moco-ts/core';
 import type { Batch, ImageDataset } from '@moco-ts/data';
 import { type Checkpoint, checkpointName, saveCheckpoint } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
@@ -83,7 +83,7 @@ function commitField(): { commit?: string } {
 
 async function loop(
   { config, folder, resume, reporter, stop }: TrainJob,
-  { dataset, loader, pool, backend, evaluation, position, trainer }: Prepared,
+  { dataset, loader, pool, backend, evaluation, method, position, trainer }: Prepared,
   log: RunLog,
 ): Promise<TrainResult> {
   const { stepsPerEpoch } = loader;
@@ -133,7 +133,9 @@ async function loop(
       const waited = performance.now() - asked;
       if (step + 1 < stepsPerEpoch) pending = ask(batches);
       lr = rateAt(config, epoch, step, stepsPerEpoch);
-      const metrics = await trainer.step(feedsOf(config, batch as Batch, epoch, step), lr, globalStep);
+      const done = (epoch + step / stepsPerEpoch) / config.epochs;
+      const feeds = method.feeds(batch as Batch, { epoch, step, globalStep, progress: done });
+      const metrics = await trainer.step(feeds, lr, globalStep);
       const seconds = (performance.now() - asked) / 1000;
       const values = scalars(metrics);
       if (!Number.isFinite(values.loss!)) {
@@ -168,7 +170,7 @@ async function loop(
     }
     reporter.epoch(progress(lr));
     writeEpoch(log, epoch, globalStep, meters, lr);
-    checkCollapse(config, meters, (text) => {
+    checkCollapse(config, method.chance, meters, (text) => {
       reporter.warn(text);
       log.write('alarm', { epoch, message: text });
     });
@@ -200,19 +202,6 @@ function ask(batches: AsyncIterator<Batch>): Promise<IteratorResult<Batch>> {
   const next = batches.next();
   next.catch(() => undefined);
   return next;
-}
-
-function feedsOf(config: RunConfig, batch: Batch, epoch: number, step: number): Record<string, Tensor> {
-  const { imageSize: size, batchSize } = config;
-  const picture = (data: Float32Array): Tensor => ({
-    shape: [batchSize, 3, size, size],
-    dtype: 'float32',
-    data,
-  });
-  const feeds = { xq: picture(batch.views[0]!), xk: picture(batch.views[1]!) };
-  if (config.bn !== 'shuffle') return feeds;
-  const data = rng(config.seed, 'shuffle-bn', epoch, step).permutation(batchSize);
-  return { ...feeds, perm: { shape: [batchSize], dtype: 'int32', data } };
 }
 
 function scalars(metrics: Readonly<Record<string, Tensor>>): Record<string, number> {

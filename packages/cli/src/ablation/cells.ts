@@ -1,0 +1,152 @@
+/** The cells of an ablation on the disk: one JSON each, so that what is measured is never measured again. */
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UserError } from '@moco-ts/core';
+import { createPool } from '@moco-ts/data';
+import { openCheckpoint } from '../run/checkpoint.ts';
+import { type RunConfig, type RunFlags, resolveConfig } from '../run/config.ts';
+import { openData } from '../run/dataset.ts';
+import { type Measures, openEvaluation } from '../run/evaluate.ts';
+import { writeAtomic } from '../run/files.ts';
+import { initialParams } from '../run/method.ts';
+import { meaningful } from '../run/methods.ts';
+import { openBackend } from '../run/plugins.ts';
+import type { Reporter } from '../run/reporter.ts';
+import { train } from '../run/train.ts';
+import { version } from '../run/versions.ts';
+import { type Setting, settingName } from './sweeps.ts';
+
+export interface Cell {
+  readonly setting: Setting;
+  readonly seed: number;
+}
+
+/** A trained cell. */
+export interface CellResult {
+  readonly sweep: string;
+  readonly series: string;
+  readonly x: number | string;
+  readonly seed: number;
+  readonly config: RunConfig;
+  readonly pictures: number;
+  /** Missing when the loss was no number. */
+  readonly measures?: Measures;
+  readonly failure?: string;
+  readonly seconds: number;
+  readonly moco: string;
+}
+
+export const cellName = ({ setting, seed }: Cell) => `${settingName(setting)}-seed-${seed}`;
+
+/** What a finished cell must still agree on to be taken as it is: everything but how it was computed. */
+function recipeOf(config: RunConfig): string {
+  const { backend, threads, workers, printFreq, saveEvery, keep, ...recipe } = config;
+  return JSON.stringify(Object.entries(recipe).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+export interface CellJob {
+  /** The ablation's folder. */
+  readonly folder: string;
+  readonly base: RunFlags & { readonly data: string };
+  readonly reporter: Reporter;
+  readonly stop: { requested: boolean };
+}
+
+/** A cell's configuration: the base recipe with the setting's change. */
+export async function cellConfig({ base }: Pick<CellJob, 'base'>, { setting, seed }: Cell) {
+  const dataset = await openData(base, 'train');
+  const { data } = base;
+  // The last epoch's evaluation is the cell's figure.
+  const method = setting.flags.method ?? base.method ?? 'moco-v1';
+  const flags = { ...meaningful(method, { ...base, ...setting.flags }), method, seed, data };
+  const probe = resolveConfig(flags, dataset);
+  return { dataset, config: { ...probe, knnEvery: probe.epochs, saveEvery: probe.epochs } };
+}
+
+/**
+ * The result of a cell: read if it is there, taken from a cell of another sweep with the same recipe, else trained.
+ * @param done the cells so far
+ * @returns undefined after an interrupt
+ * @throws UserError for a file of another recipe, and what training throws but a loss that is no number
+ */
+export async function runCell(
+  job: CellJob,
+  cell: Cell,
+  done: readonly CellResult[],
+): Promise<CellResult | undefined> {
+  const { folder, reporter, stop } = job;
+  const path = join(folder, 'cells', `${cellName(cell)}.json`);
+  const { dataset, config } = await cellConfig(job, cell);
+  const known = await readCell(path);
+  if (known) {
+    if (recipeOf(known.config) !== recipeOf(config))
+      throw new UserError(`${path} was made with another recipe; choose another --out, or remove it`);
+    return known;
+  }
+  const { sweep, series, x } = cell.setting;
+  const twin = done.find((other) => recipeOf(other.config) === recipeOf(config));
+  if (twin) {
+    const result = { ...twin, sweep, series, x, seconds: 0 };
+    await writeAtomic(path, `${JSON.stringify(result, null, 2)}\n`);
+    return result;
+  }
+  const run = join(folder, 'runs', cellName(cell));
+  const resume = await openCheckpoint(run, reporter.warn, true).catch(() => undefined);
+  const about = { sweep, series, x, seed: cell.seed, config, pictures: dataset.length, moco: version };
+  const started = performance.now();
+  const seconds = () => (performance.now() - started) / 1000;
+  let result: CellResult;
+  try {
+    const trained = await train({
+      config,
+      dataset,
+      folder: run,
+      reporter,
+      stop,
+      ...(resume && { resume }),
+    });
+    if (trained.outcome === 'stopped') return undefined;
+    result = { ...about, measures: trained.measures!, seconds: seconds() };
+  } catch (error) {
+    // Some cells fail by design, as m = 0 does in the paper.
+    if (!(error instanceof UserError) || !/^the loss is /.test(error.message)) throw error;
+    result = { ...about, failure: error.message, seconds: seconds() };
+  }
+  await mkdir(join(folder, 'cells'), { recursive: true });
+  await writeAtomic(path, `${JSON.stringify(result, null, 2)}\n`);
+  await rm(run, { recursive: true, force: true });
+  return result;
+}
+
+/** What the network measures before training: the floor of every cell with this seed. */
+export async function untrained(
+  { folder, base }: Pick<CellJob, 'folder' | 'base'>,
+  seed: number,
+): Promise<Measures> {
+  const path = join(folder, 'cells', `untrained-seed-${seed}.json`);
+  const known = await readCell(path);
+  if (known) return known.measures!;
+  const { dataset, config } = await cellConfig({ base }, { setting: start, seed });
+  const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 });
+  const backend = await openBackend(config.backend);
+  const pool = createPool(config.workers);
+  const { timing, ...measures } = await evaluation.run(backend, initialParams(config), pool);
+  await pool.close();
+  await backend.dispose();
+  const result = { seed, config, pictures: dataset.length, measures, seconds: timing.featureSeconds };
+  await mkdir(join(folder, 'cells'), { recursive: true });
+  await writeAtomic(path, `${JSON.stringify(result, null, 2)}\n`);
+  return measures;
+}
+
+const start: Setting = { sweep: 'm', series: 'untrained', x: '', flags: { method: 'moco-v2' } };
+
+async function readCell(path: string): Promise<CellResult | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text) as CellResult;
+  } catch {
+    throw new UserError(`${path} is no JSON; remove it, and the cell is trained again`);
+  }
+}

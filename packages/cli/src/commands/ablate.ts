@@ -1,0 +1,103 @@
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { type Cell, type CellJob, type CellResult, cellName, runCell, untrained } from '../ablation/cells.ts';
+import { writeReport } from '../ablation/report.ts';
+import { type SweepName, sweepNames, sweeps } from '../ablation/sweeps.ts';
+import type { Io } from '../io.ts';
+import { resolveConfig } from '../run/config.ts';
+import { openData } from '../run/dataset.ts';
+import { type Measures, measureRows } from '../run/evaluate.ts';
+import { duration } from '../run/format.ts';
+import { registerPlugins } from '../run/plugins.ts';
+import type { Reporter } from '../run/reporter.ts';
+import { catchInterrupts } from '../run/stop.ts';
+import { integer, names, oneOf } from './flags.ts';
+import { addRecipeOptions } from './pretrain-options.ts';
+import { type RecipeOptions, recipeFlags } from './recipe.ts';
+
+interface AblateOptions extends RecipeOptions {
+  readonly out: string;
+  readonly sweeps: readonly SweepName[];
+  readonly seeds: number;
+}
+
+export function ablateCommand(program: Command, io: Io, finish: (code: number) => void): void {
+  const command = program
+    .command('ablate')
+    .summary("repeat the papers' ablations at your scale")
+    .description(
+      'Trains one cell for each setting and seed, and writes a report with the published curve beside the measured one. What is measured is kept as one JSON per cell: interrupt, and run the same line again to go on.',
+    )
+    .argument('[data]', 'image folder, idx or CIFAR folder, or emoji')
+    .option(
+      '--sweeps <names>',
+      'm: momentum; k: K for end-to-end, memory bank and MoCo; bn; v2: MLP, aug+, cosine',
+      (text: string) => names(text).map((name) => oneOf(sweepNames)(name)),
+      ['m', 'k'],
+    )
+    .option('--seeds <n>', 'runs of each setting', integer(1), 3)
+    .option('--out <folder>', 'where cells and report are kept', join('runs', 'ablation'))
+    .action(async (data: string | undefined, options: AblateOptions) => {
+      finish(await ablate(data, options, io));
+    });
+  addRecipeOptions(command).addHelpText(
+    'after',
+    `
+Examples:
+  moco ablate --preset emoji --epochs 20 --out runs/ablation-emoji
+  moco ablate photos/ -a resnet18 --image-size 64 -b 64 --epochs 100 --sweeps m`,
+  );
+}
+
+async function ablate(data: string | undefined, options: AblateOptions, io: Io): Promise<number> {
+  await registerPlugins();
+  const { out, sweeps: chosen, seeds, ...recipe } = options;
+  const base = recipeFlags(data, recipe, 'ablate');
+  const dataset = await openData(base, 'train');
+  const resolved = resolveConfig({ ...base, method: 'moco-v2' }, dataset);
+  const settings = chosen.flatMap((name) => sweeps[name].settings(resolved, dataset.length));
+  const cells = settings.flatMap((setting) =>
+    Array.from({ length: seeds }, (_, seed): Cell => ({ setting, seed })),
+  );
+  io.out(
+    `${cells.length} cells of ${resolved.epochs} epochs on ${dataset.name} (${dataset.length} pictures), ${out}\n`,
+  );
+  const stop = catchInterrupts(() => io.out('Stopping after this step.\n'));
+  const job: CellJob = { folder: out, base, reporter: quiet(io), stop };
+  const results: CellResult[] = [];
+  const floor: Measures[] = [];
+  try {
+    for (let seed = 0; seed < seeds; seed++) floor.push(await untrained(job, seed));
+    for (const [at, cell] of cells.entries()) {
+      const result = await runCell(job, cell, results);
+      if (!result) {
+        io.out('Stopped. Run the same line again to go on.\n');
+        return 130;
+      }
+      results.push(result);
+      io.out(`${String(at + 1).padStart(3)}/${cells.length} ${cellName(cell).padEnd(34)}${told(result)}\n`);
+    }
+  } finally {
+    stop.release();
+  }
+  for (const path of await writeReport(out, { results, floor })) io.out(`${path}\n`);
+  return 0;
+}
+
+function told({ measures, failure, seconds }: CellResult): string {
+  if (!measures) return failure!;
+  const figures = measureRows(measures).map(([, value]) => value.toFixed(1).padStart(5));
+  return `${figures.join(' ')}  ${duration(seconds)}`;
+}
+
+/** A cell's own notes and epochs are of no interest among many; its warnings are. */
+function quiet(io: Io): Reporter {
+  const nothing = () => undefined;
+  return {
+    step: nothing,
+    epoch: nothing,
+    note: nothing,
+    warn: (text) => io.err(`moco: warning: ${text}\n`),
+    close: nothing,
+  };
+}

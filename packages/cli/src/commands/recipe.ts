@@ -1,0 +1,33 @@
+/** The flags that make a recipe, as `pretrain` and `ablate` share them. */
+import { UserError } from '@moco-ts/core';
+import type { RunFlags } from '../run/config.ts';
+import { type PresetName, presets } from '../run/presets.ts';
+
+/** What the options parse to. */
+export interface RecipeOptions extends Omit<RunFlags, 'data' | 'wd'> {
+  readonly preset?: PresetName;
+  readonly weightDecay?: number;
+}
+
+/** Explicit flags before those of a preset. */
+export function namedFlags(data: string | undefined, options: RecipeOptions): RunFlags {
+  const { preset, weightDecay, ...rest } = options;
+  return {
+    ...(preset !== undefined && presets[preset].flags),
+    ...rest,
+    ...(data !== undefined && { data }),
+    ...(weightDecay !== undefined && { wd: weightDecay }),
+  };
+}
+
+/** @throws UserError when neither the command line nor the preset names the data */
+export function recipeFlags(
+  data: string | undefined,
+  options: RecipeOptions,
+  command: string,
+): RunFlags & { data: string } {
+  const flags = namedFlags(data, options);
+  if (flags.data === undefined)
+    throw new UserError(`${command} needs DATA: an image folder, an idx or CIFAR folder, or emoji`);
+  return { ...flags, data: flags.data };
+}

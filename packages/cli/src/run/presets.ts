@@ -1,0 +1,157 @@
+/** Recipes by the names of published rows, each with the figure that it should reach. */
+import type { RunFlags } from './config.ts';
+
+export interface Preset {
+  readonly flags: RunFlags;
+  /** For which data the recipe was published. */
+  readonly data: string;
+  /** What it should reach, in percent. */
+  readonly figure: { readonly measure: string; readonly value: number };
+  /** Where the figure was published. */
+  readonly source: string;
+}
+
+const v1 = '1911.05722';
+const v2 = '2003.04297';
+const v3 = '2104.02057';
+const linear = (value: number) => ({ measure: 'linear probe', value });
+const knn = (value: number) => ({ measure: 'kNN', value });
+const imagenet = 'ImageNet-1M';
+
+const resnetV3: RunFlags = {
+  method: 'moco-v3',
+  arch: 'resnet50',
+  batchSize: 4096,
+  cropMin: 0.2,
+  warmupEpochs: 10,
+};
+
+const vitV3 = (arch: string): RunFlags => ({
+  method: 'moco-v3',
+  arch,
+  batchSize: 4096,
+  epochs: 300,
+  warmupEpochs: 40,
+});
+
+/** The CIFAR-10 demo of the official repository. */
+const cifar: RunFlags = {
+  method: 'moco-v1',
+  arch: 'resnet18',
+  stem: 'cifar',
+  imageSize: 32,
+  batchSize: 512,
+  lr: 0.06,
+  wd: 5e-4,
+  cos: true,
+  mocoK: 4096,
+  mocoM: 0.99,
+  mocoT: 0.1,
+  augPlus: true,
+  blur: false,
+  mean: [0.4914, 0.4822, 0.4465],
+  std: [0.2023, 0.1994, 0.201],
+  knnEvery: 10,
+};
+const demo = (epochs: number, value: number, symmetric = false): Preset => ({
+  flags: { ...cifar, epochs, ...(symmetric && { symmetric }) },
+  data: 'CIFAR-10',
+  figure: knn(value),
+  source: 'official repository, CIFAR-10 demo',
+});
+
+export const presets = {
+  'moco-v1-200ep': {
+    flags: { method: 'moco-v1', arch: 'resnet50', epochs: 200 },
+    data: imagenet,
+    figure: linear(60.6),
+    source: `${v1}, table 1`,
+  },
+  'moco-v2-200ep': {
+    flags: { method: 'moco-v2', arch: 'resnet50', epochs: 200 },
+    data: imagenet,
+    figure: linear(67.5),
+    source: `${v2}, table 1`,
+  },
+  'moco-v2-800ep': {
+    flags: { method: 'moco-v2', arch: 'resnet50', epochs: 800 },
+    data: imagenet,
+    figure: linear(71.1),
+    source: `${v2}, table 2`,
+  },
+  'moco-v3-resnet50-300ep': {
+    flags: { ...resnetV3, epochs: 300, lr: 0.3 },
+    data: imagenet,
+    figure: linear(72.8),
+    source: 'official repository of MoCo v3',
+  },
+  'moco-v3-resnet50-1000ep': {
+    flags: { ...resnetV3, epochs: 1000, lr: 0.3, wd: 1.5e-6, mocoM: 0.996 },
+    data: imagenet,
+    figure: linear(74.6),
+    source: 'official repository of MoCo v3',
+  },
+  'moco-v3-vit-small': {
+    flags: vitV3('vit_small'),
+    data: imagenet,
+    figure: linear(73.2),
+    source: `${v3}, table 4`,
+  },
+  'moco-v3-vit-base': {
+    flags: vitV3('vit_base'),
+    data: imagenet,
+    figure: linear(76.7),
+    source: `${v3}, table 4`,
+  },
+  'simclr-200ep': {
+    flags: { method: 'simclr', arch: 'resnet50', epochs: 200 },
+    data: imagenet,
+    figure: linear(61.9),
+    source: `${v2}, table 2 (batch 256)`,
+  },
+  'simclr-1000ep': {
+    flags: { method: 'simclr', arch: 'resnet50', epochs: 1000, batchSize: 4096 },
+    data: imagenet,
+    figure: linear(69.3),
+    source: `${v2}, table 2 (batch 4096)`,
+  },
+  instdisc: {
+    flags: { method: 'instdisc', arch: 'resnet50', epochs: 200, mocoK: 65536, bankDraw: 'batch' },
+    data: imagenet,
+    figure: linear(58),
+    source: `${v1}, figure 3 (memory bank)`,
+  },
+  'cifar10-demo': demo(200, 82.6),
+  'cifar10-demo-400ep': demo(400, 86.3),
+  'cifar10-demo-800ep': demo(800, 88.7),
+  'cifar10-demo-symmetric': demo(200, 85.3, true),
+  'cifar10-demo-symmetric-400ep': demo(400, 88.5, true),
+  'cifar10-demo-symmetric-800ep': demo(800, 89.7, true),
+  emoji: {
+    flags: {
+      data: 'emoji',
+      designers: ['google', 'twitter'],
+      method: 'moco-v2',
+      arch: 'resnet-tiny',
+      imageSize: 32,
+      cropMin: 0.35,
+      batchSize: 64,
+      mocoK: 1024,
+      mocoM: 0.99,
+      mocoT: 0.2,
+      optimizer: 'adamw',
+      lr: 2e-3,
+      cos: true,
+      lrPerStep: true,
+      epochs: 50,
+      saveEvery: 10,
+      seed: 0,
+    },
+    data: 'emoji',
+    figure: { measure: 'edited copies, R@1', value: 28.7 },
+    source: 'measured by this project: moco demo',
+  },
+} as const satisfies Readonly<Record<string, Preset>>;
+
+export type PresetName = keyof typeof presets;
+export const presetNames = Object.keys(presets) as PresetName[];
