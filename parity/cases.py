@@ -27,4 +27,5 @@ CASES = {
     "v2": Case(_spec("moco-v2", 2e-3, steps=20), 1259),
     "v2-plain": Case(_spec("moco-v2", 3e-3, bn="plain", steps=4), 16, batch=16),
     "v2-symmetric": Case(_spec("moco-v2", 3e-3, bnSplits=4, symmetric=True, steps=4), 1938, batch=16),
+    "v2-symmetric-20": Case(_spec("moco-v2", 1e-3, bnSplits=4, symmetric=True, steps=20), 1938, batch=16),
 }

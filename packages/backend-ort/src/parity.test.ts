@@ -16,6 +16,7 @@ import {
 } from '@moco-ts/core';
 import { resnet18 } from '@moco-ts/encoders';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { difference, lowerings, norm, relative, sample, views } from './parity-testing.ts';
 import { ortPlugin } from './plugin.ts';
 
 interface Fixture {
@@ -65,13 +66,6 @@ const gradientSample = 2048;
 const stateSample = 256;
 const projections = 8;
 
-/** All elements where there are few, else those at (i * 2654435761) mod n. */
-function sample(data: ArrayLike<number>, limit: number): number[] {
-  const n = data.length;
-  if (n <= limit) return Array.from(data);
-  return Array.from({ length: limit }, (_, i) => data[Number((BigInt(i) * 2654435761n) % BigInt(n))]!);
-}
-
 /** Sums under seeded sign vectors. */
 function project(seed: number, name: string, data: ArrayLike<number>): number[] {
   const random = rng(seed, `signs/${name}`);
@@ -81,38 +75,6 @@ function project(seed: number, name: string, data: ArrayLike<number>): number[] 
     for (let j = 0; j < projections; j++) sums[j]! += (word >>> j) & 1 ? -data[e]! : data[e]!;
   }
   return sums;
-}
-
-function norm(values: ArrayLike<number>): number {
-  let square = 0;
-  for (let i = 0; i < values.length; i++) square += values[i]! ** 2;
-  return Math.sqrt(square);
-}
-
-const difference = (a: ArrayLike<number>, b: ArrayLike<number>) => Array.from(a, (value, i) => value - b[i]!);
-const relative = (a: ArrayLike<number>, b: ArrayLike<number>) => norm(difference(a, b)) / (norm(b) || 1);
-
-/** Both views of a step: half a shared coarse pattern, enlarged, and normal noise of each side's own. */
-function views(seed: number, step: number, batch: number, size: number): [Tensor, Tensor] {
-  const grid = 8;
-  const scale = size / grid;
-  const pattern = rng(seed, 'x/base', step);
-  const base = Float64Array.from({ length: batch * 3 * grid * grid }, () => pattern.normal());
-  const side = (name: string): Tensor => {
-    const noise = rng(seed, `x/${name}`, step);
-    const data = new Float32Array(batch * 3 * size * size);
-    for (let at = 0; at < data.length; at++) {
-      const [plane, row, column] = [
-        Math.floor(at / (size * size)),
-        Math.floor((at % (size * size)) / size),
-        at % size,
-      ];
-      const coarse = base[(plane * grid + Math.floor(row / scale)) * grid + Math.floor(column / scale)]!;
-      data[at] = 0.5 * coarse + noise.normal();
-    }
-    return { shape: [batch, 3, size, size], dtype: 'float32', data };
-  };
-  return [side('q'), side('k')];
 }
 
 function configOf({ spec, batch, size }: Fixture, exposeGradients: boolean): MocoConfig {
@@ -160,12 +122,7 @@ async function run(backend: Backend, fixture: Fixture) {
   return { losses, gradients, state };
 }
 
-const lowerings = [
-  { lowering: 'blocked', options: { threads: 2 } },
-  { lowering: 'plain NCHW', options: { threads: 2, block: 0 } },
-];
-
-describe.each(['v1', 'v2', 'v2-plain', 'v2-symmetric'])('%s against PyTorch', (name) => {
+describe.each(['v1', 'v2', 'v2-plain', 'v2-symmetric', 'v2-symmetric-20'])('%s against PyTorch', (name) => {
   const { fixture, expected } = load(name);
 
   it('starts from the same weights, queue and pictures', () => {
