@@ -1,4 +1,4 @@
-"""Twenty steps of MoCo v3, SimCLR and InstDisc in PyTorch, in float64 and in float32, on a small ResNet and a small ViT.
+"""Twenty steps of MoCo v3, SimCLR, InstDisc and of classifiers in PyTorch, in float64 and in float32, on a small ResNet and a small ViT.
 
 Makes fixtures/steps.json: for each case its settings, the losses, the gradients of step 0 and the whole state after the
 last step (as samples), each in float64, and how far PyTorch's own float32 is from it. The formulas are methods.py's; the
@@ -31,7 +31,7 @@ SEED, STEPS, BATCH = 3, 20, 16
 SAMPLE = 128
 MARGIN = 5.0  # in mean absolute float32 errors of the layer, as in find_view_seed.py
 LATER_MARGIN = {"v3-resnet": 2.0}  # of all steps but the first; default 4
-FIRST_SEED = {"v3-resnet": 296}  # the search found none before
+FIRST_SEED = {"v3-resnet": 296, "simclr": 49}  # the search found none before
 
 VIT = {"encoder": "vit", "size": 32, "patchSize": 8, "dim": 48, "depth": 2, "heads": 3}
 RESNET = {"encoder": "resnet-tiny", "size": 16, "width": 16}
@@ -54,6 +54,11 @@ CASES: dict[str, dict[str, Any]] = {
     | {"optimizer": SGD, "lr": 3e-4},
     "instdisc-infonce": BANK
     | {"net": RESNET, "draw": "batch", "loss": "infonce", "temperature": 0.25, "proximal": 0.0}
+    | {"optimizer": SGD, "lr": 3e-4},
+    # The linear probe with its official rate, and fine-tuning.
+    "lincls": {"method": "classifier", "net": RESNET, "train": "linear", "dim": 10, "mlp": False}
+    | {"optimizer": SGD | {"weightDecay": 0.0}, "lr": 30.0},
+    "finetune": {"method": "classifier", "net": RESNET, "train": "all", "dim": 10, "mlp": False}
     | {"optimizer": SGD, "lr": 3e-4},
 }
 SLOTS = {"lars": {"mu": "mu"}, "sgd": {"momentum": "momentum_buffer"}}
@@ -165,6 +170,8 @@ def queries(spec: dict[str, Any], q: nn.Module, predictor: nn.Module | None, xq:
         return list(F.normalize(q(torch.cat([xq, xk])), dim=1).chunk(2))
     if spec["method"] == "instdisc":
         return [F.normalize(q(xq), dim=1)]
+    if spec["method"] == "classifier":
+        return [q(xq)]
     assert predictor is not None
     return [F.normalize(predictor(q(x)), dim=1) for x in (xq, xk)]
 
@@ -177,7 +184,27 @@ def build(spec: dict[str, Any], dtype: torch.dtype) -> tuple[nn.Module, nn.Modul
         predictor = mlp(spec["predictorLayers"], spec["dim"], spec["hidden"], spec["dim"], spec["predictorNorm"])
         seed_weights(predictor, "predictor.")
         predictor = predictor.to(dtype).train()
-    return q.to(dtype).train(), predictor
+    if spec["method"] == "classifier":
+        seed_classifier(q)
+    return q.to(dtype).train(spec.get("train") != "linear"), predictor
+
+
+@torch.no_grad()
+def seed_classifier(q: nn.Module) -> None:
+    """The official start of the probe: N(0, .01) and 0. Running estimates are seeded too, or evaluation mode would not show."""
+    weight = Rng(SEED, "init/classifier/fc.weight").normal(q.fc.weight.numel()) * 0.01
+    q.fc.weight.copy_(torch.from_numpy(weight.astype(np.float32)).view(q.fc.weight.shape))
+    q.fc.bias.zero_()
+    for name, value in q.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            low, high = (-0.3, 0.3) if name.endswith("mean") else (0.5, 1.5)
+            drawn = Rng(SEED, f"init/{name}").uniform(value.numel(), low, high)
+            value.copy_(torch.from_numpy(drawn.astype(np.float32)))
+
+
+def classes_of(step: int, classes: int) -> Tensor:
+    stream = Rng(SEED, "label", step)
+    return torch.tensor([stream.integer(classes) for _ in range(BATCH)])
 
 
 def pictures(spec: dict[str, Any], seed: int, step: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -211,10 +238,12 @@ def view_seed(name: str, spec: dict[str, Any]) -> tuple[int, dict[str, Any], dic
 
 
 def run(spec: dict[str, Any], seed: int, dtype: torch.dtype) -> dict[str, Any]:
-    method, t = spec["method"], spec["temperature"]
+    method, t = spec["method"], spec.get("temperature", 1.0)
     q, predictor = build(spec, dtype)
     relus = watched([q, predictor])
     trained = {plain(n): p for n, p in q.named_parameters() if p.requires_grad}
+    if spec.get("train") == "linear":
+        trained = {n: p for n, p in trained.items() if n.startswith("fc.")}
     modules: dict[str, nn.Module] = {"q.": q}
     k = None
     if predictor is not None:
@@ -246,6 +275,8 @@ def run(spec: dict[str, Any], seed: int, dtype: torch.dtype) -> dict[str, Any]:
             labels = torch.arange(BATCH)
             pairs = [(found[0], k2), (found[1], k1)]
             loss = 2 * t * sum(F.cross_entropy(a @ b.T / t, labels) for a, b in pairs)
+        elif method == "classifier":
+            loss = F.cross_entropy(found[0], classes_of(step, spec["dim"]))
         elif method == "simclr":
             loss = nt_xent(found[0], found[1], t)
         else:

@@ -3,7 +3,18 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { moco, pictureFolder, temporaryFolder, tiny } from './testing.ts';
 
-const commands = ['demo', 'pretrain', 'knn', 'export', 'ablate', 'presets', 'backends', 'replay'];
+const commands = [
+  'demo',
+  'pretrain',
+  'knn',
+  'lincls',
+  'finetune',
+  'export',
+  'ablate',
+  'presets',
+  'backends',
+  'replay',
+];
 
 describe('help', () => {
   it.each([[], ...commands.map((name) => [name])])(

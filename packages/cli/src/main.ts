@@ -4,7 +4,9 @@ import { ablateCommand } from './commands/ablate.ts';
 import { backendsCommand } from './commands/backends.ts';
 import { demoCommand } from './commands/demo.ts';
 import { exportCommand } from './commands/export.ts';
+import { finetuneCommand } from './commands/finetune.ts';
 import { knnCommand } from './commands/knn.ts';
+import { linclsCommand } from './commands/lincls.ts';
 import { presetsCommand } from './commands/presets.ts';
 import { pretrainCommand } from './commands/pretrain.ts';
 import { replayCommand } from './commands/replay.ts';
@@ -49,6 +51,8 @@ Examples:
   demoCommand(program, io, finish);
   pretrainCommand(program, io, finish);
   knnCommand(program, io);
+  linclsCommand(program, io, finish);
+  finetuneCommand(program, io, finish);
   exportCommand(program, io);
   ablateCommand(program, io, finish);
   presetsCommand(program, io);

@@ -19,6 +19,7 @@ export * from './program.ts';
 export { type Feed, interpret, referenceOps } from './reference/interpreter.ts';
 export * from './rng.ts';
 export * from './safetensors.ts';
+export * from './ssl/classifier.ts';
 export * from './ssl/ema.ts';
 export * from './ssl/head.ts';
 export * from './ssl/instdisc.ts';

@@ -20,6 +20,13 @@ export {
   grayscale,
   solarize,
 } from './views/color.ts';
-export { type ViewConfig, type ViewName, type ViewOp, type ViewOptions, views } from './views/config.ts';
+export {
+  classifierView,
+  type ViewConfig,
+  type ViewName,
+  type ViewOp,
+  type ViewOptions,
+  views,
+} from './views/config.ts';
 export { resize, resizedCrop } from './views/resize.ts';
 export { type AppliedOp, type Box, sampleCrop, sampleView, type ViewParams } from './views/sample.ts';

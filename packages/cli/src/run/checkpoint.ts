@@ -62,6 +62,18 @@ export async function listCheckpoints(folder: string): Promise<string[]> {
     .map(({ name }) => name);
 }
 
+/** The bytes of a checkpoint. */
+export function encodeCheckpoint(
+  info: Omit<CheckpointInfo, 'moco'>,
+  tensors: Readonly<Record<string, Tensor>>,
+): Uint8Array {
+  return encodeSafetensors(tensors, {
+    format: 'moco-ts',
+    crc32: checksum(tensors),
+    moco: JSON.stringify({ ...info, moco: version }),
+  });
+}
+
 /**
  * Saves, then removes all but the newest `config.keep` checkpoints.
  * @returns the path
@@ -74,11 +86,7 @@ export async function saveCheckpoint(
 ): Promise<string> {
   const name = checkpointName(info);
   const path = join(folder, name);
-  const bytes = encodeSafetensors(tensors, {
-    format: 'moco-ts',
-    crc32: checksum(tensors),
-    moco: JSON.stringify({ ...info, moco: version }),
-  });
+  const bytes = encodeCheckpoint(info, tensors);
   const before = (await listCheckpoints(folder))[0];
   try {
     await mkdir(folder, { recursive: true });
@@ -100,7 +108,7 @@ export async function saveCheckpoint(
 }
 
 /** Of all names and bytes: the format itself would not notice a flipped bit. */
-function checksum(tensors: Readonly<Record<string, Tensor>>): string {
+export function checksum(tensors: Readonly<Record<string, Tensor>>): string {
   let sum = 0;
   for (const [name, { data }] of Object.entries(tensors).sort(([a], [b]) => (a < b ? -1 : 1))) {
     sum = crc32(name, sum);

@@ -76,8 +76,8 @@ export async function openEvaluation(config: RunConfig, knn: KnnSettings): Promi
           const embedded = performance.now();
           const accuracy = await knnAccuracy(
             backend,
-            { features: bank, labels: labels(train) },
-            { features: queries, labels: labels(test) },
+            { features: bank, labels: labelsOf(train) },
+            { features: queries, labels: labelsOf(test) },
             { dim: extractor.dim, classes: train.classes!.length, ...knn },
           );
           return { knn: accuracy, timing: timing(started, embedded, train.length + test.length) };
@@ -105,7 +105,7 @@ function timing(started: number, embedded: number, pictures: number): Timing {
   return { featureSeconds: (embedded - started) / 1000, searchSeconds: (now - embedded) / 1000, pictures };
 }
 
-function labels(dataset: ImageDataset): Int32Array {
+export function labelsOf(dataset: ImageDataset): Int32Array {
   return Int32Array.from({ length: dataset.length }, (_, i) => {
     const label = dataset.label(i);
     if (label === undefined) throw new UserError(`${dataset.name}: ${dataset.id(i)} has no label`);

@@ -3,29 +3,39 @@ import type { Backend, Tensors } from '../backend.ts';
 import type { Encoder, EncoderConfig, ForwardContext, Params, TracedParams } from '../encoder.ts';
 import type { Graph } from '../graph/graph.ts';
 import { type Traced, trace } from '../graph/trace.ts';
-import { normalize } from '../nn/layers.ts';
+import { linear, normalize } from '../nn/layers.ts';
 import { optimize } from '../passes/passes.ts';
 import { type HeadConfig, head } from '../ssl/head.ts';
 import { type ProjectorConfig, projector } from '../ssl/projector.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 
-/** What stands between features and the loss, named `fc.*`: a head of one or two layers, or MoCo v3's projector. */
-export type ModelHead = HeadConfig | ProjectorConfig;
+/** A linear classifier as the head: its outputs are logits. */
+export interface ClassifierHead {
+  readonly classes: number;
+}
+
+/** What stands behind features, named `fc.*`: a head of one or two layers, MoCo v3's projector, or a classifier. */
+export type ModelHead = HeadConfig | ProjectorConfig | ClassifierHead;
 
 export interface ModelConfig {
   readonly encoder: Encoder;
   readonly encoderConfig: EncoderConfig;
-  /** With a head the outputs are unit vectors of its length; without one the features, not normalised. */
+  /**
+   * With a contrastive head the outputs are unit vectors of its length, with a classifier logits; without one the
+   * features, not normalised.
+   */
   readonly head?: ModelHead;
 }
 
 function headDim(head: ModelHead): number {
+  if ('classes' in head) return head.classes;
   return 'layers' in head ? head.outputs : head.dim;
 }
 
 function project(context: ForwardContext, params: TracedParams, features: Traced, config: ModelHead): Traced {
-  if ('layers' in config) return projector(context, params, 'fc', features, config);
-  return head(params, features, config);
+  if ('classes' in config) return linear(params, 'fc', features);
+  if ('layers' in config) return normalize(projector(context, params, 'fc', features, config));
+  return normalize(head(params, features, config));
 }
 
 /**
@@ -46,7 +56,7 @@ export function encoderGraph(
     const normalization = { splits: 1 };
     const context = { config: encoderConfig, training: false, normalization, updates: new Map() };
     const features = encoder.forward(context, traced, x);
-    return { features: headConfig ? normalize(project(context, traced, features, headConfig)) : features };
+    return { features: headConfig ? project(context, traced, features, headConfig) : features };
   });
   return optimize(graph);
 }

@@ -16,7 +16,7 @@ import {
 } from '../graph/ops/elementwise.ts';
 import { matmul } from '../graph/ops/matmul.ts';
 import { max, mean, sum } from '../graph/ops/reduce.ts';
-import { concat, slice } from '../graph/ops/shape.ts';
+import { concat, reshape, slice } from '../graph/ops/shape.ts';
 import type { Traced } from '../graph/trace.ts';
 import { tensor } from '../tensor/tensor.ts';
 
@@ -78,6 +78,30 @@ export function inBatchInfoNce(query: Traced, key: Traced, temperature: number):
     Array.from({ length: logits.shape[0]! }, (_, i) => i),
   );
   return { loss: mean(sub(logSumExp(logits), positive)), logits, positive };
+}
+
+/**
+ * Cross entropy with labels: -log(exp(l_y) / sum_c exp(l_c)), averaged over the batch.
+ * @param logits [N, C]
+ * @param label int32 [N], in [0, C)
+ */
+export function crossEntropy(logits: Traced, label: Traced): Traced {
+  return mean(sub(logSumExp(logits), labelled(logits, label)));
+}
+
+/**
+ * The share of rows, in percent, in which the label's logit is among the `k` largest; always 100 for `k` of C or more.
+ * @param logits [N, C]
+ * @param label int32 [N], in [0, C)
+ */
+export function labelAccuracy(logits: Traced, label: Traced, k: number): Traced {
+  return rankAccuracy(labelled(logits, label), logits, logits.shape[1]! - 1, k);
+}
+
+/** The logits of the labels, [N, 1]. */
+function labelled(logits: Traced, label: Traced): Traced {
+  const columns = reshape(cast(label, 'float32'), [logits.shape[0]!, 1]);
+  return sum(mul(logits, cast(equal(columns, row(logits)), 'float32')), [1], true);
 }
 
 /** What a view's logit with itself is replaced by: exp gives 0 in float32 and in float64. */

@@ -47,6 +47,11 @@ function view(options: ViewOptions, cropMin: number, ops: readonly ViewOp[]): Vi
   return { size: options.size, crop, ratio: RATIO, ops };
 }
 
+/** The view on which classifiers are trained, as torchvision's defaults have it: crops of .08 to 1 of the area, and flips. */
+export function classifierView(options: ViewOptions): ViewConfig {
+  return view(options, 0.08, [FLIP]);
+}
+
 /** The pair of views of each recipe; both draws are independent. */
 export const views: Record<ViewName, (options: ViewOptions) => [ViewConfig, ViewConfig]> = {
   /** MoCo v1, section 3.3: the augmentation of InstDisc. */

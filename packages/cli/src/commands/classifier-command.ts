@@ -1,0 +1,198 @@
+/** What `moco lincls` and `moco finetune` share: both train a classifier on an encoder, and differ in what else is trained. */
+import { stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { type Params, UserError, under } from '@moco-ts/core';
+import { createPool } from '@moco-ts/data';
+import type { Command } from 'commander';
+import type { Io } from '../io.ts';
+import { openCheckpoint } from '../run/checkpoint.ts';
+import { type ClassifierFile, type ClassifierRecipe, readClassifier } from '../run/classifier-file.ts';
+import { type ClassifyJob, classesOf, classify } from '../run/classify.ts';
+import { validation } from '../run/classify-data.ts';
+import type { RunConfig } from '../run/config.ts';
+import { openData } from '../run/dataset.ts';
+import { initialParams } from '../run/method.ts';
+import { defaultWorkers, openBackend, registerPlugins } from '../run/plugins.ts';
+import { createReporter } from '../run/reporter.ts';
+import { catchInterrupts } from '../run/stop.ts';
+import { integer, milestones, natural, positive, positiveShare, seed, share } from './flags.ts';
+
+export type Defaults = Omit<ClassifierRecipe, 'data' | 'holdOut' | 'cacheFeatures'>;
+
+interface ClassifierOptions extends Partial<Omit<ClassifierRecipe, 'train' | 'data' | 'wd'>> {
+  readonly weightDecay?: number;
+  readonly random?: boolean;
+  readonly evaluate?: boolean;
+  readonly resume?: boolean;
+  readonly out?: string;
+  readonly printFreq: number;
+  readonly workers?: number;
+  readonly backend: string;
+  readonly threads?: number;
+}
+
+export function addClassifierOptions(command: Command, defaults: Defaults): Command {
+  const { epochs, batchSize, lr, momentum, wd, schedule, cropMin } = defaults;
+  command
+    .option('--epochs <n>', `epochs in all (${epochs})`, integer(1))
+    .option('-b, --batch-size <n>', `pictures in a step (${batchSize})`, integer(1))
+    .option('--lr <x>', `learning rate (${lr})`, positive)
+    .option(
+      '--schedule <epochs...>',
+      `epochs at which the rate falls tenfold (${schedule.join(' ')})`,
+      milestones,
+    )
+    .option('--cos', `cosine schedule${defaults.cos ? ' (on)' : ''}`)
+    .option('--no-cos', `step schedule${defaults.cos ? '' : ' (on)'}`)
+    .option('--momentum <x>', `SGD's momentum (${momentum})`, share)
+    .option('--wd, --weight-decay <x>', `weight decay (${wd})`, natural)
+    .option('--crop-min <x>', `least share of the area in a crop (${cropMin})`, positiveShare)
+    .option('--seed <n>', 'decides the classifier, order and views (0)', seed)
+    .option('-e, --evaluate', 'only measure a trained classifier: RUN is its best.safetensors')
+    .option('--resume', 'go on in --out')
+    .option('--out <folder>', 'where classifier and log are written')
+    .option('--hold-out <x>', "share of an image folder kept for testing (the run's)", share)
+    .option('-p, --print-freq <n>', 'steps between lines of the log', integer(1), 10)
+    .option('-j, --workers <n>', 'threads that make pictures (cores - 1, at most 8)', integer(0))
+    .option('--backend <name>', 'what computes; see moco backends', 'ort')
+    .option('--threads <n>', 'threads of the backend (all cores)', integer(1));
+  return command;
+}
+
+interface Given {
+  readonly path: string;
+  readonly data: string | undefined;
+  readonly options: ClassifierOptions;
+  readonly defaults: Defaults;
+  readonly command: string;
+}
+
+/** @returns the exit code */
+export async function classifierCommand(given: Given, io: Io): Promise<number> {
+  await registerPlugins();
+  const { path, data, options, defaults, command } = given;
+  if (options.evaluate) return evaluate(path, data, options, io);
+  const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
+  const checkpoint = await openCheckpoint(path, warn);
+  const recipe = recipeOf(defaults, options, checkpoint.info.config, data);
+  const run = checkpoint.info.config;
+  const folder = options.out ?? join('runs', `${basename(resolve(path))}-${command}`);
+  const resume = await findResume(folder, recipe, options);
+  const reporter = createReporter(io, options.printFreq);
+  const stop = catchInterrupts(() => reporter.note('Stopping after this step.'));
+  const params: Params = options.random ? initialParams(run) : under('q', checkpoint.tensors);
+  const encoder = options.random ? 'random' : checkpoint.path;
+  try {
+    return await withEngines(options, async (engines) => {
+      const train = await openData(recipe, 'train');
+      const classes = classesOf(train).length;
+      const test = await openData(recipe, 'test');
+      const what = recipe.train === 'linear' ? 'linear classifier on the frozen' : 'all layers of the';
+      reporter.note(
+        `${what} ${run.arch} of ${encoder}: ${train.length} pictures in ${classes} classes, ${recipe.epochs} epochs, batch ${recipe.batchSize}`,
+      );
+      if (recipe.cacheFeatures)
+        reporter.note(
+          'Features are computed once, from whole pictures: quicker, but without random crops and flips; figures differ from those of the papers by a point or so.',
+        );
+      const info = { recipe, run, encoder };
+      const settings = { info, params, train, test, folder, reporter, stop, printFreq: options.printFreq };
+      const job: ClassifyJob = { ...settings, ...engines, ...(resume && { resume }) };
+      const { outcome, epoch, bestAcc1, last } = await classify(job);
+      if (outcome === 'stopped') {
+        io.out(`Stopped after epoch ${epoch}. Go on with the same line and --resume.\n`);
+        return 130;
+      }
+      io.out(
+        `Test Acc@1 ${last.acc1.toFixed(2)} %, Acc@5 ${last.acc5.toFixed(2)} %; best Acc@1 ${bestAcc1.toFixed(2)} %: ${join(folder, 'best.safetensors')}\n`,
+      );
+      return 0;
+    });
+  } finally {
+    stop.release();
+  }
+}
+
+function recipeOf(
+  defaults: Defaults,
+  options: ClassifierOptions,
+  run: RunConfig,
+  data: string | undefined,
+): ClassifierRecipe {
+  const { weightDecay, holdOut = run.holdOut, cacheFeatures = false } = options;
+  const chosen = (Object.keys(defaults) as (keyof Defaults)[]).filter(
+    (key) => (options as Partial<Defaults>)[key] !== undefined,
+  );
+  return {
+    ...defaults,
+    ...Object.fromEntries(chosen.map((key) => [key, (options as Partial<Defaults>)[key]])),
+    ...(weightDecay !== undefined && { wd: weightDecay }),
+    data: data ?? run.data,
+    ...(holdOut !== undefined && { holdOut }),
+    cacheFeatures,
+  };
+}
+
+async function findResume(
+  folder: string,
+  recipe: ClassifierRecipe,
+  { resume, out }: ClassifierOptions,
+): Promise<ClassifierFile | undefined> {
+  const path = join(folder, 'latest.safetensors');
+  const there = (await stat(path).catch(() => undefined)) !== undefined;
+  if (!there) return undefined;
+  if (!resume)
+    throw new UserError(
+      `${folder} holds a classifier already; go on with --resume, or choose ${out ? 'another' : 'an'} --out`,
+    );
+  const found = await readClassifier(path);
+  const { epochs: _, ...before } = found.info.recipe;
+  const { epochs: __, ...now } = recipe;
+  for (const key of Object.keys(now) as (keyof typeof now)[])
+    if (JSON.stringify(before[key]) !== JSON.stringify(now[key]))
+      throw new UserError(
+        `${path} was trained with ${key} ${before[key]}, and can't go on with ${now[key]}; give the same flags`,
+      );
+  return found;
+}
+
+type Engines = Pick<ClassifyJob, 'backend' | 'pool'>;
+
+async function withEngines<T>(
+  { backend: name, threads, workers }: ClassifierOptions,
+  use: (engines: Engines) => Promise<T>,
+): Promise<T> {
+  const backend = await openBackend(name, {
+    deterministic: true,
+    ...(threads !== undefined && { threads }),
+  });
+  const pool = createPool(workers ?? defaultWorkers());
+  try {
+    return await use({ backend, pool });
+  } finally {
+    await pool.close();
+    await backend.dispose();
+  }
+}
+
+async function evaluate(
+  path: string,
+  data: string | undefined,
+  options: ClassifierOptions,
+  io: Io,
+): Promise<number> {
+  const { info, tensors } = await readClassifier(path);
+  const recipe = { ...info.recipe, ...(data !== undefined && { data }) };
+  const test = await openData(recipe, 'test');
+  const classes = classesOf(test);
+  if (classes.length !== info.classes.length)
+    throw new UserError(
+      `${test.name} has ${classes.length} classes, but ${path} was trained for ${info.classes.length}`,
+    );
+  return withEngines(options, async (engines) => {
+    const params = under('q', tensors);
+    const { acc1, acc5 } = await validation({ info, params, ...engines }, test, params, classes.length);
+    io.out(`${path}: test Acc@1 ${acc1.toFixed(2)} %, Acc@5 ${acc5.toFixed(2)} %\n`);
+    return 0;
+  });
+}

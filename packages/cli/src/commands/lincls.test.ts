@@ -1,0 +1,143 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { decodeSafetensors } from '@moco-ts/core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { listCheckpoints } from '../run/checkpoint.ts';
+import { accuracy } from '../run/classify-data.ts';
+import {
+  differences,
+  logged,
+  moco,
+  pictureFolder,
+  temporaryFolder,
+  tiny,
+  writePictures,
+} from '../testing.ts';
+
+const pictures = temporaryFolder();
+writePictures(join(pictures, 'train', 'first'), 12);
+writePictures(join(pictures, 'train', 'second'), 12, 100);
+writePictures(join(pictures, 'test', 'first'), 4, 200);
+writePictures(join(pictures, 'test', 'second'), 4, 300);
+const run = join(temporaryFolder(), 'run');
+const small = ['-b', '8', '-j', '0', '--threads', '1', '-p', '1'];
+
+const read = (path: string) => decodeSafetensors(readFileSync(path), path);
+const infoOf = (path: string) => JSON.parse(read(path).metadata.classifier!);
+
+beforeAll(async () => {
+  const made = await moco('pretrain', pictures, ...tiny, '--epochs', '1', '--out', run);
+  expect(made).toMatchObject({ code: 0, err: '' });
+});
+
+describe('the linear probe', () => {
+  const folder = join(temporaryFolder(), 'probe');
+  const best = join(folder, 'best.safetensors');
+
+  it('has the official defaults, and trains the classifier alone', async () => {
+    const probe = await moco('lincls', run, ...small, '--epochs', '3', '--out', folder);
+    expect(probe).toMatchObject({ code: 0, err: '' });
+    const { info, tensors } = { info: infoOf(best), tensors: read(best).tensors };
+    expect(info.recipe).toMatchObject({ train: 'linear', lr: 30, wd: 0, momentum: 0.9, schedule: [60, 80] });
+    expect(info.recipe).toMatchObject({ cos: false, batchSize: 8, epochs: 3 });
+    const source = read(join(run, (await listCheckpoints(run))[0]!)).tensors;
+    const backbone = Object.keys(source).filter((name) => /^q\.(?!fc\.)/.test(name));
+    expect(backbone.length).toBeGreaterThan(40);
+    for (const name of backbone) expect(tensors[name]!.data, name).toEqual(source[name]!.data);
+    expect(tensors['q.fc.weight']!.shape).toEqual([2, 256]);
+    expect(logged(folder, 'validation')).toHaveLength(3);
+  });
+
+  it('is measured again by -e, to the same figure', async () => {
+    const { acc1 } = infoOf(best);
+    const again = await moco('lincls', best, '-e', ...small);
+    expect(again).toMatchObject({ code: 0, out: expect.stringContaining(`Acc@1 ${acc1.toFixed(2)} %`) });
+  });
+
+  it('goes on to the bit, and only with the same flags', async () => {
+    const [whole, parts] = [join(temporaryFolder(), 'a'), join(temporaryFolder(), 'b')];
+    await moco('lincls', run, ...small, '--epochs', '4', '--out', whole);
+    await moco('lincls', run, ...small, '--epochs', '2', '--out', parts);
+    expect((await moco('lincls', run, ...small, '--epochs', '4', '--out', parts)).err).toContain('--resume');
+    const other = await moco('lincls', run, ...small, '--lr', '3', '--out', parts, '--resume');
+    expect(other.err).toContain('was trained with lr 30');
+    await moco('lincls', run, ...small, '--epochs', '4', '--out', parts, '--resume');
+    const last = (folder: string) => join(folder, 'latest.safetensors');
+    expect(differences(last(whole), last(parts))).toEqual([]);
+  });
+
+  it('takes features from memory when asked, says what differs, and keeps the encoder beside the classifier', async () => {
+    const cached = join(temporaryFolder(), 'c');
+    const { code, out } = await moco(
+      'lincls',
+      run,
+      ...small,
+      '--epochs',
+      '2',
+      '--cache-features',
+      '--out',
+      cached,
+    );
+    expect([code, out]).toEqual([0, expect.stringContaining('without random crops')]);
+    const path = join(cached, 'best.safetensors');
+    expect(Object.keys(read(path).tensors)).toContain('q.conv1.weight');
+    const again = await moco('lincls', path, '-e', ...small);
+    expect(again.out).toContain(`Acc@1 ${infoOf(path).acc1.toFixed(2)} %`);
+  });
+});
+
+describe('fine-tuning', () => {
+  it('trains all layers, from the run or from its untrained network', async () => {
+    const starts: Float32Array[] = [];
+    for (const more of [[], ['--random']]) {
+      const folder = join(temporaryFolder(), 'f');
+      const tuned = await moco(
+        'finetune',
+        run,
+        ...small,
+        '--epochs',
+        '1',
+        '--lr',
+        '0.001',
+        '--out',
+        folder,
+        ...more,
+      );
+      expect(tuned).toMatchObject({ code: 0, err: '' });
+      const path = join(folder, 'latest.safetensors');
+      expect(infoOf(path)).toMatchObject({ recipe: { train: 'all', cos: true } });
+      starts.push(read(path).tensors['q.conv1.weight']!.data as Float32Array);
+    }
+    const source = read(join(run, (await listCheckpoints(run))[0]!)).tensors['q.conv1.weight']!;
+    expect(starts[0]).not.toEqual(source.data);
+    expect(starts[1]).not.toEqual(starts[0]);
+  });
+});
+
+describe('bad input', () => {
+  it('is one line', async () => {
+    const unlabelled = pictureFolder(12);
+    const file = join(temporaryFolder(), 'x.safetensors');
+    writeFileSync(file, 'nothing');
+    const table: [string[], string][] = [
+      [['lincls', run, unlabelled, ...small], 'has no labels'],
+      [['lincls', run, '-e'], 'could not be read'],
+      [['lincls', join(run, (await listCheckpoints(run))[0]!), '-e'], 'holds no classifier'],
+      [['lincls', file], 'x.safetensors'],
+      [['finetune', run, ...small, '-b', '512'], '--batch-size 512 is larger'],
+    ];
+    for (const [args, message] of table) {
+      const { code, err } = await moco(...args, '--out', join(temporaryFolder(), 'o'));
+      expect([code, err.trim().split('\n').length, err]).toEqual([1, 1, expect.stringContaining(message)]);
+    }
+  });
+});
+
+it('counts a label as first only if no other logit is as large', () => {
+  const logits = Float32Array.from([3, 1, 2, 0, 1, 1, 0, 0, 5, 4, 3, 2]);
+  expect(accuracy(logits, Int32Array.from([0, 1, 3]), 4)).toEqual({ acc1: 100 / 3, acc5: 100 });
+  expect(accuracy(Float32Array.from([1, 2, 3, 4, 5, 6]), Int32Array.from([0]), 6)).toEqual({
+    acc1: 0,
+    acc5: 0,
+  });
+});

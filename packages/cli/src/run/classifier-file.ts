@@ -1,0 +1,78 @@
+/** Trained classifiers on the disk: one safetensors file with the encoder, the classifier, and how they were made. */
+import { readFile } from 'node:fs/promises';
+import { CheckpointError, decodeSafetensors, encodeSafetensors, type Tensor } from '@moco-ts/core';
+import { checksum } from './checkpoint.ts';
+import type { RunConfig } from './config.ts';
+import { writeAtomic } from './files.ts';
+import { version } from './versions.ts';
+
+/** How a classifier is trained. */
+export interface ClassifierRecipe {
+  /** `linear`: the frozen encoder's features; `all`: every layer. */
+  readonly train: 'linear' | 'all';
+  readonly data: string;
+  readonly holdOut?: number;
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly lr: number;
+  readonly momentum: number;
+  readonly wd: number;
+  readonly schedule: readonly number[];
+  readonly cos: boolean;
+  readonly cropMin: number;
+  readonly seed: number;
+  /** Features are computed once, from pictures that are not augmented. */
+  readonly cacheFeatures: boolean;
+}
+
+export interface ClassifierInfo {
+  readonly recipe: ClassifierRecipe;
+  /** The run that the encoder is of. */
+  readonly run: RunConfig;
+  /** The encoder's checkpoint; `random` for an untrained one. */
+  readonly encoder: string;
+  readonly classes: readonly string[];
+  /** Epochs that are done. */
+  readonly epoch: number;
+  /** Percent, on the test split, after that epoch. */
+  readonly acc1: number;
+  readonly acc5: number;
+  /** The best so far. */
+  readonly bestAcc1: number;
+  readonly moco: string;
+}
+
+export interface ClassifierFile {
+  readonly path: string;
+  readonly info: ClassifierInfo;
+  /** `q.*` with the classifier as `q.fc.*`, and the optimizer's slots. */
+  readonly tensors: Record<string, Tensor>;
+}
+
+/** @throws UserError when the disk refuses */
+export async function saveClassifier(
+  path: string,
+  info: Omit<ClassifierInfo, 'moco'>,
+  tensors: Readonly<Record<string, Tensor>>,
+): Promise<void> {
+  const classifier = JSON.stringify({ ...info, moco: version });
+  await writeAtomic(
+    path,
+    encodeSafetensors(tensors, { format: 'moco-ts', crc32: checksum(tensors), classifier }),
+  );
+}
+
+/** @throws CheckpointError when the file is missing, damaged or none of a classifier */
+export async function readClassifier(path: string): Promise<ClassifierFile> {
+  const bytes = await readFile(path).catch((error: Error) => {
+    throw new CheckpointError(`${path} could not be read: ${error.message}`);
+  });
+  const { tensors, metadata } = decodeSafetensors(bytes, path);
+  if (metadata.classifier === undefined || metadata.crc32 === undefined)
+    throw new CheckpointError(
+      `${path} holds no classifier; moco lincls and moco finetune write them as best.safetensors`,
+    );
+  if (checksum(tensors) !== metadata.crc32)
+    throw new CheckpointError(`${path} is damaged: its bytes do not fit its checksum`);
+  return { path, info: JSON.parse(metadata.classifier) as ClassifierInfo, tensors };
+}

@@ -1,0 +1,181 @@
+/** What a classifier is trained and judged on: labelled batches of pictures or of features kept in memory, and accuracies. */
+import {
+  type Backend,
+  createExtractor,
+  type FeatureExtractor,
+  featureEncoder,
+  type Params,
+  rng,
+  type Tensor,
+} from '@moco-ts/core';
+import {
+  classifierView,
+  cleanPictures,
+  createLoader,
+  embedAll,
+  type ImageDataset,
+  type Loader,
+  type Pool,
+} from '@moco-ts/data';
+import type { ClassifierInfo } from './classifier-file.ts';
+import { labelsOf } from './evaluate.ts';
+import { modelConfig } from './model.ts';
+import type { Reporter } from './reporter.ts';
+
+/** An encoder and what runs it. */
+export interface EncoderAtWork {
+  readonly info: Pick<ClassifierInfo, 'recipe' | 'run'>;
+  /** The encoder's parameters, without prefix. */
+  readonly params: Params;
+  readonly backend: Backend;
+  readonly pool: Pool;
+}
+
+export interface Accuracy {
+  /** Percent. */
+  readonly acc1: number;
+  readonly acc5: number;
+}
+
+const BATCH = 64;
+
+export interface LabelledBatch {
+  readonly x: Tensor;
+  readonly label: Tensor;
+}
+
+export interface LabelledBatches {
+  readonly stepsPerEpoch: number;
+  epoch(epoch: number): AsyncIterable<LabelledBatch>;
+  close(): Promise<void>;
+}
+
+/** Augmented pictures, made anew each epoch. */
+export function pictureBatches(
+  { info, pool }: EncoderAtWork,
+  train: ImageDataset,
+  reporter: Pick<Reporter, 'warn'>,
+): LabelledBatches {
+  const labels = labelsOf(train);
+  const { recipe, run } = info;
+  const { imageSize: size, mean, std } = run;
+  const loader: Loader = createLoader(train, {
+    batch: recipe.batchSize,
+    size,
+    views: [classifierView({ size, cropMin: recipe.cropMin })],
+    mean,
+    std,
+    seed: recipe.seed,
+    workers: pool.workers,
+    pool,
+    onSkip: ({ reason }) => reporter.warn(`left out: ${reason}`),
+  });
+  return {
+    stepsPerEpoch: loader.stepsPerEpoch,
+    epoch: async function* (epoch) {
+      for await (const { indices, views } of loader.epoch(epoch))
+        yield labelled(views[0]!, [indices.length, 3, size, size], indices, labels);
+    },
+    close: () => loader.close(),
+  };
+}
+
+export interface Features {
+  readonly data: Float32Array;
+  readonly labels: Int32Array;
+  readonly dim: number;
+}
+
+/** All pictures' features, of the pictures as they are. */
+export async function featuresOf(job: EncoderAtWork, dataset: ImageDataset): Promise<Features> {
+  const extractor = await createExtractor(job.backend, modelConfig(job.info.run), job.params, BATCH);
+  try {
+    const data = await embed(job, dataset, extractor);
+    return { data, labels: labelsOf(dataset), dim: extractor.dim };
+  } finally {
+    await extractor.dispose();
+  }
+}
+
+function embed({ info, pool }: EncoderAtWork, dataset: ImageDataset, extractor: FeatureExtractor) {
+  const { imageSize: size, mean, std } = info.run;
+  const pictures = cleanPictures(dataset, { size, mean, std });
+  return embedAll(pictures, (data) => extractor.extract(data), { pool, batch: BATCH });
+}
+
+/** Features in a new order each epoch. */
+export function cachedBatches(
+  { data, labels, dim }: Features,
+  { batchSize, seed }: ClassifierInfo['recipe'],
+): LabelledBatches {
+  return {
+    stepsPerEpoch: Math.floor(labels.length / batchSize),
+    epoch: async function* (epoch) {
+      const order = rng(seed, 'order', epoch).permutation(labels.length);
+      for (let at = 0; at + batchSize <= order.length; at += batchSize) {
+        const indices = order.subarray(at, at + batchSize);
+        const rows = new Float32Array(batchSize * dim);
+        indices.forEach((index, row) => {
+          rows.set(data.subarray(index * dim, (index + 1) * dim), row * dim);
+        });
+        yield labelled(rows, [batchSize, dim, 1, 1], indices, labels);
+      }
+    },
+    close: async () => undefined,
+  };
+}
+
+function labelled(
+  data: Float32Array,
+  shape: readonly number[],
+  indices: Int32Array,
+  labels: Int32Array,
+): LabelledBatch {
+  return {
+    x: { shape, dtype: 'float32', data },
+    label: { shape: [indices.length], dtype: 'int32', data: indices.map((index) => labels[index]!) },
+  };
+}
+
+/** The test split's accuracy, the whole network run. */
+export async function validation(
+  job: EncoderAtWork,
+  test: ImageDataset,
+  params: Params,
+  classes: number,
+): Promise<Accuracy> {
+  const model = { ...modelConfig(job.info.run), head: { classes } };
+  const extractor = await createExtractor(job.backend, model, params, BATCH);
+  try {
+    return accuracy(await embed(job, test, extractor), labelsOf(test), classes);
+  } finally {
+    await extractor.dispose();
+  }
+}
+
+/** The same for a frozen encoder, whose features of the test split are computed once. */
+export async function linearValidation(job: EncoderAtWork, test: ImageDataset, classes: number) {
+  const { data, labels, dim } = await featuresOf(job, test);
+  const model = { encoder: featureEncoder(dim), encoderConfig: { imageSize: 1 }, head: { classes } };
+  return async (params: Params): Promise<Accuracy> => {
+    const fc = { 'fc.weight': params['fc.weight']!, 'fc.bias': params['fc.bias']! };
+    const extractor = await createExtractor(job.backend, model, fc, 256);
+    try {
+      return accuracy(await extractor.extract(data), labels, classes);
+    } finally {
+      await extractor.dispose();
+    }
+  };
+}
+
+/** Percent of rows in which the label's logit is the largest, and among the 5 largest. logits [N, C] */
+export function accuracy(logits: Float32Array, labels: Int32Array, classes: number): Accuracy {
+  let [first, five] = [0, 0];
+  labels.forEach((label, row) => {
+    const own = logits.subarray(row * classes, (row + 1) * classes);
+    const above = own.reduce((count, value, c) => count + Number(c !== label && value >= own[label]!), 0);
+    first += Number(above < 1);
+    five += Number(above < 5);
+  });
+  return { acc1: (100 * first) / labels.length, acc5: (100 * five) / labels.length };
+}

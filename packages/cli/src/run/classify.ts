@@ -1,0 +1,202 @@
+/** The training loop of `moco lincls` and `moco finetune`. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type ClassifierConfig,
+  classifierState,
+  classifierStep,
+  createTrainer,
+  featureEncoder,
+  isBuffer,
+  learningRate,
+  type Params,
+  prefixed,
+  sgd,
+  type Tensor,
+  type Trainer,
+  UserError,
+  under,
+} from '@moco-ts/core';
+import type { ImageDataset } from '@moco-ts/data';
+import { type ClassifierFile, type ClassifierInfo, saveClassifier } from './classifier-file.ts';
+import {
+  type Accuracy,
+  cachedBatches,
+  type EncoderAtWork,
+  featuresOf,
+  type LabelledBatches,
+  linearValidation,
+  pictureBatches,
+  validation,
+} from './classify-data.ts';
+import { openLog, type RunLog } from './log.ts';
+import { createMeters } from './meters.ts';
+import { encoderOf } from './model.ts';
+import type { Reporter } from './reporter.ts';
+
+export interface ClassifyJob extends EncoderAtWork {
+  readonly info: Pick<ClassifierInfo, 'recipe' | 'run' | 'encoder'>;
+  readonly train: ImageDataset;
+  readonly test: ImageDataset;
+  readonly printFreq: number;
+  /** Where `latest.safetensors`, `best.safetensors` and the log are written. */
+  readonly folder: string;
+  readonly resume?: ClassifierFile;
+  readonly reporter: Reporter;
+  readonly stop: { requested: boolean };
+}
+
+export interface ClassifyResult {
+  readonly outcome: 'done' | 'stopped';
+  readonly epoch: number;
+  readonly last: Accuracy;
+  readonly bestAcc1: number;
+}
+
+/** The classes of a labelled set. Throws UserError for a set without labels. */
+export function classesOf({ classes, name }: ImageDataset): readonly string[] {
+  if (classes === undefined || classes.length < 2)
+    throw new UserError(
+      `${name} has no labels: a classifier needs a folder of class folders, or a labelled set`,
+    );
+  return classes;
+}
+
+/**
+ * Trains a classifier, validates it after each epoch, and keeps the last and the best.
+ * @throws UserError for sets without labels or of other classes, a loss that is no number, and a frozen encoder that changed
+ */
+export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
+  const { info, train, params, folder, resume, reporter, stop, backend } = job;
+  const { recipe } = info;
+  const classes = classesOf(train);
+  const linear = recipe.train === 'linear';
+  const backbone = Object.fromEntries(Object.entries(params).filter(([name]) => !name.startsWith('fc.')));
+  const cached = recipe.cacheFeatures ? await featuresOf(job, train) : undefined;
+  const config = stepConfig(job, classes.length, cached?.dim);
+  const state = resume
+    ? stateOf(resume.tensors, cached !== undefined)
+    : classifierState(config, recipe.seed, cached ? {} : backbone);
+  const trainer = await createTrainer(backend, classifierStep(config, state), state);
+  const batches = cached ? cachedBatches(cached, recipe) : pictureBatches(job, train, reporter);
+  const validate = linear
+    ? await linearValidation(job, job.test, classes.length)
+    : (found: Params) => validation(job, job.test, found, classes.length);
+  await mkdir(folder, { recursive: true });
+  const log = openLog(folder, (resume?.info.epoch ?? 0) * batches.stepsPerEpoch);
+  let epoch = resume?.info.epoch ?? 0;
+  let last: Accuracy = resume?.info ?? { acc1: 0, acc5: 0 };
+  let bestAcc1 = resume?.info.bestAcc1 ?? 0;
+  try {
+    for (; epoch < recipe.epochs && !stop.requested; ) {
+      if (!(await trainEpoch(job, trainer, batches, epoch, log))) break;
+      const tensors = await trainer.state();
+      if (linear && !cached && epoch === (resume?.info.epoch ?? 0)) expectUnchanged(tensors, backbone);
+      const whole = cached ? { ...prefixed('q', backbone), ...tensors } : tensors;
+      epoch++;
+      last = await validate(under('q', whole));
+      const best = last.acc1 > bestAcc1;
+      bestAcc1 = Math.max(bestAcc1, last.acc1);
+      log.write('validation', { epoch, ...last, bestAcc1 }, { step: epoch, values: { ...last } });
+      reporter.note(
+        `Epoch ${epoch}: test Acc@1 ${last.acc1.toFixed(2)} %  Acc@5 ${last.acc5.toFixed(2)} %${best ? '  (best)' : ''}`,
+      );
+      const saved = { ...info, classes, epoch, ...last, bestAcc1 };
+      await saveClassifier(join(folder, 'latest.safetensors'), saved, whole);
+      if (best) await saveClassifier(join(folder, 'best.safetensors'), saved, whole);
+    }
+  } finally {
+    reporter.close();
+    log.close();
+    await batches.close();
+    await trainer.dispose();
+  }
+  return { outcome: epoch >= recipe.epochs ? 'done' : 'stopped', epoch, last, bestAcc1 };
+}
+
+function stepConfig(
+  { info, backend: _, ...job }: ClassifyJob,
+  classes: number,
+  cachedDim?: number,
+): ClassifierConfig {
+  const { recipe, run } = info;
+  if (recipe.batchSize > job.train.length)
+    throw new UserError(
+      `--batch-size ${recipe.batchSize} is larger than ${job.train.name}, which has ${job.train.length} pictures`,
+    );
+  const own = encoderOf({ ...run, stopGradConv1: recipe.train === 'linear' && run.stopGradConv1 });
+  return {
+    ...(cachedDim === undefined
+      ? own
+      : { encoder: featureEncoder(cachedDim), encoderConfig: { imageSize: 1 } }),
+    batch: recipe.batchSize,
+    bnSplits: 1,
+    classes,
+    train: cachedDim === undefined ? recipe.train : 'all',
+    optimizer: sgd({ momentum: recipe.momentum, weightDecay: recipe.wd }),
+  };
+}
+
+/** With features in memory the step holds the classifier alone. */
+function stateOf(tensors: Readonly<Record<string, Tensor>>, cached: boolean): Record<string, Tensor> {
+  if (!cached) return { ...tensors };
+  return Object.fromEntries(
+    Object.entries(tensors).filter(([name]) => /^(q|opt\.momentum)\.fc\./.test(name)),
+  );
+}
+
+/** @returns false after an interrupt */
+async function trainEpoch(
+  { info, printFreq, reporter, stop }: ClassifyJob,
+  trainer: Trainer,
+  batches: LabelledBatches,
+  epoch: number,
+  log: RunLog,
+): Promise<boolean> {
+  const { recipe } = info;
+  const lr = learningRate(recipe.lr, { ...recipe, cosine: recipe.cos, milestones: recipe.schedule }, epoch);
+  const meters = createMeters();
+  let step = 0;
+  let asked = performance.now();
+  for await (const feeds of batches.epoch(epoch)) {
+    if (stop.requested) return false;
+    const waited = (performance.now() - asked) / 1000;
+    const count = epoch * batches.stepsPerEpoch + step;
+    const metrics = await trainer.step({ ...feeds }, lr, count);
+    const value = (name: string) => metrics[name]!.data[0]!;
+    if (!Number.isFinite(value('loss')))
+      throw new UserError(
+        `the loss is ${value('loss')} at epoch ${epoch}, step ${step}; try a lower --lr; what was saved is intact`,
+      );
+    for (const name of ['loss', 'acc1', 'acc5'] as const) meters[name].add(value(name));
+    meters.data.add(waited);
+    const seconds = (performance.now() - asked) / 1000;
+    meters.time.add(seconds);
+    step++;
+    const pace = meters.time.average;
+    const left = (recipe.epochs - epoch) * batches.stepsPerEpoch - step;
+    const progress = {
+      ...{ epoch, epochs: recipe.epochs, step, steps: batches.stepsPerEpoch, meters, learningRate: lr },
+      ...{ rate: recipe.batchSize / pace, etaSeconds: left * pace },
+    };
+    reporter.step(progress);
+    if ((step - 1) % printFreq === 0) {
+      const values = { loss: value('loss'), acc1: value('acc1'), acc5: value('acc5'), lr };
+      log.write('step', { epoch, step: step - 1, globalStep: count, ...values }, { step: count, values });
+    }
+    if (step === batches.stepsPerEpoch) reporter.epoch(progress);
+    asked = performance.now();
+  }
+  return true;
+}
+
+/** @throws UserError when training changed a frozen encoder: the check of the official linear probe */
+function expectUnchanged(tensors: Readonly<Record<string, Tensor>>, backbone: Params): void {
+  for (const [name, { data }] of Object.entries(backbone)) {
+    const after = tensors[`q.${name}`]!.data;
+    if (data.some((value, i) => after[i] !== value))
+      throw new UserError(
+        `the frozen encoder changed: ${isBuffer(name) ? 'statistics' : 'weights'} of ${name}; this is a defect of the backend`,
+      );
+  }
+}
