@@ -95,16 +95,25 @@ function forward(
   const token = reshape(nn.parameter(params, 'cls_token'), [1, dim]);
   const first = add(positions, pad(token, [0, 0], [grid ** 2, 0]));
   let x = add(pad(patches, [0, 1, 0], [0, 0, 0]), first);
-  for (const name of vit.blocks) {
+  const last = vit.blocks.length - 1;
+  vit.blocks.forEach((name, block) => {
     const attended = nn.layerNorm(params, `${name}.norm1`, x, epsilon);
-    x = add(x, nn.attention(params, `${name}.attn`, attended, heads));
+    // Of the last block only the class token is used.
+    x =
+      block < last
+        ? add(x, nn.attention(params, `${name}.attn`, attended, heads))
+        : add(classToken(x), nn.firstAttention(params, `${name}.attn`, attended, heads));
     const inner = nn.layerNorm(params, `${name}.norm2`, x, epsilon);
     x = add(x, nn.linear(params, `${name}.mlp.fc2`, gelu(nn.linear(params, `${name}.mlp.fc1`, inner))));
-  }
-  const batch = picture.shape[0]!;
-  // Rows are normalised one by one, so the others needn't be.
-  const cls = reshape(slice(x, [0, 0, 0], [batch, 1, dim]), [batch, dim]);
+  });
+  const cls = reshape(x, [picture.shape[0]!, dim]);
   return nn.layerNorm(params, 'norm', cls, epsilon);
+}
+
+/** [N, T, D] to [N, 1, D] */
+function classToken(x: Traced): Traced {
+  const [batch, , dim] = x.shape as [number, number, number];
+  return slice(x, [0, 0, 0], [batch, 1, dim]);
 }
 
 /** The patch projection, a convolution whose windows don't overlap, as one matrix product: [N, grid^2, D]. */

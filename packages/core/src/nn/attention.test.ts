@@ -5,14 +5,14 @@ import { trace } from '../graph/trace.ts';
 import { interpret } from '../reference/interpreter.ts';
 import { rng } from '../rng.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
-import { attention, initAttention } from './attention.ts';
+import { attention, firstAttention, initAttention } from './attention.ts';
 
-function attend(params: Params, heads: number, x: Tensor): number[] {
+function attend(params: Params, heads: number, x: Tensor, layer = attention): number[] {
   const graph = trace((builder) => {
     const traced = Object.fromEntries(
       Object.entries(params).map(([name, { shape }]) => [name, builder.input(name, shape)]),
     );
-    return { y: attention(traced, 'attn', builder.input('x', x.shape), heads) };
+    return { y: layer(traced, 'attn', builder.input('x', x.shape), heads) };
   });
   return [...interpret(graph, { ...params, x }).y!.data];
 }
@@ -51,6 +51,22 @@ describe('attention', () => {
     const weight = Math.E / (Math.E + 1);
     const x = tensor([1, 0, 0, 0], [1, 2, 2]);
     close(attend(parameters(unit, unit, [1, 0, 1, 0]), 2, x), [weight, 0.5, 0.5, 0.5]);
+  });
+  it('of the first token alone is that of all tokens', () => {
+    const params: Params = {};
+    initAttention(params, 'attn', 12, (name) => rng(3, name));
+    const random = rng(3, 'values');
+    for (const name of ['attn.qkv.bias', 'attn.proj.bias'])
+      params[name] = tensor(
+        Array.from(params[name]!.data, () => random.normal()),
+        params[name]!.shape,
+      );
+    const x = tensor(
+      Array.from({ length: 2 * 5 * 12 }, () => random.normal()),
+      [2, 5, 12],
+    );
+    const all = attend(params, 3, x);
+    close(attend(params, 3, x, firstAttention), [...all.slice(0, 12), ...all.slice(60, 72)]);
   });
   it('refuses heads that do not divide the tokens', () => {
     const x = tensor([1, 0, 0, 0], [1, 2, 2]);
