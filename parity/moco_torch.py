@@ -102,12 +102,34 @@ class TinyResNet(ResNet):
         self.fc = nn.Linear(width * 8, num_classes)
 
 
-def build_encoder(arch: str, stem: str | None, dim: int, mlp: bool, splits: int | None = None) -> ResNet:
-    """A ResNet of torchvision, or `resnet-tiny`, with MoCo's head as `fc`; initialised as torchvision does it.
+class VitWithHead(nn.Module):
+    """timm's `vit_small_patch16_224` and its like with MoCo v3's heads, fixed positions and frozen patch projection, and a head."""
+
+    def __init__(self, arch: str, dim: int, mlp: bool) -> None:
+        super().__init__()
+        import timm
+
+        heads = {"num_heads": 12} if arch == "vit_small" else {}
+        self.body = timm.create_model(f"{arch}_patch16_224", num_classes=0, **heads)
+        self.body.pos_embed.requires_grad_(False)
+        self.body.patch_embed.requires_grad_(False)
+        width = self.body.num_features
+        self.fc: nn.Module = nn.Linear(width, dim)
+        if mlp:
+            self.fc = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.body(x))
+
+
+def build_encoder(arch: str, stem: str | None, dim: int, mlp: bool, splits: int | None = None) -> nn.Module:
+    """A ResNet of torchvision, or `resnet-tiny`, with MoCo's head as `fc`; initialised as torchvision does it. Or a ViT of timm.
 
     `splits` None is plain BN. Stems: imagenet; cifar, a 3x3 stride-1 conv1 and no max-pool; small, the same with
     stride 2. Default: small for `resnet-tiny`, else imagenet.
     """
+    if arch.startswith("vit_"):
+        return VitWithHead(arch, dim, mlp)
     norm = nn.BatchNorm2d if splits is None else partial(SplitBatchNorm, splits=splits)
     tiny = arch == "resnet-tiny"
     model = TinyResNet(dim, norm) if tiny else get_model(arch, weights=None, num_classes=dim, norm_layer=norm)
@@ -147,7 +169,7 @@ class Moco:
         self.k.train()
         spec = self.spec
         self.optimizer = optimizer or torch.optim.SGD(
-            self.q.parameters(), lr=spec.lr, momentum=spec.momentum, weight_decay=spec.wd
+            [p for p in self.q.parameters() if p.requires_grad], lr=spec.lr, momentum=spec.momentum, weight_decay=spec.wd
         )
         self._q_params = [p.detach() for p in self.q.parameters()]
         self._k_params = list(self.k.parameters())

@@ -46,7 +46,8 @@ def main() -> None:
     spec = Spec(arch=args.arch, stem=args.stem, K=args.moco_k, bn=args.bn, bnSplits=args.bn_splits)
     moco = Moco(spec, channels_last=args.format == "channels_last")
     if args.optimizer == "fused-sgd":
-        moco.start(torch.optim.SGD(moco.q.parameters(), spec.lr, spec.momentum, weight_decay=spec.wd, fused=True))
+        trained = [p for p in moco.q.parameters() if p.requires_grad]
+        moco.start(torch.optim.SGD(trained, spec.lr, spec.momentum, weight_decay=spec.wd, fused=True))
     xq, xk = torch.randn(2, args.batch, 3, args.size, args.size).unbind()
     seconds: list[float] = []
     first = 0.0

@@ -15,6 +15,7 @@ const rows = {
   'ResNet-18 b32 64px': '--arch resnet18 --stem imagenet --batch 32 --size 64 --steps 16',
   'ResNet-50 b8 224px': '--arch resnet50 --stem imagenet --batch 8 --size 224 --bn-splits 4 --steps 6',
   'ResNet-50 b32 96px': '--arch resnet50 --stem imagenet --batch 32 --size 96 --steps 6',
+  'ViT-Small b8 224px': '--arch vit_small --bn plain --batch 8 --size 224 --steps 6',
 };
 
 const own = { rounds: '3', python: '', out: '', chart: '', rows: Object.keys(rows).join() };
