@@ -10,6 +10,8 @@ const commands = [
   'lincls',
   'finetune',
   'export',
+  'import',
+  'convert',
   'ablate',
   'presets',
   'backends',

@@ -25,3 +25,9 @@ export class CheckpointError extends UserError {
 export class DataError extends UserError {
   override name = 'DataError';
 }
+
+/** A text of a stranger's making as messages may show it: on one line, short, without what steers a terminal. */
+export function printable(text: string, limit = 100): string {
+  const plain = text.slice(0, limit).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
+  return text.length > limit ? `${plain}...` : plain;
+}

@@ -124,6 +124,7 @@ describe('what is refused', () => {
     ['a header that is no object', file('7', 0), /no object/],
     ['metadata that is no object', file({ __metadata__: null }, 0), /metadata/],
     ['metadata that is no text', file({ __metadata__: { a: 1 } }, 0), /metadata/],
+    ['a name that clears the screen', file({ '\x1b[2J\nw': 7 }, 0), /"\?\[2J\?w" is malformed/],
     ['an entry that is none', file({ w: 7 }, 0), /"w" is malformed/],
     ['a negative extent', file({ w: entry(0, 8, [-2]) }, 8), /"w" is malformed/],
     ['a negative offset', file({ w: entry(-8, 0) }, 8), /"w" is malformed/],
@@ -132,7 +133,16 @@ describe('what is refused', () => {
     ['offsets in reverse', file({ w: entry(8, 0) }, 8), /"w" has -8 bytes/],
     ['offsets that fit another shape', file({ w: entry(0, 8, [3]) }, 8), /"w" has 8 bytes for \[3\]/],
     ['more bytes than the shape has', file({ w: entry(0, 8, [1]) }, 8), /"w" has 8 bytes for \[1\]/],
+    ['a gap', file({ v: entry(0, 8), w: entry(12, 20) }, 20), /its tensors leave a gap at byte 12/],
+    ['tensors over each other', file({ v: entry(0, 8), w: entry(4, 12) }, 12), /overlap at byte 4/],
+    ['bytes behind the last tensor', file({ w: entry(0, 8) }, 9), /1 bytes at its end belong to no tensor/],
+    ['a dtype of the prototype', file({ w: entry(0, 2, [2], 'toString') }, 2), /dtype toString/],
     ['an unknown dtype', file({ w: entry(0, 2, [2], 'F8_E4M3') }, 2), /dtype F8_E4M3/],
+    [
+      'a boolean of 2',
+      Buffer.concat([file({ w: entry(0, 2, [2], 'BOOL') }, 1), Buffer.of(2)]),
+      /"w" holds booleans other/,
+    ],
   ])('%s', (_, bytes, why) => {
     expect(read(bytes)).toThrow(CheckpointError);
     expect(read(bytes)).toThrow(why);

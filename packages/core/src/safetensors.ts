@@ -1,5 +1,5 @@
 /** The safetensors format: a JSON header of names, dtypes, shapes and offsets, then the bytes. */
-import { CheckpointError } from './errors.ts';
+import { CheckpointError, printable } from './errors.ts';
 import { allocate, bytesOf, type DType, sizeOf, type Tensor } from './tensor/tensor.ts';
 
 // Globals of Node and browsers alike; core takes the types of neither.
@@ -61,7 +61,8 @@ export function encodeSafetensors(
  * @throws CheckpointError when the bytes are no safetensors file, are cut off, or hold a dtype that can't be read
  */
 export function decodeSafetensors(bytes: Uint8Array, source: string): SafetensorsFile {
-  const fail = (why: string) => new CheckpointError(`${source} is no readable safetensors file: ${why}`);
+  const fail = (why: string) =>
+    new CheckpointError(`${source} is no readable safetensors file: ${printable(why, 300)}`);
   if (bytes.length < 8) throw fail(`it has ${bytes.length} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const headerSize = Number(view.getBigUint64(0, true));
@@ -74,16 +75,20 @@ export function decodeSafetensors(bytes: Uint8Array, source: string): Safetensor
   }
   if (typeof header !== 'object' || header === null) throw fail('the header is no object');
   const body = bytes.subarray(8 + headerSize);
-  const tensors: Record<string, Tensor> = {};
+  const entries: [name: string, entry: Entry][] = [];
   let metadata: Record<string, string> = {};
   for (const [name, entry] of Object.entries(header)) {
     if (name === '__metadata__') {
       if (!isMetadata(entry)) throw fail('its metadata is no object of texts');
       metadata = entry;
-    } else if (isEntry(entry)) tensors[name] = readTensor(name, entry, body, fail);
-    else throw fail(`the entry "${name}" is malformed`);
+    } else if (isEntry(entry)) {
+      checkEntry(name, entry, body.length, fail);
+      entries.push([name, entry]);
+    } else throw fail(`the entry "${name}" is malformed`);
   }
-  return { tensors, metadata };
+  checkCover(entries, body.length, fail);
+  const tensors = entries.map(([name, entry]) => [name, readTensor(name, entry, body, fail)] as const);
+  return { tensors: Object.fromEntries(tensors), metadata };
 }
 
 function isMetadata(value: unknown): value is Record<string, string> {
@@ -109,32 +114,55 @@ function isEntry(value: unknown): value is Entry {
   );
 }
 
-function readTensor(name: string, entry: Entry, body: Uint8Array, fail: (why: string) => Error): Tensor {
+/** Bytes per element; undefined for what can't be read. */
+const widthOf = (dtype: string): number | undefined =>
+  Object.hasOwn(widths, dtype) ? widths[dtype] : undefined;
+const widths: Readonly<Record<string, number>> = {
+  ...{ F64: 8, I64: 8, F32: 4, I32: 4 },
+  ...{ F16: 2, BF16: 2, U8: 1, BOOL: 1 },
+};
+
+function checkEntry(name: string, { dtype, shape, data_offsets }: Entry, bytes: number, fail: Fail): void {
+  const [start, end] = data_offsets;
+  const width = widthOf(dtype);
+  if (width === undefined) throw fail(`"${name}" is of the dtype ${dtype}`);
+  if (end > bytes) throw fail(`"${name}" is cut off`);
+  if (end - start !== sizeOf(shape) * width)
+    throw fail(`"${name}" has ${end - start} bytes for [${shape.join(', ')}]`);
+}
+
+/** The format demands that the tensors cover the body, without gaps and each byte once. */
+function checkCover(entries: readonly [name: string, entry: Entry][], bytes: number, fail: Fail): void {
+  const ranges = entries.map(([, { data_offsets }]) => data_offsets);
+  ranges.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  let at = 0;
+  for (const [start, end] of ranges) {
+    if (start !== at) throw fail(`its tensors ${start < at ? 'overlap' : 'leave a gap'} at byte ${start}`);
+    at = end;
+  }
+  if (at !== bytes) throw fail(`${bytes - at} bytes at its end belong to no tensor`);
+}
+
+type Fail = (why: string) => Error;
+
+function readTensor(name: string, entry: Entry, body: Uint8Array, fail: Fail): Tensor {
   const { shape } = entry;
   const [start, end] = entry.data_offsets;
   const size = sizeOf(shape);
-  const width = { F64: 8, I64: 8, F32: 4, I32: 4, F16: 2, BF16: 2, U8: 1, BOOL: 1 }[entry.dtype];
-  if (!width) throw fail(`"${name}" is of the dtype ${entry.dtype}`);
-  if (end > body.length) throw fail(`"${name}" is cut off`);
-  if (end - start !== size * width)
-    throw fail(`"${name}" has ${end - start} bytes for [${shape.join(', ')}]`);
   // A copy with a buffer of its own: `slice` of Node's Buffer would share the file's.
   const raw = new Uint8Array(body.subarray(start, end));
   const dtype = dtypes.get(entry.dtype);
   if (dtype) {
     const data = allocate(dtype, size);
     new Uint8Array(data.buffer).set(raw);
+    if (dtype === 'bool' && raw.some((value) => value > 1))
+      throw fail(`"${name}" holds booleans other than 0 and 1`);
     return { shape, dtype, data };
   }
   return entry.dtype === 'I64' ? fromInt64(name, shape, raw, fail) : fromFloat(entry.dtype, shape, raw);
 }
 
-function fromInt64(
-  name: string,
-  shape: readonly number[],
-  raw: Uint8Array,
-  fail: (why: string) => Error,
-): Tensor {
+function fromInt64(name: string, shape: readonly number[], raw: Uint8Array, fail: Fail): Tensor {
   const wide = new BigInt64Array(raw.buffer, 0, raw.length / 8);
   const data = Int32Array.from(wide, (value) => {
     if (BigInt.asIntN(32, value) !== value)

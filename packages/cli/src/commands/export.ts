@@ -1,8 +1,8 @@
 import { UserError, under } from '@moco-ts/core';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
-import { openCheckpoint } from '../run/checkpoint.ts';
 import { exportModel } from '../run/export-model.ts';
+import { openEncoder } from '../run/foreign.ts';
 import { bytes } from '../run/format.ts';
 import { registerPlugins } from '../run/plugins.ts';
 import { integer } from './flags.ts';
@@ -21,7 +21,7 @@ export function exportCommand(program: Command, io: Io): void {
     .description(
       'Writes the query encoder as an ONNX model with a free batch, and runs it once in ONNX Runtime: its features must be those of the trainer.',
     )
-    .argument('<run>', 'run folder or checkpoint')
+    .argument('<run>', 'run folder, checkpoint, or a file that moco import takes')
     .requiredOption('-o, --output <file>', 'the model')
     .option('--with-head', 'with the contrastive head: unit vectors')
     .option('--with-preprocess', 'take raw uint8 pictures [N, H, W, 3] of any size')
@@ -39,8 +39,11 @@ Examples:
       const { output, withHead = false, withPreprocess = false, opset } = options;
       if (!output.endsWith('.onnx'))
         throw new UserError(`-o ${output}: the model's name should end in .onnx`);
-      const { path, info, tensors } = await openCheckpoint(run, (text) => io.err(`moco: warning: ${text}\n`));
-      const model = await exportModel(info.config, under('q', tensors), output, {
+      const { path, info, tensors } = await openEncoder(run, (text) => io.err(`moco: warning: ${text}\n`));
+      const params = under('q', tensors);
+      if (withHead && !Object.keys(params).some((name) => name.startsWith('fc.')))
+        throw new UserError(`${path} has no contrastive head: leave --with-head out`);
+      const model = await exportModel(info.config, params, output, {
         withHead,
         withPreprocess,
         ...(opset !== undefined && { opset }),

@@ -2,8 +2,8 @@ import { type Params, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
-import { openCheckpoint } from '../run/checkpoint.ts';
 import { measureRows, openEvaluation } from '../run/evaluate.ts';
+import { openEncoder } from '../run/foreign.ts';
 import { initialParams } from '../run/method.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
 import { integer, names, positive, share } from './flags.ts';
@@ -26,7 +26,7 @@ export function knnCommand(program: Command, io: Io): void {
     .description(
       'Measures the features of a trained encoder (without its head). With labels: weighted kNN accuracy on the test split, the train split being the bank. For emoji and unlabelled folders: R@1 on held-out pictures, which needs no label.',
     )
-    .argument('<run>', 'run folder or checkpoint')
+    .argument('<run>', 'run folder, checkpoint, or a file that moco import takes')
     .argument('[data]', 'data set, if not the one of the run')
     .option('-k, --neighbours <n>', 'neighbours that vote', integer(1), 200)
     .option('-T, --temperature <x>', 'temperature of the votes', positive, 0.1)
@@ -48,7 +48,7 @@ Examples:
 
 async function knn(run: string, data: string | undefined, options: KnnOptions, io: Io): Promise<void> {
   await registerPlugins();
-  const checkpoint = await openCheckpoint(run, (text) => io.err(`moco: warning: ${text}\n`));
+  const checkpoint = await openEncoder(run, (text) => io.err(`moco: warning: ${text}\n`));
   const { designers, holdOut, workers } = options;
   const config = {
     ...checkpoint.info.config,

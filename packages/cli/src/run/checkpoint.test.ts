@@ -83,6 +83,20 @@ describe('checkpoints', () => {
     expect(await opened(folder)).toEqual({ at: [1, 0], warnings: [expect.stringContaining('checksum')] });
   });
 
+  it.each([
+    ['a changed digit', '\\"epoch\\":2', '\\"epoch\\":7', true],
+    ['settings that are no JSON', '\\"epoch\\":2', '\\"epoch\\":?', false],
+    ['a position that is none', '\\"epoch\\":2', '\\"epohc\\":2', false],
+  ])('fall back past one with %s', async (_, from, to, sealed) => {
+    const folder = temporaryFolder();
+    await save(folder, 1);
+    const newest = await save(folder, 2);
+    const text = readFileSync(newest, 'latin1').replace(from, to);
+    // As version 0.1 wrote it: without a checksum of the settings.
+    writeFileSync(newest, sealed ? text : text.replace('mocoCrc32', 'otherNote'), 'latin1');
+    expect(await opened(folder)).toEqual({ at: [1, 0], warnings: [expect.stringContaining('settings')] });
+  });
+
   it('ignore what a kill before the rename left', async () => {
     const folder = temporaryFolder();
     const path = await save(folder, 1);

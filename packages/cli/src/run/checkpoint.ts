@@ -67,10 +67,12 @@ export function encodeCheckpoint(
   info: Omit<CheckpointInfo, 'moco'>,
   tensors: Readonly<Record<string, Tensor>>,
 ): Uint8Array {
+  const moco = JSON.stringify({ ...info, moco: version });
   return encodeSafetensors(tensors, {
     format: 'moco-ts',
     crc32: checksum(tensors),
-    moco: JSON.stringify({ ...info, moco: version }),
+    moco,
+    mocoCrc32: hexadecimal(crc32(moco)),
   });
 }
 
@@ -114,8 +116,10 @@ export function checksum(tensors: Readonly<Record<string, Tensor>>): string {
     sum = crc32(name, sum);
     sum = crc32(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), sum);
   }
-  return sum.toString(16).padStart(8, '0');
+  return hexadecimal(sum);
 }
+
+const hexadecimal = (sum: number) => sum.toString(16).padStart(8, '0');
 
 /** @throws CheckpointError when the file is missing, damaged or none of this program's */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
@@ -127,7 +131,34 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
     throw new CheckpointError(`${path} is a safetensors file, but no checkpoint of moco pretrain`);
   if (checksum(tensors) !== metadata.crc32)
     throw new CheckpointError(`${path} is damaged: its bytes do not fit its checksum`);
-  return { path, info: JSON.parse(metadata.moco) as CheckpointInfo, tensors };
+  return { path, info: readInfo(path, metadata.moco, metadata.mocoCrc32), tensors };
+}
+
+/** @param sum its checksum; version 0.1 wrote none */
+function readInfo(path: string, text: string, sum: string | undefined): CheckpointInfo {
+  const damaged = new CheckpointError(`${path} is damaged: its settings can't be read`);
+  if (sum !== undefined && sum !== hexadecimal(crc32(text))) throw damaged;
+  let info: unknown;
+  try {
+    info = JSON.parse(text);
+  } catch {
+    throw damaged;
+  }
+  if (!isInfo(info)) throw damaged;
+  return info;
+}
+
+function isInfo(value: unknown): value is CheckpointInfo {
+  const { config, losses, ...position } = (value ?? {}) as Partial<CheckpointInfo>;
+  const natural = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0;
+  return (
+    [position.epoch, position.step, position.globalStep].every(natural) &&
+    Array.isArray(losses) &&
+    typeof config === 'object' &&
+    config !== null &&
+    [config.arch, config.method].every((name) => typeof name === 'string') &&
+    natural(config.imageSize)
+  );
 }
 
 /**

@@ -1,0 +1,91 @@
+import { mkdir } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { encodeSafetensors, type Params, UserError, under } from '@moco-ts/core';
+import { type EncoderOptions, encodeTorch, positionsTensor } from '@moco-ts/exchange';
+import type { Command } from 'commander';
+import type { Io } from '../io.ts';
+import { writeAtomic } from '../run/files.ts';
+import { asCheckpoint, checkFinite, describeForeign, isCheckpoint, openAny } from '../run/foreign.ts';
+import { bytes } from '../run/format.ts';
+import { isVit } from '../run/methods.ts';
+import { registerPlugins } from '../run/plugins.ts';
+import { oneOf } from './flags.ts';
+import { foreignFlags } from './import.ts';
+
+interface ConvertOptions extends EncoderOptions {
+  readonly output: string;
+  readonly withHead?: boolean;
+  readonly names: Naming;
+}
+
+/** `plain`: torchvision's and timm's names; `moco`: those of the official programs' checkpoints. */
+const namings = ['plain', 'moco'] as const;
+type Naming = (typeof namings)[number];
+
+const torchName = /\.(pth\.tar|pth|pt|bin)$/;
+
+export function convertCommand(program: Command, io: Io): void {
+  const command = program
+    .command('convert')
+    .summary('write an encoder for PyTorch')
+    .description(
+      'Writes an encoder as safetensors or as a file that torch.load(weights_only=True) reads, by the names of torchvision (ResNets) and timm (ViTs), for load_state_dict. Takes runs and checkpoints, and whatever moco import takes.',
+    )
+    .argument('<run>', 'run folder, checkpoint, or a file that moco import takes')
+    .requiredOption('-o, --output <file>', '*.safetensors, *.pth, *.pth.tar, *.pt or *.bin')
+    .option('--with-head', 'with the contrastive head, as fc.*')
+    .option('--names <kind>', 'plain, or moco: as the official checkpoints (plain)', oneOf(namings), 'plain');
+  foreignFlags(command)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  moco convert runs/photos -o photos.pth
+  moco convert runs/photos -o photos.safetensors
+  moco convert runs/photos -o photos.pth.tar --names moco --with-head`,
+    )
+    .action((run: string, options: ConvertOptions) => convert(run, options, io));
+}
+
+async function convert(run: string, options: ConvertOptions, io: Io): Promise<void> {
+  await registerPlugins();
+  const { output, withHead = false, names, ...reading } = options;
+  const safetensors = output.endsWith('.safetensors');
+  if (!safetensors && !torchName.test(output))
+    throw new UserError(
+      `-o ${output}: the name should end in .safetensors, or for PyTorch in .pth, .pth.tar, .pt or .bin`,
+    );
+  const opened = await openAny(run, reading, (text) => io.err(`moco: warning: ${text}\n`));
+  const { info, tensors } = isCheckpoint(opened) ? opened : asCheckpoint(opened, basename(run));
+  const { arch, imageSize, patchSize = 16 } = info.config;
+  const query = under('q', tensors);
+  checkFinite(run, query);
+  const hasHead = Object.keys(query).some(isHead);
+  if (withHead && !hasHead) throw new UserError(`${run} has no contrastive head: leave --with-head out`);
+  const plain: Params = Object.fromEntries(
+    Object.entries(query).filter(([name]) => withHead || !isHead(name)),
+  );
+  const token = plain.cls_token;
+  if (isVit(arch) && token) plain.pos_embed = positionsTensor(token.shape[2]!, imageSize / patchSize);
+  const named = names === 'moco' ? officialNames(plain, info.config) : plain;
+  await mkdir(dirname(output), { recursive: true });
+  const written = safetensors
+    ? encodeSafetensors(named, { format: 'pt', arch })
+    : await encodeTorch(names === 'moco' ? { epoch: info.epoch, arch, state_dict: named } : named);
+  await writeAtomic(output, written);
+  io.out(
+    `${output}: ${arch}, ${Object.keys(named).length} tensors${withHead ? ' with its head' : ''}, ${bytes(written.length)}\n`,
+  );
+  if (isCheckpoint(opened)) return;
+  for (const remark of describeForeign(opened).remarks) io.err(`moco: note: ${remark}\n`);
+}
+
+const isHead = (name: string) => name.startsWith('fc.');
+
+/** `module.encoder_q.*`, and of MoCo v3 `module.base_encoder.*`, whose ViTs have their projector under `head`. */
+function officialNames(params: Params, { method, arch }: { method: string; arch: string }): Params {
+  const v3 = method === 'moco-v3';
+  const prefix = v3 ? 'module.base_encoder' : 'module.encoder_q';
+  const own = (name: string) => (v3 && isVit(arch) ? name.replace(/^fc\./, 'head.') : name);
+  return Object.fromEntries(Object.entries(params).map(([name, value]) => [`${prefix}.${own(name)}`, value]));
+}

@@ -1,0 +1,215 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  decodeSafetensors,
+  encoderNamed,
+  encodeSafetensors,
+  initHead,
+  type Params,
+  prefixed,
+  rng,
+  type Tensor,
+  under,
+} from '@moco-ts/core';
+import { registerEncoders } from '@moco-ts/encoders';
+import { bytesSource, encodeTorch, positionsTensor, readTorch, torchTensors } from '@moco-ts/exchange';
+import { describe, expect, it } from 'vitest';
+import { readCheckpoint } from '../run/checkpoint.ts';
+import { moco, pictureFolder, temporaryFolder, tiny, writePictures } from '../testing.ts';
+
+registerEncoders();
+const folder = temporaryFolder();
+const at = (name: string) => join(folder, name);
+const random = (name: string) => rng(1, name);
+const pytorch = (name: string) =>
+  fileURLToPath(new URL(`../../../../parity/fixtures/exchange/${name}`, import.meta.url));
+
+/** resnet-tiny with MoCo v2's head, as an official checkpoint has it. */
+function encoder(seed: number): Params {
+  const params = encoderNamed('resnet-tiny').init({ imageSize: 32 }, (name) => rng(seed, name));
+  initHead(params, 256, { mlp: true, dim: 8 }, random);
+  return params;
+}
+const [query, key] = [encoder(1), encoder(2)];
+const queue: Tensor = { shape: [8, 24], dtype: 'float32', data: new Float32Array(192).fill(0.5) };
+const official = at('official.pth.tar');
+writeFileSync(
+  official,
+  await encodeTorch({
+    epoch: 200,
+    arch: 'resnet-tiny',
+    state_dict: {
+      ...prefixed('module.encoder_q', query),
+      ...prefixed('module.encoder_k', key),
+      'module.queue': queue,
+      'module.queue_ptr': { shape: [1], dtype: 'int32', data: Int32Array.of(8) },
+      'module.neck.weight': queue,
+    },
+  }),
+);
+
+function same(found: Params, wanted: Params): void {
+  expect(Object.keys(found).sort()).toEqual(Object.keys(wanted).sort());
+  for (const [name, { shape, data }] of Object.entries(wanted)) {
+    expect(found[name]!.shape, name).toEqual(shape);
+    expect(Buffer.compare(Buffer.from(found[name]!.data.buffer), Buffer.from(data.buffer)), name).toBe(0);
+  }
+}
+const backbone = (params: Params) =>
+  Object.fromEntries(Object.entries(params).filter(([name]) => !name.startsWith('fc.')));
+async function torchFile(path: string) {
+  const file = torchTensors(await readTorch(bytesSource(path, new Uint8Array(readFileSync(path)))));
+  return file.read(Object.keys(file.shapes));
+}
+const safetensorsFile = (path: string) => decodeSafetensors(readFileSync(path), path).tensors;
+
+describe('moco import', () => {
+  it('makes a checkpoint that knn and export take, head included', async () => {
+    const path = at('imported.safetensors');
+    const { code, out, err } = await moco('import', official, '-o', path, '--image-size', '16');
+    expect(code).toBe(0);
+    expect(out).toBe(`${path}: resnet-tiny, 16 px, mlp head of 8; of MoCo v1 or v2 (encoder_q)\n`);
+    expect(err).toBe('moco: note: 1 tensor was left out: module.neck.weight\n');
+    const { info, tensors } = await readCheckpoint(path);
+    expect(info).toMatchObject({ epoch: 200, step: 0 });
+    expect(info.config).toMatchObject({
+      method: 'moco-v2',
+      arch: 'resnet-tiny',
+      imageSize: 16,
+      mlp: true,
+      mocoDim: 8,
+    });
+    same(tensors, prefixed('q', query));
+
+    const measured = await moco('knn', path, pictureFolder(12), '-j', '0', '--threads', '1');
+    expect(measured).toMatchObject({ code: 0, out: expect.stringContaining('edited copies') });
+    const exported = await moco('export', path, '-o', at('model.onnx'), '--with-head');
+    expect(exported).toMatchObject({ code: 0, out: expect.stringContaining('8 features') });
+  });
+
+  it('is not needed for a look: knn, export and lincls take the file itself', async () => {
+    const pictures = pictureFolder(12);
+    const measured = await moco('knn', official, pictures, '-j', '0', '--threads', '1');
+    expect(measured).toMatchObject({ code: 0, out: expect.stringContaining('edited copies') });
+    expect(measured.err).toBe('moco: warning: 1 tensor was left out: module.neck.weight\n');
+    const exported = await moco('export', official, '-o', at('direct.onnx'));
+    expect(exported).toMatchObject({ code: 0, out: expect.stringContaining('256 features') });
+    const labelled = temporaryFolder();
+    for (const part of ['train/a', 'train/b', 'test/a', 'test/b']) writePictures(join(labelled, part), 4);
+    const flags = ['-b', '4', '-j', '0', '--threads', '1', '--epochs', '1', '--out', at('probe')];
+    const probed = await moco('lincls', official, labelled, ...flags);
+    expect(probed).toMatchObject({ code: 0, out: expect.stringContaining('Acc@1') });
+    writeFileSync(at('headless.pth'), await encodeTorch(backbone(query)));
+    const refused = await moco('export', at('headless.pth'), '-o', at('never.onnx'), '--with-head');
+    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/has no contrastive head/)]);
+  });
+
+  it('takes keys and queue where they are wanted', async () => {
+    const path = at('whole.safetensors');
+    expect((await moco('import', official, '-o', path, '--with-key')).code).toBe(0);
+    const { info, tensors } = await readCheckpoint(path);
+    expect(info.config).toMatchObject({ mocoK: 24, imageSize: 32 });
+    same(under('k', tensors), key);
+    expect([...tensors.queue_ptr!.data]).toEqual([8]);
+    same({ queue: tensors.queue! }, { queue });
+  });
+
+  it.each([
+    [
+      'code',
+      [pytorch('hostile.pth')],
+      /refuses posix\.system at byte \d+ .*: only tensors and plain containers/,
+    ],
+    ['code in the old format', [pytorch('hostile-legacy.pth')], /refuses posix\.system at byte \d+: only/],
+    ['an unknown network', [pytorch('v2.pth.tar')], /are of no encoder that is known here; .*--arch/],
+    [
+      'another network',
+      [official, '-a', 'resnet18'],
+      /"conv1\.weight" is \[32, 3, 3, 3\], that of resnet18 \[64/,
+    ],
+    ['a file that is not there', [at('no.pth')], /no\.pth: no such file or run folder/],
+    [
+      'something else',
+      [fileURLToPath(import.meta.url)],
+      /is neither a file of torch\.save nor a safetensors file/,
+    ],
+    ['an odd name', [official, '-o', at('x.pth')], /should end in \.safetensors/],
+  ])('refuses %s in one line', async (_, args, message) => {
+    const output = at('never.safetensors');
+    const { code, err } = await moco('import', '-o', output, ...args);
+    expect([code, err.trim().split('\n').length]).toEqual([1, 1]);
+    expect(err).toMatch(message);
+    expect(existsSync(output)).toBe(false);
+  });
+
+  it('refuses weights that are not finite, and its own checkpoints', async () => {
+    const broken = {
+      ...query,
+      'bn1.bias': { ...query['bn1.bias']!, data: new Float32Array(32).fill(Number.NaN) },
+    };
+    writeFileSync(at('nan.safetensors'), encodeSafetensors(broken));
+    const refused = await moco('import', at('nan.safetensors'), '-o', at('never.safetensors'));
+    expect([refused.code, refused.err]).toEqual([
+      1,
+      expect.stringMatching(/"q\.bn1\.bias" holds values that are not finite/),
+    ]);
+    await moco('import', official, '-o', at('imported.safetensors'));
+    const own = await moco('import', at('imported.safetensors'), '-o', at('never.safetensors'));
+    expect([own.code, own.err]).toEqual([1, expect.stringMatching(/is a checkpoint of moco already/)]);
+  });
+});
+
+describe('moco convert', () => {
+  it('gives the weights back by their plain names, from foreign files and runs', async () => {
+    await moco('import', official, '-o', at('imported.safetensors'));
+    for (const input of [official, at('imported.safetensors')]) {
+      expect((await moco('convert', input, '-o', at('plain.pth'))).code).toBe(0);
+      same(await torchFile(at('plain.pth')), backbone(query));
+      expect((await moco('convert', input, '-o', at('plain.safetensors'), '--with-head')).code).toBe(0);
+      same(safetensorsFile(at('plain.safetensors')), query);
+    }
+    const run = at('run');
+    expect((await moco('pretrain', pictureFolder(8), ...tiny, '--max-steps', '1', '--out', run)).code).toBe(
+      0,
+    );
+    const { code, out } = await moco('convert', run, '-o', at('run.pth'));
+    expect([code, out]).toEqual([0, expect.stringMatching(/run\.pth: resnet-tiny, 60 tensors, 4\.\d MB/)]);
+  });
+
+  it("writes the official programs' names, which it reads again", async () => {
+    const path = at('again.pth.tar');
+    expect((await moco('convert', official, '-o', path, '--names', 'moco', '--with-head')).code).toBe(0);
+    same(await torchFile(path), prefixed('module.encoder_q', query));
+    expect((await moco('import', path, '-o', at('again.safetensors'))).code).toBe(0);
+    same((await readCheckpoint(at('again.safetensors'))).tensors, prefixed('q', query));
+  });
+
+  it('writes the fixed positions of a ViT, which it knows again', async () => {
+    const vit = encoderNamed('vit_tiny').init({ imageSize: 64 }, random);
+    const pos_embed = positionsTensor(192, 4);
+    writeFileSync(at('vit.pth'), await encodeTorch({ model: { ...vit, pos_embed } }));
+    const { code, out, err } = await moco('convert', at('vit.pth'), '-o', at('vit.safetensors'));
+    expect([code, out]).toEqual([0, expect.stringContaining('vit_tiny')]);
+    expect(err).toBe('moco: note: its positions are the fixed ones\n');
+    same(safetensorsFile(at('vit.safetensors')), { ...vit, pos_embed });
+    expect((await moco('import', at('vit.safetensors'), '-o', at('vit-run.safetensors'))).code).toBe(0);
+    expect((await readCheckpoint(at('vit-run.safetensors'))).info.config).toMatchObject({
+      arch: 'vit_tiny',
+      imageSize: 64,
+    });
+  });
+
+  it.each([
+    ['an odd name', [official, '-o', at('x.onnx')], /should end in \.safetensors, or for PyTorch in \.pth/],
+    [
+      'a head that is not there',
+      [at('headless.pth'), '-o', at('x.pth'), '--with-head'],
+      /has no contrastive head/,
+    ],
+  ])('refuses %s', async (_, args, message) => {
+    writeFileSync(at('headless.pth'), await encodeTorch(backbone(query)));
+    const { code, err } = await moco('convert', ...args);
+    expect([code, err]).toEqual([1, expect.stringMatching(message)]);
+  });
+});

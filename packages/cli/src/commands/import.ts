@@ -1,0 +1,59 @@
+import { mkdir } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { UserError } from '@moco-ts/core';
+import type { EncoderOptions } from '@moco-ts/exchange';
+import type { Command } from 'commander';
+import type { Io } from '../io.ts';
+import { encodeCheckpoint } from '../run/checkpoint.ts';
+import { writeAtomic } from '../run/files.ts';
+import { asCheckpoint, checkFinite, describeForeign, isCheckpoint, openAny } from '../run/foreign.ts';
+import { registerPlugins } from '../run/plugins.ts';
+import { integer } from './flags.ts';
+
+interface ImportOptions extends EncoderOptions {
+  readonly output: string;
+}
+
+/** The flags of whatever reads foreign files. */
+export function foreignFlags(command: Command): Command {
+  return command
+    .option('-a, --arch <name>', 'the encoder, if its shapes should not say')
+    .option('--image-size <pixels>', 'if the file does not say (224)', integer(1))
+    .option('--ignore-positions', 'take a ViT whose positions are not the fixed ones');
+}
+
+export function importCommand(program: Command, io: Io): void {
+  const command = program
+    .command('import')
+    .summary('take an encoder from PyTorch')
+    .description(
+      'Reads a file of torch.save (of any age) or safetensors and writes a checkpoint for moco knn, export and the rest. The file may be of the official MoCo v1, v2 or v3, or a state dict by the names of torchvision or timm. No code in it is run; all but tensors and plain containers is refused by name.',
+    )
+    .argument('<file>', 'the .pth.tar, .pth, .pt, .bin or .safetensors')
+    .requiredOption('-o, --output <file>', 'the checkpoint, named *.safetensors')
+    .option('--with-key', 'with the momentum encoder, the queue and the predictor');
+  foreignFlags(command)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  moco import moco_v2_800ep_pretrain.pth.tar -o moco-v2.safetensors
+  moco import resnet18.pth -o resnet18.safetensors
+  moco knn moco-v2.safetensors photos/`,
+    )
+    .action(async (file: string, { output, ...options }: ImportOptions) => {
+      await registerPlugins();
+      if (!output.endsWith('.safetensors'))
+        throw new UserError(`-o ${output}: the checkpoint's name should end in .safetensors`);
+      const opened = await openAny(file, options, (text) => io.err(`moco: warning: ${text}\n`));
+      if (isCheckpoint(opened))
+        throw new UserError(`${file} is a checkpoint of moco already; moco convert writes it for others`);
+      const { info, tensors } = asCheckpoint(opened, basename(file));
+      checkFinite(file, tensors);
+      await mkdir(dirname(output), { recursive: true });
+      await writeAtomic(output, encodeCheckpoint(info, tensors));
+      const { title, remarks } = describeForeign(opened);
+      io.out(`${output}: ${title}\n`);
+      for (const remark of remarks) io.err(`moco: note: ${remark}\n`);
+    });
+}

@@ -1,0 +1,176 @@
+/** Encoders from anywhere: runs and checkpoints of this program, files of PyTorch, safetensors files. */
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { CheckpointError, decodeSafetensors, type Params, prefixed, UserError } from '@moco-ts/core';
+import {
+  type ByteSource,
+  type EncoderOptions,
+  type FoundEncoder,
+  findEncoder,
+  isTorch,
+  listed,
+  loadedTensors,
+  readTorch,
+  torchTensors,
+  type Value,
+} from '@moco-ts/exchange';
+import { type Checkpoint, type CheckpointInfo, openCheckpoint } from './checkpoint.ts';
+import { type RunConfig, type RunFlags, resolveConfig } from './config.ts';
+import { systemReason } from './files.ts';
+import type { Method } from './methods.ts';
+import { version } from './versions.ts';
+
+/** An encoder of another program. */
+export interface Foreign {
+  readonly encoder: FoundEncoder;
+  /** Epochs that it was trained for, when the file says so. */
+  readonly epoch: number;
+}
+
+/**
+ * Opens a checkpoint or run of this program as it is, and anything else as a foreign encoder.
+ * @throws UserError
+ */
+export async function openAny(
+  path: string,
+  options: EncoderOptions,
+  warn: (message: string) => void,
+): Promise<Foreign | Checkpoint> {
+  const entry = await stat(path).catch(() => undefined);
+  if (entry === undefined) throw new UserError(`${path}: no such file or run folder`);
+  if (entry.isDirectory()) return openCheckpoint(path, warn);
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw new UserError(`${path} could not be read: ${systemReason(error) ?? (error as Error).message}`);
+  });
+  try {
+    const source = fileSource(path, file, entry.size);
+    const front = await source.read(0, Math.min(16, entry.size));
+    // A safetensors file has the length of its header in front, then the header, which is JSON.
+    if (front[8] === 0x7b) return await openSafetensors(source, options, warn);
+    if (isTorch(front)) return await openTorch(source, options);
+    throw new CheckpointError(`${path} is neither a file of torch.save nor a safetensors file`);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Bytes that one call of the system may read; on Linux 2 GB are too many. */
+const maxRead = 2 ** 30;
+
+function fileSource(name: string, file: FileHandle, size: number): ByteSource {
+  return {
+    name,
+    size,
+    read: async (offset, length) => {
+      const bytes = new Uint8Array(length);
+      let done = 0;
+      while (done < length) {
+        const chunk = Math.min(length - done, maxRead);
+        const { bytesRead } = await file.read(bytes, done, chunk, offset + done);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+      return bytes.subarray(0, done);
+    },
+  };
+}
+
+async function openTorch(source: ByteSource, options: EncoderOptions): Promise<Foreign> {
+  const file = await readTorch(source);
+  return { encoder: await findEncoder(torchTensors(file), options), epoch: epochOf(file.value) };
+}
+
+function epochOf(value: Value): number {
+  const epoch = value instanceof Map ? value.get('epoch') : undefined;
+  return Number.isSafeInteger(epoch) && (epoch as number) >= 0 ? (epoch as number) : 0;
+}
+
+async function openSafetensors(
+  source: ByteSource,
+  options: EncoderOptions,
+  warn: (message: string) => void,
+): Promise<Foreign | Checkpoint> {
+  const { name } = source;
+  const { tensors, metadata } = decodeSafetensors(await source.read(0, source.size), name);
+  if (metadata.moco !== undefined) return openCheckpoint(name, warn);
+  return { encoder: await findEncoder(loadedTensors(name, tensors), options), epoch: 0 };
+}
+
+/** A foreign encoder as a checkpoint of a run that this program could have made. */
+export function asCheckpoint(
+  { encoder, epoch }: Foreign,
+  data: string,
+): { info: Omit<CheckpointInfo, 'moco'>; tensors: Params } {
+  const { query, key, rest } = encoder;
+  const config = configOf(encoder, data);
+  return {
+    info: { epoch, step: 0, globalStep: 0, config, pictures: 0, losses: [] },
+    tensors: { ...prefixed('q', query), ...prefixed('k', key), ...rest },
+  };
+}
+
+/** What a run would have been configured by; of what trains, the defaults of its method. */
+function configOf({ arch, imageSize, head, rest, kind }: FoundEncoder, data: string): RunConfig {
+  const method: Method = kind === 'momentum' ? 'moco-v3' : head?.type === 'mlp' ? 'moco-v2' : 'moco-v1';
+  const keys = rest.queue?.shape[1];
+  const flags: RunFlags & { data: string } = {
+    data,
+    method,
+    arch: arch.arch,
+    imageSize,
+    ...(arch.stem && { stem: arch.stem }),
+    ...(arch.patchSize !== undefined && { patchSize: arch.patchSize }),
+    ...(head && { mocoDim: head.dim }),
+    ...(head?.type === 'projector' && { mocoMlpDim: head.hidden }),
+    ...(keys !== undefined && { mocoK: keys }),
+  };
+  return resolveConfig(flags, { source: { data, split: 'train' } });
+}
+
+/**
+ * Whatever holds an encoder, as a checkpoint: runs and checkpoints as they are, else what `moco import` makes of a file.
+ * @throws UserError
+ */
+export async function openEncoder(path: string, warn: (message: string) => void): Promise<Checkpoint> {
+  const opened = await openAny(path, {}, warn);
+  if (isCheckpoint(opened)) return opened;
+  const { info, tensors } = asCheckpoint(opened, basename(path));
+  checkFinite(path, tensors);
+  for (const remark of describeForeign(opened).remarks) warn(remark);
+  return { path, info: { ...info, moco: version }, tensors };
+}
+
+/** Lines for people: what was found, what was left out. */
+export function describeForeign({ encoder }: Foreign): { title: string; remarks: string[] } {
+  const { arch, imageSize, head, kind, unexpected, notes } = encoder;
+  const origin = {
+    queue: 'MoCo v1 or v2 (encoder_q)',
+    momentum: 'MoCo v3 (base_encoder)',
+    plain: 'one network',
+  };
+  const stem = arch.stem === 'cifar' ? ' with the CIFAR stem' : '';
+  const projection = head ? `${head.type} head of ${head.dim}` : 'no contrastive head';
+  const remarks = [...notes];
+  if (unexpected.length > 0)
+    remarks.push(
+      `${unexpected.length} tensor${unexpected.length === 1 ? ' was' : 's were'} left out: ${listed(unexpected)}`,
+    );
+  return {
+    title: `${arch.arch}${stem}, ${imageSize} px, ${projection}; of ${origin[kind]}`,
+    remarks,
+  };
+}
+
+/** Whether what was opened is this program's own. */
+export function isCheckpoint(opened: Foreign | Checkpoint): opened is Checkpoint {
+  return 'info' in opened;
+}
+
+/** @throws CheckpointError when an encoder has weights that are not finite: a run that diverged, or damage */
+export function checkFinite(file: string, params: Params): void {
+  for (const [name, { data }] of Object.entries(params))
+    if (!data.every(Number.isFinite))
+      throw new CheckpointError(
+        `${file}: "${name}" holds values that are not finite: the run diverged, or the file is damaged`,
+      );
+}

@@ -1,0 +1,39 @@
+import { describe, expect, it } from 'vitest';
+import { inferArch, type Shapes } from './arch.ts';
+import { fixture } from './testing.ts';
+
+const json = (name: string) => JSON.parse(new TextDecoder().decode(fixture(`../${name}`)));
+const torchvision = json('state-dicts.json').archs as Record<string, Record<string, number | number[]>>;
+const timm = json('vit.json').timm as Record<string, { depth: number; shapes: Record<string, number[]> }>;
+
+/** Normalisations are written by their width alone. */
+const resnetShapes = (arch: string): Shapes =>
+  Object.fromEntries(
+    Object.entries(torchvision[arch]!).map(([name, shape]) =>
+      typeof shape === 'number' ? [`${name}.weight`, [shape]] : [name, shape],
+    ),
+  );
+
+describe("torchvision's and timm's shapes", () => {
+  it.each(Object.keys(torchvision))('tell that it is %s', (arch) => {
+    const shapes = resnetShapes(arch);
+    expect(inferArch(shapes)).toEqual({ arch, stem: 'imagenet' });
+    expect(inferArch({ ...shapes, 'conv1.weight': [64, 3, 3, 3] })).toEqual({ arch, stem: 'cifar' });
+  });
+  it.each(Object.keys(timm))('tell that it is %s', (arch) => {
+    const { depth, shapes } = timm[arch]!;
+    const last = { [`blocks.${depth - 1}.norm1.weight`]: shapes['blocks.0.norm1.weight']! };
+    expect(inferArch({ ...shapes, ...last })).toEqual({ arch, imageSize: 224 });
+    const [width] = shapes['patch_embed.proj.bias']!;
+    const patches = { 'patch_embed.proj.weight': [width!, 3, 8, 8], pos_embed: [1, 145, width!] };
+    expect(inferArch({ ...shapes, ...last, ...patches })).toEqual({ arch, patchSize: 8, imageSize: 96 });
+    expect(inferArch(shapes)).toBeUndefined();
+  });
+});
+
+it('of a network that is not known tell nothing', () => {
+  expect(inferArch({})).toBeUndefined();
+  const { 'layer4.1.conv1.weight': _, 'layer4.1.conv2.weight': __, ...cut } = resnetShapes('resnet18');
+  const rest = Object.fromEntries(Object.entries(cut).filter(([name]) => !name.startsWith('layer4.1.')));
+  expect(inferArch(rest)).toBeUndefined();
+});

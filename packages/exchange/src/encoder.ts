@@ -1,0 +1,130 @@
+/** From a foreign file's tensors to an encoder of this project, every weight accounted for. */
+import { CheckpointError, encoderNamed, type Params, printable, sameShape } from '@moco-ts/core';
+import { defaultSize, encoderConfigOf, type FoundArch, inferArch, type Shapes } from './arch.ts';
+import { type FoundHead, headOf } from './head.ts';
+import { type Layout, layoutOf, listed, type Names } from './layout.ts';
+import { checkPositions } from './positions.ts';
+import { encoderShapes } from './shapes.ts';
+import type { TensorFile } from './tensors.ts';
+
+export interface EncoderOptions {
+  /** Default: what the shapes say. */
+  readonly arch?: string;
+  /** Pixels. Default: what a ViT's positions say, else 224, or 32 behind a stem for small pictures. */
+  readonly imageSize?: number;
+  /** Take a ViT with other positions than the fixed ones. They are lost, and its features will not be the same. */
+  readonly ignorePositions?: boolean;
+  /** Also read the momentum encoder, the queue and the predictor. */
+  readonly withKey?: boolean;
+}
+
+/** An encoder out of a foreign file. */
+export interface FoundEncoder {
+  readonly kind: Layout['kind'];
+  readonly arch: FoundArch;
+  /** Pixels. */
+  readonly imageSize: number;
+  readonly head?: FoundHead;
+  /** The query encoder, its head under `fc` if it has one. */
+  readonly query: Params;
+  /** The momentum encoder, likewise; empty unless asked for. */
+  readonly key: Params;
+  /** `queue`, `queue_ptr`, `predictor.*`; empty unless asked for. */
+  readonly rest: Params;
+  /** Tensors by the file's names that this encoder has no place for, such as those of a classifier. */
+  readonly unexpected: readonly string[];
+  /** What else is worth knowing. */
+  readonly notes: readonly string[];
+}
+
+/** Batches that a normalisation has seen: of no use to an encoder. */
+const counter = /(^|\.)num_batches_tracked$/;
+
+/**
+ * Finds an encoder in a file: of the official MoCo v1 and v2 (`module.encoder_q.*`), of v3 (`module.base_encoder.*`), or
+ * a network by torchvision's or timm's names.
+ * @throws CheckpointError when the architecture is none that is known, or weights are missing or of other shapes
+ */
+export async function findEncoder(file: TensorFile, options: EncoderOptions = {}): Promise<FoundEncoder> {
+  const layout = layoutOf(Object.keys(file.shapes));
+  const found = shapesOf(file, layout.query);
+  const arch = archOf(file, found, options.arch);
+  const imageSize = options.imageSize ?? arch.imageSize ?? defaultSize(arch);
+  const encoder = encoderNamed(arch.arch);
+  const config = encoderConfigOf(arch, imageSize);
+  const expected = encoderShapes(encoder, config);
+  checkShapes(file.name, arch.arch, expected, found);
+  const vit = 'cls_token' in expected;
+  const head = headOf(layout.kind, vit ? 'vit' : 'resnet', encoder.featureDim(config), found);
+
+  const model = { ...expected, ...head?.shapes };
+  const take = async (names: Names, wanted: (name: string) => boolean = () => true): Promise<Params> => {
+    const chosen = Object.entries(names).filter(([name]) => wanted(name));
+    const tensors = await file.read(chosen.map(([, own]) => own));
+    return Object.fromEntries(chosen.map(([name, own]) => [name, tensors[own]!]));
+  };
+  const isModel = (name: string) => Object.hasOwn(model, name);
+  const query = floats(file.name, await take(layout.query, isModel));
+  const none: Params = {};
+  const notes = vit ? [...checkPositions(file.name, await take(layout.query, isPositions), options)] : [];
+  if (arch.arch === 'vit_small' && layout.kind === 'plain')
+    notes.push(
+      'vit_small has 12 heads here, as in MoCo v3; of weights for 6 heads (DeiT) the features would be wrong',
+    );
+  const strange = Object.entries(layout.query).filter(
+    ([name]) => !isModel(name) && !counter.test(name) && !(vit && isPositions(name)),
+  );
+  return {
+    kind: layout.kind,
+    arch,
+    imageSize,
+    ...(head && { head }),
+    query,
+    key: options.withKey ? floats(file.name, await take(layout.key, isModel)) : none,
+    rest: options.withKey ? await take(layout.rest, (name) => !counter.test(name)) : none,
+    unexpected: [...strange.map(([, own]) => own), ...layout.unexpected],
+    notes,
+  };
+}
+
+const isPositions = (name: string) => name === 'pos_embed';
+
+function shapesOf({ shapes }: TensorFile, names: Names): Shapes {
+  return Object.fromEntries(Object.entries(names).map(([name, own]) => [name, shapes[own]!]));
+}
+
+/** The named architecture with what the shapes say of its stem and patches; else what they say alone. */
+function archOf(file: TensorFile, found: Shapes, named: string | undefined): FoundArch {
+  const inferred = inferArch(found);
+  if (named !== undefined) return inferred?.arch === named ? inferred : { arch: named };
+  if (inferred !== undefined) return inferred;
+  throw new CheckpointError(
+    `${file.name}: its ${Object.keys(file.shapes).length} tensors (${listed(Object.keys(file.shapes), 3)}) are of no encoder that is known here; if they are of one, name it by --arch`,
+  );
+}
+
+function checkShapes(file: string, arch: string, expected: Shapes, found: Shapes): void {
+  const names = Object.keys(expected);
+  const missing = names.filter((name) => found[name] === undefined);
+  if (missing.length === names.length)
+    throw new CheckpointError(`${file}: none of its tensors is one of ${arch}`);
+  for (const name of names) {
+    const shape = found[name];
+    if (shape !== undefined && !sameShape(shape, expected[name]!))
+      throw new CheckpointError(
+        `${file}: "${printable(name)}" is [${shape.join(', ')}], that of ${arch} [${expected[name]!.join(', ')}]: it is another model`,
+      );
+  }
+  if (missing.length > 0)
+    throw new CheckpointError(
+      `${file}: ${missing.length} of the ${names.length} weights of ${arch} are missing: ${listed(missing)}`,
+    );
+}
+
+/** Weights, which must have been floating-point numbers of some kind. */
+function floats(file: string, params: Params): Params {
+  for (const [name, { dtype }] of Object.entries(params))
+    if (dtype !== 'float32')
+      throw new CheckpointError(`${file}: "${printable(name)}" is ${dtype}, no floating-point weight`);
+  return params;
+}

@@ -1,0 +1,50 @@
+/** What stands behind an encoder in a foreign file: a contrastive head, or MoCo v3's projector. */
+import { initHead, initProjector, mocoV3Projection, type Params, sameShape } from '@moco-ts/core';
+import type { Shapes } from './arch.ts';
+import type { Layout } from './layout.ts';
+import { noRandom, shapesIn } from './shapes.ts';
+
+export interface FoundHead {
+  readonly type: 'linear' | 'mlp' | 'projector';
+  /** The length of queries. */
+  readonly dim: number;
+  /** The width between layers; of a linear head, of its input. */
+  readonly hidden: number;
+  /** Its tensors, all under `fc`. */
+  readonly shapes: Shapes;
+}
+
+/** The head that a file has, if it is one that belongs to its method; a classifier is none. */
+export function headOf(
+  kind: Layout['kind'],
+  network: 'vit' | 'resnet',
+  featureDim: number,
+  found: Shapes,
+): FoundHead | undefined {
+  const candidate = kind === 'plain' ? undefined : guess(kind, network, featureDim, found);
+  const fits = Object.entries(candidate?.shapes ?? {}).every(
+    ([name, shape]) => found[name] !== undefined && sameShape(found[name], shape),
+  );
+  return fits ? candidate : undefined;
+}
+
+function guess(
+  kind: 'queue' | 'momentum',
+  network: 'vit' | 'resnet',
+  featureDim: number,
+  found: Shapes,
+): FoundHead | undefined {
+  const params: Params = {};
+  if (kind === 'queue') {
+    const mlp = found['fc.0.weight'] !== undefined;
+    const dim = found[mlp ? 'fc.2.weight' : 'fc.weight']?.[0];
+    if (dim === undefined) return undefined;
+    initHead(params, featureDim, { mlp, dim }, noRandom);
+    return { type: mlp ? 'mlp' : 'linear', dim, hidden: featureDim, shapes: shapesIn(params) };
+  }
+  const hidden = found['fc.0.weight']?.[0];
+  const dim = found[network === 'vit' ? 'fc.6.weight' : 'fc.3.weight']?.[0];
+  if (hidden === undefined || dim === undefined) return undefined;
+  initProjector(params, 'fc', mocoV3Projection(network, featureDim, { hidden, dim }), noRandom);
+  return { type: 'projector', dim, hidden, shapes: shapesIn(params) };
+}
