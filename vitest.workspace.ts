@@ -23,4 +23,10 @@ const gpu = {
   test: { name: 'gpu', include: ['packages/*/src/**/*.gpu.ts'] },
 };
 
-export default process.env.MOCO_GPU ? [gpu] : projects;
+/** What needs TensorFlow's library: scripts/test-tfjs-node.sh. */
+const native = {
+  extends: true as const,
+  test: { name: 'native', include: ['packages/*/src/**/*.native.ts'] },
+};
+
+export default process.env.MOCO_GPU ? [gpu] : process.env.MOCO_TFJS_NODE ? [native] : projects;

@@ -1,23 +1,34 @@
-/** The TensorFlow.js backend: `tfjs:cpu` and `tfjs:wasm`. */
+/** The TensorFlow.js backend: `tfjs:cpu`, `tfjs:wasm`, and on the TensorFlow library `tfjs:node` and `tfjs:node-gpu`. */
 import { type Backend, BackendError, type BackendOptions, defineBackend } from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
+import { loadNative } from './native.ts';
 import { createProgram } from './program.ts';
 
-/** What makes each device known to tfjs. */
-const devices: Readonly<Record<string, () => Promise<unknown>>> = {
-  cpu: () => import('@tensorflow/tfjs-backend-cpu'),
-  wasm: () => import('@tensorflow/tfjs-backend-wasm'),
+/** A device: what makes it known to tfjs, and the name that tfjs has for it. */
+interface Device {
+  readonly load: () => Promise<unknown>;
+  readonly backend: string;
+}
+
+const devices: Readonly<Record<string, Device>> = {
+  cpu: { load: () => import('@tensorflow/tfjs-backend-cpu'), backend: 'cpu' },
+  wasm: { load: () => import('@tensorflow/tfjs-backend-wasm'), backend: 'wasm' },
+  node: { load: () => loadNative('@tensorflow/tfjs-node'), backend: 'tensorflow' },
+  'node-gpu': { load: () => loadNative('@tensorflow/tfjs-node-gpu'), backend: 'tensorflow' },
 };
 
+/** The names behind the colon of `tfjs:wasm`. */
+export const tfjsDevices = Object.keys(devices);
+
 async function create({ device = 'wasm' }: BackendOptions): Promise<Backend> {
-  const load = devices[device];
-  if (!load)
-    throw new BackendError(`tfjs has no device "${device}"; known are: ${Object.keys(devices).join(', ')}`);
+  const found = devices[device];
+  if (!found) throw new BackendError(`tfjs has no device "${device}"; known are: ${tfjsDevices.join(', ')}`);
   // Else tfjs greets the user, and looks for NaN in every result.
   tf.enableProdMode();
-  await load();
+  await found.load();
   const activate = async () => {
-    if (!(await tf.setBackend(device))) throw new BackendError(`tfjs could not start its device "${device}"`);
+    if (!(await tf.setBackend(found.backend)))
+      throw new BackendError(`tfjs could not start its device "${device}"`);
   };
   await activate();
   return {

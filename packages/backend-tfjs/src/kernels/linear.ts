@@ -63,6 +63,22 @@ function untap(
   ]);
 }
 
+/** Whether TensorFlow's own library computes: it pads no gradient itself, and has a fast one of filters. */
+const isNative = () => tf.getBackend() === 'tensorflow';
+
+/** The input gradient of a convolution of padded pictures, without the border. */
+function transposedInside(
+  dy: tf.Tensor4D,
+  filter: tf.Tensor4D,
+  [batch, height, width, channels]: [number, number, number, number],
+  stride: number,
+  padding: number,
+): tf.Tensor {
+  const whole: typeof dy.shape = [batch, height + 2 * padding, width + 2 * padding, channels];
+  const padded = tf.conv2dTranspose(dy, filter, whole, stride, 'valid');
+  return tf.slice(padded, [0, padding, padding, 0], [batch, height, width, channels]);
+}
+
 export const linear: Kernels = {
   matmul: ([a, b], { transposeA, transposeB }) => tf.matMul(a!, b!, transposeA === true, transposeB === true),
   conv2d: ([x, w], attrs) => {
@@ -79,7 +95,9 @@ export const linear: Kernels = {
     const filters = parts(w!, groups, 0);
     const shape: [number, number, number, number] = [batch, height, width, channels / groups];
     const pieces = parts(toLast(dy!), groups, 3).map((piece, g) =>
-      tf.conv2dTranspose(piece as tf.Tensor4D, toFilter(filters[g]!), shape, stride, around(padding)),
+      isNative()
+        ? transposedInside(piece as tf.Tensor4D, toFilter(filters[g]!), shape, stride, padding)
+        : tf.conv2dTranspose(piece as tf.Tensor4D, toFilter(filters[g]!), shape, stride, around(padding)),
     );
     return toSecond(joined(pieces, 3));
   },
@@ -89,6 +107,17 @@ export const linear: Kernels = {
     const [, , oh, ow] = dy!.shape as Shape4;
     const gradients = parts(toLast(dy!), groups, 3).map((part) => tf.reshape(part, [-1, filters / groups]));
     const padded = tf.pad(toLast(x!), around(padding));
+    if (isNative()) {
+      const filterShape = [kernelHeight, kernelWidth, perGroup, filters / groups];
+      const settings = { strides: stride, pad: 'valid', dataFormat: 'NHWC', filterShape };
+      const slopes = parts(toLast(dy!), groups, 3);
+      const pieces = parts(padded, groups, 3).map((part, g) => {
+        const given = { x: part, dy: slopes[g]! };
+        const found = tf.engine().runKernel(tf.Conv2DBackpropFilter, given, settings) as tf.Tensor;
+        return tf.transpose(found, [3, 2, 0, 1]);
+      });
+      return joined(pieces, 0);
+    }
     const pieces = parts(padded, groups, 3).map((part, g) => {
       const taps: tf.Tensor[] = [];
       for (let row = 0; row < kernelHeight; row++)
