@@ -15,10 +15,18 @@ export function processIo(): Io {
     process.stdout.rows > 0 &&
     process.env.TERM !== 'dumb' &&
     !process.env.CI;
+  for (const stream of [process.stdout, process.stderr]) ignoreClosedPipe(stream);
   return {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     live,
     color: live && !process.env.NO_COLOR,
   };
+}
+
+/** Who reads may go away, as in `moco pretrain ... | head`: the run goes on, unheard. */
+function ignoreClosedPipe(stream: NodeJS.WriteStream): void {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
 }

@@ -123,7 +123,7 @@ export function addRecipeOptions(command: Command): Command {
     option('--designers <names>', 'emoji: google,twitter,apple,facebook (google,twitter)', names),
   ]);
   group('Machine:', [
-    option('--backend <name>', 'what computes; see moco backends (ort)'),
+    option('--backend <name>', 'what computes; see moco backends; auto: the quickest (ort)'),
     option('--threads <n>', 'threads of the backend (all cores)', integer(1)),
   ]);
   return command;

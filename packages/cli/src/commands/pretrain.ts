@@ -3,10 +3,12 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { UserError } from '@moco-ts/core';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
+import { chooseBackend } from '../run/backends.ts';
 import { type Checkpoint, checkNewest, listCheckpoints, openCheckpoint } from '../run/checkpoint.ts';
 import { type RunConfig, type RunFlags, resolveConfig, resumeConfig } from '../run/config.ts';
 import { openData } from '../run/dataset.ts';
 import { duration } from '../run/format.ts';
+import { registerPlugins } from '../run/plugins.ts';
 import { createReporter, type Reporter } from '../run/reporter.ts';
 import { catchInterrupts } from '../run/stop.ts';
 import { train } from '../run/train.ts';
@@ -53,9 +55,10 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
   if (source === undefined)
     throw new UserError('pretrain needs DATA: an image folder, an idx or CIFAR folder, or emoji');
   const dataset = await openData({ ...named, ...flags, data: source }, 'train');
-  const config = resume
+  const asked = resume
     ? resumeConfig(resume.info.config, flags, resume.path)
     : resolveConfig({ ...flags, data: source }, dataset);
+  const config = asked.backend === 'auto' ? await withBackend(asked, io) : asked;
   const folder = await chooseFolder(out, resume, config, resumePath);
 
   const reporter = createReporter(io, config.printFreq);
@@ -77,6 +80,14 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
   } finally {
     stop.release();
   }
+}
+
+/** The run's record has the backend itself, so that it goes on with the same. */
+async function withBackend(config: RunConfig, io: Io): Promise<RunConfig> {
+  await registerPlugins();
+  const { name, reason } = await chooseBackend();
+  io.out(`Backend: ${name} (${reason})\n`);
+  return { ...config, backend: name };
 }
 
 /** The checkpoint to go on from; `auto` looks into the run folder and starts anew if there is none. */

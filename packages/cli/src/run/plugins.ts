@@ -23,8 +23,18 @@ export function registerPlugins(): Promise<void> {
   return registered;
 }
 
-/** @throws BackendError when there is none of the name, or what it needs is not installed or fails to load */
+/**
+ * @param name `auto`: the quickest that is usable here
+ * @throws BackendError when there is none of the name, or what it needs is not installed or fails to load
+ */
 export async function openBackend(name: string, options: BackendOptions = {}): Promise<Backend> {
+  if (name !== 'auto') return openNamedBackend(name, options);
+  const { chooseBackend } = await import('./backends.ts');
+  return openNamedBackend((await chooseBackend()).name, options);
+}
+
+/** The same without `auto`. */
+export async function openNamedBackend(name: string, options: BackendOptions = {}): Promise<Backend> {
   await registerPlugins();
   try {
     return await createBackend(name, options);

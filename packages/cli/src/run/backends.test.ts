@@ -1,0 +1,53 @@
+import { expect, it } from 'vitest';
+import { moco, pictureFolder, temporaryFolder, tiny } from '../testing.ts';
+import { choose, type Found } from './backends.ts';
+import { wrap } from './format.ts';
+
+const found = (name: string, speed: number, software = false): Found => ({
+  name,
+  device: name,
+  lowering: '',
+  speed,
+  software,
+});
+
+it('takes the quickest, ort where another is hardly quicker, and no GPU in software', () => {
+  const failed = { name: 'ort:cuda', failure: 'no' };
+  expect(choose([failed, found('ort', 100), found('webgpu', 500)]).name).toBe('webgpu');
+  expect(choose([found('ort', 100), found('webgpu', 105)]).name).toBe('ort');
+  expect(choose([found('ort', 100), found('webgpu', 500, true)]).name).toBe('ort');
+  expect(choose([failed, found('tfjs:wasm', 20)]).name).toBe('tfjs:wasm');
+  expect(() => choose([failed])).toThrow('no backend is usable here');
+});
+
+it('lists what is usable, and what the rest needs, within 80 columns', async () => {
+  const { code, out } = await moco('backends');
+  expect(code).toBe(0);
+  for (const line of out.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
+  expect(out).toMatch(/^ort {9}.* GiB .* \d+$/m);
+  expect(out).toMatch(/^tfjs:wasm/m);
+  expect(out).toContain('npm rebuild onnxruntime-node');
+});
+
+it('stores what auto stood for', async () => {
+  const folder = `${temporaryFolder()}/r`;
+  const made = await moco(
+    'pretrain',
+    pictureFolder(20),
+    ...tiny,
+    '--max-steps',
+    '1',
+    '--out',
+    folder,
+    '--backend',
+    'auto',
+  );
+  expect(made.out).toMatch(/^Backend: (\S+) \(\d+ GF\/s/m);
+  const { readFileSync } = await import('node:fs');
+  const { config } = JSON.parse(readFileSync(`${folder}/config.json`, 'utf8'));
+  expect(config.backend).toBe(/^Backend: (\S+)/m.exec(made.out)![1]);
+});
+
+it('wraps words', () => {
+  expect(wrap('one two three four', 9, '  ')).toBe('one two\n  three\n  four');
+});
