@@ -10,4 +10,5 @@ export {
 } from './graphs.ts';
 export { createReference, referenceBackend } from './reference-backend.ts';
 export { type KitOptions, testBackend } from './test-backend.ts';
+export { type Factories, testTrajectories } from './test-trajectory.ts';
 export { type TinyConfig, tinyEncoder } from './tiny-encoder.ts';

@@ -20,7 +20,7 @@ import type { KitOptions, Subject } from './test-backend.ts';
 import { tinyEncoder } from './tiny-encoder.ts';
 
 const steps = 3;
-const learningRate = 0.05;
+export const learningRate = 0.05;
 const imageSize = 6;
 /** Rounding grows through a step and from step to step: 20 x is seldom passed by half in float32. */
 const slack = 20;
@@ -33,7 +33,7 @@ interface Setting {
   readonly more?: Partial<MocoConfig>;
 }
 
-const settings: readonly Setting[] = [
+export const settings: readonly Setting[] = [
   { name: 'v2, split and shuffled', width: 16, batch: 16, splits: 2, more: { shuffle: true } },
   { name: 'v1, plain', width: 16, batch: 16, splits: 1, more: { mlp: false, temperature: 0.07 } },
   { name: 'symmetric', width: 16, batch: 16, splits: 2, more: { symmetric: true, shuffle: true } },
@@ -44,7 +44,7 @@ const settings: readonly Setting[] = [
   { name: 'AdamW', width: 16, batch: 16, splits: 1, more: { optimizer: adamw({ weightDecay: 0.1 }) } },
 ];
 
-function configOf({ width, batch, splits, more }: Setting): MocoConfig {
+export function configOf({ width, batch, splits, more }: Setting): MocoConfig {
   return {
     encoder: tinyEncoder,
     encoderConfig: { imageSize, width },
@@ -62,7 +62,7 @@ function configOf({ width, batch, splits, more }: Setting): MocoConfig {
   };
 }
 
-function feedsOf(config: MocoConfig, step: number): Record<string, Tensor> {
+export function feedsOf(config: MocoConfig, step: number): Record<string, Tensor> {
   const pictures = (view: string) => {
     const random = rng(0, `kit/${view}`, step);
     const shape = [config.batch, 3, imageSize, imageSize];

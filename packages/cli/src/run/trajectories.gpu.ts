@@ -1,0 +1,9 @@
+import { ortPlugin } from '@moco-ts/backend-ort';
+import { testTrajectories } from '@moco-ts/backend-testing';
+import { webgpuPlugin } from '@moco-ts/backend-webgpu';
+
+testTrajectories({
+  ort: () => ortPlugin.create({ threads: 2 }),
+  'ort:webgpu': () => ortPlugin.create({ device: 'webgpu' }),
+  webgpu: () => webgpuPlugin.create({}),
+});
