@@ -17,6 +17,11 @@ const projects = packages.map((name) => ({
   test: { name, include: [`packages/${name}/src/**/*.test.ts`] },
 }));
 
+const examples = {
+  extends: true as const,
+  test: { name: 'examples', include: ['examples/**/*.test.js'] },
+};
+
 /** What needs a GPU's driver (or one in software) and the package `webgpu`: scripts/test-webgpu.sh. */
 const gpu = {
   extends: true as const,
@@ -29,4 +34,4 @@ const native = {
   test: { name: 'native', include: ['packages/*/src/**/*.native.ts'] },
 };
 
-export default process.env.MOCO_GPU ? [gpu] : process.env.MOCO_TFJS_NODE ? [native] : projects;
+export default process.env.MOCO_GPU ? [gpu] : process.env.MOCO_TFJS_NODE ? [native] : [...projects, examples];

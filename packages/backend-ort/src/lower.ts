@@ -1,6 +1,6 @@
 /** From a graph to the bytes of an ONNX model, and the layouts in which its state is held. */
 import { type Graph, producers, type Shape, type StateSlot, sizeOf } from '@moco-ts/core';
-import { lowerNodes, PlainLowering, portableRules } from '@moco-ts/onnx';
+import { lowerNodes, type OnnxNode, PlainLowering, portableRules } from '@moco-ts/onnx';
 import { elementwiseOps, filterValues } from './blocked/assign.ts';
 import { type Update, updateInPlace } from './blocked/inplace.ts';
 import { type Layout, stripShape } from './blocked/layout.ts';
@@ -15,6 +15,8 @@ export interface LoweredModel {
   readonly strips: ReadonlyMap<string, Shape>;
   /** The states, by the input's name, whose new value may be written over the old one. */
   readonly inPlace: ReadonlySet<string>;
+  /** The model's nodes that the WebGPU provider takes and then can't run, or runs wrongly. */
+  readonly notOnWebgpu: readonly string[];
 }
 
 /** ONNX Runtime 1.30 knows newer ones; this is the oldest with all that is used. */
@@ -46,7 +48,20 @@ function lowerPlain(graph: Graph): LoweredModel {
     layouts: new Map(),
     strips: new Map(),
     inPlace: new Set(),
+    notOnWebgpu: onnx.nodes.filter(isWrongOnWebgpu).map(({ name }) => name),
   };
+}
+
+/**
+ * As of ONNX Runtime 1.30: its max-pool gives no places of the largest, its layer normalisation takes the variance from
+ * squares (5e-3 wrong where the mean is a hundred deviations), its grouped transposed convolution gives zeros.
+ */
+function isWrongOnWebgpu({ opType, output }: OnnxNode): boolean {
+  return (
+    (opType === 'MaxPool' && output.length > 1) ||
+    opType === 'LayerNormalization' ||
+    opType === 'ConvTranspose'
+  );
 }
 
 /** Smaller states keep two buffers: what keeps their readers in order would cost more than it saves. */
@@ -88,7 +103,7 @@ function lowerBlocked(graph: Graph, state: readonly StateSlot[], block: number):
     onnx.output(outputName(name), result, type, strip ?? type.shape);
   }
   const inPlace = updateInPlace(onnx, updates);
-  return { bytes: onnx.encode({ opset, name: 'graph' }), layouts, strips, inPlace };
+  return { bytes: onnx.encode({ opset, name: 'graph' }), layouts, strips, inPlace, notOnWebgpu: [] };
 }
 
 /** State that goes through arithmetic alone is held as strips, so that its update ends in its buffer. */

@@ -1,8 +1,12 @@
-/** The ONNX Runtime backend. */
+/** The ONNX Runtime backend: on the CPU, or through one of its providers for GPUs. */
+import { readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
 import { type Backend, BackendError, type BackendOptions, defineBackend } from '@moco-ts/core';
+import { OnnxBuilder } from '@moco-ts/onnx';
 import type * as Ort from 'onnxruntime-node';
-import { lower } from './lower.ts';
+import { type LoweredModel, lower } from './lower.ts';
 import { probeBlock } from './probe.ts';
 import { createProgram } from './program.ts';
 
@@ -44,24 +48,34 @@ async function usableBlock(ort: typeof Ort, asked?: number): Promise<number> {
   return best;
 }
 
+/** The devices behind the colon of `ort:cuda`. */
+export const ortDevices = ['cpu', 'webgpu', 'cuda'] as const;
+type Device = (typeof ortDevices)[number];
+
 async function create(options: BackendOptions): Promise<Backend> {
   const { device = 'cpu', threads = availableParallelism(), block: asked, profile } = options as OrtOptions;
-  if (device !== 'cpu') throw new BackendError(`the backend ort has no device "${device}"; known is: cpu`);
+  if (!(ortDevices as readonly string[]).includes(device))
+    throw new BackendError(`the backend ort has no device "${device}"; known are: ${ortDevices.join(', ')}`);
   const ort = await loadRuntime();
-  const block = await usableBlock(ort, asked);
+  if (device !== 'cpu') await tryProvider(ort, device as Exclude<Device, 'cpu'>);
+  const block = device === 'cpu' ? await usableBlock(ort, asked) : 0;
   return {
-    name: 'ort',
-    device: `cpu, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+    name: device === 'cpu' ? 'ort' : `ort:${device}`,
+    device: device === 'cpu' ? `cpu, ${threads} ${threads === 1 ? 'thread' : 'threads'}` : device,
     capabilities: () => ({
-      training: true,
+      training: device !== 'webgpu',
       inference: true,
       dtypes: ['float32', 'int32', 'uint8', 'bool'],
       lowering: block === 0 ? 'NCHW' : `NCHW${block}c`,
     }),
     compile: async (graph, compileOptions = {}) => {
+      if (device === 'webgpu' && compileOptions.state?.some(({ output }) => output !== undefined))
+        throw new BackendError(
+          "ort:webgpu does not train: ONNX Runtime 1.30's WebGPU provider gives other bits each time, and wrong ones for some shapes; it computes features (knn, export); train on ort or webgpu",
+        );
       const model = lower(graph, compileOptions.state ?? [], block);
       const session = await ort.InferenceSession.create(model.bytes, {
-        executionProviders: ['cpu'],
+        executionProviders: providers(device as Device, model),
         intraOpNumThreads: threads,
         executionMode: 'sequential',
         // The layout pass above this level would rewrite what is blocked already.
@@ -81,6 +95,62 @@ async function create(options: BackendOptions): Promise<Backend> {
     },
     dispose: async () => {},
   };
+}
+
+/** What a provider lacks runs on the CPU. */
+function providers(
+  device: Device,
+  { notOnWebgpu }: LoweredModel,
+): Ort.InferenceSession.ExecutionProviderConfig[] {
+  if (device === 'cpu') return ['cpu'];
+  if (device === 'cuda') return ['cuda', 'cpu'];
+  // It takes no empty list.
+  const forced = notOnWebgpu.length > 0 ? { forceCpuNodeNames: [...notOnWebgpu] } : {};
+  return [{ name: 'webgpu', ...forced }, 'cpu'];
+}
+
+/** What a provider's absence is mended by. */
+const remedies: Readonly<Record<Exclude<Device, 'cpu'>, string>> = {
+  cuda:
+    "it needs an NVIDIA GPU with CUDA 12 and cuDNN 9, and ONNX Runtime's CUDA libraries, which are not downloaded by " +
+    'default: npm rebuild onnxruntime-node --foreground-scripts --onnxruntime-node-install=cuda12',
+  webgpu: 'it needs a GPU with a Vulkan, Metal or Direct3D 12 driver',
+};
+
+/** Throws BackendError, with what to do, for a provider on which a small model doesn't run. */
+async function tryProvider(ort: typeof Ort, device: Exclude<Device, 'cpu'>): Promise<void> {
+  // Asked for before ONNX Runtime is: it would write pages of its own to the terminal.
+  if (device === 'cuda' && !hasCudaLibraries())
+    throw new BackendError(`ort:cuda is not usable here: its libraries are missing; ${remedies.cuda}`);
+  try {
+    const x = new ort.Tensor('float32', Float32Array.of(1, 2), [2]);
+    const session = await ort.InferenceSession.create(tinyModel(), {
+      executionProviders: [device],
+      logSeverityLevel: 4,
+    });
+    const { y } = await session.run({ x });
+    await session.release();
+    if (y!.data[1] !== 4) throw new Error('it computes wrongly');
+  } catch (error) {
+    // Dawn puts its source line before the reason.
+    const reason = (error as Error).message.split('\n')[0]!.replace(/^.*was false\. /, '');
+    throw new BackendError(`ort:${device} is not usable here (${reason}); ${remedies[device]}`);
+  }
+}
+
+function hasCudaLibraries(): boolean {
+  const root = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
+  const folder = join(root, 'bin', 'napi-v6', process.platform, process.arch);
+  return readdirSync(folder).some((name) => name.includes('providers_cuda'));
+}
+
+/** y = x + x */
+function tinyModel(): Uint8Array {
+  const onnx = new OnnxBuilder();
+  const type = { dtype: 'float32', shape: [2] } as const;
+  const x = onnx.input('x', type, type.shape);
+  onnx.output('y', onnx.op('Add', [x, x]), type, type.shape);
+  return onnx.encode({ opset: 18, name: 'try' });
 }
 
 export const ortPlugin = defineBackend({ name: 'ort', create });

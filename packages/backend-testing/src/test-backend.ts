@@ -12,6 +12,8 @@ export interface KitOptions {
   readonly name: string;
   /** The largest error of one op, as a part of the result's largest magnitude: 2e-5 for float32. */
   readonly tolerance: number;
+  /** The backend says that it does not train: forward graphs alone are run. */
+  readonly inferenceOnly?: boolean;
 }
 
 /** How a suite gets at the backend, which exists only while tests run. */
@@ -31,10 +33,11 @@ export function testBackend(factory: () => Promise<Backend>, options: KitOptions
       await backend?.dispose();
     });
     const subject = () => backend;
-    testContract(subject);
+    testContract(subject, options);
     describe.each([...caseOps(), 'chain'])('%s', (op) => {
       for (const testCase of casesOf(op)) testOne(subject, testCase, options);
     });
+    if (options.inferenceOnly) return;
     testState(subject);
     testTraining(subject, options);
   });
@@ -42,7 +45,7 @@ export function testBackend(factory: () => Promise<Backend>, options: KitOptions
 
 function testOne(subject: Subject, testCase: Case, options: KitOptions): void {
   it(testCase.name, () => agrees(subject(), forwardGraph(testCase), testCase.feeds(), testCase, options));
-  if (!isDifferentiable(testCase)) return;
+  if (options.inferenceOnly || !isDifferentiable(testCase)) return;
   it(`${testCase.name}: gradient`, () => {
     const { graph, feeds } = gradientGraph(testCase);
     return agrees(subject(), graph, feeds, testCase, options);
@@ -70,10 +73,10 @@ async function agrees(
   }
 }
 
-function testContract(subject: Subject): void {
+function testContract(subject: Subject, { inferenceOnly = false }: KitOptions): void {
   it('says what it is', () => {
     const { training, inference, dtypes, lowering } = subject().capabilities();
-    expect([training, inference]).toEqual([true, true]);
+    expect([training, inference]).toEqual([!inferenceOnly, true]);
     expect([...dtypes].sort()).toEqual(['bool', 'float32', 'int32', 'uint8']);
     expect(lowering).not.toBe('');
     expect(subject().name).not.toBe('');

@@ -14,7 +14,13 @@ import { pretrainCommand } from './commands/pretrain.ts';
 import { replayCommand } from './commands/replay.ts';
 import { type Io, processIo } from './io.ts';
 import { describeSystemError } from './run/files.ts';
+import { loadPlugins } from './run/plugins.ts';
 import { version } from './run/versions.ts';
+
+/** The commands in which an encoder or a backend has a name. */
+const withPlugins: ReadonlySet<string> = new Set([
+  ...['pretrain', 'knn', 'lincls', 'finetune', 'export', 'ablate', 'backends'],
+]);
 
 /**
  * Runs the command line.
@@ -62,6 +68,15 @@ Examples:
   presetsCommand(program, io);
   backendsCommand(program, io);
   replayCommand(program, io);
+  for (const command of program.commands) {
+    if (!withPlugins.has(command.name())) continue;
+    command.option(
+      '--plugin <name>',
+      'load a package or file with backends or encoders',
+      (name, before: string[] = []) => [...before, name],
+    );
+    command.hook('preAction', (_, action) => loadPlugins(action.opts<{ plugin?: string[] }>().plugin ?? []));
+  }
   if (args.length === 0) {
     program.outputHelp();
     return 0;

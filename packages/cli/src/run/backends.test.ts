@@ -3,20 +3,22 @@ import { moco, pictureFolder, temporaryFolder, tiny } from '../testing.ts';
 import { choose, type Found } from './backends.ts';
 import { wrap } from './format.ts';
 
-const found = (name: string, speed: number, software = false): Found => ({
+const found = (name: string, speed: number, software = false, training = true): Found => ({
   name,
   device: name,
   lowering: '',
   speed,
   software,
+  training,
 });
 
-it('takes the quickest, ort where another is hardly quicker, and no GPU in software', () => {
+it('takes the quickest, ort where another is hardly quicker, and no GPU in software, none that does not train', () => {
   const failed = { name: 'ort:cuda', failure: 'no' };
   expect(choose([failed, found('ort', 100), found('webgpu', 500)]).name).toBe('webgpu');
   expect(choose([found('ort', 100), found('webgpu', 105)]).name).toBe('ort');
   expect(choose([found('ort', 100), found('webgpu', 500, true)]).name).toBe('ort');
   expect(choose([failed, found('tfjs:wasm', 20)]).name).toBe('tfjs:wasm');
+  expect(choose([found('ort', 100), found('ort:webgpu', 500, false, false)]).name).toBe('ort');
   expect(() => choose([failed])).toThrow('no backend is usable here');
 });
 

@@ -29,6 +29,8 @@ export type Found =
       readonly speed?: number;
       /** A GPU that is computed in software: for tests. */
       readonly software: boolean;
+      /** Whether it trains, or only computes features. */
+      readonly training: boolean;
     }
   | { readonly name: string; readonly failure: string };
 
@@ -67,12 +69,12 @@ export async function probeHere(name: string): Promise<Found> {
   try {
     const backend = await openNamedBackend(name);
     try {
-      const { lowering } = backend.capabilities();
+      const { lowering, training } = backend.capabilities();
       const { device } = backend;
       const software = /swiftshader|llvmpipe|lavapipe|software/i.test(
         `${device} ${process.env.VK_DRIVER_FILES ?? ''}`,
       );
-      const facts = { name, device, lowering, software: onGpu.has(name) && software };
+      const facts = { name, device, lowering, training, software: onGpu.has(name) && software };
       return slow.has(name) ? facts : { ...facts, speed: await measure(backend) };
     } finally {
       await backend.dispose();
@@ -125,7 +127,7 @@ const CLEARLY = 1.1;
 export function choose(found: readonly Found[]): Found & { readonly speed: number } {
   const usable = found.filter(
     (each): each is Exclude<Found, { failure: string }> & { speed: number } =>
-      !('failure' in each) && !each.software && each.speed !== undefined,
+      !('failure' in each) && !each.software && each.training && each.speed !== undefined,
   );
   if (usable.length === 0) throw new BackendError('no backend is usable here; see moco backends');
   const usual = usable.find(({ name }) => name === 'ort');

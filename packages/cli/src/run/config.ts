@@ -74,6 +74,8 @@ export interface RunConfig {
   readonly symmetric: boolean;
   readonly seed: number;
   readonly backend: string;
+  /** What the user loaded by `--plugin`; to tell, never to load by itself. */
+  readonly plugin?: readonly string[];
   readonly threads?: number;
   readonly workers: number;
   readonly maxBad?: number;

@@ -4,18 +4,24 @@ import {
   type Encoder,
   type EncoderConfig,
   encoderNamed,
+  encoderNames,
   learningRate,
   type ModelConfig,
   type ModelHead,
   mocoV3Projection,
   type Optimizer,
+  UserError,
 } from '@moco-ts/core';
 import type { RunConfig } from './config.ts';
 import { isVit } from './methods.ts';
 
 /** @throws UserError for an unknown arch */
 export function encoderOf(config: RunConfig): { encoder: Encoder; encoderConfig: EncoderConfig } {
-  const { arch, imageSize, stem, patchSize, stopGradConv1 } = config;
+  const { arch, imageSize, stem, patchSize, stopGradConv1, plugin } = config;
+  if (plugin && !encoderNames().includes(arch))
+    throw new UserError(
+      `the run's arch "${arch}" came with a plugin, which is only loaded when named: --plugin ${plugin.join(' --plugin ')}`,
+    );
   return {
     encoder: encoderNamed(arch),
     encoderConfig: {

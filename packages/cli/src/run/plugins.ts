@@ -1,11 +1,18 @@
 /** What the command knows by name: encoders and backends. */
+import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import {
   type Backend,
   BackendError,
   type BackendOptions,
+  type BackendPlugin,
   createBackend,
+  type Encoder,
   registerBackend,
+  registerEncoder,
+  UserError,
 } from '@moco-ts/core';
 
 let registered: Promise<void> | undefined;
@@ -22,6 +29,45 @@ export function registerPlugins(): Promise<void> {
   })();
   return registered;
 }
+
+/**
+ * Loads plugins that the user named: packages, as the current folder sees them, or files. Whatever they export that is a
+ * backend or an encoder is known by its name from then on. A checkpoint never loads one: it would run its author's code.
+ * @throws UserError for what is missing, fails, or exports neither
+ */
+export async function loadPlugins(names: readonly string[]): Promise<void> {
+  await registerPlugins();
+  for (const name of names) {
+    const module = await importPlugin(name);
+    const found = Object.values(module).filter((value) => typeof value === 'object' && value !== null);
+    const backends = found.filter(isBackend);
+    const encoders = found.filter(isEncoder);
+    if (backends.length + encoders.length === 0)
+      throw new UserError(
+        `--plugin ${name} exports no backend (defineBackend) and no encoder (defineEncoder)`,
+      );
+    for (const backend of backends) registerBackend(backend.name, async () => backend);
+    for (const encoder of encoders) registerEncoder(encoder);
+  }
+}
+
+async function importPlugin(name: string): Promise<Record<string, unknown>> {
+  const path = /^[./]|^[A-Za-z]:[\\/]/.test(name) ? resolve(name) : undefined;
+  try {
+    const target = path ?? createRequire(join(process.cwd(), 'package.json')).resolve(name);
+    return (await import(pathToFileURL(target).href)) as Record<string, unknown>;
+  } catch (error) {
+    const reason = (error as Error).message.split('\n')[0];
+    const hint = path === undefined ? `npm install ${name}, or ./ before a file's name` : 'check the path';
+    throw new UserError(`--plugin ${name} could not be loaded: ${reason}; ${hint}`);
+  }
+}
+
+const isBackend = (value: unknown): value is BackendPlugin =>
+  typeof (value as BackendPlugin).create === 'function' && typeof (value as BackendPlugin).name === 'string';
+
+const isEncoder = (value: unknown): value is Encoder =>
+  typeof (value as Encoder).forward === 'function' && typeof (value as Encoder).name === 'string';
 
 /**
  * @param name `auto`: the quickest that is usable here

@@ -4,6 +4,5 @@ import { webgpuPlugin } from '@moco-ts/backend-webgpu';
 
 testTrajectories({
   ort: () => ortPlugin.create({ threads: 2 }),
-  'ort:webgpu': () => ortPlugin.create({ device: 'webgpu' }),
   webgpu: () => webgpuPlugin.create({}),
 });

@@ -1,0 +1,52 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { moco, pictureFolder, temporaryFolder } from '../testing.ts';
+
+const example = (path: string) => fileURLToPath(new URL(`../../../../examples/${path}`, import.meta.url));
+const mixer = example('encoder-mixer/index.js');
+const pictures = pictureFolder(20);
+const small = ['-b', '8', '--bn-splits', '2', '--moco-k', '16', '-j', '0', '--max-steps', '1'];
+
+it('trains, exports and goes on with an encoder that the user names', async () => {
+  const folder = join(temporaryFolder(), 'r');
+  const named = ['-a', 'mixer', '--image-size', '16', '--plugin', mixer];
+  expect(await moco('pretrain', pictures, ...small, ...named, '--out', folder)).toMatchObject({
+    code: 0,
+    err: '',
+  });
+  const { config } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+  expect(config).toMatchObject({ arch: 'mixer', plugin: [mixer] });
+  const model = join(temporaryFolder(), 'm.onnx');
+  expect(await moco('export', folder, '-o', model, '--plugin', mixer)).toMatchObject({ code: 0 });
+});
+
+it('runs on a backend that the user names', async () => {
+  const named = ['--plugin', example('backend-worker/index.js'), '--backend', 'worker'];
+  const shape = ['-a', 'resnet-tiny', '--image-size', '8', '--moco-dim', '8'];
+  const made = await moco(
+    'pretrain',
+    pictures,
+    ...small,
+    ...shape,
+    ...named,
+    '--out',
+    join(temporaryFolder(), 'r'),
+  );
+  expect(made).toMatchObject({ code: 0, err: '' });
+});
+
+it('tells what is wrong with a plugin in one line', async () => {
+  const file = join(temporaryFolder(), 'empty.mjs');
+  writeFileSync(file, 'export const nothing = 1;\n');
+  const table: [string, string][] = [
+    ['no-such-package', 'npm install no-such-package'],
+    ['./no/such.js', 'check the path'],
+    [file, 'exports no backend (defineBackend) and no encoder (defineEncoder)'],
+  ];
+  for (const [name, message] of table) {
+    const { code, err } = await moco('pretrain', pictures, ...small, '--plugin', name);
+    expect([code, err.trim().split('\n').length, err]).toEqual([1, 1, expect.stringContaining(message)]);
+  }
+});
