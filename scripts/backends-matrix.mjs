@@ -20,7 +20,7 @@ const order = [
   'webgpu',
 ];
 /** What is no op comes last. */
-const last = ['chain', 'state', 'a training step', 'determinism'];
+const last = ['chain', 'state', 'buffers', 'feeds', 'a training step', 'determinism'];
 
 const reports = process.argv.slice(2);
 if (reports.length === 0) {

@@ -2,7 +2,7 @@
 // The twin of pytorch_step.py: the same options, the same work, the same result.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { ortPlugin } from '../../packages/backend-ort/dist/index.js';
+import { openBackend } from '../../packages/cli/dist/run/plugins.js';
 import {
   createTrainer,
   encoderNamed,
@@ -24,6 +24,7 @@ const { values } = parseArgs({
     'bn-splits': { type: 'string', default: '8' },
     threads: { type: 'string', default: `${availableParallelism()}` },
     block: { type: 'string' },
+    backend: { type: 'string', default: 'ort' },
     steps: { type: 'string', default: '10' },
     warmup: { type: 'string', default: '3' },
   },
@@ -33,7 +34,7 @@ const [steps, warmup] = [values.steps, values.warmup].map(Number);
 const split = values.bn === 'split';
 
 registerEncoders();
-const backend = await ortPlugin.create({
+const backend = await openBackend(values.backend, {
   threads: Number(values.threads),
   ...(values.block === undefined ? {} : { block: Number(values.block) }),
 });

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { opNamed, opNames, referenceOps } from '@moco-ts/core';
 import { expect, it } from 'vitest';
 import { caseOps, cases, isDifferentiable } from './index.ts';
@@ -18,4 +19,12 @@ it('every op with a gradient has cases that test it', () => {
 it('no two cases of an op share a name', () => {
   const names = cases.map(({ op, name }) => `${op}: ${name}`);
   expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([]);
+});
+
+it('every op has a row in docs/backends.md, and no backend fails a case there', () => {
+  const text = readFileSync(new URL('../../../docs/backends.md', import.meta.url), 'utf8');
+  const rows = text.split('\n').filter((line) => line.startsWith('| `') && /\| \d/.test(line));
+  const ops = rows.map((line) => /^\| `([^`]+)`/.exec(line)![1]!);
+  expect(ops.filter((op) => opNames().includes(op)).sort()).toEqual(opNames());
+  expect(rows.filter((line) => line.includes('**'))).toEqual([]);
 });
