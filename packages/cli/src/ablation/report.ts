@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import * as Plot from '@observablehq/plot';
 import { chart, legend, palette } from '../html/chart.ts';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
+import type { RunConfig } from '../run/config.ts';
 import { type Measures, measureRows } from '../run/evaluate.ts';
 import { writeAtomic } from '../run/files.ts';
 import type { CellResult } from './cells.ts';
@@ -12,6 +13,8 @@ import { published } from './published.ts';
 import { type Sweep, type SweepName, sweepNames, sweeps } from './sweeps.ts';
 
 export interface Ablation {
+  /** The recipe where nothing is varied. */
+  readonly base: RunConfig;
   readonly results: readonly CellResult[];
   /** Of the untrained network, for each seed. */
   readonly floor: readonly Measures[];
@@ -40,14 +43,14 @@ export async function writeReport(folder: string, ablation: Ablation): Promise<s
   return paths;
 }
 
-function opening({ results }: Ablation): string {
-  const { config, pictures } = results.find(({ config }) => config.method === 'moco-v2') ?? results[0]!;
-  const { arch, imageSize, epochs, batchSize, optimizer, lr, data, mocoK, mocoM } = config;
+function opening({ base, results }: Ablation): string {
+  const { pictures } = results[0]!;
+  const { arch, imageSize, epochs, batchSize, optimizer, lr, data, mocoK, mocoM } = base;
   const seeds = new Set(results.map(({ seed }) => seed)).size;
   const hours = results.reduce((sum, { seconds }) => sum + seconds, 0) / 3600;
   return `<h1>Ablations of momentum contrast</h1>
 <p>The settings that the papers vary, varied at another scale.
-<strong>Here:</strong> ${escapeHtml(`${pictures} pictures of ${data}, ${arch} at ${imageSize} px, ${epochs} epochs of batch ${batchSize}, ${optimizer} with rate ${lr}, K ${mocoK} and m ${mocoM} where they are not varied; ${seeds} seeds; ${hours.toFixed(1)} hours in all.`)}
+<strong>Here:</strong> ${escapeHtml(`${pictures} pictures of ${data}, ${arch} at ${imageSize} px, ${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} of batch ${batchSize}, ${optimizer} with rate ${lr}, K ${mocoK} and m ${mocoM} where they are not varied; ${seeds} seeds; ${hours.toFixed(1)} hours in all.`)}
 <strong>There:</strong> 1.28 million pictures of ImageNet, ResNet-50 at 224 px, 200 epochs of batch 256 with SGD.</p>
 <p class="soft">The scales differ a thousandfold, and so do the measures: the papers train a linear classifier on the features; here the
 features' nearest neighbours are judged. Compare the shapes, not the heights. Bars go from the least to the greatest seed;

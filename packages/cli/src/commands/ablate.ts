@@ -80,7 +80,7 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
   } finally {
     stop.release();
   }
-  for (const path of await writeReport(out, { results, floor })) io.out(`${path}\n`);
+  for (const path of await writeReport(out, { base: resolved, results, floor })) io.out(`${path}\n`);
   return 0;
 }
 
