@@ -35,7 +35,7 @@ export function ablateCommand(program: Command, io: Io, finish: (code: number) =
       (text: string) => names(text).map((name) => oneOf(sweepNames)(name)),
       ['m', 'k'],
     )
-    .option('--seeds <n>', 'runs of each setting', integer(1), 3)
+    .option('--seeds <n>', 'runs of each setting, with seeds from --seed on', integer(1), 3)
     .option('--out <folder>', 'where cells and report are kept', join('runs', 'ablation'))
     .action(async (data: string | undefined, options: AblateOptions) => {
       finish(await ablate(data, options, io));
@@ -57,7 +57,7 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
   const resolved = resolveConfig({ ...base, method: 'moco-v2' }, dataset);
   const settings = chosen.flatMap((name) => sweeps[name].settings(resolved, dataset.length));
   const cells = settings.flatMap((setting) =>
-    Array.from({ length: seeds }, (_, seed): Cell => ({ setting, seed })),
+    Array.from({ length: seeds }, (_, i): Cell => ({ setting, seed: resolved.seed + i })),
   );
   io.out(
     `${cells.length} cells of ${resolved.epochs} epochs on ${dataset.name} (${dataset.length} pictures), ${out}\n`,
@@ -67,7 +67,7 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
   const results: CellResult[] = [];
   const floor: Measures[] = [];
   try {
-    for (let seed = 0; seed < seeds; seed++) floor.push(await untrained(job, seed));
+    for (let i = 0; i < seeds; i++) floor.push(await untrained(job, resolved.seed + i));
     for (const [at, cell] of cells.entries()) {
       const result = await runCell(job, cell, results);
       if (!result) {

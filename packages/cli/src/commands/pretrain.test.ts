@@ -200,3 +200,12 @@ it('exports a model of a checkpoint', async () => {
   }
   expect(readdirSync(folder).sort()).toEqual(['c.safetensors', 'm.onnx']);
 });
+
+it('goes on unheard when its reader goes away', async () => {
+  const folder = join(temporaryFolder(), 'r');
+  const child = spawnMoco(...base, '--epochs', '1', '--out', folder);
+  await printed(child, 'Run folder');
+  child.stdout!.destroy();
+  expect(await child.ended).toMatchObject({ code: 0 });
+  expect(readdirSync(folder)).toContain('checkpoint-0001.safetensors');
+}, 30_000);
