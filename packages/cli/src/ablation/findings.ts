@@ -87,7 +87,7 @@ export function findings(sweep: SweepName, points: readonly Point[], floor: numb
       const ends = series.flatMap((name) => {
         const own = points.filter((point) => point.series === name && point.values.length > 0);
         const [first, last] = [own[0], own.at(-1)];
-        return against(last, first, [`${name} with K = ${last?.x}`, `with K = ${first?.x}`]);
+        return against(last, first, [`${name} with K = ${last?.x}`, `that with K = ${first?.x}`]);
       });
       const common = points.filter(({ series: name, x }) => name === 'memory bank' && at('MoCo', x));
       const orders = common.map((bank) => compare(bank, at('MoCo', bank.x)!));
