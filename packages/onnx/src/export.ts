@@ -32,7 +32,7 @@ export interface ExportOptions {
 const tracedBatch = 10007;
 
 /**
- * The model's bytes. Output: `features` float32 [N, D].
+ * The model's bytes. Output: `features` float32 [N, D], or of a classifier `logits` float32 [N, C].
  * @throws BackendError for an encoder with ops that ONNX lacks, or that writes the batch into a shape
  */
 export function exportEncoder({

@@ -86,6 +86,25 @@ describe('the linear probe', () => {
   });
 });
 
+it('is exported as a model that gives logits, with the names of the classes', async () => {
+  const folder = join(temporaryFolder(), 'p');
+  await moco('lincls', run, ...small, '--epochs', '1', '--out', folder);
+  const model = join(temporaryFolder(), 'm.onnx');
+  const made = await moco('export', join(folder, 'latest.safetensors'), '-o', model, '--with-classifier');
+  expect(made).toMatchObject({ code: 0, out: expect.stringContaining('2 classes') });
+  const bytes = readFileSync(model);
+  for (const text of ['logits', '["first","second"]']) expect(bytes.includes(text), text).toBe(true);
+  const both = await moco(
+    'export',
+    join(folder, 'latest.safetensors'),
+    '-o',
+    model,
+    '--with-classifier',
+    '--with-head',
+  );
+  expect(both.err).toContain('has no contrastive head');
+});
+
 describe('fine-tuning', () => {
   it('trains all layers, from the run or from its untrained network', async () => {
     const starts: Float32Array[] = [];

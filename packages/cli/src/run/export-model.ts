@@ -14,6 +14,8 @@ import { version } from './versions.ts';
 
 export interface ExportSettings {
   readonly withHead: boolean;
+  /** The names of a classifier's classes: `fc.*` is then the classifier, and the model gives its logits. */
+  readonly classes?: readonly string[];
   readonly withPreprocess: boolean;
   readonly opset?: number;
   /** The commit of the run. */
@@ -42,8 +44,9 @@ export async function exportModel(
   settings: ExportSettings,
 ): Promise<ExportedModel> {
   const { imageSize: size, mean, std } = config;
-  const { withHead, withPreprocess, opset } = settings;
-  const model = modelConfig(config, withHead);
+  const { withHead, withPreprocess, opset, classes } = settings;
+  const plain = modelConfig(config, withHead);
+  const model = classes ? { ...plain, head: { classes: classes.length } } : plain;
   const bytes = exportEncoder({
     model,
     params,
@@ -68,7 +71,7 @@ export async function exportModel(
   const scale = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
   if (!(difference <= TOLERANCE * scale))
     throw new UserError(
-      `the exported model's features differ from the trainer's by ${difference.toExponential(1)}, more than ${(TOLERANCE * scale).toExponential(1)}: not written`,
+      `the exported model's outputs differ from the trainer's by ${difference.toExponential(1)}, more than ${(TOLERANCE * scale).toExponential(1)}: not written`,
     );
   await mkdir(dirname(path), { recursive: true });
   await writeAtomic(path, bytes);
@@ -78,13 +81,15 @@ export async function exportModel(
 /** What a stranger needs to use the model. */
 function metadata(
   config: RunConfig,
-  { withHead, withPreprocess, commit }: ExportSettings,
+  { withHead, withPreprocess, commit, classes }: ExportSettings,
 ): Record<string, string> {
   const { arch, method, data, imageSize, mean, std } = config;
   return {
     name: `${arch}, ${method}, ${data}`,
-    use: 'image features for search, duplicates, clustering and linear probes; it names no classes',
-    output: withHead ? 'unit vectors of the contrastive head' : 'features of the backbone, not normalised',
+    use: classes
+      ? 'image classification; softmax of the logits gives probabilities'
+      : 'image features for search, duplicates, clustering and linear probes; it names no classes',
+    output: outputOf(withHead, classes),
     input: withPreprocess
       ? 'uint8 [N, H, W, 3], RGB'
       : 'float32 [N, 3, S, S], RGB, (value / 255 - mean) / std',
@@ -94,8 +99,14 @@ function metadata(
     arch,
     method,
     moco: version,
+    ...(classes && { classes: JSON.stringify(classes) }),
     ...(commit !== undefined && { commit }),
   };
+}
+
+function outputOf(withHead: boolean, classes?: readonly string[]): string {
+  if (classes) return 'logits, one for each of the classes';
+  return withHead ? 'unit vectors of the contrastive head' : 'features of the backbone, not normalised';
 }
 
 /** uint8 [N, S, S, 3] to normalised float32 [N, 3, S, S]. */

@@ -40,7 +40,7 @@ function project(context: ForwardContext, params: TracedParams, features: Traced
 
 /**
  * The encoder as a graph in evaluation mode. Inputs: `input` [N, C, H, W] and each parameter by its name.
- * Output: `features` [N, D].
+ * Output: `features` [N, D], or `logits` [N, C] of a classifier.
  */
 export function encoderGraph(
   { encoder, encoderConfig, head: headConfig }: ModelConfig,
@@ -56,7 +56,8 @@ export function encoderGraph(
     const normalization = { splits: 1 };
     const context = { config: encoderConfig, training: false, normalization, updates: new Map() };
     const features = encoder.forward(context, traced, x);
-    return { features: headConfig ? project(context, traced, features, headConfig) : features };
+    const result = headConfig ? project(context, traced, features, headConfig) : features;
+    return { [headConfig && 'classes' in headConfig ? 'logits' : 'features']: result };
   });
   return optimize(graph);
 }
@@ -95,9 +96,10 @@ export async function createExtractor(
       for (let at = 0; at < count; at += batch) {
         const chunk = new Float32Array(batch * picture);
         chunk.set(pictures.subarray(at * picture, Math.min(count, at + batch) * picture));
-        const { features } = await program.run({ input: { shape, dtype: 'float32', data: chunk } });
+        const outputs = await program.run({ input: { shape, dtype: 'float32', data: chunk } });
+        const [result] = Object.values(outputs);
         const taken = Math.min(batch, count - at) * dim;
-        out.set((features!.data as Float32Array).subarray(0, taken), at * dim);
+        out.set((result!.data as Float32Array).subarray(0, taken), at * dim);
       }
       return out;
     },
