@@ -185,9 +185,10 @@ async function evaluate(
   const recipe = { ...info.recipe, ...(data !== undefined && { data }) };
   const test = await openData(recipe, 'test');
   const classes = classesOf(test);
-  if (classes.length !== info.classes.length)
+  const strange = classes.find((name, i) => name !== info.classes[i]);
+  if (strange !== undefined || classes.length !== info.classes.length)
     throw new UserError(
-      `${test.name} has ${classes.length} classes, but ${path} was trained for ${info.classes.length}`,
+      `${test.name} has other classes than the ${info.classes.length} of ${path}${strange === undefined ? '' : `, such as "${strange}"`}`,
     );
   return withEngines(options, async (engines) => {
     const params = under('q', tensors);

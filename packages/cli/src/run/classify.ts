@@ -64,10 +64,10 @@ export function classesOf({ classes, name }: ImageDataset): readonly string[] {
 
 /**
  * Trains a classifier, validates it after each epoch, and keeps the last and the best.
- * @throws UserError for sets without labels or of other classes, a loss that is no number, and a frozen encoder that changed
+ * @throws UserError for a set without labels, a loss that is no number, and a frozen encoder that changed
  */
 export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
-  const { info, train, params, folder, resume, reporter, stop, backend } = job;
+  const { info, train, test, params, folder, resume, reporter, stop, backend } = job;
   const { recipe } = info;
   const classes = classesOf(train);
   const linear = recipe.train === 'linear';
@@ -80,15 +80,15 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
   const trainer = await createTrainer(backend, classifierStep(config, state), state);
   const batches = cached ? cachedBatches(cached, recipe) : pictureBatches(job, train, reporter);
   const validate = linear
-    ? await linearValidation(job, job.test, classes.length)
-    : (found: Params) => validation(job, job.test, found, classes.length);
+    ? await linearValidation(job, test, classes.length)
+    : (found: Params) => validation(job, test, found, classes.length);
   await mkdir(folder, { recursive: true });
   const log = openLog(folder, (resume?.info.epoch ?? 0) * batches.stepsPerEpoch);
   let epoch = resume?.info.epoch ?? 0;
   let last: Accuracy = resume?.info ?? { acc1: 0, acc5: 0 };
-  let bestAcc1 = resume?.info.bestAcc1 ?? 0;
+  let bestAcc1 = resume?.info.bestAcc1 ?? -1;
   try {
-    for (; epoch < recipe.epochs && !stop.requested; ) {
+    while (epoch < recipe.epochs && !stop.requested) {
       if (!(await trainEpoch(job, trainer, batches, epoch, log))) break;
       const tensors = await trainer.state();
       if (linear && !cached && epoch === (resume?.info.epoch ?? 0)) expectUnchanged(tensors, backbone);
@@ -114,15 +114,11 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
   return { outcome: epoch >= recipe.epochs ? 'done' : 'stopped', epoch, last, bestAcc1 };
 }
 
-function stepConfig(
-  { info, backend: _, ...job }: ClassifyJob,
-  classes: number,
-  cachedDim?: number,
-): ClassifierConfig {
+function stepConfig({ info, train }: ClassifyJob, classes: number, cachedDim?: number): ClassifierConfig {
   const { recipe, run } = info;
-  if (recipe.batchSize > job.train.length)
+  if (recipe.batchSize > train.length)
     throw new UserError(
-      `--batch-size ${recipe.batchSize} is larger than ${job.train.name}, which has ${job.train.length} pictures`,
+      `--batch-size ${recipe.batchSize} is larger than ${train.name}, which has ${train.length} pictures`,
     );
   const own = encoderOf({ ...run, stopGradConv1: recipe.train === 'linear' && run.stopGradConv1 });
   return {
