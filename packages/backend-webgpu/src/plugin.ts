@@ -1,6 +1,6 @@
 /** The WebGPU backend: tfjs's WebGPU kernels, in a browser or on Node through Dawn (the package `webgpu`). */
 import { createProgram } from '@moco-ts/backend-tfjs';
-import { type Backend, BackendError, defineBackend, type Graph, sizeOf } from '@moco-ts/core';
+import { type Backend, BackendError, defineBackend, type Graph, type Program, sizeOf } from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** What is used of WebGPU's own types, which not every TypeScript library has. */
@@ -10,6 +10,9 @@ interface Adapter {
 }
 interface Gpu {
   requestAdapter(options?: object): Promise<Adapter | null>;
+}
+interface Device {
+  readonly lost: Promise<{ readonly message: string }>;
 }
 interface Dawn {
   create(options: string[]): Gpu;
@@ -52,6 +55,7 @@ async function create(): Promise<Backend> {
       throw new BackendError('tfjs could not start WebGPU on this adapter');
   };
   await activate();
+  const lost = lossOf(tf.backend() as unknown as { readonly device: Device });
   const { info, limits } = adapter;
   const largest = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
   return {
@@ -65,9 +69,33 @@ async function create(): Promise<Backend> {
     }),
     compile: async (graph, options = {}) => {
       checkSizes(graph, largest);
-      return createProgram(graph, options, activate);
+      return guarded(createProgram(graph, options, activate), lost);
     },
     dispose: async () => {},
+  };
+}
+
+/** Rejects with a BackendError when the device is lost: a driver was reset, a GPU unplugged, memory overrun. */
+function lossOf({ device }: { readonly device: Device }): Promise<never> {
+  const lost = device.lost.then(({ message }) => {
+    const reason = message.split('\n')[0]!.replace(/\.$/, '');
+    throw new BackendError(
+      `the GPU was lost${reason === '' ? '' : ` (${reason})`}, and what it held with it; start again, with --resume from the last checkpoint`,
+    );
+  });
+  // Nobody may be waiting when it happens.
+  lost.catch(() => undefined);
+  return lost;
+}
+
+/** What waits for a lost device waits for ever: the loss is told instead. */
+function guarded(program: Program, lost: Promise<never>): Program {
+  const first = <T>(work: Promise<T>): Promise<T> => Promise.race([lost, work]);
+  return {
+    ...program,
+    load: (state) => first(program.load(state)),
+    run: (feeds) => first(program.run(feeds)),
+    read: (names) => first(program.read(names)),
   };
 }
 

@@ -1,7 +1,7 @@
 /** The training loop of `moco pretrain`. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Params, type Tensor, type Trainer, UserError, under } from '@moco-ts/core';
+import { BackendError, type Params, type Tensor, type Trainer, UserError, under } from '@moco-ts/core';
 import type { Batch, ImageDataset } from '@moco-ts/data';
 import { type Checkpoint, checkpointName, saveCheckpoint } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
@@ -106,6 +106,7 @@ async function loop(
     savedAt = globalStep;
     log.write('checkpoint', { epoch, step, globalStep, file: checkpointName(info) });
   };
+  const kept = () => (saved ? `the last good checkpoint is ${saved}` : 'no checkpoint was made before');
   const progress = (lr: number): Progress => {
     const left = (config.epochs - epoch) * stepsPerEpoch - step;
     const { epochs, batchSize } = config;
@@ -135,14 +136,16 @@ async function loop(
       lr = rateAt(config, epoch, step, stepsPerEpoch);
       const done = (epoch + step / stepsPerEpoch) / config.epochs;
       const feeds = method.feeds(batch as Batch, { epoch, step, globalStep, progress: done });
-      const metrics = await trainer.step(feeds, lr, globalStep);
+      const metrics = await trainer.step(feeds, lr, globalStep).catch((error: unknown) => {
+        if (!(error instanceof BackendError)) throw error;
+        throw new BackendError(`${error.message}; ${kept()}`);
+      });
       const seconds = (performance.now() - asked) / 1000;
       const values = scalars(metrics);
       if (!Number.isFinite(values.loss!)) {
-        const kept = saved ? `the last good checkpoint is ${saved}` : 'no checkpoint was made before';
         log.write('diverged', { epoch, step, globalStep, loss: String(values.loss) });
         throw new UserError(
-          `the loss is ${values.loss} at epoch ${epoch}, step ${step} (step ${globalStep} of the run); ${kept}; try a lower --lr or --warmup-epochs`,
+          `the loss is ${values.loss} at epoch ${epoch}, step ${step} (step ${globalStep} of the run); ${kept()}; try a lower --lr or --warmup-epochs`,
         );
       }
       for (const name of ['loss', 'acc1', 'acc5', 'spread'] as const) meters[name].add(values[name]!);
