@@ -95,13 +95,13 @@ export const presets = {
     flags: vitV3('vit_small'),
     data: imagenet,
     figure: linear(73.2),
-    source: `${v3}, table 4`,
+    source: 'official repository of MoCo v3',
   },
   'moco-v3-vit-base': {
     flags: vitV3('vit_base'),
     data: imagenet,
     figure: linear(76.7),
-    source: `${v3}, table 4`,
+    source: v3,
   },
   'simclr-200ep': {
     flags: { method: 'simclr', arch: 'resnet50', epochs: 200 },
