@@ -8,6 +8,7 @@ import {
   feedNamed,
   type Graph,
   type Program,
+  type Shape,
   type StateSlot,
   sizeOf,
   stateTypes,
@@ -17,7 +18,7 @@ import {
 } from '@moco-ts/core';
 import type * as Ort from 'onnxruntime-node';
 import { blockFilter, type Layout, unblockFilter } from './blocked/layout.ts';
-import { type LoweredModel, outputName } from './lower.ts';
+import { givesState, type LoweredModel, noTensor, outputName } from './lower.ts';
 
 /**
  * A state input's two buffers: one is read by the step, the other written, then they change roles. They are one and the
@@ -41,10 +42,9 @@ export async function createProgram(
   { state = [] }: CompileOptions,
   block: number,
 ): Promise<Program> {
-  const blank = (input: string, { dtype, shape }: TensorType) =>
-    new ort.Tensor(dtype, allocate(dtype, sizeOf(shape)) as Float32Array, [
-      ...(model.strips.get(input) ?? shape),
-    ]);
+  const blankOf = ({ dtype, shape }: TensorType, dims: Shape) =>
+    new ort.Tensor(dtype, allocate(dtype, sizeOf(shape)) as Float32Array, [...dims]);
+  const blank = (input: string, type: TensorType) => blankOf(type, model.strips.get(input) ?? type.shape);
   const slots = new Map<string, Slot>();
   for (const [{ input, output }, type] of stateTypes(graph, state)) {
     const layout = model.layouts.get(input) ?? 'plain';
@@ -86,27 +86,31 @@ export async function createProgram(
     },
     run: async (feeds) => {
       const inputs: Record<string, Ort.Tensor> = {};
-      const fetches: Record<string, Ort.Tensor | null> = {};
+      const fetches: Record<string, Ort.Tensor | null> = givesState(state) ? { [noTensor]: null } : {};
+      const results: Record<string, Ort.Tensor> = {};
       for (const slot of slots.values()) {
         if (slot.missing) throw new BackendError(`the state "${slot.input}" ${slot.missing}`);
         inputs[slot.input] = slot.current;
         if (slot.output !== undefined) fetches[outputName(slot.output)] = slot.next!;
       }
       for (const { name, value } of feedPorts) inputs[name] = feed(ort, name, feeds, graph.values[value]!);
-      for (const { name } of resultPorts) fetches[outputName(name)] = null;
-      const results = await session
-        .run(inputs, fetches as Ort.InferenceSession.FetchesType)
-        .catch((error) => {
-          // What was to be updated in place is half old and half new.
-          for (const slot of slots.values())
-            if (slot.next === slot.current) slot.missing = 'was lost by a step that failed; load it again';
-          throw error;
-        });
+      for (const { name, value } of resultPorts) {
+        const type = graph.values[value]!;
+        results[name] = blankOf(type, type.shape);
+        fetches[outputName(name)] = results[name];
+      }
+      await session.run(inputs, fetches as Ort.InferenceSession.FetchesType).catch((error: Error) => {
+        if (isOfNoTensor(error)) return;
+        // What was to be updated in place is half old and half new.
+        for (const slot of slots.values())
+          if (slot.next === slot.current) slot.missing = 'was lost by a step that failed; load it again';
+        throw error;
+      });
       for (const slot of slots.values()) if (slot.next) [slot.current, slot.next] = [slot.next, slot.current];
       return Object.fromEntries(
         resultPorts.map(({ name, value }) => [
           name,
-          { ...graph.values[value]!, data: results[outputName(name)]!.data as Tensor['data'] },
+          { ...graph.values[value]!, data: results[name]!.data as Tensor['data'] },
         ]),
       );
     },
@@ -125,6 +129,11 @@ export async function createProgram(
       await session.release();
     },
   };
+}
+
+/** Whether a step was computed to its end, and only its first output refused: see {@link noTensor}. */
+function isOfNoTensor({ message }: Error): boolean {
+  return message.startsWith('Non tensor type');
 }
 
 function feed(ort: typeof Ort, name: string, feeds: Tensors, type: TensorType): Ort.Tensor {

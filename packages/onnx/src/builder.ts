@@ -171,6 +171,14 @@ export class OnnxBuilder {
     this.outputs.push(valueInfo(name, dtype, dims));
   }
 
+  /** Puts an empty sequence of float32 tensors before the model's other outputs. */
+  firstOutputEmpty(name: string): void {
+    const [value] = this.node('SequenceEmpty', [], { dtype: elementTypes.float32 }, 1);
+    this.renamed.set(value!, name);
+    const elemType = { tensorType: { elemType: elementTypes.float32 } };
+    this.outputs.unshift({ name, type: { sequenceType: { elemType } } });
+  }
+
   encode({ opset, name, metadata = {} }: ModelOptions): Uint8Array {
     const versions = (domain: Domain) => ({ domain, version: domain === '' ? opset : 1 });
     const rename = (value: string) => this.renamed.get(value) ?? value;

@@ -55,7 +55,10 @@ const root = protobuf.Root.fromJSON({
       },
     },
     ValueInfoProto: { fields: { name: field('string', 1), type: field('TypeProto', 2) } },
-    TypeProto: { fields: { tensorType: field('TensorTypeProto', 1) } },
+    TypeProto: {
+      fields: { tensorType: field('TensorTypeProto', 1), sequenceType: field('SequenceTypeProto', 4) },
+    },
+    SequenceTypeProto: { fields: { elemType: field('TypeProto', 1) } },
     TensorTypeProto: { fields: { elemType: field('int32', 1), shape: field('TensorShapeProto', 2) } },
     TensorShapeProto: { fields: { dim: repeated('Dimension', 1) } },
     Dimension: { fields: { dimValue: field('int64', 1), dimParam: field('string', 2) } },
