@@ -34,4 +34,37 @@ const native = {
   test: { name: 'native', include: ['packages/*/src/**/*.native.ts'] },
 };
 
-export default process.env.MOCO_GPU ? [gpu] : process.env.MOCO_TFJS_NODE ? [native] : [...projects, examples];
+/** What runs in a browser: scripts/test-chromium.sh. */
+async function chromium() {
+  const { playwright } = await import('@vitest/browser-playwright');
+  const launchOptions = {
+    executablePath: process.env.MOCO_CHROMIUM!,
+    args: [
+      '--no-sandbox',
+      '--enable-unsafe-webgpu',
+      ...(process.env.MOCO_CHROMIUM_ARGS ?? '').split(' ').filter(Boolean),
+    ],
+  };
+  return {
+    extends: true as const,
+    test: {
+      name: 'chromium',
+      include: ['packages/*/src/**/*.chromium.ts'],
+      browser: {
+        enabled: true,
+        headless: true,
+        screenshotFailures: false,
+        provider: playwright({ launchOptions }),
+        instances: [{ browser: 'chromium' as const }],
+      },
+    },
+  };
+}
+
+function chosen() {
+  if (process.env.MOCO_CHROMIUM) return chromium().then((project) => [project]);
+  if (process.env.MOCO_GPU) return [gpu];
+  return process.env.MOCO_TFJS_NODE ? [native] : [...projects, examples];
+}
+
+export default await chosen();

@@ -1,99 +1,131 @@
-// Writes the matrix of docs/backends.md: which ops of the conformance kit pass on which backend, as the tests found it.
+// The matrix of docs/backends.md: which ops of the conformance kit pass on which backend, as the tests found it.
 //
-//   node scripts/backends-matrix.mjs REPORT.json...    reports of vitest's json reporter, one or several kits in each
+//   node scripts/backends-matrix.mjs            writes what the tests left in coverage/kit (scripts/kit-reporter.mjs)
+//   node scripts/backends-matrix.mjs --check    fails unless the table has the code's ops and backends, and the results' counts
 //
-// Columns of backends without a report keep what they had.
-import { readFileSync, writeFileSync } from 'node:fs';
+// Columns of backends without results keep what they had. Build first.
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { caseOps } from '../packages/backend-testing/dist/cases/index.js';
+import { choices } from '../packages/cli/dist/run/backends.js';
+import { folder } from './kit-reporter.mjs';
 
-const path = join(import.meta.dirname, '..', 'docs', 'backends.md');
+const root = join(import.meta.dirname, '..');
+const path = join(root, 'docs', 'backends.md');
 const [begin, end] = ['<!-- matrix -->', '<!-- end of matrix -->'];
-/** Columns in this order; others follow. */
-const order = [
-  'ort',
-  'ort, 1 thread',
-  'ort, plain NCHW',
-  'ort:webgpu',
-  'tfjs:cpu',
-  'tfjs:wasm',
-  'tfjs:node',
-  'webgpu',
-];
+const NOT_RUN = 'not run here';
+/** Rows about a whole kit, above the ops. */
+const TOTALS = ['passed of run', 'worst error', 'tolerance of an op'];
 /** What is no op comes last. */
-const last = ['chain', 'state', 'buffers', 'feeds', 'a training step', 'determinism'];
+const SUITES = ['chain', 'state', 'buffers', 'feeds', 'a training step', 'determinism'];
+/** Known to the command, and no engine: the kit's own oracle. */
+const ORACLE = 'reference';
 
-const reports = process.argv.slice(2);
-if (reports.length === 0) {
-  console.error('name the reports: vitest run --reporter=json --outputFile=REPORT.json ...');
-  process.exit(2);
-}
+const columns = columnsOfCode();
+const rows = [...TOTALS, ...caseOps(), ...SUITES];
 const text = readFileSync(path, 'utf8');
-/** Counts by row and backend. */
-const cells = new Map();
-const columns = new Set();
-readTable(text.slice(text.indexOf(begin) + begin.length, text.indexOf(end)));
-for (const report of reports) readReport(JSON.parse(readFileSync(report, 'utf8')));
-const table = render();
-writeFileSync(
-  path,
-  `${text.slice(0, text.indexOf(begin) + begin.length)}\n${table}\n${text.slice(text.indexOf(end))}`,
-);
-console.log(`${path}: ${columns.size} backends, ${cells.size} rows`);
+const table = readTable(text.slice(text.indexOf(begin) + begin.length, text.indexOf(end)));
+const results = readResults();
 
+if (process.argv[2] === '--check') check();
+else write();
+
+/** The kits that the packages run, in the order of `moco backends`; backends without one have a column as well. */
+function columnsOfCode() {
+  const kits = readdirSync(join(root, 'packages')).flatMap((name) => {
+    const sources = join(root, 'packages', name, 'src');
+    if (!existsSync(sources)) return [];
+    const files = readdirSync(sources).filter((file) => /^conformance\.\w+\.ts$/.test(file));
+    const code = files.map((file) => readFileSync(join(sources, file), 'utf8')).join('\n');
+    return [...code.matchAll(/\bname: '([^']+)'/g)].map(([, kit]) => kit);
+  });
+  return choices
+    .filter((name) => name !== ORACLE)
+    .flatMap((name) => {
+      const own = kits.filter((kit) => kit.split(',')[0] === name);
+      return own.length > 0 ? own : [name];
+    });
+}
+
+/** Cells by column and row. */
 function readTable(markdown) {
-  const rows = markdown
+  const lines = markdown
     .trim()
     .split('\n')
     .map((line) =>
       line
         .split('|')
         .slice(1, -1)
-        .map((cell) => cell.trim()),
+        .map((cell) => cell.trim().replaceAll('`', '')),
     );
-  const [head = [], , ...body] = rows;
-  for (const name of head.slice(1)) columns.add(name);
-  for (const [row, ...values] of body)
-    values.forEach((value, i) => {
-      if (value) set(row.replaceAll('`', ''), head[i + 1], value);
-    });
+  const [head = [], , ...body] = lines;
+  return new Map(
+    head.slice(1).map((name, i) => [name, new Map(body.map(([row, ...cells]) => [row, cells[i] ?? '']))]),
+  );
 }
 
-function readReport({ testResults }) {
-  const counts = new Map();
-  for (const { assertionResults } of testResults)
-    for (const { ancestorTitles, status } of assertionResults) {
-      const [backend, row] = ancestorTitles;
-      if (row === undefined || backend === 'a trajectory of 5 steps') continue;
-      const key = JSON.stringify([row, backend]);
-      const [passed, all] = counts.get(key) ?? [0, 0];
-      counts.set(key, [passed + (status === 'passed' ? 1 : 0), all + 1]);
-    }
-  for (const [key, [passed, all]] of counts) {
-    const [row, backend] = JSON.parse(key);
-    columns.add(backend);
-    set(row, backend, passed === all ? `${all}` : `**${passed} of ${all}**`);
+function readResults() {
+  if (!existsSync(folder)) return new Map();
+  const kits = readdirSync(folder).map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')));
+  return new Map(kits.map(({ backend, tolerance, rows: found }) => [backend, cellsOf(found, tolerance)]));
+}
+
+function cellsOf(found, tolerance) {
+  const all = Object.values(found);
+  const sum = (field) => all.reduce((total, row) => total + row[field], 0);
+  const cells = new Map([
+    [TOTALS[0], `${sum('passed')} of ${sum('run')}`],
+    [TOTALS[1], share(Math.max(...all.map(({ error = 0 }) => error)))],
+    [TOTALS[2], tolerance.toExponential()],
+  ]);
+  for (const [row, { passed, run, error }] of Object.entries(found)) {
+    const count = passed === run ? `${run}` : `**${passed} of ${run}**`;
+    cells.set(row, error ? `${count} · ${share(error)}` : count);
   }
+  return cells;
 }
 
-function set(row, backend, value) {
-  if (!cells.has(row)) cells.set(row, new Map());
-  cells.get(row).set(backend, value);
+/** A part of the tolerance, in per cent of one digit or two. */
+function share(error) {
+  return `${error < 0.095 ? Number((100 * error).toPrecision(1)) : Math.round(100 * error)} %`;
 }
 
-function render() {
-  const names = [...columns].sort((a, b) => rank(order, a) - rank(order, b));
-  const rows = [...cells.keys()].sort((a, b) => last.indexOf(a) - last.indexOf(b) || (a < b ? -1 : 1));
-  const line = (values) => `| ${values.join(' | ')} |`;
+function write() {
+  const line = (cells) => `| ${cells.join(' | ')} |`;
+  const cell = (row) => (column) =>
+    (results.get(column) ?? table.get(column))?.get(row) || (row === TOTALS[0] ? NOT_RUN : '–');
+  const label = (row) => (TOTALS.includes(row) || SUITES.includes(row) ? row : `\`${row}\``);
+  const lines = [
+    line(['', ...columns]),
+    line(['---', ...columns.map(() => '--:')]),
+    ...rows.map((row) => line([label(row), ...columns.map(cell(row))])),
+  ];
+  const [before, after] = [text.slice(0, text.indexOf(begin) + begin.length), text.slice(text.indexOf(end))];
+  writeFileSync(path, `${before}\n${lines.join('\n')}\n${after}`);
+  console.log(`${path}: ${columns.length} backends, ${results.size} of them from new results`);
+}
+
+function check() {
+  const faults = [
+    ...difference('a column for', columns, [...table.keys()]),
+    ...difference('a row for', rows, [...(table.values().next().value?.keys() ?? [])]),
+  ];
+  const count = (cell) => cell?.split(' · ')[0];
+  for (const [backend, cells] of results)
+    for (const [row, cell] of cells) {
+      if (TOTALS.includes(row) || SUITES.includes(row)) continue;
+      const written = count(table.get(backend)?.get(row));
+      if (written !== count(cell)) faults.push(`${backend}, ${row}: ${written} should be ${count(cell)}`);
+    }
+  if (faults.length === 0) return console.log('docs/backends.md is that of the code');
+  for (const fault of faults) console.error(`docs/backends.md: ${fault}`);
+  console.error('Run the kits (see the page), then node scripts/backends-matrix.mjs');
+  process.exitCode = 1;
+}
+
+function difference(what, code, written) {
   return [
-    line(['op', ...names]),
-    line(['---', ...names.map(() => '--:')]),
-    ...rows.map((row) =>
-      line([last.includes(row) ? row : `\`${row}\``, ...names.map((name) => cells.get(row).get(name) ?? '')]),
-    ),
-  ].join('\n');
-}
-
-function rank(list, name) {
-  const at = list.indexOf(name);
-  return at < 0 ? list.length : at;
+    ...code.filter((name) => !written.includes(name)).map((name) => `lacks ${what} ${name}`),
+    ...written.filter((name) => !code.includes(name)).map((name) => `has ${what} ${name}, which is gone`),
+  ];
 }

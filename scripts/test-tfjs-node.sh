@@ -9,4 +9,4 @@ trap 'rm -rf "$link"; [[ -n "${1:-}" ]] || rm -rf "$place"' EXIT
 [[ -e "$place/node_modules/@tensorflow/tfjs-node/build.log" ]] || scripts/build-tfjs-node.sh "$place"
 mkdir -p "$(dirname "$link")"
 ln -sfn "$(cd "$place" && pwd)/node_modules/@tensorflow/tfjs-node" "$link"
-MOCO_TFJS_NODE=1 NO_COLOR=1 TF_CPP_MIN_LOG_LEVEL=2 node node_modules/vitest/vitest.mjs run --reporter=dot
+MOCO_TFJS_NODE=1 NO_COLOR=1 TF_CPP_MIN_LOG_LEVEL=2 node scripts/test.mjs --reporter=dot

@@ -15,4 +15,4 @@ software=/usr/lib/chromium/vk_swiftshader_icd.json
 if [[ -z "${VK_DRIVER_FILES:-}" && ! -e /dev/nvidia0 && ! -d /dev/dri && -e "$software" ]]; then
   export VK_DRIVER_FILES="$software"
 fi
-MOCO_GPU=1 NO_COLOR=1 node node_modules/vitest/vitest.mjs run --reporter=dot "$@"
+MOCO_GPU=1 NO_COLOR=1 node scripts/test.mjs --reporter=dot "$@"

@@ -9,8 +9,11 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = mkdtempSync(join(tmpdir(), 'moco-test-'));
 const report = join(folder, 'report.json');
 const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
-const args = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-const { status } = spawnSync(process.execPath, [vitest, ...args, ...process.argv.slice(2)], {
+const given = process.argv.slice(2);
+const shown = given.some((argument) => argument.startsWith('--reporter')) ? [] : ['--reporter=default'];
+const args = ['run', ...shown, '--reporter=json', `--outputFile.json=${report}`];
+const kit = `--reporter=${join(root, 'scripts', 'kit-reporter.mjs')}`;
+const { status } = spawnSync(process.execPath, [vitest, ...args, kit, ...given], {
   cwd: root,
   stdio: 'inherit',
 });

@@ -12,6 +12,7 @@ export interface Closeness {
 /**
  * Fails the test unless a tensor has the given type, is bit for bit equal where it is no float32, and else is close.
  * Infinite and undefined values must be met exactly.
+ * @returns the largest error as a part of the allowed one, 0 to 1
  */
 export function expectClose(
   actual: Tensor | undefined,
@@ -19,9 +20,8 @@ export function expectClose(
   type: TensorType,
   name: string,
   { tolerance, scale }: Closeness,
-): void {
-  expect(actual, `the output "${name}" is missing`).toBeDefined();
-  if (!actual) return;
+): number {
+  if (!actual) expect.fail(`the output "${name}" is missing`);
   expect(describeType(actual), `the type of "${name}"`).toBe(describeType(type));
   expect(sameShape(actual.shape, expected.shape), `the shape of "${name}"`).toBe(true);
   expect(actual.data.length, `the length of "${name}"`).toBe(expected.data.length);
@@ -45,6 +45,7 @@ export function expectClose(
       `"${name}" at element ${where} of [${actual.shape.join(', ')}] is ${actual.data[where]}, ` +
         `should be ${expected.data[where]}: off by ${worst.toExponential(2)}, allowed ${allowed.toExponential(2)}`,
     );
+  return worst === 0 ? 0 : worst / allowed;
 }
 
 /** Fails the test unless two results have the same names, types and bits. */

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Case, caseOps, casesOf } from './cases/index.ts';
 import { expectClose } from './compare.ts';
 import { forwardGraph, gradientGraph, isDifferentiable } from './graphs.ts';
+import { note } from './notes.ts';
 import { testState } from './test-state.ts';
 import { testTraining } from './test-training.ts';
 
@@ -44,30 +45,37 @@ export function testBackend(factory: () => Promise<Backend>, options: KitOptions
 }
 
 function testOne(subject: Subject, testCase: Case, options: KitOptions): void {
-  it(testCase.name, () => agrees(subject(), forwardGraph(testCase), testCase.feeds(), testCase, options));
+  const { tolerance } = options;
+  it(testCase.name, async ({ task }) => {
+    const feeds = testCase.feeds();
+    const error = await agrees(subject(), forwardGraph(testCase), feeds, testCase, options);
+    note(task, { error, tolerance });
+  });
   if (options.inferenceOnly || !isDifferentiable(testCase)) return;
-  it(`${testCase.name}: gradient`, () => {
+  it(`${testCase.name}: gradient`, async ({ task }) => {
     const { graph, feeds } = gradientGraph(testCase);
-    return agrees(subject(), graph, feeds, testCase, options);
+    note(task, { error: await agrees(subject(), graph, feeds, testCase, options), tolerance });
   });
 }
 
-/** Runs a graph on the backend and by the oracle, and compares all outputs. */
+/** Compares all outputs of a graph with the oracle's. Returns the worst error as a part of the allowed one. */
 async function agrees(
   backend: Backend,
   graph: Graph,
   feeds: Tensors,
   { scale, slack = 1 }: Case,
   options: KitOptions,
-): Promise<void> {
+): Promise<number> {
   const program = await backend.compile(graph);
   try {
     const outputs = await program.run(feeds);
     const expected = interpret(graph, feeds);
     expect(Object.keys(outputs).sort()).toEqual(Object.keys(expected).sort());
     const closeness = { tolerance: slack * options.tolerance, scale };
-    for (const { name, value } of graph.outputs)
-      expectClose(outputs[name], expected[name]!, graph.values[value]!, name, closeness);
+    const errors = graph.outputs.map(({ name, value }) =>
+      expectClose(outputs[name], expected[name]!, graph.values[value]!, name, closeness),
+    );
+    return Math.max(...errors);
   } finally {
     await program.dispose();
   }

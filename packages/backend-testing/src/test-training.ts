@@ -11,11 +11,13 @@ import {
   sgd,
   type Tensor,
   type Tensors,
+  type TensorType,
   type TrainingStep,
   tensor,
 } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
 import { expectClose, expectSameBits } from './compare.ts';
+import { note } from './notes.ts';
 import type { KitOptions, Subject } from './test-backend.ts';
 import { tinyEncoder } from './tiny-encoder.ts';
 
@@ -24,6 +26,8 @@ export const learningRate = 0.05;
 const imageSize = 6;
 /** Rounding grows through a step and from step to step: 20 x is seldom passed by half in float32. */
 const slack = 20;
+/** What is compared: actual, expected, type, name. */
+type Compared = [Tensor | undefined, Feed, TensorType, string];
 
 interface Setting {
   readonly name: string;
@@ -99,10 +103,14 @@ export function testTraining(subject: Subject, { tolerance }: KitOptions): void 
   };
 
   describe('a training step', () => {
-    it.each(settings)('$name', async (setting) => {
+    it.for(settings)('$name', async (setting, { task }) => {
       const config = configOf(setting);
       const { start, step, trainer } = await trainerOf(config);
       const closeness = { tolerance: slack * tolerance };
+      let worst = 0;
+      const compare = (...values: Compared) => {
+        worst = Math.max(worst, expectClose(...values, closeness));
+      };
       try {
         let count = 0;
         for (const expected of byOracle(config, step, start)) {
@@ -110,14 +118,15 @@ export function testTraining(subject: Subject, { tolerance }: KitOptions): void 
           expect(Object.keys(metrics).sort()).toEqual([...step.metrics].sort());
           for (const { name, value } of step.graph.outputs)
             if (step.metrics.includes(name))
-              expectClose(metrics[name], expected.metrics[name]!, step.graph.values[value]!, name, closeness);
+              compare(metrics[name], expected.metrics[name]!, step.graph.values[value]!, name);
           const state = await trainer.state();
           expect(Object.keys(state).sort()).toEqual(Object.keys(start).sort());
           for (const [name, value] of Object.entries(expected.state))
-            expectClose(state[name], value, start[name]!, `${name} after step ${count}`, closeness);
+            compare(state[name], value, start[name]!, `${name} after step ${count}`);
           count++;
         }
         expect(count).toBe(steps);
+        note(task, { error: worst, tolerance });
       } finally {
         await trainer.dispose();
       }

@@ -26,7 +26,7 @@ async function findGpu(): Promise<Gpu> {
   if (typeof process === 'undefined' || !process.versions?.node)
     throw new BackendError('this browser has no WebGPU: use tfjs:wasm, or a newer browser');
   const name = 'webgpu';
-  const dawn = (await import(name).catch((error: Error) => {
+  const dawn = (await import(/* @vite-ignore */ name).catch((error: Error) => {
     throw new BackendError(
       `the backend webgpu needs the package webgpu in Node, which failed to load (${error.message.split('\n')[0]}): npm install webgpu`,
     );
