@@ -2,6 +2,7 @@
 //
 //   node benchmarks/backends/run.mjs [--rounds 2] [--python PATH] [--out FILE.json] [--arch resnet-tiny ...]
 import { writeFileSync } from 'node:fs';
+import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { choices, probe } from '../../packages/cli/dist/run/backends.js';
 import { pythonWithPeers } from '../lib/python.mjs';
@@ -31,28 +32,38 @@ for (let i = 0; i < given.length; i += 2) {
   else work[name] = value;
 }
 const options = Object.entries(work).flatMap(([name, value]) => [`--${name}`, value]);
-/** Checks, not places to train: a step takes half a minute. */
-const skipped = new Set(['reference', 'tfjs:cpu']);
+/** A check, not a place to train: one step, in the first round alone. */
+const CHECK = 'tfjs:cpu';
+/** The oracle, in float64: minutes a step. */
+const ORACLE = 'reference';
 
 const programs = [];
+/** Names of backends, with the reason. */
+const leftOut = {};
 for (const name of choices) {
-  if (skipped.has(name)) continue;
+  if (name === ORACLE) continue;
   const found = await probe(name);
   if ('failure' in found || !found.training) {
-    console.error(`left out: ${name}${'failure' in found ? `: ${found.failure}` : ', which does not train'}`);
+    leftOut[name] = 'failure' in found ? found.failure : 'it does not train';
+    console.error(`left out: ${name}: ${leftOut[name]}`);
     continue;
   }
+  const note = name === CHECK ? ' (a check)' : found.software ? ' (in software)' : '';
+  const fewer = note === '' ? [] : ['--steps', '1', '--warmup', '0'];
   programs.push({
-    name: found.software ? `${name} (software)` : name,
+    name: `${name}${note}`,
     command: process.execPath,
-    args: [join(step, 'moco_step.mjs'), '--backend', name, ...options],
+    args: [join(step, 'moco_step.mjs'), '--backend', name, ...options, ...fewer],
+    once: note !== '',
   });
 }
-programs.push({
-  name: 'PyTorch',
-  command: pythonWithPeers(own.python),
-  args: [join(step, 'pytorch_step.py'), ...options],
-});
+const python = pythonWithPeers(own.python);
+for (const format of ['contiguous', 'channels_last'])
+  programs.push({
+    name: `PyTorch ${format}`,
+    command: python,
+    args: [join(step, 'pytorch_step.py'), '--format', format, ...options],
+  });
 
 const runs = alternate(programs, Number(own.rounds));
 const results = programs.map(({ name }, i) => ({
@@ -60,23 +71,20 @@ const results = programs.map(({ name }, i) => ({
   secondsPerStep: runs[i].flatMap((run) => run.secondsPerStep),
   peakMiB: Math.max(...runs[i].map((run) => run.peakRssBytes / 2 ** 20)),
 }));
-const reference = quantile(results.at(-1).secondsPerStep, 0.5);
-console.log(
-  `\n${Object.entries(work)
-    .map(([name, value]) => `${name} ${value}`)
-    .join(', ')}`,
-);
+const median = ({ secondsPerStep }) => quantile(secondsPerStep, 0.5);
+const peer = results.slice(-2).reduce((a, b) => (median(b) < median(a) ? b : a));
+const flags = Object.entries(work).map(([name, value]) => `${name} ${value}`);
+console.log(`\n${cpus()[0].model}, ${availableParallelism()} cores; ${flags.join(', ')}`);
 table([
-  ['', 'median s', 'quartiles', 'of PyTorch', 'peak MiB'],
-  ...results.map(({ name, secondsPerStep, peakMiB }) => {
-    const median = quantile(secondsPerStep, 0.5);
-    return [
-      name,
-      median.toFixed(3),
-      spread(secondsPerStep, 3),
-      (median / reference).toFixed(2),
-      peakMiB.toFixed(0),
-    ];
-  }),
+  ['', 'median s', 'quartiles', `of ${peer.name}`, 'peak MiB', 'steps'],
+  ...results.map((result) => [
+    result.name,
+    median(result).toFixed(3),
+    spread(result.secondsPerStep, 3),
+    (median(result) / median(peer)).toFixed(2),
+    result.peakMiB.toFixed(0),
+    `${result.secondsPerStep.length}`,
+  ]),
 ]);
-if (own.out) writeFileSync(own.out, `${JSON.stringify({ work, results }, null, 1)}\n`);
+if (own.out)
+  writeFileSync(own.out, `${JSON.stringify({ work, peer: peer.name, leftOut, results }, null, 1)}\n`);

@@ -12,11 +12,12 @@ export function spread(values, digits) {
   return [0.25, 0.75].map((q) => quantile(values, q).toFixed(digits)).join('-');
 }
 
-/** Runs all programs once in each round, one after the other. Returns each one's JSON lines. */
+/** Runs all programs once in each round, those marked `once` in the first alone, one after the other. Returns each one's JSON lines. */
 export function alternate(programs, rounds) {
   const lines = programs.map(() => []);
   for (let round = 0; round < rounds; round++)
-    programs.forEach(({ name, command, args }, i) => {
+    programs.forEach(({ name, command, args, once = false }, i) => {
+      if (once && round > 0) return;
       const text = execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
       const line = JSON.parse(text.trim().split('\n').at(-1));
       console.error(`  round ${round + 1}: ${name} ${line.median.toFixed(3)}`);
