@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type Cell, type CellJob, type CellResult, cellName, runCell, untrained } from '../ablation/cells.ts';
@@ -8,6 +9,7 @@ import { resolveConfig } from '../run/config.ts';
 import { openData } from '../run/dataset.ts';
 import { type Measures, measureRows } from '../run/evaluate.ts';
 import { duration } from '../run/format.ts';
+import { lockFolder } from '../run/lock.ts';
 import { registerPlugins } from '../run/plugins.ts';
 import type { Reporter } from '../run/reporter.ts';
 import { catchInterrupts } from '../run/stop.ts';
@@ -62,6 +64,8 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
   io.out(
     `${cells.length} cells of ${resolved.epochs} epochs on ${dataset.name} (${dataset.length} pictures), ${out}\n`,
   );
+  await mkdir(out, { recursive: true });
+  const lock = lockFolder(out, (text) => io.out(`${text}\n`));
   const stop = catchInterrupts(() => io.out('Stopping after this step.\n'));
   const job: CellJob = { folder: out, base, reporter: quiet(io), stop };
   const results: CellResult[] = [];
@@ -79,6 +83,7 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
     }
   } finally {
     stop.release();
+    lock.release();
   }
   for (const path of await writeReport(out, { base: resolved, results, floor })) io.out(`${path}\n`);
   return 0;

@@ -137,6 +137,7 @@ export function addPretrainOptions(command: Command): Command {
     option('--resume <path>', 'checkpoint, run folder, or auto: go on with --out if it holds a run'),
     option('-p, --print-freq <n>', 'steps between lines of the log (10)', integer(1)),
     option('--save-every <n>', 'epochs between checkpoints (1)', integer(1)),
+    option('--save-every-steps <n>', 'steps between checkpoints, besides (none)', integer(1)),
     option('--keep <n>', 'checkpoints to keep (3)', integer(1)),
     option('--knn-every <n>', 'epochs between evaluations; 0: never (0)', integer(0)),
   ]);

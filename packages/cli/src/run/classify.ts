@@ -29,6 +29,7 @@ import {
   pictureBatches,
   validation,
 } from './classify-data.ts';
+import { lockFolder } from './lock.ts';
 import { openLog, type RunLog } from './log.ts';
 import { createMeters } from './meters.ts';
 import { encoderOf } from './model.ts';
@@ -83,6 +84,7 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
     ? await linearValidation(job, test, classes.length)
     : (found: Params) => validation(job, test, found, classes.length);
   await mkdir(folder, { recursive: true });
+  const lock = lockFolder(folder, reporter.note);
   const log = openLog(folder, (resume?.info.epoch ?? 0) * batches.stepsPerEpoch);
   let epoch = resume?.info.epoch ?? 0;
   let last: Accuracy = resume?.info ?? { acc1: 0, acc5: 0 };
@@ -110,6 +112,7 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
     log.close();
     await batches.close();
     await trainer.dispose();
+    lock.release();
   }
   return { outcome: epoch >= recipe.epochs ? 'done' : 'stopped', epoch, last, bestAcc1 };
 }

@@ -80,7 +80,10 @@ export interface RunConfig {
   readonly workers: number;
   readonly maxBad?: number;
   readonly printFreq: number;
+  /** Epochs between checkpoints. */
   readonly saveEvery: number;
+  /** Steps of the run between checkpoints, besides those of whole epochs. */
+  readonly saveEverySteps?: number;
   readonly keep: number;
   /** Epochs between evaluations; 0: never. */
   readonly knnEvery: number;

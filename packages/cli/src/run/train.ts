@@ -8,12 +8,13 @@ import { checkCollapse } from './collapse.ts';
 import type { RunConfig } from './config.ts';
 import { type Measures, measureRows } from './evaluate.ts';
 import { removePartial, writeAtomic } from './files.ts';
+import { type Lock, lockFolder } from './lock.ts';
 import { openLog, type RunLog } from './log.ts';
 import { createMeters, type Meters, meterStates } from './meters.ts';
 import { rateAt } from './model.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import type { Progress, Reporter } from './reporter.ts';
-import { currentCommit, version } from './versions.ts';
+import { currentCommit, describeMachine, version } from './versions.ts';
 
 export interface TrainJob {
   readonly config: RunConfig;
@@ -48,9 +49,11 @@ const HISTORY = 20;
 export async function train(job: TrainJob): Promise<TrainResult> {
   const { config, dataset, folder, resume, reporter } = job;
   const prepared = await prepare(config, dataset, resume, reporter);
+  let lock: Lock | undefined;
   let log: RunLog | undefined;
   try {
     await mkdir(folder, { recursive: true });
+    lock = lockFolder(folder, reporter.note);
     await removePartial(folder);
     await writeAtomic(join(folder, 'config.json'), `${JSON.stringify(record(prepared, config), null, 2)}\n`);
     log = openLog(folder, prepared.position.globalStep);
@@ -62,6 +65,7 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     reporter.close();
     log?.close();
     await prepared.dispose();
+    lock?.release();
   }
 }
 
@@ -72,6 +76,7 @@ function record({ dataset, backend }: Prepared, config: RunConfig) {
     dataset: { name, pictures: length, source, ...(classes && { classes: classes.length }) },
     backend: { name: backend.name, device: backend.device, lowering: backend.capabilities().lowering },
     versions: { moco: version, node: process.version },
+    machine: describeMachine(),
     ...commitField(),
   };
 }
@@ -166,6 +171,8 @@ async function loop(
           { step: at.globalStep, values: { ...values, lr } },
         );
       }
+      if (step < stepsPerEpoch && config.saveEverySteps && globalStep % config.saveEverySteps === 0)
+        await save();
     }
     if (step < stepsPerEpoch) {
       await batches.return?.();
@@ -180,7 +187,8 @@ async function loop(
     epoch++;
     step = 0;
     meters = createMeters();
-    if (epoch % config.saveEvery === 0 || epoch === config.epochs) await save();
+    const due = config.saveEverySteps !== undefined && globalStep % config.saveEverySteps === 0;
+    if (due || epoch % config.saveEvery === 0 || epoch === config.epochs) await save();
     if (evaluation && (epoch % config.knnEvery === 0 || epoch === config.epochs)) {
       const { timing, ...found } = await evaluation.run(backend, await queryParams(trainer), pool);
       measures = found;

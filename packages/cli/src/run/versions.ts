@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
+import { arch, availableParallelism, cpus, platform, totalmem } from 'node:os';
 
 /** The version of this package. */
 export const version: string = (
@@ -19,4 +20,14 @@ export function currentCommit(): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** What a run's record tells of where it ran. */
+export function describeMachine() {
+  return {
+    processor: cpus()[0]?.model ?? 'unknown',
+    cores: availableParallelism(),
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    system: `${platform()} ${arch()}`,
+  };
 }
