@@ -1,0 +1,79 @@
+// What runs survive: each kind of fault, how often it was tried and survived, and the steps that were lost.
+//
+//   pnpm test:faults [--quick] [--only NAME] [--seed 1] [--write]
+//
+// --quick takes two minutes, all of it about fifteen. --write puts the table into docs/reliability.md. Needs a build.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import * as damage from './damage.mjs';
+import * as disk from './disk.mjs';
+import * as files from './files.mjs';
+import * as kills from './kills.mjs';
+import { finish, flags, pictures } from './lib.mjs';
+import * as lock from './lock.mjs';
+import * as long from './long.mjs';
+import * as workers from './workers.mjs';
+
+const kinds = { kills, damage, disk, lock, workers, files, long };
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+    write: { type: 'boolean', default: false },
+  },
+});
+const chosen = Object.entries(kinds).filter(([key]) => values.only === undefined || key === values.only);
+if (chosen.length === 0) {
+  console.error(`no kind "${values.only}"; there are: ${Object.keys(kinds).join(', ')}`);
+  process.exit(2);
+}
+
+const work = mkdtempSync(join(tmpdir(), 'moco-faults-'));
+const rows = [];
+let [passed, failed] = [0, 0];
+try {
+  const data = pictures(join(work, 'data'));
+  const whole = join(work, 'whole');
+  const undisturbed = await finish(flags(data, whole));
+  if (undisturbed.code !== 0) throw new Error(`the undisturbed run failed: ${undisturbed.err}`);
+  for (const [key, { name, run }] of chosen) {
+    const started = performance.now();
+    const result = await run({ work, data, whole, quick: values.quick, seed: Number(values.seed) });
+    const seconds = ((performance.now() - started) / 1000).toFixed(0);
+    if (result.notRun) {
+      console.log(`${key}: not run: ${result.notRun}`);
+      rows.push([name, 'not run', '', '', '', result.notRun]);
+      continue;
+    }
+    const { tried, survived, lost, files: read = 0, detail, failures } = result;
+    for (const failure of failures) console.error(`${key}: ${failure}`);
+    console.log(
+      `${key}: ${survived} of ${tried} survived, at most ${lost} steps lost; ${detail} (${seconds} s)`,
+    );
+    passed += survived;
+    failed += failures.length;
+    rows.push([name, tried, survived, lost, read || '', detail]);
+  }
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+if (values.write) write(rows);
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
+
+function write(rows) {
+  const path = join(import.meta.dirname, '..', '..', 'docs', 'reliability.md');
+  const [begin, end] = ['<!-- faults -->', '<!-- end of faults -->'];
+  const text = readFileSync(path, 'utf8');
+  const line = (cells) => `| ${cells.join(' | ')} |`;
+  const table = [
+    line(['fault', 'tried', 'survived', 'steps lost, at most', 'files', '']),
+    line(['---', '--:', '--:', '--:', '--:', '---']),
+    ...rows.map(line),
+  ].join('\n');
+  const [before, after] = [text.slice(0, text.indexOf(begin) + begin.length), text.slice(text.indexOf(end))];
+  writeFileSync(path, `${before}\n${table}\n${after}`);
+}
