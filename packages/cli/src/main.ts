@@ -12,6 +12,7 @@ import { linclsCommand } from './commands/lincls.ts';
 import { presetsCommand } from './commands/presets.ts';
 import { pretrainCommand } from './commands/pretrain.ts';
 import { replayCommand } from './commands/replay.ts';
+import { reportCommand } from './commands/report.ts';
 import { type Io, processIo } from './io.ts';
 import { describeSystemError } from './run/files.ts';
 import { loadPlugins } from './run/plugins.ts';
@@ -19,7 +20,7 @@ import { version } from './run/versions.ts';
 
 /** The commands in which an encoder or a backend has a name. */
 const withPlugins: ReadonlySet<string> = new Set([
-  ...['pretrain', 'knn', 'lincls', 'finetune', 'export', 'ablate', 'backends'],
+  ...['pretrain', 'knn', 'lincls', 'finetune', 'export', 'ablate', 'report', 'backends'],
 ]);
 
 /**
@@ -61,6 +62,7 @@ Examples:
   knnCommand(program, io);
   linclsCommand(program, io, finish);
   finetuneCommand(program, io, finish);
+  reportCommand(program, io);
   exportCommand(program, io);
   importCommand(program, io);
   convertCommand(program, io);

@@ -2,6 +2,7 @@
 export type { DatasetSpec, ImageDataset, Picture, RawPictures, SharedPictures, Split } from './dataset.ts';
 export { codepointsOf, DESIGNERS, type Designer, isHeldOutEmoji } from './datasets/emoji.ts';
 export { decodeFile, EXTENSIONS } from './decode.ts';
+export { encodePng, pictureOf } from './encode.ts';
 export { type CleanOptions, loadClean, type PictureBatch, type ReadOptions } from './loader/clean.ts';
 export { type Batch, createLoader, type Loader, type LoaderOptions } from './loader/loader.ts';
 export { createPool, type Pool } from './loader/pool.ts';

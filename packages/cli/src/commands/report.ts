@@ -1,0 +1,42 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Command } from 'commander';
+import type { Io } from '../io.ts';
+import { reportOf } from '../report/report.ts';
+import { writeAtomic } from '../run/files.ts';
+import { registerPlugins } from '../run/plugins.ts';
+
+interface ReportCommandOptions {
+  readonly output?: string;
+  readonly backend: string;
+}
+
+export function reportCommand(program: Command, io: Io): void {
+  program
+    .command('report')
+    .summary('one page about a run')
+    .description(
+      'Writes one HTML page about a run of pretrain, demo, lincls or finetune: curves, the views that it saw, neighbours by its features, settings and machine. The page loads nothing from anywhere.',
+    )
+    .argument('<run>', 'run folder')
+    .option('-o, --output <file>', 'the page (RUN/report.html)')
+    .option('--backend <name>', 'what computes the features', 'ort')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  moco report runs/photos
+  moco report runs/probe -o probe.html`,
+    )
+    .action((run: string, options: ReportCommandOptions) => report(run, options, io));
+}
+
+async function report(run: string, { output, backend }: ReportCommandOptions, io: Io): Promise<void> {
+  await registerPlugins();
+  const path = output ?? join(run, 'report.html');
+  const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
+  const html = await reportOf(run, { backend, warn });
+  await mkdir(dirname(path), { recursive: true });
+  await writeAtomic(path, html);
+  io.out(`${path}  ${(html.length / 2 ** 20).toFixed(1)} MB\n`);
+}

@@ -1,0 +1,115 @@
+/** The curves of a run, as figures. */
+import * as Plot from '@observablehq/plot';
+import { chart, legend, palette } from '../html/chart.ts';
+import { escapeHtml } from '../html/page.ts';
+import { type Measures, measureRows } from '../run/evaluate.ts';
+import type { LogLine } from './history.ts';
+
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+  readonly series: string;
+}
+
+/** Values of fields over an axis; lines without a number there are left out. */
+export function pointsOf(
+  lines: readonly LogLine[],
+  axis: string,
+  fields: Readonly<Record<string, string>>,
+  shift = 0,
+): Point[] {
+  return Object.entries(fields).flatMap(([field, series]) =>
+    lines.flatMap((line) => {
+      const [x, y] = [line[axis], line[field]];
+      return Number.isFinite(x) && Number.isFinite(y)
+        ? [{ x: (x as number) + shift, y: y as number, series }]
+        : [];
+    }),
+  );
+}
+
+export interface Curve {
+  readonly title: string;
+  readonly x: string;
+  readonly y: string;
+  readonly points: readonly Point[];
+  /** A level to compare with. */
+  readonly level?: { readonly value: number; readonly label: string };
+  readonly note?: string;
+  /** Marks each point. */
+  readonly dots?: boolean;
+}
+
+/** A figure; empty where there is nothing to draw. */
+export function curve({ title, x, y, points, level, note, dots = false }: Curve): string {
+  if (points.length === 0) return '';
+  const names = [...new Set(points.map(({ series }) => series))];
+  const few = dots || points.length <= 20;
+  const svg = chart(
+    {
+      marginLeft: 56,
+      x: { label: `${x} →` },
+      y: { label: `↑ ${y}`, grid: true, nice: true },
+      color: { domain: names, range: [...palette] },
+      marks: [
+        ...(level
+          ? [
+              Plot.ruleY([level.value], { strokeDasharray: '4 3', strokeOpacity: 0.6 }),
+              Plot.text([level], {
+                y: 'value',
+                text: 'label',
+                frameAnchor: 'right',
+                textAnchor: 'end',
+                dy: -8,
+              }),
+            ]
+          : []),
+        Plot.lineY(points, {
+          x: 'x',
+          y: 'y',
+          stroke: 'series',
+          z: 'series',
+          ...(few ? { marker: 'circle' as const } : {}),
+        }),
+      ],
+    },
+    `${title}: ${describe(points)}`,
+  );
+  const captions = [names.length > 1 ? legend(names) : '', note ? escapeHtml(note) : ''].filter(Boolean);
+  const caption = captions.length > 0 ? `<figcaption>${captions.join('<br>')}</figcaption>` : '';
+  return `<figure class="card"><h3>${escapeHtml(title)}</h3>${svg}${caption}</figure>`;
+}
+
+/** A curve in words: where each series begins and ends. */
+function describe(points: readonly Point[]): string {
+  return [...grouped(points)]
+    .map(([name, own]) => `${name} from ${short(own[0]!.y)} to ${short(own.at(-1)!.y)}`)
+    .join('; ');
+}
+
+function grouped(points: readonly Point[]): Map<string, Point[]> {
+  const groups = new Map<string, Point[]>();
+  for (const point of points) groups.set(point.series, [...(groups.get(point.series) ?? []), point]);
+  return groups;
+}
+
+const short = (value: number) => Number(value.toPrecision(4)).toString();
+
+const measureNames = [
+  'knn',
+  'editedCopies',
+  'otherHands',
+  'neighbour',
+] as const satisfies readonly (keyof Measures)[];
+
+/** Evaluations over epochs. */
+export function measureCurve(evaluations: readonly LogLine[]): string {
+  const fields = Object.fromEntries(measureNames.map((name) => [name, measureRows({ [name]: 0 })[0]![0]]));
+  return curve({
+    title: 'Features, by their nearest neighbours',
+    x: 'epochs',
+    y: 'percent',
+    points: pointsOf(evaluations, 'epoch', fields),
+    dots: true,
+  });
+}

@@ -1,0 +1,41 @@
+import { expect, it } from 'vitest';
+import { historyOf } from './history.ts';
+
+const line = (event: string, fields: object = {}) => JSON.stringify({ event, ...fields });
+
+it('what was taken back by going on from an earlier checkpoint is left out', () => {
+  const { steps, epochs, evaluations, resumed, damaged } = historyOf(
+    [
+      line('start', { globalStep: 0 }),
+      line('step', { globalStep: 0, loss: 3 }),
+      line('step', { globalStep: 1, loss: 2.9 }),
+      line('epoch', { globalStep: 2, epoch: 0, loss: 2.95 }),
+      line('evaluation', { epoch: 1, knn: 40 }),
+      line('step', { globalStep: 2, loss: 99 }),
+      line('epoch', { globalStep: 4, epoch: 1, loss: 99 }),
+      line('evaluation', { epoch: 2, knn: 99 }),
+      line('resume', { globalStep: 2, epoch: 1, step: 0 }),
+      line('step', { globalStep: 2, loss: 2.8 }),
+    ].join('\n'),
+  );
+  expect(steps.map(({ loss }) => loss)).toEqual([3, 2.9, 2.8]);
+  expect(epochs.map(({ loss }) => loss)).toEqual([2.95]);
+  expect(evaluations.map(({ knn }) => knn)).toEqual([40]);
+  expect([resumed, damaged]).toEqual([1, 0]);
+});
+
+it('half a line of a killed process is counted and left out', () => {
+  const { steps, damaged } = historyOf(`${line('step', { loss: 1 })}\n{"event":"st\n\n[1]\nnull\n`);
+  expect([steps.length, damaged]).toEqual([1, 3]);
+});
+
+it('alarms are told in words', () => {
+  const text = [
+    line('alarm', { epoch: 3, message: 'the queries have collapsed' }),
+    line('diverged', { globalStep: 17, loss: 'NaN' }),
+  ];
+  expect(historyOf(text.join('\n')).alarms).toEqual([
+    'Epoch 4: the queries have collapsed',
+    'Step 17: the loss was NaN',
+  ]);
+});

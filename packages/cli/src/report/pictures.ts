@@ -1,0 +1,126 @@
+/** Pictures for a report: the views that the network saw, and neighbours by its features. */
+import { type Backend, createExtractor, type Params, rng } from '@moco-ts/core';
+import {
+  createLoader,
+  encodePng,
+  type ImageDataset,
+  loadClean,
+  type Picture,
+  pictureOf,
+  resize,
+} from '@moco-ts/data';
+import { escapeHtml } from '../html/page.ts';
+import { type RunConfig, viewsOf } from '../run/config.ts';
+import { modelConfig } from '../run/model.ts';
+
+/** Pixels of the longer side of a thumbnail. */
+const SIDE = 72;
+const PAIRS = 8;
+const QUERIES = 8;
+const NEIGHBOURS = 6;
+/** Among so many pictures, evenly spaced, neighbours are looked for. */
+const GALLERY = 2000;
+const BATCH = 64;
+
+/** An `img` with its bytes. */
+export async function image(picture: Picture, alt: string): Promise<string> {
+  const scale = SIDE / Math.max(picture.width, picture.height);
+  const [width, height] = [picture.width, picture.height].map((side) =>
+    Math.max(1, Math.round(side * scale)),
+  );
+  const small = scale < 1 ? resize(picture, width!, height!) : picture;
+  const png = Buffer.from(await encodePng(small)).toString('base64');
+  return `<img src="data:image/png;base64,${png}" width="${width}" height="${height}" alt="${escapeHtml(alt)}">`;
+}
+
+/** The views of the first pictures of the first epoch, exactly those of the run. */
+export async function viewGrid(config: RunConfig, dataset: ImageDataset): Promise<string> {
+  const { imageSize: size, mean, std, seed } = config;
+  const batch = Math.min(PAIRS, dataset.length);
+  const views = viewsOf(config);
+  const loader = createLoader(dataset, {
+    batch,
+    size,
+    views,
+    mean,
+    std,
+    seed,
+    workers: 0,
+    onSkip: () => undefined,
+  });
+  try {
+    for await (const { indices, views: made } of loader.epoch(0)) {
+      const rows = [...indices].map(async (index, row) => {
+        const name = dataset.id(index);
+        const shown = made.map((view, v) => {
+          const planes = view.subarray(row * 3 * size * size, (row + 1) * 3 * size * size);
+          return image(pictureOf(planes, { size, mean, std }), `view ${v + 1} of ${name}`);
+        });
+        const original = await image(await dataset.decode(index), name);
+        return `<tr><td>${original}</td>${(await Promise.all(shown)).map((cell) => `<td>${cell}</td>`).join('')}</tr>`;
+      });
+      const heads = ['picture', ...views.map((_, v) => `view ${v + 1}`)];
+      return `<div class="scroll"><table class="pictures"><thead><tr>${heads.map((head) => `<th>${head}</th>`).join('')}</tr></thead>
+<tbody>${(await Promise.all(rows)).join('\n')}</tbody></table></div>`;
+    }
+  } finally {
+    await loader.close();
+  }
+  return '';
+}
+
+/** Some pictures, drawn by the run's seed, each with its nearest ones by cosine. */
+export async function neighbourGrid(
+  config: RunConfig,
+  dataset: ImageDataset,
+  params: Params,
+  backend: Backend,
+): Promise<string> {
+  const { imageSize: size, mean, std, seed } = config;
+  const count = Math.min(GALLERY, dataset.length);
+  const all = Int32Array.from({ length: count }, (_, i) => Math.floor((i * dataset.length) / count));
+  const extractor = await createExtractor(backend, modelConfig(config), params, BATCH);
+  const indices: number[] = [];
+  const rows: Float32Array[] = [];
+  try {
+    const options = { size, mean, std, indices: all, batch: BATCH, onSkip: () => undefined };
+    for await (const { indices: own, data } of loadClean(dataset, options)) {
+      const features = await extractor.extract(data);
+      own.forEach((index, row) => {
+        indices.push(index);
+        rows.push(unit(features.slice(row * extractor.dim, (row + 1) * extractor.dim)));
+      });
+    }
+  } finally {
+    await extractor.dispose();
+  }
+  const queries = rng(seed, 'report/queries').permutation(rows.length).slice(0, QUERIES);
+  const lines: string[] = [];
+  for (const query of queries) {
+    const similar = rows
+      .map((row, i) => ({ i, cosine: dot(row, rows[query]!) }))
+      .filter(({ i }) => i !== query)
+      .sort((a, b) => b.cosine - a.cosine || a.i - b.i)
+      .slice(0, NEIGHBOURS);
+    const cell = async (i: number, text = '') => {
+      const index = indices[i]!;
+      return `<td>${await image(await dataset.decode(index), dataset.id(index))}<br><span class="soft">${text}</span></td>`;
+    };
+    const found = await Promise.all(similar.map(({ i, cosine }) => cell(i, cosine.toFixed(2))));
+    lines.push(`<tr>${await cell(query, '&nbsp;')}${found.join('')}</tr>`);
+  }
+  const head = `<th>picture</th><th colspan="${NEIGHBOURS}">nearest of ${count}, by cosine</th>`;
+  return `<div class="scroll"><table class="pictures"><thead><tr>${head}</tr></thead>
+<tbody>${lines.join('\n')}</tbody></table></div>`;
+}
+
+function unit(vector: Float32Array): Float32Array {
+  const length = Math.hypot(...vector) || 1;
+  return vector.map((value) => value / length);
+}
+
+function dot(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}

@@ -1,0 +1,275 @@
+/** The page of a run: curves, pictures, settings. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { risingMomentum, UserError, under } from '@moco-ts/core';
+import type { ImageDataset } from '@moco-ts/data';
+import { escapeHtml, renderPage, table } from '../html/page.ts';
+import { type Checkpoint, openCheckpoint } from '../run/checkpoint.ts';
+import { type ClassifierInfo, readClassifier } from '../run/classifier-file.ts';
+import type { RunConfig } from '../run/config.ts';
+import { openData } from '../run/dataset.ts';
+import { measureRows } from '../run/evaluate.ts';
+import { duration } from '../run/format.ts';
+import { createMethod } from '../run/method.ts';
+import { hasQueue } from '../run/methods.ts';
+import { openBackend } from '../run/plugins.ts';
+import { curve, measureCurve, pointsOf } from './curves.ts';
+import { type History, readHistory } from './history.ts';
+import { neighbourGrid, viewGrid } from './pictures.ts';
+
+export interface ReportOptions {
+  readonly backend: string;
+  /** Told of everything that is missing. */
+  readonly warn: (text: string) => void;
+}
+
+/** What `config.json` of a run folder holds. */
+interface Recorded {
+  readonly config?: RunConfig;
+  readonly dataset?: { readonly name?: string; readonly pictures?: number };
+  readonly backend?: Readonly<Record<string, unknown>>;
+  readonly versions?: Readonly<Record<string, unknown>>;
+  readonly machine?: Readonly<Record<string, unknown>>;
+  readonly commit?: string;
+}
+
+/**
+ * The report of a run folder of `pretrain`, `demo`, `lincls` or `finetune` as HTML: one page that loads nothing. What is
+ * missing or damaged is left out and said.
+ * @throws UserError when the folder holds no log
+ */
+export async function reportOf(folder: string, options: ReportOptions): Promise<string> {
+  const history = await readHistory(folder);
+  if (history.damaged > 0)
+    options.warn(
+      `${join(folder, 'log.jsonl')}: ${history.damaged} lines could not be read, and are left out`,
+    );
+  const classifier = await readClassifier(join(folder, 'latest.safetensors')).catch(() => undefined);
+  const body = classifier
+    ? classifierBody(folder, history, classifier.info)
+    : await runBody(folder, history, options);
+  return renderPage({ title: `MoCo.ts: ${folder}`, body, style: STYLE });
+}
+
+const STYLE = `
+.pictures td { padding: .25rem .5rem .25rem 0; border: 0; vertical-align: top; font-size: .75rem; text-align: center; }
+.pictures th { text-align: center; }
+.pictures img { display: block; border-radius: 4px; }
+.figures { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; margin: 1.5rem 0; padding: 0; list-style: none; }
+.figures b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
+.alarm { border-left: 3px solid #d55e00; padding-left: .75rem; }
+@media print { body { max-width: none; padding: 0; } .card { break-inside: avoid; } }
+`;
+
+async function runBody(folder: string, history: History, options: ReportOptions): Promise<string> {
+  const recorded = await readRecord(folder, options.warn);
+  const checkpoint = await openCheckpoint(folder, options.warn).catch((error: Error) => {
+    options.warn(`${error.message}: the report has no neighbours`);
+    return undefined;
+  });
+  const config = checkpoint?.info.config ?? recorded.config;
+  if (!config) throw new UserError(`${folder} has neither a checkpoint nor a config.json that can be read`);
+  const { method, arch, imageSize, data, epochs, batchSize } = config;
+  const last = history.epochs.at(-1);
+  const figures: [string, string][] = [
+    ['epochs', `${checkpoint?.info.epoch ?? history.epochs.length} of ${epochs}`],
+    ...(last ? [['loss', Number(last.loss).toFixed(3)] as [string, string]] : []),
+    ...measureRows((history.evaluations.at(-1) ?? {}) as object).map(([name, value]): [string, string] => [
+      name,
+      `${value.toFixed(2)} %`,
+    ]),
+    ['from first to last line', spanOf(history)],
+  ];
+  return `<h1>${escapeHtml(`${method} on ${data}`)}</h1>
+<p>${escapeHtml(`${arch} at ${imageSize} px, ${epochs} epochs of batch ${batchSize}; ${folder}`)}</p>
+${figureList(figures)}
+${remarks(history)}
+<h2>Curves</h2>
+<div class="panels">${runCurves(history, config, checkpoint?.info.pictures ?? recorded.dataset?.pictures)}</div>
+${await pictureSections(config, checkpoint, options)}
+<h2>Settings</h2>
+${settings(config)}
+<h2>Made by</h2>
+${madeBy(recorded)}`;
+}
+
+function runCurves(history: History, config: RunConfig, pictures: number | undefined): string {
+  const { steps, epochs, evaluations } = history;
+  const chance = pictures === undefined ? undefined : createMethod(config, pictures).chance;
+  const level = chance && {
+    value: chance.loss,
+    label: `${chance.formula} = ${chance.loss.toFixed(2)}, a guess`,
+  };
+  const total = Math.max(1, ...steps.map(({ globalStep }) => Number(globalStep)));
+  const done = (step: number) => Math.min(1, step / (total * (config.epochs / Math.max(1, epochs.length))));
+  const keys = config.method === 'simclr' || config.method === 'instdisc' ? undefined : config.mocoM;
+  const momenta = steps.map(({ globalStep }) => ({
+    x: Number(globalStep),
+    y: config.mocoMCos && keys !== undefined ? risingMomentum(keys, done(Number(globalStep))) : (keys ?? 0),
+    series: 'm',
+  }));
+  const accuracy = { acc1: 'Acc@1', acc5: 'Acc@5' };
+  const against = hasQueue(config) ? `1 + ${config.mocoK} classes` : 'the batch';
+  return [
+    curve({
+      title: 'Loss',
+      x: 'steps',
+      y: 'loss',
+      points: [
+        ...pointsOf(steps, 'globalStep', { loss: 'steps' }),
+        ...pointsOf(epochs, 'globalStep', { loss: 'mean of an epoch' }),
+      ],
+      ...(level && { level }),
+    }),
+    curve({
+      title: 'Contrastive accuracy',
+      x: 'steps',
+      y: 'percent',
+      points: pointsOf(steps, 'globalStep', accuracy),
+      note: `Of finding the other view among ${against}: says how hard the task is, not how good the features are.`,
+    }),
+    measureCurve(evaluations),
+    curve({
+      title: 'Learning rate',
+      x: 'steps',
+      y: 'rate',
+      points: pointsOf(steps, 'globalStep', { lr: 'rate' }),
+    }),
+    keys === undefined
+      ? ''
+      : curve({ title: 'Momentum of the key encoder', x: 'steps', y: 'm', points: momenta }),
+    curve({
+      title: 'Spread of the queries',
+      x: 'steps',
+      y: 'standard deviation',
+      points: pointsOf(steps, 'globalStep', { spread: 'spread' }),
+      level: { value: 1 / Math.sqrt(config.mocoDim), label: '1/√dim, vectors that fill the sphere' },
+      note: 'Near zero the network has collapsed: it gives one vector for every picture.',
+    }),
+    curve({
+      title: 'Seconds of a step',
+      x: 'steps',
+      y: 'seconds',
+      points: pointsOf(steps, 'globalStep', { time: 'whole step', data: 'waiting for pictures' }),
+    }),
+  ].join('\n');
+}
+
+async function pictureSections(
+  config: RunConfig,
+  checkpoint: Checkpoint | undefined,
+  { backend: name, warn }: ReportOptions,
+): Promise<string> {
+  let dataset: ImageDataset;
+  try {
+    dataset = await openData(config, 'train');
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    warn(`${error.message}: the report has no pictures`);
+    return `<h2>Pictures</h2>\n<p class="soft">${escapeHtml(`The data set could not be opened: ${error.message}`)}</p>`;
+  }
+  const views = `<h2>What the network saw</h2>
+<p class="soft">The views of the first step's first pictures, exactly as they were trained on.</p>
+${await viewGrid(config, dataset)}`;
+  if (!checkpoint) return views;
+  const backend = await openBackend(name);
+  try {
+    const grid = await neighbourGrid(config, dataset, under('q', checkpoint.tensors), backend);
+    return `${views}
+<h2>Nearest neighbours</h2>
+<p class="soft">${escapeHtml(`By the features of ${checkpoint.path}, before its head; of pictures that it was trained on.`)}</p>
+${grid}`;
+  } finally {
+    await backend.dispose();
+  }
+}
+
+function classifierBody(folder: string, history: History, info: ClassifierInfo): string {
+  const { recipe, run, encoder, classes, epoch, acc1, acc5, bestAcc1 } = info;
+  const kind =
+    recipe.train === 'linear' ? 'Linear classifier on a frozen encoder' : 'Classifier, all layers trained';
+  const figures: [string, string][] = [
+    ['epochs', `${epoch} of ${recipe.epochs}`],
+    ['test Acc@1', `${acc1.toFixed(2)} %`],
+    ['test Acc@5', `${acc5.toFixed(2)} %`],
+    ['best Acc@1', `${bestAcc1.toFixed(2)} %`],
+  ];
+  const { steps, validations } = history;
+  const accuracy = { acc1: 'Acc@1', acc5: 'Acc@5' };
+  return `<h1>${escapeHtml(kind)}</h1>
+<p>${escapeHtml(`${run.arch} of ${encoder}, ${classes.length} classes of ${recipe.data}; ${folder}`)}</p>
+${figureList(figures)}
+${remarks(history)}
+<h2>Curves</h2>
+<div class="panels">${[
+    curve({
+      title: 'Accuracy on the test split',
+      x: 'epochs',
+      y: 'percent',
+      points: pointsOf(validations, 'epoch', accuracy),
+    }),
+    curve({ title: 'Loss', x: 'steps', y: 'loss', points: pointsOf(steps, 'globalStep', { loss: 'loss' }) }),
+    curve({
+      title: 'Accuracy in training',
+      x: 'steps',
+      y: 'percent',
+      points: pointsOf(steps, 'globalStep', accuracy),
+    }),
+    curve({
+      title: 'Learning rate',
+      x: 'steps',
+      y: 'rate',
+      points: pointsOf(steps, 'globalStep', { lr: 'rate' }),
+    }),
+  ].join('\n')}</div>
+<h2>Settings</h2>
+${settings(recipe)}
+<h2>Settings of the encoder</h2>
+${settings(run)}`;
+}
+
+function figureList(figures: readonly (readonly [string, string])[]): string {
+  const items = figures.map(([name, value]) => `<li><b>${escapeHtml(value)}</b>${escapeHtml(name)}</li>`);
+  return `<ul class="figures">${items.join('')}</ul>`;
+}
+
+function remarks({ alarms, resumed, damaged }: History): string {
+  const told = [
+    ...alarms.map((text) => `<p class="alarm">${escapeHtml(text)}</p>`),
+    ...(resumed > 0
+      ? [`<p class="soft">Gone on with ${resumed === 1 ? 'once' : `${resumed} times`}.</p>`]
+      : []),
+    ...(damaged > 0 ? [`<p class="soft">${damaged} lines of the log could not be read.</p>`] : []),
+  ];
+  return told.join('\n');
+}
+
+function spanOf({ began, ended }: History): string {
+  if (began === undefined || ended === undefined) return 'unknown';
+  return duration((Date.parse(ended) - Date.parse(began)) / 1000);
+}
+
+function settings(config: object): string {
+  const rows = Object.entries(config).map(([name, value]) => [
+    name,
+    Array.isArray(value) ? value.join(', ') : String(value),
+  ]);
+  return table(['setting', 'value'], rows, ['', '']);
+}
+
+function madeBy({ versions = {}, backend = {}, machine = {}, commit }: Recorded): string {
+  const rows = Object.entries({ ...versions, ...backend, ...machine, ...(commit && { commit }) })
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => [name, String(value)]);
+  return rows.length > 0 ? table(['', ''], rows, ['', '']) : '<p class="soft">Not recorded.</p>';
+}
+
+async function readRecord(folder: string, warn: (text: string) => void): Promise<Recorded> {
+  const path = join(folder, 'config.json');
+  try {
+    return (JSON.parse(await readFile(path, 'utf8')) ?? {}) as Recorded;
+  } catch {
+    warn(`${path} could not be read: the report does not tell versions and machine`);
+    return {};
+  }
+}

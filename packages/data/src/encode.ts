@@ -1,0 +1,28 @@
+import sharp from 'sharp';
+import type { Picture } from './dataset.ts';
+
+/** A picture as a PNG. */
+export async function encodePng({ width, height, data }: Picture): Promise<Uint8Array> {
+  return sharp(data, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
+}
+
+/** Planes `[3, size, size]` as an encoder sees them, back as bytes: the inverse of normalising, clamped. */
+export function pictureOf(
+  planes: Float32Array,
+  {
+    size,
+    mean,
+    std,
+  }: { readonly size: number; readonly mean: readonly number[]; readonly std: readonly number[] },
+): Picture {
+  const pixels = size * size;
+  const data = new Uint8Array(3 * pixels);
+  for (let c = 0; c < 3; c++)
+    for (let i = 0; i < pixels; i++) {
+      const value = 255 * (planes[c * pixels + i]! * std[c]! + mean[c]!);
+      data[3 * i + c] = Math.min(255, Math.max(0, Math.round(value)));
+    }
+  return { width: size, height: size, data };
+}
