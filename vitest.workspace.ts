@@ -61,10 +61,18 @@ async function chromium() {
   };
 }
 
-function chosen() {
-  if (process.env.MOCO_CHROMIUM) return chromium().then((project) => [project]);
-  if (process.env.MOCO_GPU) return [gpu];
-  return process.env.MOCO_TFJS_NODE ? [native] : [...projects, examples];
+/** What needs a browser, the pages that commands write: scripts/test-pages.sh. */
+const pages = {
+  extends: true as const,
+  test: { name: 'pages', include: ['packages/*/src/**/*.page.ts'] },
+};
+
+async function chosen() {
+  const { MOCO_PAGES, MOCO_CHROMIUM_KIT, MOCO_GPU, MOCO_TFJS_NODE } = process.env;
+  if (MOCO_PAGES) return [pages];
+  if (MOCO_CHROMIUM_KIT) return [await chromium()];
+  if (MOCO_GPU) return [gpu];
+  return MOCO_TFJS_NODE ? [native] : [...projects, examples];
 }
 
 export default await chosen();
