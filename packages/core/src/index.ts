@@ -3,6 +3,7 @@ export * from './encoder.ts';
 export * from './errors.ts';
 export * from './eval/features.ts';
 export * from './eval/knn.ts';
+export * from './eval/similarity.ts';
 export { grad, gradients } from './grad.ts';
 export * from './graph/graph.ts';
 export { defineOp, type GradContext, type Op, opNamed, opNames } from './graph/op.ts';

@@ -3,7 +3,8 @@ import type { Backend } from '../backend.ts';
 import { interpret } from '../reference/interpreter.ts';
 import { rng } from '../rng.ts';
 import { tensor } from '../tensor/tensor.ts';
-import { knnAccuracy, knnVote, topK, unitRows } from './knn.ts';
+import { knnAccuracy, knnVote } from './knn.ts';
+import { nearestNeighbours, topK, unitRows } from './similarity.ts';
 
 describe('topK', () => {
   it.each([1, 2, 7, 64, 200, 500])('%i largest, against a full sort', (k) => {
@@ -56,32 +57,33 @@ describe('knnVote', () => {
   });
 });
 
+/** The least that these functions need of a backend. */
+const backend: Backend = {
+  name: 'oracle',
+  device: 'cpu',
+  capabilities: () => ({ training: false, inference: true, dtypes: ['float32'], lowering: 'none' }),
+  compile: async (graph) => {
+    let state = {};
+    return {
+      load: async (given) => {
+        state = given;
+      },
+      run: async (feeds) =>
+        Object.fromEntries(
+          Object.entries(interpret(graph, { ...state, ...feeds })).map(([name, { shape, data }]) => [
+            name,
+            tensor(data, shape),
+          ]),
+        ),
+      read: async () => ({}),
+      memory: { stateBytes: 0 },
+      dispose: async () => {},
+    };
+  },
+  dispose: async () => {},
+};
+
 describe('knnAccuracy', () => {
-  /** The least that this function needs of a backend. */
-  const backend: Backend = {
-    name: 'oracle',
-    device: 'cpu',
-    capabilities: () => ({ training: false, inference: true, dtypes: ['float32'], lowering: 'none' }),
-    compile: async (graph) => {
-      let state = {};
-      return {
-        load: async (given) => {
-          state = given;
-        },
-        run: async (feeds) =>
-          Object.fromEntries(
-            Object.entries(interpret(graph, { ...state, ...feeds })).map(([name, { shape, data }]) => [
-              name,
-              tensor(data, shape),
-            ]),
-          ),
-        read: async () => ({}),
-        memory: { stateBytes: 0 },
-        dispose: async () => {},
-      };
-    },
-    dispose: async () => {},
-  };
   it('counts the right queries, in chunks, whatever the length of the features', async () => {
     const bank = { features: Float32Array.of(10, 0, 0, 0.1, -3, 0), labels: [0, 1, 2] };
     // Directions by angle: nearest to +x, +y or -x. 150 queries pass over one chunk of 128; 15 have a false label.
@@ -91,5 +93,37 @@ describe('knnAccuracy', () => {
     // Of the first 15 five are of class 0 in truth: 140 of 150 are right.
     const accuracy = await knnAccuracy(backend, bank, { features, labels }, { dim: 2, classes: 3, k: 1 });
     expect(accuracy).toBeCloseTo((100 * 140) / 150, 10);
+  });
+});
+
+describe('nearestNeighbours', () => {
+  it('are those of a full sort of the cosines, of equal ones the earlier', async () => {
+    const [count, dim, k] = [150, 5, 4];
+    const random = rng(0, 'neighbours');
+    const features = Float32Array.from({ length: count * dim }, random.normal);
+    features.copyWithin(140 * dim, 3 * dim, 4 * dim);
+    const row = (i: number) => Array.from(features.subarray(i * dim, (i + 1) * dim));
+    const cosine = (i: number, j: number) => {
+      const dot = row(i).reduce((sum, x, d) => sum + x * row(j)[d]!, 0);
+      return dot / (Math.hypot(...row(i)) * Math.hypot(...row(j)));
+    };
+    const rows = { features, dim };
+    const found = await nearestNeighbours(backend, rows, rows, k, (i) => i);
+    expect(found).toHaveLength(count);
+    for (let i = 0; i < count; i++) {
+      const others = Array.from(features.subarray(0, count), (_, j) => j).filter((j) => j !== i);
+      const sorted = others.sort((a, b) => cosine(i, b) - cosine(i, a) || a - b).slice(0, k);
+      expect(found[i]!.map((neighbour) => neighbour.row)).toEqual(sorted);
+      found[i]!.forEach(({ similarity }, n) => {
+        expect(similarity).toBeCloseTo(cosine(i, sorted[n]!), 5);
+      });
+    }
+    const query = { features: features.subarray(3 * dim, 4 * dim), dim };
+    const [nearest] = await nearestNeighbours(backend, query, rows, 2);
+    expect(nearest!.map((neighbour) => neighbour.row)).toEqual([3, 140]);
+  });
+  it('of nothing, or among nothing, are none', async () => {
+    const none = { features: new Float32Array(0), dim: 3 };
+    expect(await nearestNeighbours(backend, none, none, 2)).toEqual([]);
   });
 });
