@@ -4,6 +4,7 @@ import { ablateCommand } from './commands/ablate.ts';
 import { backendsCommand } from './commands/backends.ts';
 import { convertCommand } from './commands/convert.ts';
 import { demoCommand } from './commands/demo.ts';
+import { embedCommand } from './commands/embed.ts';
 import { exportCommand } from './commands/export.ts';
 import { finetuneCommand } from './commands/finetune.ts';
 import { importCommand } from './commands/import.ts';
@@ -21,6 +22,7 @@ import { version } from './run/versions.ts';
 /** The commands in which an encoder or a backend has a name. */
 const withPlugins: ReadonlySet<string> = new Set([
   ...['pretrain', 'knn', 'lincls', 'finetune', 'export', 'ablate', 'report', 'backends'],
+  ...['embed'],
 ]);
 
 /**
@@ -64,6 +66,7 @@ Examples:
   finetuneCommand(program, io, finish);
   reportCommand(program, io);
   exportCommand(program, io);
+  embedCommand(program, io, finish);
   importCommand(program, io);
   convertCommand(program, io);
   ablateCommand(program, io, finish);

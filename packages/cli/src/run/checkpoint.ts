@@ -119,7 +119,7 @@ export function checksum(tensors: Readonly<Record<string, Tensor>>): string {
   return hexadecimal(sum);
 }
 
-const hexadecimal = (sum: number) => sum.toString(16).padStart(8, '0');
+export const hexadecimal = (sum: number) => sum.toString(16).padStart(8, '0');
 
 /** @throws CheckpointError when the file is missing, damaged or none of this program's */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {

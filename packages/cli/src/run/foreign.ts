@@ -57,7 +57,8 @@ export async function openAny(
 /** Bytes that one call of the system may read; on Linux 2 GB are too many. */
 const maxRead = 2 ** 30;
 
-function fileSource(name: string, file: FileHandle, size: number): ByteSource {
+/** A file as what readers take parts of. */
+export function fileSource(name: string, file: FileHandle, size: number): ByteSource {
   return {
     name,
     size,

@@ -1,0 +1,93 @@
+import { UserError } from '@moco-ts/core';
+import type { Command } from 'commander';
+import type { Io } from '../io.ts';
+import { openData } from '../run/dataset.ts';
+import { bytes } from '../run/format.ts';
+import { catchInterrupts } from '../run/stop.ts';
+import { embedToFile } from '../vectors/embed.ts';
+import { openEmbedder } from '../vectors/embedder.ts';
+import { formatOf } from '../vectors/file.ts';
+import { progressLine } from '../vectors/progress.ts';
+import { type DataOptions, dataFlags, type ModelOptions, modelFlags } from './vector-flags.ts';
+
+interface EmbedOptions extends ModelOptions, DataOptions {
+  readonly out: string;
+  readonly raw?: boolean;
+  readonly withHead?: boolean;
+  readonly restart?: boolean;
+}
+
+export function embedCommand(program: Command, io: Io, finish: (code: number) => void): void {
+  const command = program
+    .command('embed')
+    .summary('write the vectors of pictures to a file')
+    .description(
+      'Writes one vector for each picture, with its id (the path in its folder), for moco search, dedupe and map, or any other program. Memory stays bounded. An interrupted run goes on when the command is repeated, and ends with the same file.',
+    )
+    .argument('<model>', 'run folder, checkpoint, a file that moco import takes, or a .onnx (see below)')
+    .argument('<data>', 'image folder, or another data set that moco knn takes')
+    .requiredOption('--out <file>', 'the file: .parquet, or .npy with the ids in .ids.json beside it')
+    .option('--raw', 'vectors as the model gives them, not scaled to length 1')
+    .option('--with-head', "the contrastive head's outputs, not the features before it")
+    .option('--restart', 'begin anew, whatever an interrupted run left');
+  dataFlags(modelFlags(command))
+    .addHelpText(
+      'after',
+      `
+A .onnx model is one of moco export --with-preprocess. Damaged pictures are left
+out, each with a warning.
+
+Examples:
+  moco embed runs/photos photos/ --out photos.parquet
+  moco embed resnet50.pth photos/ --out photos.npy --raw`,
+    )
+    .action(async (model: string, data: string, options: EmbedOptions) =>
+      finish(await embed(model, data, options, io)),
+    );
+}
+
+async function embed(model: string, data: string, options: EmbedOptions, io: Io): Promise<number> {
+  const { out: output, raw = false, withHead = false, restart = false, split, designers, holdOut } = options;
+  if (formatOf(output) === undefined)
+    throw new UserError(`--out ${output}: the name should end in .parquet or .npy`);
+  const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
+  const embedder = await openEmbedder(model, { ...options, warn });
+  const known = designers ?? embedder.config?.designers;
+  const dataset = await openData(
+    { data, ...(known && { designers: known }), ...(holdOut !== undefined && { holdOut }) },
+    split,
+  ).catch(async (error) => {
+    await embedder.dispose();
+    throw error;
+  });
+  const progress = progressLine(io, dataset.length);
+  const stop = catchInterrupts(() => progress.note('Stopping after this batch.'));
+  try {
+    const backend = options.backend ?? 'ort';
+    const settings = { output, unit: !raw, restart, withHead, backend };
+    const { finished, rows } = await embedToFile(embedder, dataset, settings, {
+      onStart: (done) => {
+        if (done > 0) progress.note(`Goes on behind picture ${done} of ${dataset.length}.`);
+        progress.start(done);
+      },
+      onProgress: progress.update,
+      onSkip: ({ reason }) => progress.note(`moco: warning: left out: ${reason}`),
+      stopped: () => stop.requested,
+    });
+    progress.end();
+    if (!finished) {
+      io.out('Stopped. The same command goes on.\n');
+      return 130;
+    }
+    const left = dataset.length - rows;
+    io.out(
+      `${output}: ${rows} vectors of ${embedder.dim} values${raw ? '' : ', of length 1'}, ${bytes(4 * rows * embedder.dim)}\n` +
+        (left > 0 ? `${left} of ${dataset.length} pictures could not be read and were left out.\n` : ''),
+    );
+    return 0;
+  } finally {
+    progress.end();
+    stop.release();
+    await embedder.dispose();
+  }
+}

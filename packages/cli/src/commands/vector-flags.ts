@@ -1,0 +1,32 @@
+/** Flags that the commands around vectors share. */
+import type { Split } from '@moco-ts/data';
+import type { Command } from 'commander';
+import { integer, names, oneOf, share } from './flags.ts';
+
+export interface ModelOptions {
+  readonly backend?: string;
+  readonly threads?: number;
+  readonly workers?: number;
+}
+
+/** What runs the encoder. */
+export function modelFlags(command: Command): Command {
+  return command
+    .option('--backend <name>', 'what computes (ort)')
+    .option('--threads <n>', 'threads of the backend (all cores)', integer(1))
+    .option('-j, --workers <n>', "threads that read pictures (the run's)", integer(0));
+}
+
+export interface DataOptions {
+  readonly split: Split;
+  readonly holdOut?: number;
+  readonly designers?: string[];
+}
+
+/** What a data set's name leaves open. */
+export function dataFlags(command: Command): Command {
+  return command
+    .option('--split <name>', 'train or test', oneOf(['train', 'test']), 'train')
+    .option('--hold-out <x>', 'share of an image folder that is its test split', share)
+    .option('--designers <names>', 'emoji: whose drawings', names);
+}

@@ -1,0 +1,222 @@
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { createExtractor, decodeSafetensors, under, unitRows } from '@moco-ts/core';
+import { createPool, loadClean, openDataset } from '@moco-ts/data';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { openCheckpoint } from '../run/checkpoint.ts';
+import { modelConfig } from '../run/model.ts';
+import { openBackend } from '../run/plugins.ts';
+import { moco, pictureFolder, png, printed, spawnMoco, temporaryFolder, tiny } from '../testing.ts';
+import { openVectors } from './file.ts';
+
+const folder = temporaryFolder();
+const pictures = pictureFolder(150);
+const run = join(folder, 'run');
+const at = (name: string) => join(folder, name);
+
+beforeAll(async () => {
+  mkdirSync(join(pictures, 'deeper'));
+  writeFileSync(join(pictures, 'deeper', 'q.png'), png(999, 5));
+  const { code, err } = await moco(
+    'pretrain',
+    pictures,
+    '--out',
+    run,
+    ...tiny,
+    '--epochs',
+    '1',
+    '--knn-every',
+    '0',
+  );
+  expect([code, err]).toEqual([0, expect.anything()]);
+});
+
+/** Features as `moco knn` has them. */
+async function features(withHead: boolean): Promise<Float32Array> {
+  const { info, tensors } = await openCheckpoint(run, () => {});
+  const { imageSize: size, mean, std } = info.config;
+  const backend = await openBackend('ort');
+  const extractor = await createExtractor(
+    backend,
+    modelConfig(info.config, withHead),
+    under('q', tensors),
+    64,
+  );
+  const parts: number[] = [];
+  for await (const { data } of loadClean(await openDataset(pictures), {
+    size,
+    mean,
+    std,
+    pool: createPool(0),
+  }))
+    parts.push(...(await extractor.extract(data)));
+  await extractor.dispose();
+  await backend.dispose();
+  return Float32Array.from(parts);
+}
+
+describe('moco embed', () => {
+  it("writes knn's features with paths as ids: of length 1, raw, or of the head", async () => {
+    const ids = [...Array.from({ length: 150 }, (_, i) => `p${String(i).padStart(3, '0')}.png`)];
+    const expected = await features(false);
+    const dim = expected.length / 151;
+    for (const [output, flags, wanted] of [
+      ['unit.parquet', [], unitRows(expected, dim)],
+      ['raw.npy', ['--raw'], expected],
+      ['head.npy', ['--with-head'], await features(true)],
+    ] as const) {
+      const { code, out } = await moco('embed', run, pictures, '--out', at(output), ...flags);
+      expect(code).toBe(0);
+      expect(out).toContain(`${output}: 151 vectors of ${wanted.length / 151} values`);
+      const file = await openVectors(at(output));
+      expect(await file.ids()).toEqual(['deeper/q.png', ...ids]);
+      const vectors = await file.vectors();
+      if (output === 'head.npy')
+        vectors.forEach((x, i) => {
+          expect(x).toBeCloseTo(wanted[i]!, 6);
+        });
+      else expect(vectors).toEqual(wanted);
+      expect(file.info).toMatchObject({ model: run, unit: output !== 'raw.npy', data: { data: pictures } });
+      expect(existsSync(`${at(output)}.partial`)).toBe(false);
+    }
+  });
+
+  it.each(['npy', 'parquet'])('goes on after a crash at any place, to the same %s', async (format) => {
+    const whole = at(`whole.${format}`);
+    await moco('embed', run, pictures, '--out', whole);
+    const output = at(`crashed.${format}`);
+    const again = async (left: (partial: string) => void) => {
+      rmSync(output, { force: true });
+      cpSync(at('left'), `${output}.partial`, { recursive: true });
+      left(`${output}.partial`);
+      const { code, err } = await moco('embed', run, pictures, '--out', output);
+      expect(code).toBe(0);
+      expect(readFileSync(output).equals(readFileSync(whole))).toBe(true);
+      if (format === 'npy')
+        expect(readFileSync(output.replace('.npy', '.ids.json'))).toEqual(
+          readFileSync(whole.replace('.npy', '.ids.json')),
+        );
+      return err;
+    };
+    rmSync(at('left'), { recursive: true, force: true });
+    await interrupted(at(`left.${format}`));
+    cpSync(`${at(`left.${format}`)}.partial`, at('left'), { recursive: true });
+    const file = (partial: string, name: string) => join(partial, name);
+    expect(await again(() => {})).toContain('Goes on behind picture 128 of 151.');
+    // Half a batch, or half a line of the log.
+    expect(await again((p) => appendFileSync(file(p, 'vectors.f32'), new Uint8Array(999)))).toContain(
+      'picture 128',
+    );
+    expect(await again((p) => appendFileSync(file(p, 'log.jsonl'), '{"next":151,"ids":["a"'))).toContain(
+      'picture 128',
+    );
+    expect(await again((p) => truncateSync(file(p, 'vectors.f32'), 64 * 4 + 1))).not.toContain('Goes on');
+    const lines = readFileSync(file(at('left'), 'log.jsonl'), 'utf8').split('\n');
+    expect(await again((p) => writeFileSync(file(p, 'log.jsonl'), `${lines[0]}\n`))).toContain('picture 64');
+    expect(
+      await again((p) => writeFileSync(file(p, 'job.json'), readFileSync(file(p, 'job.json')))),
+    ).toContain('128');
+  });
+
+  /** What a run leaves that came to all but its last batch. */
+  async function interrupted(output: string): Promise<void> {
+    const partial = `${output}.partial`;
+    // The last step fails where a folder stands in its way.
+    mkdirSync(output);
+    expect((await moco('embed', run, pictures, '--out', output)).err).toMatch(
+      /could not be written: it is a folder/,
+    );
+    rmSync(output, { recursive: true });
+    const lines = readFileSync(join(partial, 'log.jsonl'), 'utf8').split('\n');
+    expect(lines).toHaveLength(4);
+    writeFileSync(join(partial, 'log.jsonl'), `${lines.slice(0, 2).join('\n')}\n`);
+  }
+
+  it('refuses what another run left, and takes --restart', async () => {
+    await interrupted(at('other.npy'));
+    const { code, err } = await moco('embed', run, pictures, '--out', at('other.npy'), '--raw');
+    expect(code).toBe(1);
+    expect(err).toBe(
+      `moco: ${at('other.npy')}.partial is of an interrupted run with another --raw: repeat that command, or begin anew with --restart\n`,
+    );
+    expect((await moco('embed', run, pictures, '--out', at('other.npy'), '--raw', '--restart')).code).toBe(0);
+  });
+
+  it('leaves damaged pictures out, and refuses a folder of nothing else', async () => {
+    const some = pictureFolder(70);
+    for (const name of ['p003.png', 'p069.png']) writeFileSync(join(some, name), 'no picture');
+    const { code, out, err } = await moco('embed', run, some, '--out', at('some.npy'));
+    expect(code).toBe(0);
+    expect(out).toContain('2 of 70 pictures could not be read');
+    expect(err.match(/warning: left out: .*p0(03|69).png/g)).toHaveLength(2);
+    const ids = await (await openVectors(at('some.npy'))).ids();
+    expect([ids.length, ids.includes('p003.png'), ids[3]]).toEqual([68, false, 'p004.png']);
+    const none = temporaryFolder();
+    writeFileSync(join(none, 'a.png'), 'no picture');
+    expect((await moco('embed', run, none, '--out', at('none.npy'))).err).toMatch(
+      /none of its pictures could be read/,
+    );
+  });
+
+  it('takes a model that moco export wrote, if it takes raw pictures', async () => {
+    await moco('export', run, '-o', at('raw.onnx'), '--with-preprocess');
+    await moco('export', run, '-o', at('normal.onnx'));
+    expect((await moco('embed', at('raw.onnx'), pictures, '--out', at('onnx.npy'), '--raw')).code).toBe(0);
+    const file = await openVectors(at('onnx.npy'));
+    const expected = await features(false);
+    const found = await file.vectors();
+    // All pictures but one have the model's size, at which nothing is resized.
+    const largest = (from: number) =>
+      found
+        .subarray(from * file.dim)
+        .reduce((most, x, i) => Math.max(most, Math.abs(x - expected[from * file.dim + i]!)), 0);
+    expect(largest(1)).toBeLessThan(1e-4);
+    const { err } = await moco('embed', at('normal.onnx'), pictures, '--out', at('normal.npy'));
+    expect(err).toMatch(
+      /^moco: .*normal.onnx takes no raw pictures \(moco export --with-preprocess[^\n]*\n$/,
+    );
+    writeFileSync(at('junk.onnx'), 'junk');
+    expect((await moco('embed', at('junk.onnx'), pictures, '--out', at('j.npy'))).err).toMatch(
+      /^moco: [^\n]*no model that ONNX Runtime takes[^\n]*\n$/,
+    );
+  });
+
+  it('stops at Ctrl-C and goes on', async () => {
+    const many = pictureFolder(1500);
+    const whole = at('many.npy');
+    await moco('embed', run, many, '--out', whole);
+    const output = at('stopped.npy');
+    const child = spawnMoco('embed', run, many, '--out', output, '-j', '0');
+    while (!existsSync(join(`${output}.partial`, 'log.jsonl')))
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    child.kill('SIGINT');
+    expect(await child.ended).toEqual({ code: 130, signal: null });
+    await printed(child, 'Stopped').catch(() => undefined);
+    expect(child.output()).toContain('Stopped. The same command goes on.');
+    const { err } = await moco('embed', run, many, '--out', output);
+    expect(err).toMatch(/Goes on behind picture \d+ of 1500/);
+    expect(readFileSync(output).equals(readFileSync(whole))).toBe(true);
+  });
+
+  it('refuses other names at once, and a head that is not there', async () => {
+    expect((await moco('embed', run, pictures, '--out', at('x.csv'))).err).toMatch(
+      /should end in .parquet or .npy/,
+    );
+    const headless = at('headless.safetensors');
+    expect(
+      decodeSafetensors(readFileSync(join(run, 'checkpoint-0001.safetensors')), 'x').tensors,
+    ).toHaveProperty(['q.fc.0.weight']);
+    await moco('convert', run, '-o', headless);
+    const { err } = await moco('embed', headless, pictures, '--out', at('x.npy'), '--with-head');
+    expect(err).toMatch(/has no contrastive head: leave --with-head out/);
+  });
+});

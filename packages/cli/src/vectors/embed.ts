@@ -1,0 +1,148 @@
+/** Embeds a data set into a file, bounded in memory, and goes on after an interruption. */
+import { createHash } from 'node:crypto';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { DataError, UserError } from '@moco-ts/core';
+import type { ImageDataset, SkippedPicture } from '@moco-ts/data';
+import { hexadecimal } from '../run/checkpoint.ts';
+import { systemReason } from '../run/files.ts';
+import { version } from '../run/versions.ts';
+import { type Embedder, embedBatch, scaled } from './embedder.ts';
+import { formatOf, type VectorInfo } from './file.ts';
+import { type Journal, journalFolder, openJournal } from './journal.ts';
+import { npyHeader } from './npy.ts';
+import { idsPath } from './npy-file.ts';
+import { writeParquet } from './parquet.ts';
+
+export interface EmbedSettings {
+  /** Ends in `.parquet` or `.npy`. */
+  readonly output: string;
+  readonly unit: boolean;
+  /** Throws away what an interrupted run left. */
+  readonly restart: boolean;
+  readonly withHead: boolean;
+  readonly backend: string;
+}
+
+export interface EmbedEvents {
+  /** Before the first batch: how many pictures an interrupted run has done. */
+  readonly onStart: (done: number) => void;
+  readonly onProgress: (done: number) => void;
+  readonly onSkip: (skipped: SkippedPicture) => void;
+  /** Asked after each batch. */
+  readonly stopped: () => boolean;
+}
+
+export interface EmbedResult {
+  readonly finished: boolean;
+  /** Vectors that were written. */
+  readonly rows: number;
+}
+
+/**
+ * Writes the vectors of all pictures that can be read. An interrupted run, even a killed one, goes on when it is
+ * repeated; the file then has the bytes that it would have had without the interruption.
+ * @throws UserError for a name of another ending, what another run left, a full disk, or a set without a readable picture
+ */
+export async function embedToFile(
+  embedder: Embedder,
+  dataset: ImageDataset,
+  settings: EmbedSettings,
+  events: EmbedEvents,
+): Promise<EmbedResult> {
+  const { output, unit } = settings;
+  const { dim } = embedder;
+  if (formatOf(output) === undefined)
+    throw new UserError(`--out ${output}: the name should end in .parquet or .npy`);
+  await mkdir(dirname(output), { recursive: true });
+  if (settings.restart) await rm(journalFolder(output), { recursive: true, force: true });
+  const info: VectorInfo = {
+    moco: version,
+    model: embedder.model,
+    encoder: embedder.checksum,
+    data: dataset.source,
+    unit,
+  };
+  const journal = await openJournal(output, dim, {
+    model: embedder.checksum,
+    pictures: fingerprint(dataset),
+    data: JSON.stringify(dataset.source),
+    '--raw': !unit,
+    '--with-head': settings.withHead,
+    '--backend': settings.backend,
+    version,
+  });
+  try {
+    events.onStart(journal.next);
+    for await (const { indices, vectors } of embedder.embed(dataset, journal.next, events.onSkip)) {
+      const ids = Array.from(indices, (index) => dataset.id(index));
+      const next = Math.min(dataset.length, (Math.floor(indices.at(-1)! / embedBatch) + 1) * embedBatch);
+      await journal.append(ids, scaled(vectors, dim, unit), next);
+      events.onProgress(next);
+      if (events.stopped()) return { finished: false, rows: journal.rows };
+    }
+    if (journal.rows === 0) throw new DataError(`${dataset.name}: none of its pictures could be read`);
+    await finish(journal, output, dim, info);
+    await journal.remove();
+    return { finished: true, rows: journal.rows };
+  } catch (error) {
+    const reason = systemReason(error);
+    throw reason === undefined ? error : new UserError(`${output} could not be written: ${reason}`);
+  } finally {
+    await journal.close().catch(() => undefined);
+  }
+}
+
+/** Of the pictures' names, in order. */
+function fingerprint(dataset: ImageDataset): string {
+  const hash = createHash('sha256');
+  for (let i = 0; i < dataset.length; i++) hash.update(`${dataset.id(i)}\0`);
+  return hash.digest('hex');
+}
+
+async function finish(journal: Journal, output: string, dim: number, info: VectorInfo): Promise<void> {
+  const whole = join(journal.folder, 'output');
+  if (formatOf(output) === '.npy') {
+    const ids = join(journal.folder, 'ids.json');
+    await writeNpy(journal, whole, ids, dim, info);
+    await synced(ids);
+    await rename(ids, idsPath(output));
+  } else await writeParquet(whole, journal.read(), dim, info);
+  await synced(whole);
+  await rename(whole, output);
+}
+
+async function writeNpy(
+  journal: Journal,
+  path: string,
+  idsFile: string,
+  dim: number,
+  info: VectorInfo,
+): Promise<void> {
+  const [values, names] = [await open(path, 'w'), await open(idsFile, 'w')];
+  try {
+    await values.writeFile(npyHeader(journal.rows, dim));
+    await names.writeFile(`{"moco": ${JSON.stringify(info)},\n"ids": [`);
+    let [sum, first] = [0, true];
+    for await (const { ids, vectors } of journal.read()) {
+      const bytes = new Uint8Array(vectors.buffer, vectors.byteOffset, vectors.byteLength);
+      sum = crc32(bytes, sum);
+      await values.writeFile(bytes);
+      await names.writeFile(
+        ids.map((id, i) => `${first && i === 0 ? '' : ','}\n${JSON.stringify(id)}`).join(''),
+      );
+      first = false;
+    }
+    await names.writeFile(`\n],\n"crc32": "${hexadecimal(sum)}"}\n`);
+  } finally {
+    await values.close();
+    await names.close();
+  }
+}
+
+async function synced(path: string): Promise<void> {
+  const file = await open(path, 'r+');
+  await file.sync();
+  await file.close();
+}

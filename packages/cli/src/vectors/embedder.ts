@@ -1,0 +1,143 @@
+/** From pictures to vectors: by an encoder as `moco knn` opens it, or by a model of `moco export --with-preprocess`. */
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { crc32 } from 'node:zlib';
+import { createExtractor, type Params, UserError, under, unitRows } from '@moco-ts/core';
+import { createPool, type ImageDataset, loadClean, type SkippedPicture } from '@moco-ts/data';
+import { checksum, hexadecimal } from '../run/checkpoint.ts';
+import type { RunConfig } from '../run/config.ts';
+import { systemReason } from '../run/files.ts';
+import { openEncoder } from '../run/foreign.ts';
+import { modelConfig } from '../run/model.ts';
+import type * as Ort from '../run/onnxruntime.ts';
+import { openBackend, registerPlugins } from '../run/plugins.ts';
+
+export interface EmbedderOptions {
+  /** Default `ort`. */
+  readonly backend?: string;
+  readonly threads?: number;
+  /** Threads that read pictures; default the run's. */
+  readonly workers?: number;
+  /** The contrastive head's outputs instead of the features behind it. */
+  readonly withHead?: boolean;
+  readonly warn: (message: string) => void;
+}
+
+/** Vectors of a batch of pictures. */
+export interface VectorBatch {
+  /** Which pictures of the data set. */
+  readonly indices: Int32Array;
+  /** [indices.length, dim], as the model gives them. */
+  readonly vectors: Float32Array;
+}
+
+export interface Embedder {
+  /** As the user gave it. */
+  readonly model: string;
+  /** A checksum of the weights. */
+  readonly checksum: string;
+  /** What the model was trained by; of an ONNX model nothing is known. */
+  readonly config?: RunConfig;
+  readonly dim: number;
+  /** Pictures from `from` on, in order, in batches that begin at multiples of {@link embedBatch}; damaged ones are left out. */
+  embed(
+    dataset: ImageDataset,
+    from: number,
+    onSkip: (skipped: SkippedPicture) => void,
+  ): AsyncGenerator<VectorBatch>;
+  dispose(): Promise<void>;
+}
+
+export const embedBatch = 64;
+
+/** @throws UserError */
+export async function openEmbedder(model: string, options: EmbedderOptions): Promise<Embedder> {
+  await registerPlugins();
+  return model.toLowerCase().endsWith('.onnx') ? openOnnx(model, options) : openRun(model, options);
+}
+
+async function openRun(model: string, options: EmbedderOptions): Promise<Embedder> {
+  const { info, tensors, path } = await openEncoder(model, options.warn);
+  const { config } = info;
+  const all = under('q', tensors);
+  const withHead = options.withHead ?? false;
+  if (withHead && !Object.keys(all).some((name) => name.startsWith('fc.')))
+    throw new UserError(`${path} has no contrastive head: leave --with-head out`);
+  const params: Params = withHead
+    ? all
+    : Object.fromEntries(Object.entries(all).filter(([name]) => !name.startsWith('fc.')));
+  const { threads } = options;
+  const backend = await openBackend(options.backend ?? 'ort', threads === undefined ? {} : { threads });
+  const extractor = await createExtractor(backend, modelConfig(config, withHead), params, embedBatch);
+  const pool = createPool(options.workers ?? config.workers);
+  const { imageSize: size, mean, std } = config;
+  return {
+    model,
+    checksum: checksum(params),
+    config,
+    dim: extractor.dim,
+    async *embed(dataset, from, onSkip) {
+      const indices = Int32Array.from({ length: dataset.length - from }, (_, i) => from + i);
+      const read = { size, mean, std, indices, batch: embedBatch, pool, maxBad: dataset.length, onSkip };
+      for await (const { indices, data } of loadClean(dataset, read))
+        yield { indices, vectors: await extractor.extract(data) };
+    },
+    dispose: async () => {
+      await pool.close();
+      await extractor.dispose();
+      await backend.dispose();
+    },
+  };
+}
+
+async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOptions): Promise<Embedder> {
+  if (withHead) throw new UserError(`${model} is exported already: leave --with-head out`);
+  if (backend !== 'ort') throw new UserError(`${model} runs in ONNX Runtime: leave --backend out`);
+  const bytes = await readFile(model).catch((error: unknown) => {
+    throw new UserError(`${model} could not be read: ${systemReason(error) ?? (error as Error).message}`);
+  });
+  const own = createRequire(import.meta.url);
+  const ort = createRequire(own.resolve('@moco-ts/backend-ort/package.json'))(
+    'onnxruntime-node',
+  ) as typeof Ort;
+  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 }).catch((error: Error) => {
+    throw new UserError(`${model} is no model that ONNX Runtime takes: ${error.message.split('\n')[0]}`);
+  });
+  const one = async (data: Uint8Array, height: number, width: number): Promise<Float32Array> => {
+    const feeds = { [session.inputNames[0]!]: new ort.Tensor('uint8', data, [1, height, width, 3]) };
+    const { [session.outputNames[0]!]: output } = await session.run(feeds).catch((error: Error) => {
+      throw new UserError(
+        `${model} takes no raw pictures (moco export --with-preprocess makes one that does): ${error.message.split('\n')[0]}`,
+      );
+    });
+    return output!.data as Float32Array;
+  };
+  const { length: dim } = await one(new Uint8Array(64 * 64 * 3), 64, 64);
+  return {
+    model,
+    checksum: hexadecimal(crc32(bytes)),
+    dim,
+    async *embed(dataset, from, onSkip) {
+      for (let at = from; at < dataset.length; at += embedBatch) {
+        const indices: number[] = [];
+        const vectors: number[] = [];
+        for (let i = at; i < Math.min(dataset.length, at + embedBatch); i++) {
+          const picture = await dataset.decode(i).catch((error: Error) => {
+            onSkip({ id: dataset.id(i), reason: error.message });
+          });
+          if (!picture) continue;
+          indices.push(i);
+          vectors.push(...(await one(picture.data, picture.height, picture.width)));
+        }
+        if (indices.length > 0)
+          yield { indices: Int32Array.from(indices), vectors: Float32Array.from(vectors) };
+      }
+    },
+    dispose: () => session.release(),
+  };
+}
+
+/** Scales vectors to length 1 if `unit`. */
+export function scaled(vectors: Float32Array, dim: number, unit: boolean): Float32Array {
+  return unit ? unitRows(vectors, dim) : vectors;
+}

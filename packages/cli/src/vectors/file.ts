@@ -1,0 +1,83 @@
+/** Files of vectors with ids: `.parquet`, or `.npy` with the ids in a `.ids.json` beside it. */
+import { open } from 'node:fs/promises';
+import { DataError, UserError } from '@moco-ts/core';
+import type { DatasetSpec } from '@moco-ts/data';
+import type { ByteSource } from '@moco-ts/exchange';
+import { systemReason } from '../run/files.ts';
+import { fileSource } from '../run/foreign.ts';
+import { openNpy } from './npy-file.ts';
+import { openParquet } from './parquet-file.ts';
+
+/** Where vectors come from; plain JSON. */
+export interface VectorInfo {
+  /** The version of this program. */
+  readonly moco: string;
+  /** The path of the model, as it was given. */
+  readonly model: string;
+  /** A checksum of the model's weights. */
+  readonly encoder: string;
+  readonly data: DatasetSpec;
+  /** Whether the vectors have length 1. */
+  readonly unit: boolean;
+}
+
+export interface VectorFile {
+  readonly path: string;
+  readonly rows: number;
+  readonly dim: number;
+  /** Missing in files of other programs. */
+  readonly info?: VectorInfo;
+  ids(): Promise<readonly string[]>;
+  /** [rows, dim]. @throws DataError for damage, and for values that are not finite */
+  vectors(): Promise<Float32Array>;
+}
+
+export const formats = ['.parquet', '.npy'] as const;
+export type VectorFormat = (typeof formats)[number];
+
+/** By the end of its name; undefined for anything else. */
+export function formatOf(path: string): VectorFormat | undefined {
+  return formats.find((format) => path.toLowerCase().endsWith(format));
+}
+
+/**
+ * Opens a file of vectors and reads what says how many there are.
+ * @throws UserError when it is missing, damaged or cut off, or lacks its ids
+ */
+export async function openVectors(path: string): Promise<VectorFile> {
+  const format = formatOf(path);
+  if (format === undefined)
+    throw new UserError(`${path}: the name of a file of vectors ends in ${formats.join(' or ')}`);
+  return format === '.npy' ? openNpy(path) : openParquet(path);
+}
+
+/** Opens a file for as long as `work` takes. @throws UserError when the system refuses */
+export async function withSource<T>(path: string, work: (source: ByteSource) => Promise<T>): Promise<T> {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw new UserError(`${path} could not be read: ${systemReason(error) ?? (error as Error).message}`);
+  });
+  try {
+    const entry = await file.stat();
+    if (!entry.isFile()) throw new UserError(`${path} is no file`);
+    return await work(fileSource(path, file, entry.size));
+  } finally {
+    await file.close();
+  }
+}
+
+/** @throws DataError when the JSON is not what this program writes */
+export function parseInfo(value: unknown, source: string): VectorInfo {
+  const info = value as Partial<VectorInfo> | null;
+  const texts = [info?.moco, info?.model, info?.encoder, info?.data?.data, info?.data?.split];
+  if (typeof info !== 'object' || texts.some((text) => typeof text !== 'string'))
+    throw new DataError(`${source}: what it says of its model is damaged`);
+  if (typeof info!.unit !== 'boolean') throw new DataError(`${source}: what it says of its model is damaged`);
+  return info as VectorInfo;
+}
+
+/** @throws DataError naming the first vector that has a value which is not finite */
+export function checkVectors(vectors: Float32Array, dim: number, source: string): void {
+  const at = vectors.findIndex((value) => !Number.isFinite(value));
+  if (at >= 0)
+    throw new DataError(`${source}: vector ${Math.floor(at / dim)} holds a value that is not finite`);
+}

@@ -1,0 +1,140 @@
+/**
+ * What an unfinished `moco embed` leaves beside its output, in `OUTPUT.partial/`: the vectors so far, and a log whose lines say
+ * how far they go. A line is written once its vectors are on the disk, so that whatever a crash cuts off, complete lines
+ * tell the truth. The output is made from it at the end, whole.
+ */
+import { createReadStream } from 'node:fs';
+import { type FileHandle, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { UserError } from '@moco-ts/core';
+import { describeSystemError } from '../run/files.ts';
+import type { VectorRows } from './parquet.ts';
+
+/** What must be the same for an interrupted run to go on: by its name as the user knows it. */
+export type Job = Readonly<Record<string, string | number | boolean>>;
+
+interface Line {
+  /** Pictures of the data set that are done, those left out among them. */
+  readonly next: number;
+  readonly ids: readonly string[];
+}
+
+export interface Journal {
+  readonly folder: string;
+  /** Pictures that are done. */
+  readonly next: number;
+  /** Vectors that are there. */
+  readonly rows: number;
+  /** @param vectors [ids.length, dim] @param next as in {@link Journal.next} */
+  append(ids: readonly string[], vectors: Float32Array, next: number): Promise<void>;
+  /** Everything, in order, a batch at a time. */
+  read(): AsyncGenerator<VectorRows>;
+  close(): Promise<void>;
+  /** Closes it and takes it away. */
+  remove(): Promise<void>;
+}
+
+export const journalFolder = (output: string) => `${output}.partial`;
+
+/**
+ * Goes on with an unfinished job, or begins one.
+ * @throws UserError when the folder holds another job; its message names what differs
+ */
+export async function openJournal(output: string, dim: number, job: Job): Promise<Journal> {
+  const folder = journalFolder(output);
+  const path = (name: string) => join(folder, name);
+  await mkdir(folder, { recursive: true });
+  const before = await readFile(path('job.json'), 'utf8').catch(() => undefined);
+  if (before === undefined) await writeFile(path('job.json'), `${JSON.stringify(job)}\n`);
+  else checkSame(folder, before, job);
+  const vectors = await open(path('vectors.f32'), 'a+');
+  const log = await open(path('log.jsonl'), 'a+');
+  let { next, rows } = await recover(vectors, log, dim);
+  const close = async () => {
+    await vectors.close();
+    await log.close();
+  };
+  return {
+    folder,
+    get next() {
+      return next;
+    },
+    get rows() {
+      return rows;
+    },
+    append: async (ids, part, done) => {
+      try {
+        await vectors.writeFile(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+        await vectors.datasync();
+        await log.writeFile(`${JSON.stringify({ next: done, ids } satisfies Line)}\n`);
+      } catch (error) {
+        throw new UserError(
+          `${folder} could not be written: ${describeSystemError(error) ?? (error as Error).message}; what is there stays, and the same command goes on`,
+        );
+      }
+      next = done;
+      rows += ids.length;
+    },
+    async *read() {
+      let at = 0;
+      for await (const { ids } of linesOf(path('log.jsonl'))) {
+        const bytes = new Uint8Array(4 * ids.length * dim);
+        const { bytesRead } = await vectors.read(bytes, 0, bytes.length, 4 * at * dim);
+        if (bytesRead < bytes.length)
+          throw new UserError(`${path('vectors.f32')} became shorter; use --restart`);
+        at += ids.length;
+        yield { ids, vectors: new Float32Array(bytes.buffer) };
+      }
+    },
+    close,
+    remove: async () => {
+      await close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function checkSame(folder: string, text: string, job: Job): void {
+  let before: Job | undefined;
+  try {
+    before = JSON.parse(text) as Job;
+  } catch {
+    // Cut off by a crash: nothing stands behind it yet.
+  }
+  const differing = Object.keys(job).filter((key) => before?.[key] !== job[key]);
+  if (differing.length > 0)
+    throw new UserError(
+      `${folder} is of an interrupted run with another ${differing.join(', ')}: repeat that command, or begin anew with --restart`,
+    );
+}
+
+/** Cuts off what stands behind the last complete line whose vectors are there. */
+async function recover(
+  vectors: FileHandle,
+  log: FileHandle,
+  dim: number,
+): Promise<{ next: number; rows: number }> {
+  const bytes = (await vectors.stat()).size;
+  const text = await log.readFile('utf8');
+  let [next, rows, end] = [0, 0, 0];
+  for (const line of text.split('\n').slice(0, -1)) {
+    let entry: Line;
+    try {
+      entry = JSON.parse(line) as Line;
+    } catch {
+      break;
+    }
+    if (4 * dim * (rows + entry.ids.length) > bytes) break;
+    next = entry.next;
+    rows += entry.ids.length;
+    end += Buffer.byteLength(line) + 1;
+  }
+  await log.truncate(end);
+  await vectors.truncate(4 * dim * rows);
+  return { next, rows };
+}
+
+async function* linesOf(path: string): AsyncGenerator<Line> {
+  for await (const line of createInterface({ input: createReadStream(path) })) yield JSON.parse(line) as Line;
+}

@@ -1,0 +1,149 @@
+/** Reads vectors from Apache Parquet, of whatever program: a column `id` of texts, a column `vector` of lists of floats. */
+import { DataError, printable, UserError } from '@moco-ts/core';
+import type { ByteSource } from '@moco-ts/exchange';
+import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetRead } from 'hyparquet';
+import { checkVectors, parseInfo, type VectorFile, withSource } from './file.ts';
+
+/** Values that a byte of a file may stand for: what says more is damaged, or made to fill the memory. */
+const maxValues = 256;
+
+/** @throws UserError */
+export function openParquet(path: string): Promise<VectorFile> {
+  return reading(path, async (file) => {
+    const metadata = await metadataOf(file);
+    const rows = Number(metadata.num_rows);
+    const dim = await dimOf(file, metadata);
+    const own = metadata.key_value_metadata?.find(({ key }) => key === 'moco')?.value;
+    const info = own === undefined ? undefined : parseInfo(JSON.parse(own), path);
+    const ids = () =>
+      reading(path, async (file) => {
+        const all: string[] = [];
+        await eachPart(file, metadata, 'id', (texts) => {
+          for (const text of texts) all.push(textOf(text));
+        });
+        return complete(all, rows);
+      });
+    const vectors = () =>
+      reading(path, async (file) => {
+        const all = new Float32Array(rows * dim);
+        let row = 0;
+        await eachPart(file, metadata, 'vector', (lists) => {
+          if (row + lists.length > rows) throw new Error('it holds more rows than it says');
+          for (const list of lists) all.set(listOf(list, dim), row++ * dim);
+        });
+        if (row < rows) throw new Error('it holds fewer rows than it says');
+        checkVectors(all, dim, path);
+        return all;
+      });
+    return { path, rows, dim, ...(info && { info }), ids, vectors };
+  });
+}
+
+/** What the library throws at damage is an error of the file's. */
+function reading<T>(path: string, work: (file: AsyncBuffer) => Promise<T>): Promise<T> {
+  return withSource(path, async (source) => {
+    try {
+      return await work(asyncBuffer(source));
+    } catch (error) {
+      if (error instanceof UserError) throw error;
+      const reason = printable((error as Error).message ?? String(error), 200);
+      throw new DataError(`${path} is no readable Parquet file of vectors: ${reason}`);
+    }
+  });
+}
+
+function asyncBuffer({ size, read }: ByteSource): AsyncBuffer {
+  return {
+    byteLength: size,
+    slice: async (start, end = size) => {
+      if (!(start >= 0 && start <= end && end <= size)) throw new Error('it is cut off or damaged');
+      const bytes = await read(start, end - start);
+      if (bytes.length < end - start) throw new Error('it became shorter while it was read');
+      return bytes.slice().buffer;
+    },
+  };
+}
+
+async function metadataOf(file: AsyncBuffer): Promise<FileMetaData> {
+  const metadata = await parquetMetadataAsync(file);
+  const names = metadata.schema.map(({ name }) => name);
+  for (const name of ['id', 'vector'])
+    if (!names.includes(name))
+      throw new Error(`it has no column "${name}" (id: texts, vector: lists of floats)`);
+  let rows = 0;
+  for (const group of metadata.row_groups) {
+    rows += Number(group.num_rows);
+    for (const { meta_data: column } of group.columns) {
+      const values = Number(column?.num_values);
+      if (!(values >= 0 && values <= maxValues * file.byteLength))
+        throw new Error(`a column says that it has ${values} values, too many for a file of its size`);
+    }
+    if (!(Number(group.num_rows) >= 0 && Number(group.num_rows) <= maxValues * file.byteLength))
+      throw new Error('a group says that it has more rows than a file of its size can hold');
+  }
+  if (rows !== Number(metadata.num_rows))
+    throw new Error('its groups have other numbers of rows than it says');
+  return metadata;
+}
+
+/** The values of a vector, by the first; 0 where there is none. */
+async function dimOf(file: AsyncBuffer, metadata: FileMetaData): Promise<number> {
+  if (Number(metadata.num_rows) === 0) return 0;
+  let dim = 0;
+  const firstGroup = { ...metadata, row_groups: metadata.row_groups.slice(0, 1) };
+  await eachPart(file, firstGroup, 'vector', (lists) => {
+    if (dim === 0) dim = listOf(lists[0]).length;
+  });
+  if (Number(metadata.num_rows) * dim > maxValues * file.byteLength)
+    throw new Error('it says that it has more vectors than a file of its size can hold');
+  return dim;
+}
+
+/** The values of one column, in order, a group of rows at a time. */
+async function eachPart(
+  file: AsyncBuffer,
+  metadata: FileMetaData,
+  name: 'id' | 'vector',
+  take: (values: readonly unknown[]) => void,
+): Promise<void> {
+  let rowStart = 0;
+  for (const group of metadata.row_groups) {
+    const rowEnd = rowStart + Number(group.num_rows);
+    // What a callback throws is lost: they only collect.
+    const parts: (readonly unknown[])[] = [];
+    await parquetRead({
+      file,
+      metadata,
+      columns: [name],
+      rowStart,
+      rowEnd,
+      onChunk: ({ columnName, columnData }) => {
+        if (columnName === name) parts.push(columnData as unknown as readonly unknown[]);
+      },
+    });
+    for (const part of parts) take(part);
+    rowStart = rowEnd;
+  }
+}
+
+function textOf(value: unknown): string {
+  if (typeof value !== 'string') throw new Error('its ids are no texts');
+  return value;
+}
+
+/** @param dim what its length must be */
+function listOf(value: unknown, dim?: number): ArrayLike<number> {
+  const list = value as ArrayLike<number>;
+  if (!(Array.isArray(value) || value instanceof Float32Array || value instanceof Float64Array))
+    throw new Error('its vectors are no lists of floats');
+  if (list.length === 0 || !Array.prototype.every.call(list, (x) => typeof x === 'number'))
+    throw new Error('its vectors are no lists of floats');
+  if (dim !== undefined && list.length !== dim)
+    throw new Error(`it has vectors of ${dim} and of ${list.length} values`);
+  return list;
+}
+
+function complete<T>(all: readonly T[], rows: number): readonly T[] {
+  if (all.length !== rows) throw new Error(`it has ${all.length} ids for ${rows} rows`);
+  return all;
+}
