@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { ablateCommand } from './commands/ablate.ts';
 import { backendsCommand } from './commands/backends.ts';
 import { convertCommand } from './commands/convert.ts';
+import { dedupeCommand } from './commands/dedupe.ts';
 import { demoCommand } from './commands/demo.ts';
 import { embedCommand } from './commands/embed.ts';
 import { exportCommand } from './commands/export.ts';
@@ -14,6 +15,7 @@ import { presetsCommand } from './commands/presets.ts';
 import { pretrainCommand } from './commands/pretrain.ts';
 import { replayCommand } from './commands/replay.ts';
 import { reportCommand } from './commands/report.ts';
+import { searchCommand } from './commands/search.ts';
 import { type Io, processIo } from './io.ts';
 import { describeSystemError } from './run/files.ts';
 import { loadPlugins } from './run/plugins.ts';
@@ -22,7 +24,7 @@ import { version } from './run/versions.ts';
 /** The commands in which an encoder or a backend has a name. */
 const withPlugins: ReadonlySet<string> = new Set([
   ...['pretrain', 'knn', 'lincls', 'finetune', 'export', 'ablate', 'report', 'backends'],
-  ...['embed'],
+  ...['embed', 'search', 'dedupe'],
 ]);
 
 /**
@@ -67,6 +69,8 @@ Examples:
   reportCommand(program, io);
   exportCommand(program, io);
   embedCommand(program, io, finish);
+  searchCommand(program, io);
+  dedupeCommand(program, io);
   importCommand(program, io);
   convertCommand(program, io);
   ablateCommand(program, io, finish);

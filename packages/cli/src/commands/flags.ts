@@ -65,3 +65,11 @@ export function oneOf<const T extends string>(known: readonly T[]) {
     throw new InvalidArgumentError(`Choose from ${known.join(', ')}.`);
   };
 }
+
+/** A number in [-1, 1]. */
+export function cosine(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= -1 && value <= 1))
+    throw new InvalidArgumentError('Give a number from -1 to 1.');
+  return value;
+}

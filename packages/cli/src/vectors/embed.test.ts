@@ -122,9 +122,6 @@ describe('moco embed', () => {
     expect(await again((p) => truncateSync(file(p, 'vectors.f32'), 64 * 4 + 1))).not.toContain('Goes on');
     const lines = readFileSync(file(at('left'), 'log.jsonl'), 'utf8').split('\n');
     expect(await again((p) => writeFileSync(file(p, 'log.jsonl'), `${lines[0]}\n`))).toContain('picture 64');
-    expect(
-      await again((p) => writeFileSync(file(p, 'job.json'), readFileSync(file(p, 'job.json')))),
-    ).toContain('128');
   });
 
   /** What a run leaves that came to all but its last batch. */

@@ -1,0 +1,61 @@
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import type { Io } from '../io.ts';
+import { openBackend } from '../run/plugins.ts';
+import { findDuplicates } from '../vectors/duplicates.ts';
+import { openSet } from '../vectors/set.ts';
+import { cosine } from './flags.ts';
+import { type DataOptions, dataFlags, type ModelOptions, modelFlags } from './vector-flags.ts';
+
+interface DedupeOptions extends ModelOptions, DataOptions {
+  readonly model?: string;
+  readonly threshold: number;
+  readonly json?: boolean;
+}
+
+export function dedupeCommand(program: Command, io: Io): void {
+  const command = program
+    .command('dedupe')
+    .summary('find near-duplicates among pictures')
+    .description(
+      'Prints groups of near-duplicates: a picture and those behind it in the set whose vectors have a cosine of at least --threshold to its own. Nothing is removed. What cosine means the same picture depends on the encoder: look at the groups of a few thresholds.',
+    )
+    .argument('<set>', 'file of moco embed, or an image folder')
+    .option('--threshold <x>', 'the least cosine of duplicates', cosine, 0.95)
+    .option('--model <model>', 'the encoder of an image folder, as for moco embed')
+    .option('--json', 'a line of JSON for each group');
+  dataFlags(modelFlags(command))
+    .addHelpText(
+      'after',
+      `
+The number beside each of the others is its cosine to the first of the group.
+
+Examples:
+  moco dedupe photos.parquet
+  moco dedupe photos.parquet --threshold 0.98 --json
+  moco dedupe photos/ --model runs/photos`,
+    )
+    .action((set: string, options: DedupeOptions) => dedupe(set, options, io));
+}
+
+async function dedupe(source: string, options: DedupeOptions, io: Io): Promise<void> {
+  const { dim: faint, bold } = pc.createColors(io.color);
+  const set = await openSet(source, options, io);
+  const { threads } = options;
+  const backend = await openBackend(options.backend ?? 'ort', threads === undefined ? {} : { threads });
+  const groups = await findDuplicates(backend, set, options.threshold);
+  await backend.dispose();
+  if (options.json) {
+    for (const group of groups) io.out(`${JSON.stringify(group)}\n`);
+    return;
+  }
+  for (const { first, others } of groups) {
+    io.out(`          ${first}\n`);
+    for (const { id, similarity } of others) io.out(`${faint(`= ${similarity.toFixed(4)}`)}  ${id}\n`);
+    io.out('\n');
+  }
+  const copies = groups.reduce((sum, { others }) => sum + others.length, 0);
+  io.out(
+    `${bold(String(groups.length))} ${groups.length === 1 ? 'group' : 'groups'} of near-duplicates; ${copies} of ${set.ids.length} pictures repeat a first.\n`,
+  );
+}

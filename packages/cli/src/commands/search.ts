@@ -1,0 +1,46 @@
+import type { Command } from 'commander';
+import type { Io } from '../io.ts';
+import { search } from '../vectors/search.ts';
+import { integer } from './flags.ts';
+import { type DataOptions, dataFlags, type ModelOptions, modelFlags } from './vector-flags.ts';
+
+interface CommandOptions extends ModelOptions, DataOptions {
+  readonly model?: string;
+  readonly neighbours: number;
+  readonly json?: boolean;
+  readonly index?: boolean;
+}
+
+export function searchCommand(program: Command, io: Io): void {
+  const command = program
+    .command('search')
+    .summary('find the pictures nearest to others')
+    .description(
+      'Prints the pictures of a set that are nearest to others, by the cosine of their vectors. The set is a file of moco embed, which names its encoder, or pictures with --model. Search is exact; for hundreds of thousands of vectors --index makes and uses an index (needs npm install usearch).',
+    )
+    .argument('<set>', 'file of moco embed, or an image folder')
+    .argument('<pictures...>', 'image files, or ids of the set')
+    .option('-k, --neighbours <n>', 'how many to print', integer(1), 10)
+    .option('--model <model>', 'the encoder, as for moco embed')
+    .option('--index', 'search an index beside the file, which is made once')
+    .option('--json', 'a line of JSON for each picture');
+  dataFlags(modelFlags(command))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  moco search photos.parquet holiday.jpg
+  moco search photos.parquet 2019/beach.jpg -k 5 --json
+  moco search photos/ holiday.jpg --model runs/photos`,
+    )
+    .action(async (set: string, pictures: string[], options: CommandOptions) => {
+      const { neighbours: k, index = false, json, ...rest } = options;
+      for (const found of await search(set, pictures, { ...rest, k, index }, io)) {
+        if (json) io.out(`${JSON.stringify(found)}\n`);
+        else
+          io.out(
+            `${found.query}\n${found.neighbours.map(({ id, similarity }) => `  ${similarity.toFixed(4).padStart(7)}  ${id}\n`).join('')}`,
+          );
+      }
+    });
+}

@@ -1,0 +1,43 @@
+/** Groups of near-duplicates: pictures whose vectors have a cosine of at least a threshold to the first of their group. */
+import { type Backend, eachSimilarity } from '@moco-ts/core';
+import type { VectorSet } from './set.ts';
+
+/** The same picture twice may give a cosine this far below 1. */
+const rounding = 1e-6;
+
+export interface DuplicateGroup {
+  /** Stands before the others in the set. */
+  readonly first: string;
+  /** The most similar first. */
+  readonly others: readonly { readonly id: string; readonly similarity: number }[];
+}
+
+/**
+ * Goes through a set in order: a picture that no earlier group took begins one, and takes all later ones that are near
+ * enough to it and free. So whoever keeps the first of each group loses nothing that has no near-duplicate left; groups
+ * over chains of near neighbours, whose ends have nothing in common, are not made.
+ * @param threshold of the cosine, in [-1, 1]
+ * @returns in the order of their first pictures
+ */
+export async function findDuplicates(
+  backend: Backend,
+  { ids, dim, vectors: features }: Pick<VectorSet, 'ids' | 'dim' | 'vectors'>,
+  threshold: number,
+): Promise<DuplicateGroup[]> {
+  const taken = new Uint8Array(ids.length);
+  const groups: DuplicateGroup[] = [];
+  const rows = { features, dim };
+  await eachSimilarity(backend, rows, rows, (row, similarity) => {
+    if (taken[row] === 1) return;
+    const others: { readonly id: string; readonly similarity: number }[] = [];
+    for (let other = row + 1; other < ids.length; other++) {
+      const value = similarity[other]!;
+      if (taken[other] === 1 || value + rounding < threshold) continue;
+      taken[other] = 1;
+      others.push({ id: ids[other]!, similarity: Math.min(1, value) });
+    }
+    if (others.length === 0) return;
+    groups.push({ first: ids[row]!, others: others.sort((a, b) => b.similarity - a.similarity) });
+  });
+  return groups;
+}

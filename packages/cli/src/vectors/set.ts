@@ -1,0 +1,103 @@
+/** A set of vectors to work on: a file of moco embed, or pictures that are embedded at once. */
+import { UserError } from '@moco-ts/core';
+import { decodeFile, type ImageDataset, reopenDataset } from '@moco-ts/data';
+import type { Io } from '../io.ts';
+import { openData } from '../run/dataset.ts';
+import { type Embedder, type EmbedderOptions, openEmbedder } from './embedder.ts';
+import { formatOf, openVectors, type VectorFile, type VectorInfo } from './file.ts';
+import { progressLine } from './progress.ts';
+
+export interface SetOptions extends Omit<EmbedderOptions, 'warn'> {
+  readonly model?: string;
+  readonly split?: 'train' | 'test';
+  readonly holdOut?: number;
+  readonly designers?: readonly string[];
+}
+
+export interface VectorSet {
+  readonly name: string;
+  readonly ids: readonly string[];
+  readonly dim: number;
+  /** [ids.length, dim], not necessarily of length 1. */
+  readonly vectors: Float32Array;
+  readonly info?: VectorInfo;
+  /** The pictures, if they were just embedded. */
+  readonly dataset?: ImageDataset;
+}
+
+/**
+ * @param source a file of moco embed, or a data set, which needs `options.model`
+ * @throws UserError
+ */
+export async function openSet(source: string, options: SetOptions, io: Io): Promise<VectorSet> {
+  if (formatOf(source) !== undefined) return readSet(await openVectors(source));
+  if (options.model === undefined)
+    throw new UserError(`${source} is no file of moco embed: name the encoder of its pictures with --model`);
+  const embedder = await openEmbedder(options.model, { ...options, warn: warning(io) });
+  try {
+    return await embedSet(source, embedder, options, io);
+  } finally {
+    await embedder.dispose();
+  }
+}
+
+const warning = (io: Io) => (text: string) => io.err(`moco: warning: ${text}\n`);
+
+export async function readSet(file: VectorFile): Promise<VectorSet> {
+  const { path: name, dim, info } = file;
+  return { name, dim, ids: await file.ids(), vectors: await file.vectors(), ...(info && { info }) };
+}
+
+async function embedSet(source: string, embedder: Embedder, options: SetOptions, io: Io): Promise<VectorSet> {
+  const { split = 'train', holdOut } = options;
+  const designers = options.designers ?? embedder.config?.designers;
+  const dataset = await openData(
+    { data: source, ...(designers && { designers }), ...(holdOut !== undefined && { holdOut }) },
+    split,
+  );
+  const { ids, vectors } = await embedAll(embedder, dataset, io);
+  if (ids.length === 0) throw new UserError(`${source}: none of its pictures could be read`);
+  return { name: source, ids, dim: embedder.dim, vectors, dataset };
+}
+
+async function embedAll(embedder: Embedder, dataset: ImageDataset, io: Io) {
+  const vectors = new Float32Array(dataset.length * embedder.dim);
+  const ids: string[] = [];
+  const progress = progressLine(io, dataset.length);
+  const onSkip = ({ reason }: { reason: string }) => progress.note(`moco: warning: left out: ${reason}`);
+  for await (const batch of embedder.embed(dataset, 0, onSkip)) {
+    vectors.set(batch.vectors, ids.length * embedder.dim);
+    for (const index of batch.indices) ids.push(dataset.id(index));
+    progress.update(batch.indices.at(-1)! + 1);
+  }
+  progress.end();
+  return { ids, vectors: vectors.subarray(0, ids.length * embedder.dim) };
+}
+
+/** @throws UserError when the set does not say, or its pictures are gone */
+export async function datasetOf({ name, info, dataset }: VectorSet, data?: string): Promise<ImageDataset> {
+  if (data !== undefined && info !== undefined) return reopenDataset({ ...info.data, data });
+  if (data !== undefined) return openData({ data }, 'train');
+  if (dataset !== undefined) return dataset;
+  if (info !== undefined) return reopenDataset(info.data);
+  throw new UserError(`${name} does not say where its pictures are: name their folder with --data`);
+}
+
+/** The number of a picture in its data set by its id; -1 when it is gone. */
+export function numbersOf(dataset: ImageDataset): (id: string) => number {
+  const numbers = new Map(Array.from({ length: dataset.length }, (_, i) => [dataset.id(i), i]));
+  return (id) => numbers.get(id) ?? -1;
+}
+
+/** Single files as a data set. */
+export function filesAsDataset(paths: readonly string[]): ImageDataset {
+  return {
+    name: 'files',
+    length: paths.length,
+    label: () => undefined,
+    id: (index) => paths[index]!,
+    decode: (index) => decodeFile(paths[index]!),
+    source: { data: 'files', split: 'train' },
+    share: () => ({ kind: 'files', root: '', paths }),
+  };
+}
