@@ -6,6 +6,11 @@ import projects from './vitest.workspace.ts';
 const source = (name: string) => fileURLToPath(new URL(`./packages/${name}/src/index.ts`, import.meta.url));
 
 export default defineConfig({
-  resolve: { alias: [{ find: /^@moco-ts\/([a-z-]+)$/, replacement: source('$1') }] },
+  resolve: {
+    alias: [
+      { find: /^@moco-ts\/([a-z-]+)$/, replacement: source('$1') },
+      { find: '@moco-ts/data/portable', replacement: source('data').replace('index', 'portable') },
+    ],
+  },
   test: { projects, testTimeout: 60_000, pool: 'forks', maxWorkers: 2 },
 });

@@ -8,6 +8,7 @@ const packages = [
   'backend-webgpu',
   'encoders',
   'data',
+  'run',
   'exchange',
   'cli',
 ];

@@ -4,7 +4,8 @@ export { codepointsOf, DESIGNERS, type Designer, isHeldOutEmoji } from './datase
 export { decodeFile, EXTENSIONS } from './decode.ts';
 export { encodePng, pictureOf } from './encode.ts';
 export { type CleanOptions, loadClean, type PictureBatch, type ReadOptions } from './loader/clean.ts';
-export { type Batch, createLoader, type Loader, type LoaderOptions } from './loader/loader.ts';
+export { createLoader, type LoaderOptions } from './loader/create.ts';
+export type { Batch, BatchOptions, Loader } from './loader/loader.ts';
 export { createPool, type Pool } from './loader/pool.ts';
 export type { SkippedPicture } from './loader/skips.ts';
 export { BUILT_IN, type OpenOptions, openDataset, reopenDataset } from './open.ts';

@@ -1,16 +1,15 @@
 /** The cells of an ablation on the disk: one JSON each, so that what is measured is never measured again. */
+
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
+import { initialParams, meaningful, type RunConfig, type RunFlags, resolveConfig } from '@moco-ts/run';
 import { openCheckpoint } from '../run/checkpoint.ts';
-import { type RunConfig, type RunFlags, resolveConfig } from '../run/config.ts';
 import { openData } from '../run/dataset.ts';
 import { type Measures, openEvaluation } from '../run/evaluate.ts';
 import { writeAtomic } from '../run/files.ts';
-import { initialParams } from '../run/method.ts';
-import { meaningful } from '../run/methods.ts';
-import { openBackend } from '../run/plugins.ts';
+import { defaultWorkers, openBackend } from '../run/plugins.ts';
 import type { Reporter } from '../run/reporter.ts';
 import { train } from '../run/train.ts';
 import { version } from '../run/versions.ts';
@@ -59,7 +58,7 @@ export async function cellConfig({ base }: Pick<CellJob, 'base'>, { setting, see
   // The last epoch's evaluation is the cell's figure.
   const method = setting.flags.method ?? base.method ?? 'moco-v1';
   const flags = { ...meaningful(method, { ...base, ...setting.flags }), method, seed, data };
-  const probe = resolveConfig(flags, dataset);
+  const probe = resolveConfig(flags, dataset, defaultWorkers());
   return { dataset, config: { ...probe, knnEvery: probe.epochs, saveEvery: probe.epochs } };
 }
 

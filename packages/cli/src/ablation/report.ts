@@ -1,10 +1,11 @@
 /** The report of an ablation: the published curve beside the measured one, and what agrees. */
+
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { RunConfig } from '@moco-ts/run';
 import * as Plot from '@observablehq/plot';
 import { chart, legend, palette } from '../html/chart.ts';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
-import type { RunConfig } from '../run/config.ts';
 import { type Measures, measureRows } from '../run/evaluate.ts';
 import { writeAtomic } from '../run/files.ts';
 import type { CellResult } from './cells.ts';

@@ -1,5 +1,5 @@
+import type { RunConfig, RunFlags } from '@moco-ts/run';
 /** What `moco ablate` varies: each sweep is a list of cells, a cell being one run's change of the base recipe. */
-import type { RunConfig, RunFlags } from '../run/config.ts';
 
 /** One setting, trained once for each seed. */
 export interface Setting {

@@ -1,16 +1,16 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { resolveConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { type Cell, type CellJob, type CellResult, cellName, runCell, untrained } from '../ablation/cells.ts';
 import { writeReport } from '../ablation/report.ts';
 import { type SweepName, sweepNames, sweeps } from '../ablation/sweeps.ts';
 import type { Io } from '../io.ts';
-import { resolveConfig } from '../run/config.ts';
 import { openData } from '../run/dataset.ts';
 import { type Measures, measureRows } from '../run/evaluate.ts';
 import { duration } from '../run/format.ts';
 import { lockFolder } from '../run/lock.ts';
-import { registerPlugins } from '../run/plugins.ts';
+import { defaultWorkers, registerPlugins } from '../run/plugins.ts';
 import type { Reporter } from '../run/reporter.ts';
 import { catchInterrupts } from '../run/stop.ts';
 import { integer, names, oneOf } from './flags.ts';
@@ -56,7 +56,7 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
   const { out, sweeps: chosen, seeds, ...recipe } = options;
   const base = recipeFlags(data, recipe, 'ablate');
   const dataset = await openData(base, 'train');
-  const resolved = resolveConfig({ ...base, method: 'moco-v2' }, dataset);
+  const resolved = resolveConfig({ ...base, method: 'moco-v2' }, dataset, defaultWorkers());
   const settings = chosen.flatMap((name) => sweeps[name].settings(resolved, dataset.length));
   const cells = settings.flatMap((setting) =>
     Array.from({ length: seeds }, (_, i): Cell => ({ setting, seed: resolved.seed + i })),

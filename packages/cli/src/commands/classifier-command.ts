@@ -1,17 +1,17 @@
 /** What `moco lincls` and `moco finetune` share: both train a classifier on an encoder, and differ in what else is trained. */
+
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { type Params, UserError, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
+import { initialParams, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { type ClassifierFile, type ClassifierRecipe, readClassifier } from '../run/classifier-file.ts';
 import { type ClassifyJob, classesOf, classify } from '../run/classify.ts';
 import { validation } from '../run/classify-data.ts';
-import type { RunConfig } from '../run/config.ts';
 import { openData } from '../run/dataset.ts';
 import { openEncoder } from '../run/foreign.ts';
-import { initialParams } from '../run/method.ts';
 import { defaultWorkers, openBackend, registerPlugins } from '../run/plugins.ts';
 import { createReporter } from '../run/reporter.ts';
 import { catchInterrupts } from '../run/stop.ts';

@@ -1,8 +1,8 @@
 import { type Params, UserError, under } from '@moco-ts/core';
+import type { RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { readClassifier } from '../run/classifier-file.ts';
-import type { RunConfig } from '../run/config.ts';
 import { exportModel } from '../run/export-model.ts';
 import { openEncoder } from '../run/foreign.ts';
 import { bytes } from '../run/format.ts';

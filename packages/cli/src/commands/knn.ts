@@ -1,10 +1,10 @@
 import { type Params, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
+import { initialParams } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { measureRows, openEvaluation } from '../run/evaluate.ts';
 import { openEncoder } from '../run/foreign.ts';
-import { initialParams } from '../run/method.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
 import { integer, names, positive, share } from './flags.ts';
 

@@ -1,6 +1,6 @@
+import { presetNames, presets } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
-import { presetNames, presets } from '../run/presets.ts';
 
 export function presetsCommand(program: Command, io: Io): void {
   program

@@ -1,8 +1,6 @@
 /** The flags of `moco pretrain`: the official names, with the defaults of SPEC.md in brackets. */
+import { methods, optimizers, presetNames } from '@moco-ts/run';
 import { type Command, Option } from 'commander';
-import { optimizers } from '../run/config.ts';
-import { methods } from '../run/methods.ts';
-import { presetNames } from '../run/presets.ts';
 import { integer, milestones, names, natural, oneOf, positive, positiveShare, seed, share } from './flags.ts';
 
 type Parser = (text: string, before: number[] | undefined) => unknown;

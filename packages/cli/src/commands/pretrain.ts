@@ -1,14 +1,14 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UserError } from '@moco-ts/core';
+import { type Checkpoint, type RunConfig, type RunFlags, resolveConfig, resumeConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { chooseBackend } from '../run/backends.ts';
-import { type Checkpoint, checkNewest, listCheckpoints, openCheckpoint } from '../run/checkpoint.ts';
-import { type RunConfig, type RunFlags, resolveConfig, resumeConfig } from '../run/config.ts';
+import { checkNewest, listCheckpoints, openCheckpoint } from '../run/checkpoint.ts';
 import { openData } from '../run/dataset.ts';
 import { duration } from '../run/format.ts';
-import { registerPlugins } from '../run/plugins.ts';
+import { defaultWorkers, registerPlugins } from '../run/plugins.ts';
 import { createReporter, type Reporter } from '../run/reporter.ts';
 import { catchInterrupts } from '../run/stop.ts';
 import { train } from '../run/train.ts';
@@ -57,7 +57,7 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
   const dataset = await openData({ ...named, ...flags, data: source }, 'train');
   const asked = resume
     ? resumeConfig(resume.info.config, flags, resume.path)
-    : resolveConfig({ ...flags, data: source }, dataset);
+    : resolveConfig({ ...flags, data: source }, dataset, defaultWorkers());
   const config = asked.backend === 'auto' ? await withBackend(asked, io) : asked;
   const folder = await chooseFolder(out, resume, config, resumePath);
 

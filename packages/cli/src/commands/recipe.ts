@@ -1,7 +1,7 @@
 /** The flags that make a recipe, as `pretrain` and `ablate` share them. */
+
 import { UserError } from '@moco-ts/core';
-import type { RunFlags } from '../run/config.ts';
-import { type PresetName, presets } from '../run/presets.ts';
+import { type PresetName, presets, type RunFlags } from '@moco-ts/run';
 
 /** What the options parse to. */
 export interface RecipeOptions extends Omit<RunFlags, 'data' | 'wd'> {

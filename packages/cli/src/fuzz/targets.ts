@@ -1,4 +1,5 @@
 /** What is fuzzed: readers of files that come from strangers or bad disks. A new format adds itself to the list. */
+
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,8 +13,8 @@ import {
   UserError,
 } from '@moco-ts/core';
 import { bytesSource, encodeTorch, findEncoder, readTorch, torchTensors } from '@moco-ts/exchange';
-import { encodeCheckpoint, readCheckpoint } from '../run/checkpoint.ts';
-import { resolveConfig } from '../run/config.ts';
+import { resolveConfig } from '@moco-ts/run';
+import { checkpointBytes, readCheckpoint } from '../run/checkpoint.ts';
 import { mutate } from './mutate.ts';
 
 export interface FuzzTarget {
@@ -111,7 +112,7 @@ function checkpointTarget(): FuzzTarget {
   const info = { epoch: 3, step: 0, globalStep: 30, config, pictures: 5, losses: [1.5] };
   return {
     name: 'checkpoint',
-    corpus: [{ name: 'own checkpoint', bytes: encodeCheckpoint(info, tensors) }],
+    corpus: [{ name: 'own checkpoint', bytes: checkpointBytes(info, tensors) }],
     read: async (bytes) => {
       writeFileSync(path, bytes);
       const { info, tensors: read } = await readCheckpoint(path);

@@ -1,17 +1,16 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CheckpointError, encodeSafetensors, tensor } from '@moco-ts/core';
+import { checkpointName, resolveConfig } from '@moco-ts/run';
 import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../testing.ts';
 import {
   checkNewest,
-  checkpointName,
   listCheckpoints,
   openCheckpoint,
   readCheckpoint,
   saveCheckpoint,
 } from './checkpoint.ts';
-import { resolveConfig } from './config.ts';
 
 const dataset = { source: { data: 'photos', split: 'train' as const } };
 const config = resolveConfig({ data: 'photos', keep: 2 }, dataset);

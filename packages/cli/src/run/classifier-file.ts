@@ -1,8 +1,9 @@
 /** Trained classifiers on the disk: one safetensors file with the encoder, the classifier, and how they were made. */
+
 import { readFile } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
 import { CheckpointError, decodeSafetensors, encodeSafetensors, type Tensor } from '@moco-ts/core';
-import { checksum } from './checkpoint.ts';
-import type { RunConfig } from './config.ts';
+import { checksum, type RunConfig } from '@moco-ts/run';
 import { writeAtomic } from './files.ts';
 import { version } from './versions.ts';
 
@@ -58,7 +59,7 @@ export async function saveClassifier(
   const classifier = JSON.stringify({ ...info, moco: version });
   await writeAtomic(
     path,
-    encodeSafetensors(tensors, { format: 'moco-ts', crc32: checksum(tensors), classifier }),
+    encodeSafetensors(tensors, { format: 'moco-ts', crc32: checksum(tensors, crc32), classifier }),
   );
 }
 
@@ -72,7 +73,7 @@ export async function readClassifier(path: string): Promise<ClassifierFile> {
     throw new CheckpointError(
       `${path} holds no classifier; moco lincls and moco finetune write them as best.safetensors`,
     );
-  if (checksum(tensors) !== metadata.crc32)
+  if (checksum(tensors, crc32) !== metadata.crc32)
     throw new CheckpointError(`${path} is damaged: its bytes do not fit its checksum`);
   return { path, info: JSON.parse(metadata.classifier) as ClassifierInfo, tensors };
 }

@@ -1,4 +1,5 @@
 /** What a classifier is trained and judged on: labelled batches of pictures or of features kept in memory, and accuracies. */
+
 import {
   type Backend,
   createExtractor,
@@ -17,9 +18,9 @@ import {
   type Loader,
   type Pool,
 } from '@moco-ts/data';
+import { modelConfig } from '@moco-ts/run';
 import type { ClassifierInfo } from './classifier-file.ts';
 import { labelsOf } from './evaluate.ts';
-import { modelConfig } from './model.ts';
 import type { Reporter } from './reporter.ts';
 
 /** An encoder and what runs it. */

@@ -1,4 +1,5 @@
 /** The training loop of `moco lincls` and `moco finetune`. */
+
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -18,6 +19,7 @@ import {
   under,
 } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
+import { createMeters, encoderOf } from '@moco-ts/run';
 import { type ClassifierFile, type ClassifierInfo, saveClassifier } from './classifier-file.ts';
 import {
   type Accuracy,
@@ -31,8 +33,6 @@ import {
 } from './classify-data.ts';
 import { lockFolder } from './lock.ts';
 import { openLog, type RunLog } from './log.ts';
-import { createMeters } from './meters.ts';
-import { encoderOf } from './model.ts';
 import type { Reporter } from './reporter.ts';
 
 export interface ClassifyJob extends EncoderAtWork {

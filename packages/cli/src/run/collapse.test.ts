@@ -1,6 +1,6 @@
+import { Meter } from '@moco-ts/run';
 import { expect, it } from 'vitest';
 import { checkCollapse } from './collapse.ts';
-import { Meter } from './meters.ts';
 
 const config = { mocoDim: 128 };
 function warnings(loss: number, spread: number, symmetric = false): string[] {

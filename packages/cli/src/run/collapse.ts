@@ -1,6 +1,4 @@
-import type { RunConfig } from './config.ts';
-import type { Meters } from './meters.ts';
-import type { RunMethod } from './method.ts';
+import type { Meters, RunConfig, RunMethod } from '@moco-ts/run';
 
 /** Of 1/sqrt(dim), the spread of vectors that fill the sphere. */
 const LEAST_SPREAD = 0.05;

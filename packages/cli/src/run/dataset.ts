@@ -1,5 +1,5 @@
 import { type Designer, type ImageDataset, openDataset, type Split } from '@moco-ts/data';
-import type { RunConfig } from './config.ts';
+import type { RunConfig } from '@moco-ts/run';
 
 /** Opens the data of a run. Throws DataError when there are none. */
 export function openData(

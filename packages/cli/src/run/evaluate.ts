@@ -1,4 +1,5 @@
 /** How good features are: kNN accuracy where there are labels, and the label-free retrieval measures. */
+
 import { type Backend, createExtractor, knnAccuracy, type Params, UserError } from '@moco-ts/core';
 import {
   cleanPictures,
@@ -9,9 +10,8 @@ import {
   type Pool,
   retrievalTasks,
 } from '@moco-ts/data';
-import type { RunConfig } from './config.ts';
+import { modelConfig, type RunConfig } from '@moco-ts/run';
 import { openData } from './dataset.ts';
-import { modelConfig } from './model.ts';
 
 /** In percent; what a data set does not allow is missing. */
 export interface Measures {

@@ -1,13 +1,13 @@
 /** Writes an encoder as ONNX and proves that ONNX Runtime gives the trainer's features. */
+
 import { mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { createExtractor, type Params, rng, UserError } from '@moco-ts/core';
 import { clearSide } from '@moco-ts/data';
 import { exportEncoder } from '@moco-ts/onnx';
-import type { RunConfig } from './config.ts';
+import { modelConfig, type RunConfig } from '@moco-ts/run';
 import { writeAtomic } from './files.ts';
-import { modelConfig } from './model.ts';
 import type * as Ort from './onnxruntime.ts';
 import { openBackend } from './plugins.ts';
 import { version } from './versions.ts';

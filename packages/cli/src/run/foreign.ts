@@ -1,4 +1,5 @@
 /** Encoders from anywhere: runs and checkpoints of this program, files of PyTorch, safetensors files. */
+
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { CheckpointError, decodeSafetensors, type Params, prefixed, UserError } from '@moco-ts/core';
@@ -14,10 +15,17 @@ import {
   torchTensors,
   type Value,
 } from '@moco-ts/exchange';
-import { type Checkpoint, type CheckpointInfo, openCheckpoint } from './checkpoint.ts';
-import { type RunConfig, type RunFlags, resolveConfig } from './config.ts';
+import {
+  type Checkpoint,
+  type CheckpointInfo,
+  type Method,
+  type RunConfig,
+  type RunFlags,
+  resolveConfig,
+} from '@moco-ts/run';
+import { openCheckpoint } from './checkpoint.ts';
 import { systemReason } from './files.ts';
-import type { Method } from './methods.ts';
+import { defaultWorkers } from './plugins.ts';
 import { version } from './versions.ts';
 
 /** An encoder of another program. */
@@ -125,7 +133,7 @@ function configOf({ arch, imageSize, head, rest, kind }: FoundEncoder, data: str
     ...(head?.type === 'projector' && { mocoMlpDim: head.hidden }),
     ...(keys !== undefined && { mocoK: keys }),
   };
-  return resolveConfig(flags, { source: { data, split: 'train' } });
+  return resolveConfig(flags, { source: { data, split: 'train' } }, defaultWorkers());
 }
 
 /**

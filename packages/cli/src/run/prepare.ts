@@ -1,4 +1,5 @@
 /** Everything that a run needs, made and checked before anything is written. */
+
 import {
   type Backend,
   CheckpointError,
@@ -8,11 +9,17 @@ import {
   UserError,
 } from '@moco-ts/core';
 import { createLoader, createPool, type ImageDataset, type Loader, type Pool } from '@moco-ts/data';
-import type { Checkpoint, Position } from './checkpoint.ts';
-import { leakWarning, type RunConfig, viewsOf } from './config.ts';
+import {
+  type Checkpoint,
+  createMethod,
+  hasQueue,
+  leakWarning,
+  type Position,
+  type RunConfig,
+  type RunMethod,
+  viewsOf,
+} from '@moco-ts/run';
 import { type Evaluation, openEvaluation } from './evaluate.ts';
-import { createMethod, type RunMethod } from './method.ts';
-import { hasQueue } from './methods.ts';
 import { openBackend, registerPlugins } from './plugins.ts';
 import type { Reporter } from './reporter.ts';
 

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
+import { createMeters } from '@moco-ts/run';
 import { expect, it } from 'vitest';
-import { createMeters } from './meters.ts';
 import { createReporter, liveLines, type Progress, plainLine } from './reporter.ts';
 
 function progress(step: number): Progress {

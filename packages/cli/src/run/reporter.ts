@@ -1,9 +1,9 @@
 /** What a run tells people while it goes. */
+import type { Meters } from '@moco-ts/run';
 import { createLogUpdate } from 'log-update';
 import pc from 'picocolors';
 import type { Io } from '../io.ts';
 import { bar, duration, rate } from './format.ts';
-import type { Meters } from './meters.ts';
 
 /** A run's state after a step. */
 export interface Progress {

@@ -1,17 +1,24 @@
 /** The training loop of `moco pretrain`. */
+
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackendError, type Params, type Tensor, type Trainer, UserError, under } from '@moco-ts/core';
 import type { Batch, ImageDataset } from '@moco-ts/data';
-import { type Checkpoint, checkpointName, saveCheckpoint } from './checkpoint.ts';
+import {
+  type Checkpoint,
+  checkpointName,
+  createMeters,
+  type Meters,
+  meterStates,
+  type RunConfig,
+  rateAt,
+} from '@moco-ts/run';
+import { saveCheckpoint } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
-import type { RunConfig } from './config.ts';
 import { type Measures, measureRows } from './evaluate.ts';
 import { removePartial, writeAtomic } from './files.ts';
 import { type Lock, lockFolder } from './lock.ts';
 import { openLog, type RunLog } from './log.ts';
-import { createMeters, type Meters, meterStates } from './meters.ts';
-import { rateAt } from './model.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import type { Progress, Reporter } from './reporter.ts';
 import { currentCommit, describeMachine, version } from './versions.ts';

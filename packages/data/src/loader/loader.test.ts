@@ -8,7 +8,8 @@ import { openDataset } from '../open.ts';
 import { encoded, temporaryFolder, write, writePictures } from '../testing.ts';
 import { views } from '../views/config.ts';
 import { loadClean } from './clean.ts';
-import { type Batch, createLoader, type LoaderOptions } from './loader.ts';
+import { createLoader, type LoaderOptions } from './create.ts';
+import type { Batch } from './loader.ts';
 import { createPool } from './pool.ts';
 
 const root = temporaryFolder();

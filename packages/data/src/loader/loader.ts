@@ -2,7 +2,7 @@ import { DataError, rng } from '@moco-ts/core';
 import type { ImageDataset } from '../dataset.ts';
 import type { ViewConfig } from '../views/config.ts';
 import type { Job, JobResult } from './job.ts';
-import { createPool, type Pool } from './pool.ts';
+import type { Pool } from './pool.ts';
 import { createSkipLog, type SkippedPicture } from './skips.ts';
 
 /** One step's input. The arrays belong to the consumer. */
@@ -15,7 +15,7 @@ export interface Batch {
   readonly waitMs: number;
 }
 
-export interface LoaderOptions {
+export interface BatchOptions {
   readonly batch: number;
   readonly size: number;
   /** One or two distributions: each makes one view of every picture. */
@@ -23,8 +23,6 @@ export interface LoaderOptions {
   readonly mean: readonly number[];
   readonly std: readonly number[];
   readonly seed: number;
-  /** Threads; 0: batches are made in this thread while the consumer waits. */
-  readonly workers: number;
   /** Damaged pictures that are skipped before it is an error; default 1 % of the set, at least 10. */
   readonly maxBad?: number;
   /** Default true: a new order each epoch. */
@@ -33,8 +31,6 @@ export interface LoaderOptions {
   readonly dropLast?: boolean;
   /** Called once for each damaged picture, when the first batch that misses it is handed out. */
   readonly onSkip?: (skipped: SkippedPicture) => void;
-  /** Threads to use instead of own ones; `workers` is then ignored, and closing is up to the caller. */
-  readonly pool?: Pool;
 }
 
 export interface Loader {
@@ -52,11 +48,11 @@ const MOST_BYTES = 2 ** 30;
 const SPARES = 8;
 
 /**
- * Batches of views, made ahead in threads. Order and views are functions of (seed, epoch, picture) alone. A damaged
+ * Batches of views, made ahead by a pool, which is the caller's to close. Order and views are functions of (seed, epoch, picture) alone. A damaged
  * picture's row goes to the next good picture of the epoch's order after the batch.
  * @throws DataError if the set is smaller than a batch, or (while iterating) if too many pictures are damaged
  */
-export function createLoader(dataset: ImageDataset, options: LoaderOptions): Loader {
+export function createLoaderOn(pool: Pool, dataset: ImageDataset, options: BatchOptions): Loader {
   const { batch, seed } = options;
   const n = dataset.length;
   if (!Number.isInteger(batch) || batch < 1)
@@ -73,7 +69,6 @@ export function createLoader(dataset: ImageDataset, options: LoaderOptions): Loa
     );
   }
   const stepsPerEpoch = dropLast ? Math.floor(n / batch) : Math.ceil(n / batch);
-  const pool = options.pool ?? createPool(options.workers);
   const skips = createSkipLog(dataset, options);
   const batchBytes = batch * options.views.length * 3 * options.size * options.size * 4;
   // Two per thread keep it busy; without threads nothing is gained by making a batch early.
@@ -157,7 +152,6 @@ export function createLoader(dataset: ImageDataset, options: LoaderOptions): Loa
     skipped: skips.list,
     async close() {
       started.clear();
-      if (options.pool === undefined) await pool.close();
     },
   };
 }

@@ -1,6 +1,6 @@
 /** The resolved configuration of a run: everything that decides its result, as plain JSON. */
 import { UserError } from '@moco-ts/core';
-import { type ImageDataset, type ViewConfig, views } from '@moco-ts/data';
+import { type ImageDataset, type ViewConfig, views } from '@moco-ts/data/portable';
 import {
   defaultDecay,
   defaultRate,
@@ -10,7 +10,6 @@ import {
   meaningless,
   rowOf,
 } from './methods.ts';
-import { defaultWorkers } from './plugins.ts';
 
 export const optimizers = ['sgd', 'adamw', 'lars'] as const;
 export type Optimizer = (typeof optimizers)[number];
@@ -142,11 +141,13 @@ export function defaultImageSize(dataset: Pick<ImageDataset, 'source' | 'share'>
 
 /**
  * A new run's configuration: explicit flags before the method's row before the defaults.
+ * @param workers threads for pictures where no flag says it
  * @throws UserError for settings that exclude each other, and flags that the method has no use for
  */
 export function resolveConfig(
   flags: RunFlags & { data: string },
   dataset: Pick<ImageDataset, 'source' | 'share'>,
+  workers = 1,
 ): RunConfig {
   const { method = 'moco-v1', arch = defaults.arch } = flags;
   const refused = meaningless(method, flags);
@@ -157,7 +158,7 @@ export function resolveConfig(
     wd: defaultDecay(method, named.optimizer),
     warmupEpochs: defaultWarmup(method, arch, named.epochs),
     imageSize: defaultImageSize(dataset),
-    workers: defaultWorkers(),
+    workers,
     ...named,
     method,
   };

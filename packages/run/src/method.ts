@@ -25,7 +25,7 @@ import {
   type Tensor,
   type TrainingStep,
 } from '@moco-ts/core';
-import type { Batch } from '@moco-ts/data';
+import type { Batch } from '@moco-ts/data/portable';
 import { type RunConfig, splitsOf } from './config.ts';
 import { isVit } from './methods.ts';
 import { encoderOf, optimizerOf } from './model.ts';

@@ -1,0 +1,113 @@
+/**
+ * The bytes of checkpoints. One safetensors file holds the tensors and, in its metadata, the JSON that belongs to them:
+ * position, configuration, meters. So a save has one commit point, and there is no moment at which tensors and JSON of
+ * different steps lie side by side.
+ */
+import { CheckpointError, decodeSafetensors, encodeSafetensors, type Tensor } from '@moco-ts/core';
+import type { RunConfig } from './config.ts';
+import { type Crc32, crc32 as portable } from './crc32.ts';
+import type { MeterStates } from './meters.ts';
+
+/** Where a run stands: the next step to take. */
+export interface Position {
+  /** From 0. */
+  readonly epoch: number;
+  /** Steps of that epoch that are done. */
+  readonly step: number;
+  /** Steps of the whole run that are done. */
+  readonly globalStep: number;
+}
+
+/** What lies beside the tensors. */
+export interface CheckpointInfo extends Position {
+  readonly config: RunConfig;
+  /** The pictures of the data set. */
+  readonly pictures: number;
+  /** The newest losses, the last one last. */
+  readonly losses: readonly number[];
+  /** In mid-epoch: the epoch's means so far. */
+  readonly meters?: MeterStates;
+  readonly commit?: string;
+  /** The version of the program. */
+  readonly moco: string;
+}
+
+export interface Checkpoint {
+  readonly path: string;
+  readonly info: CheckpointInfo;
+  readonly tensors: Record<string, Tensor>;
+}
+
+/** `checkpoint-0003` after three epochs, `checkpoint-0003-00017` 17 steps later. */
+export function checkpointName({ epoch, step }: Position): string {
+  const within = step > 0 ? `-${String(step).padStart(5, '0')}` : '';
+  return `checkpoint-${String(epoch).padStart(4, '0')}${within}.safetensors`;
+}
+
+/** The bytes of a checkpoint. @param crc32 a quicker one where there is one */
+export function encodeCheckpoint(
+  info: CheckpointInfo,
+  tensors: Readonly<Record<string, Tensor>>,
+  crc32: Crc32 = portable,
+): Uint8Array {
+  const moco = JSON.stringify(info);
+  return encodeSafetensors(tensors, {
+    format: 'moco-ts',
+    crc32: checksum(tensors, crc32),
+    moco,
+    mocoCrc32: hexadecimal(crc32(moco)),
+  });
+}
+
+/** Of all names and bytes: the format itself would not notice a flipped bit. */
+export function checksum(tensors: Readonly<Record<string, Tensor>>, crc32: Crc32 = portable): string {
+  let sum = 0;
+  for (const [name, { data }] of Object.entries(tensors).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    sum = crc32(name, sum);
+    sum = crc32(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), sum);
+  }
+  return hexadecimal(sum);
+}
+
+const hexadecimal = (sum: number) => sum.toString(16).padStart(8, '0');
+
+/**
+ * @param path of the file, for messages
+ * @throws CheckpointError when the bytes are damaged or none of this program's
+ */
+export function decodeCheckpoint(bytes: Uint8Array, path: string, crc32: Crc32 = portable): Checkpoint {
+  const { tensors, metadata } = decodeSafetensors(bytes, path);
+  if (metadata.moco === undefined || metadata.crc32 === undefined)
+    throw new CheckpointError(`${path} is a safetensors file, but no checkpoint of moco pretrain`);
+  if (checksum(tensors, crc32) !== metadata.crc32)
+    throw new CheckpointError(`${path} is damaged: its bytes do not fit its checksum`);
+  const { moco, mocoCrc32 } = metadata;
+  // Version 0.1 wrote no checksum of the settings.
+  const intact = mocoCrc32 === undefined || mocoCrc32 === hexadecimal(crc32(moco));
+  const info = intact ? parseInfo(moco) : undefined;
+  if (info === undefined) throw new CheckpointError(`${path} is damaged: its settings can't be read`);
+  return { path, info, tensors };
+}
+
+function parseInfo(text: string): CheckpointInfo | undefined {
+  let info: unknown;
+  try {
+    info = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  return isInfo(info) ? info : undefined;
+}
+
+function isInfo(value: unknown): value is CheckpointInfo {
+  const { config, losses, ...position } = (value ?? {}) as Partial<CheckpointInfo>;
+  const natural = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0;
+  return (
+    [position.epoch, position.step, position.globalStep].every(natural) &&
+    Array.isArray(losses) &&
+    typeof config === 'object' &&
+    config !== null &&
+    [config.arch, config.method].every((name) => typeof name === 'string') &&
+    natural(config.imageSize)
+  );
+}
