@@ -15,7 +15,7 @@ import {
   UserError,
 } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
-import { registerEncoders, resnet18, resnet50, resnetTiny, resnext50_32x4d } from './index.ts';
+import { registerEncoders, resnet18, resnet50, resnetMicro, resnetTiny, resnext50_32x4d } from './index.ts';
 
 interface Fixture {
   readonly archs: Record<string, Record<string, number | number[]>>;
@@ -152,6 +152,15 @@ describe('resnet-tiny', () => {
       .map((node) => graph.values[node.outputs[0]!]!);
     expect(maps.map(({ shape }) => shape[2])).toEqual([16, 16, 16, 8, 8, 4, 4, 2, 2]);
   });
+  it('is four times as wide as resnet-micro', () => {
+    const wide = shapesOf(resnetTiny, { imageSize: 32 });
+    const narrow = shapesOf(resnetMicro, { imageSize: 32 });
+    expect(Object.keys(narrow)).toEqual(Object.keys(wide));
+    for (const [name, { shape }] of Object.entries(narrow))
+      expect(shape.map((extent, axis) => (axis > 1 || extent === 3 ? extent : 4 * extent))).toEqual(
+        wide[name]!.shape,
+      );
+  });
 });
 
 describe('width', () => {
@@ -210,5 +219,7 @@ it('registers every encoder by its name', () => {
   const transformers = ['tiny', 'small', 'base', 'large', 'conv_small', 'conv_base'].map(
     (size) => `vit_${size}`,
   );
-  expect(encoderNames()).toEqual([...Object.keys(fixture.archs), 'resnet-tiny', ...transformers].sort());
+  expect(encoderNames()).toEqual(
+    [...Object.keys(fixture.archs), 'resnet-micro', 'resnet-tiny', ...transformers].sort(),
+  );
 });

@@ -25,6 +25,7 @@ const resnets: Readonly<Record<string, string>> = {
   'bottleneck 3.4.6.3 64 128/1': 'wide_resnet50_2',
   'bottleneck 3.4.23.3 64 128/1': 'wide_resnet101_2',
   'basic 1.1.1.1 32 32/1': 'resnet-tiny',
+  'basic 1.1.1.1 8 8/1': 'resnet-micro',
 };
 
 /** Stem, width, blocks. */

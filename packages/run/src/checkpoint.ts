@@ -69,7 +69,8 @@ export function checksum(tensors: Readonly<Record<string, Tensor>>, crc32: Crc32
   return hexadecimal(sum);
 }
 
-const hexadecimal = (sum: number) => sum.toString(16).padStart(8, '0');
+/** A checksum as text. */
+export const hexadecimal = (sum: number) => sum.toString(16).padStart(8, '0');
 
 /**
  * @param path of the file, for messages

@@ -4,9 +4,8 @@ import { mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { createExtractor, type Params, rng, UserError } from '@moco-ts/core';
-import { clearSide } from '@moco-ts/data';
 import { exportEncoder } from '@moco-ts/onnx';
-import { modelConfig, type RunConfig } from '@moco-ts/run';
+import { modelConfig, modelMetadata, preprocessOf, type RunConfig } from '@moco-ts/run';
 import { writeAtomic } from './files.ts';
 import type * as Ort from './onnxruntime.ts';
 import { openBackend } from './plugins.ts';
@@ -43,17 +42,15 @@ export async function exportModel(
   path: string,
   settings: ExportSettings,
 ): Promise<ExportedModel> {
-  const { imageSize: size, mean, std } = config;
+  const { imageSize: size } = config;
   const { withHead, withPreprocess, opset, classes } = settings;
   const plain = modelConfig(config, withHead);
   const model = classes ? { ...plain, head: { classes: classes.length } } : plain;
   const bytes = exportEncoder({
     model,
     params,
-    metadata: metadata(config, settings),
-    ...(withPreprocess && {
-      preprocess: { size, shorterSide: clearSide({ width: 1, height: 2 }, size), mean, std },
-    }),
+    metadata: modelMetadata(config, { ...settings, version }),
+    ...(withPreprocess && { preprocess: preprocessOf(config) }),
     ...(opset !== undefined && { opset }),
   });
   const random = rng(0, 'export/pictures');
@@ -76,37 +73,6 @@ export async function exportModel(
   await mkdir(dirname(path), { recursive: true });
   await writeAtomic(path, bytes);
   return { bytes: bytes.length, difference, dim: extractor.dim };
-}
-
-/** What a stranger needs to use the model. */
-function metadata(
-  config: RunConfig,
-  { withHead, withPreprocess, commit, classes }: ExportSettings,
-): Record<string, string> {
-  const { arch, method, data, imageSize, mean, std } = config;
-  return {
-    name: `${arch}, ${method}, ${data}`,
-    use: classes
-      ? 'image classification; softmax of the logits gives probabilities'
-      : 'image features for search, duplicates, clustering and linear probes; it names no classes',
-    output: outputOf(withHead, classes),
-    input: withPreprocess
-      ? 'uint8 [N, H, W, 3], RGB'
-      : 'float32 [N, 3, S, S], RGB, (value / 255 - mean) / std',
-    size: String(imageSize),
-    mean: JSON.stringify(mean),
-    std: JSON.stringify(std),
-    arch,
-    method,
-    moco: version,
-    ...(classes && { classes: JSON.stringify(classes) }),
-    ...(commit !== undefined && { commit }),
-  };
-}
-
-function outputOf(withHead: boolean, classes?: readonly string[]): string {
-  if (classes) return 'logits, one for each of the classes';
-  return withHead ? 'unit vectors of the contrastive head' : 'features of the backbone, not normalised';
 }
 
 /** uint8 [N, S, S, 3] to normalised float32 [N, 3, S, S]. */
