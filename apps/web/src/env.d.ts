@@ -1,0 +1,2 @@
+/** The version of `moco`, by vite.config.ts. */
+declare const __MOCO_VERSION__: string;

@@ -1,0 +1,225 @@
+/** The page: what is pressed goes to the workers, what they tell is shown. */
+import type {
+  Features,
+  FileKind,
+  FromTrainer,
+  Mapped,
+  Settings,
+  Source,
+  Started,
+  Stepped,
+  ToMapper,
+  ToTrainer,
+} from './messages.ts';
+import { drawCurve } from './page/curve.ts';
+import { byId, say } from './page/dom.ts';
+import { createMap } from './page/map.ts';
+import { neighboursOf, showNeighbours } from './page/neighbours.ts';
+import { drawQueue } from './page/queue.ts';
+import { type Gallery, openGallery } from './page/sheet.ts';
+import { showViews } from './page/views.ts';
+
+type Phase = 'opening' | 'ready' | 'starting' | 'training' | 'paused' | 'finished';
+
+const trainer = new Worker(new URL('./worker/trainer.ts', import.meta.url), { type: 'module' });
+const mapper = new Worker(new URL('./worker/mapper.ts', import.meta.url), { type: 'module' });
+const tell = (message: ToTrainer) => trainer.postMessage(message);
+
+const main = byId<HTMLButtonElement>('main');
+const again = byId<HTMLButtonElement>('again');
+const form = byId<HTMLFormElement>('settings');
+const saves = [...document.querySelectorAll<HTMLButtonElement>('[data-save]')];
+
+let phase: Phase = 'opening';
+let gallery: Gallery | undefined;
+let subjects = new Int32Array(0);
+let started: Started | undefined;
+let losses: number[] = [];
+let mapped: Mapped | undefined;
+let chosen: number | undefined;
+let atFirst: number | undefined;
+
+const map = createMap((index) => {
+  chosen = index;
+  near();
+  if (index !== undefined && gallery && mapped) {
+    const names = neighboursOf(mapped, index).map(({ index: at }) => gallery!.pictures[at]!.name);
+    say(`${gallery.pictures[index]!.name}. Nearest: ${names.join(', ')}`);
+  }
+});
+const near = () => gallery && showNeighbours(gallery, mapped, chosen, map.choose);
+
+function enter(next: Phase): void {
+  phase = next;
+  main.textContent =
+    { training: 'Pause', paused: 'Go on', finished: 'Train again' }[next as string] ?? 'Start training';
+  main.disabled = next === 'opening' || next === 'starting';
+  again.hidden = next !== 'paused';
+  for (const button of saves) button.disabled = !started || next === 'opening' || next === 'starting';
+  document.body.dataset.phase = next;
+}
+
+function open(source: Source): void {
+  started = undefined;
+  enter('opening');
+  hint('error', undefined);
+  byId('pictures').textContent = 'Loading pictures';
+  tell({ type: 'open', source });
+}
+
+function start(): void {
+  if (!form.reportValidity()) return;
+  const given = Object.fromEntries(new FormData(form)) as Record<keyof Settings, string>;
+  const { backend, arch } = given as unknown as Settings;
+  const [batchSize, queue, epochs, lr, seed] = (['batchSize', 'queue', 'epochs', 'lr', 'seed'] as const).map(
+    (name) => Number(given[name]),
+  ) as [number, number, number, number, number];
+  hint('error', undefined);
+  enter('starting');
+  tell({ type: 'start', settings: { backend, arch, batchSize, queue, epochs, lr, seed } });
+}
+
+/** A line below the numbers, or none. */
+function hint(id: 'note' | 'error', text: string | undefined): void {
+  byId(id).hidden = text === undefined;
+  byId(id).textContent = text ?? '';
+}
+
+const handlers: {
+  readonly [Type in FromTrainer['type']]: (message: Extract<FromTrainer, { type: Type }>) => void;
+} = {
+  opened: (message) => {
+    gallery = openGallery(message);
+    subjects = subjectsOf(gallery);
+    map.open(gallery);
+    mapped = undefined;
+    const { skipped, left, sheet } = message;
+    const count = sheet.pictures.length.toLocaleString('en');
+    const lost = [
+      ...(skipped.length > 0
+        ? [
+            `${skipped.length} could not be read (${skipped.slice(0, 3).join(', ')}${skipped.length > 3 ? ', ...' : ''})`,
+          ]
+        : []),
+      ...(left > 0 ? [`${left} beyond the first 2,000 are left out`] : []),
+    ];
+    byId('pictures').textContent = [`${count} pictures of ${message.name}`, ...lost].join('; ');
+    byId('emoji').setAttribute('aria-pressed', String(message.name === 'emoji'));
+    byId('folder').parentElement!.classList.toggle('pressed', message.name !== 'emoji');
+    enter('ready');
+  },
+  started: (message) => {
+    started = message;
+    losses = [];
+    atFirst = undefined;
+    byId('n-backend').textContent = `${message.backend}, ${message.arch}`;
+    hint('note', message.note);
+    byId<HTMLProgressElement>('progress').max = message.steps;
+    drawCurve(losses, message.chance, message.steps);
+    drawQueue(0, message.queue, message.batchSize);
+    enter('training');
+    say(`Training has begun on ${message.backend}. ${message.note ?? ''}`);
+  },
+  step: (message) => {
+    losses.push(message.loss);
+    redraw(message);
+    if (message.views && gallery) showViews(gallery, message.views);
+  },
+  features: ({ step, dim, data }: Features) => {
+    const message: ToMapper = { step, dim, features: data, subjects };
+    mapper.postMessage(message, [data.buffer]);
+  },
+  finished: () => {
+    enter('finished');
+    say(`Training has ended after ${losses.length} steps, at a loss of ${losses.at(-1)?.toFixed(2)}.`);
+  },
+  file: ({ name, blob }) => {
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    say(`${name} is ready.`);
+  },
+  failed: ({ message }) => {
+    hint('error', message);
+    enter(gallery ? (started ? 'paused' : 'ready') : 'opening');
+  },
+};
+
+trainer.addEventListener('message', ({ data }: MessageEvent<FromTrainer>) => {
+  (handlers[data.type] as (message: FromTrainer) => void)(data);
+});
+mapper.addEventListener('message', ({ data }: MessageEvent<Mapped>) => {
+  mapped = data;
+  map.place(data);
+  near();
+  if (data.agreement === undefined) {
+    byId('agreement').textContent = `After ${data.step} steps.`;
+    return;
+  }
+  atFirst ??= data.agreement;
+  byId('agreement').textContent =
+    `The nearest is the other designer's drawing of the same thing for ${data.agreement.toFixed(0)} % of the pictures, ` +
+    `after ${data.step} steps; untrained for ${atFirst.toFixed(0)} %.`;
+});
+
+/** The charts are drawn this often, in milliseconds: steps may be quicker. */
+const REDRAW = 200;
+let newest: Stepped | undefined;
+function redraw(message: Stepped): void {
+  if (newest === undefined) setTimeout(show, losses.length > 1 ? REDRAW : 0);
+  newest = message;
+}
+
+function show(): void {
+  const now = newest;
+  newest = undefined;
+  if (!now || !started) return;
+  const { step, loss, accuracy, milliseconds } = now;
+  byId('n-step').textContent = `${step} of ${started.steps}`;
+  byId('n-loss').textContent = loss.toFixed(3);
+  byId('n-accuracy').textContent = `${accuracy.toFixed(0)} %`;
+  byId('n-time').textContent =
+    milliseconds < 1000 ? `${milliseconds.toFixed(0)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+  byId<HTMLProgressElement>('progress').value = step;
+  drawCurve(losses, started.chance, started.steps);
+  drawQueue(step, started.queue, started.batchSize);
+}
+
+function subjectsOf({ pictures }: Gallery): Int32Array<ArrayBuffer> {
+  const numbers = new Map<string, number>();
+  return Int32Array.from(pictures, ({ subject }) => {
+    if (subject === undefined) return -1;
+    if (!numbers.has(subject)) numbers.set(subject, numbers.size);
+    return numbers.get(subject)!;
+  });
+}
+
+main.addEventListener('click', () => {
+  if (phase === 'training') {
+    tell({ type: 'pause' });
+    enter('paused');
+    say(`Paused at step ${losses.length}.`);
+  } else if (phase === 'paused') {
+    tell({ type: 'go-on' });
+    enter('training');
+  } else start();
+});
+again.addEventListener('click', start);
+form.addEventListener('submit', (event) => event.preventDefault());
+for (const button of saves)
+  button.addEventListener('click', () => tell({ type: 'save', kind: button.dataset.save as FileKind }));
+byId<HTMLInputElement>('folder').addEventListener('change', ({ target }) => {
+  const files = [...((target as HTMLInputElement).files ?? [])];
+  if (files.length === 0) return;
+  open({ kind: 'folder', name: files[0]!.webkitRelativePath.split('/')[0] || 'the chosen files', files });
+});
+const emoji = () =>
+  open({
+    kind: 'emoji',
+    image: new URL('emoji.webp', document.baseURI).href,
+    list: new URL('emoji.json', document.baseURI).href,
+  });
+byId('emoji').addEventListener('click', emoji);
+emoji();

@@ -1,0 +1,110 @@
+/** What the page and its workers tell each other. */
+import type { PictureInfo, Sheet } from './sheet.ts';
+
+export type Source =
+  /** The built-in set: addresses of its sheet. */
+  | { readonly kind: 'emoji'; readonly image: string; readonly list: string }
+  | { readonly kind: 'folder'; readonly name: string; readonly files: readonly File[] };
+
+export interface Settings {
+  readonly backend: 'auto' | 'webgpu' | 'wasm';
+  readonly arch: 'auto' | 'resnet-tiny' | 'resnet-micro';
+  readonly batchSize: number;
+  /** Keys. */
+  readonly queue: number;
+  readonly epochs: number;
+  readonly lr: number;
+  readonly seed: number;
+}
+
+/** What may be taken home. */
+export type FileKind = 'model' | 'checkpoint' | 'features';
+
+export type ToTrainer =
+  | { readonly type: 'open'; readonly source: Source }
+  | { readonly type: 'start'; readonly settings: Settings }
+  | { readonly type: 'pause' }
+  | { readonly type: 'go-on' }
+  | { readonly type: 'save'; readonly kind: FileKind };
+
+/** A square RGBA picture. */
+export interface Pixels {
+  readonly size: number;
+  readonly data: Uint8ClampedArray<ArrayBuffer>;
+}
+
+export interface Opened {
+  readonly type: 'opened';
+  readonly name: string;
+  readonly sheet: Sheet;
+  readonly image: Blob;
+  /** Files that are no readable pictures. */
+  readonly skipped: readonly string[];
+  /** Pictures beyond the most that a tab takes. */
+  readonly left: number;
+}
+
+export interface Started {
+  readonly type: 'started';
+  readonly backend: string;
+  /** Why it is not the one that was asked for. */
+  readonly note?: string;
+  readonly arch: string;
+  readonly steps: number;
+  readonly batchSize: number;
+  readonly queue: number;
+  /** log(K + 1). */
+  readonly chance: number;
+}
+
+export interface Stepped {
+  readonly type: 'step';
+  /** Steps that are done. */
+  readonly step: number;
+  readonly loss: number;
+  /** How often the positive is the nearest of K + 1, in percent. */
+  readonly accuracy: number;
+  readonly milliseconds: number;
+  /** Of one picture of the batch, now and then. */
+  readonly views?: { readonly picture: number; readonly query: Pixels; readonly key: Pixels };
+}
+
+export interface Features {
+  readonly type: 'features';
+  readonly step: number;
+  readonly dim: number;
+  /** [pictures, dim] */
+  readonly data: Float32Array<ArrayBuffer>;
+}
+
+export type FromTrainer =
+  | Opened
+  | Started
+  | Stepped
+  | Features
+  | { readonly type: 'finished' }
+  | { readonly type: 'file'; readonly kind: FileKind; readonly name: string; readonly blob: Blob }
+  | { readonly type: 'failed'; readonly message: string };
+
+export interface ToMapper {
+  readonly step: number;
+  readonly dim: number;
+  readonly features: Float32Array<ArrayBuffer>;
+  /** Subjects as numbers, -1 for unknown. */
+  readonly subjects: Int32Array;
+}
+
+export interface Mapped {
+  readonly step: number;
+  /** [pictures, 2], in [0, 1]. */
+  readonly positions: Float32Array<ArrayBuffer>;
+  /** [pictures, k], the nearest first. */
+  readonly neighbours: Int32Array<ArrayBuffer>;
+  /** Cosines, [pictures, k]. */
+  readonly similarities: Float32Array<ArrayBuffer>;
+  readonly k: number;
+  /** Percent of the pictures whose nearest shows the same; undefined where no subjects are known. */
+  readonly agreement?: number;
+}
+
+export type { PictureInfo, Sheet };

@@ -1,0 +1,52 @@
+import type { Mapped } from '../messages.ts';
+import { byId, element } from './dom.ts';
+import type { Gallery } from './sheet.ts';
+
+/** Shown, of those that the map knows. */
+const SHOWN = 8;
+
+/** The chosen picture and its nearest, each of which can be chosen in turn. @param choose called with another's index */
+export function showNeighbours(
+  gallery: Gallery,
+  mapped: Mapped | undefined,
+  index: number | undefined,
+  choose: (index: number) => void,
+): void {
+  const place = byId('near');
+  if (index === undefined || !mapped) {
+    place.replaceChildren(element('p', { class: 'soft' }, 'Choose a picture in the map.'));
+    return;
+  }
+  const tileOf = (at: number) => {
+    const tile = element('span', { class: 'tile', 'aria-hidden': 'true' });
+    gallery.show(tile, at);
+    return tile;
+  };
+  const nearest = neighboursOf(mapped, index).map(({ index: at, similarity }) => {
+    const { name } = gallery.pictures[at]!;
+    const button = element('button', { type: 'button' }, tileOf(at), `${name}, ${similarity.toFixed(2)}`);
+    button.addEventListener('click', () => choose(at));
+    return element('li', {}, button);
+  });
+  const picture = element(
+    'figure',
+    {},
+    tileOf(index),
+    element('figcaption', {}, gallery.pictures[index]!.name),
+  );
+  place.replaceChildren(
+    element(
+      'div',
+      { class: 'found' },
+      picture,
+      element('ol', { 'aria-label': 'The nearest, with their cosines' }, ...nearest),
+    ),
+  );
+}
+
+export function neighboursOf({ neighbours, similarities, k }: Mapped, index: number) {
+  return Array.from(neighbours.slice(index * k, index * k + Math.min(k, SHOWN)), (at, i) => ({
+    index: at,
+    similarity: similarities[index * k + i]!,
+  }));
+}

@@ -1,0 +1,25 @@
+/** The worker that draws the map: nearest neighbours by cosine, and UMAP (McInnes et al., arXiv 1802.03426) on them. */
+import type { Mapped, ToMapper } from '../messages.ts';
+import { layout, unitSquare } from './layout.ts';
+import { agreement, nearest } from './neighbours.ts';
+
+/** Neighbours that the page shows, and that hold the map together. */
+const NEIGHBOURS = 12;
+
+/** Where the map was: the next one begins there, so that pictures wander and do not jump. */
+let before: number[][] | undefined;
+
+addEventListener('message', ({ data: { step, dim, features, subjects } }: MessageEvent<ToMapper>) => {
+  const count = features.length / dim;
+  if (step === 0 || before?.length !== count) before = undefined;
+  const k = Math.min(NEIGHBOURS, count - 1);
+  const { neighbours, similarities } = nearest(features, dim, k);
+  before = layout(neighbours, similarities, k, before);
+  const positions = unitSquare(before);
+  const agree = agreement(neighbours, k, subjects);
+  const message: Mapped = {
+    ...{ step, positions, neighbours, similarities, k },
+    ...(agree !== undefined && { agreement: agree }),
+  };
+  postMessage(message, { transfer: [positions.buffer, neighbours.buffer, similarities.buffer] });
+});

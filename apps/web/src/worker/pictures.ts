@@ -1,0 +1,130 @@
+/** Pictures as the training takes them, and a sheet of small ones for the page. */
+import { UserError } from '@moco-ts/core';
+import type { Picture } from '@moco-ts/data/portable';
+import type { PictureInfo, Sheet, Source } from '../messages.ts';
+
+export interface PictureSet {
+  readonly name: string;
+  readonly pictures: readonly Picture[];
+  readonly sheet: Sheet;
+  readonly image: Blob;
+  readonly skipped: readonly string[];
+  readonly left: number;
+}
+
+/** What a tab holds with ease. */
+const MOST = 2000;
+/** The shorter side of what is kept of a large picture, in pixels: views are 32. */
+const KEPT = 128;
+/** Side of a tile of the sheet. */
+const CELL = 64;
+const NAMES = /\.(png|jpe?g|webp|gif|avif|bmp)$/i;
+
+/** @throws UserError for a folder without pictures */
+export function openPictures(source: Source): Promise<PictureSet> {
+  return source.kind === 'emoji'
+    ? openSheet(source.image, source.list)
+    : openFolder(source.name, source.files);
+}
+
+async function openSheet(imageAt: string, listAt: string): Promise<PictureSet> {
+  const [image, sheet] = await Promise.all([
+    load(imageAt).then((response) => response.blob()),
+    load(listAt).then((response) => response.json() as Promise<Sheet>),
+  ]);
+  const bitmap = await createImageBitmap(image);
+  const canvas = canvasOf(bitmap.width, bitmap.height);
+  canvas.drawImage(bitmap, 0, 0);
+  const { cell, columns, pictures } = sheet;
+  const cut = pictures.map((_, i) =>
+    rgbOf(canvas, (i % columns) * cell, Math.floor(i / columns) * cell, cell, cell),
+  );
+  return { name: 'emoji', pictures: cut, sheet, image, skipped: [], left: 0 };
+}
+
+async function load(address: string): Promise<Response> {
+  const response = await fetch(address);
+  if (!response.ok) throw new UserError(`${address} could not be loaded: ${response.status}`);
+  return response;
+}
+
+async function openFolder(name: string, files: readonly File[]): Promise<PictureSet> {
+  // By path, so that the order does not depend on the file system.
+  const found = files
+    .filter((file) => NAMES.test(file.name) && !file.name.startsWith('.'))
+    .map((file) => ({ file, id: file.webkitRelativePath || file.name }))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
+  if (found.length === 0)
+    throw new UserError(
+      `${name} holds no pictures (png, jpg, webp, gif, avif or bmp): choose another folder`,
+    );
+  const taken = found.slice(0, MOST);
+  const columns = Math.ceil(Math.sqrt(taken.length));
+  const tiles = canvasOf(columns * CELL, Math.ceil(taken.length / columns) * CELL);
+  const pictures: Picture[] = [];
+  const infos: PictureInfo[] = [];
+  const skipped: string[] = [];
+  for (const { file, id } of taken) {
+    const bitmap = await createImageBitmap(file).catch(() => undefined);
+    if (bitmap === undefined) {
+      skipped.push(id);
+      continue;
+    }
+    drawTile(tiles, bitmap, pictures.length, columns);
+    pictures.push(shrunk(bitmap));
+    infos.push({ id, name: file.name });
+    bitmap.close();
+  }
+  if (pictures.length === 0)
+    throw new UserError(`none of the ${skipped.length} pictures in ${name} can be read`);
+  const image = await tiles.canvas.convertToBlob();
+  const sheet = { columns, cell: CELL, pictures: infos };
+  return { name, pictures, sheet, image, skipped, left: found.length - taken.length };
+}
+
+function canvasOf(width: number, height: number): OffscreenCanvasRenderingContext2D {
+  const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })!;
+  // What is transparent becomes white, as in `moco`.
+  context.fillStyle = 'white';
+  context.fillRect(0, 0, width, height);
+  context.imageSmoothingQuality = 'high';
+  return context;
+}
+
+/** The centre of a picture as a tile. */
+function drawTile(
+  tiles: OffscreenCanvasRenderingContext2D,
+  bitmap: ImageBitmap,
+  at: number,
+  columns: number,
+) {
+  const side = Math.min(bitmap.width, bitmap.height);
+  const [left, top] = [(bitmap.width - side) / 2, (bitmap.height - side) / 2];
+  const [x, y] = [(at % columns) * CELL, Math.floor(at / columns) * CELL];
+  tiles.drawImage(bitmap, left, top, side, side, x, y, CELL, CELL);
+}
+
+function shrunk(bitmap: ImageBitmap): Picture {
+  const scale = Math.min(1, KEPT / Math.min(bitmap.width, bitmap.height));
+  const [width, height] = [Math.round(bitmap.width * scale), Math.round(bitmap.height * scale)];
+  const canvas = canvasOf(width, height);
+  canvas.drawImage(bitmap, 0, 0, width, height);
+  return rgbOf(canvas, 0, 0, width, height);
+}
+
+function rgbOf(
+  canvas: OffscreenCanvasRenderingContext2D,
+  x: number,
+  y: number,
+  width: number,
+  height: number,
+): Picture {
+  const rgba = canvas.getImageData(x, y, width, height).data;
+  const data = new Uint8Array(width * height * 3);
+  for (let i = 0, to = 0; i < rgba.length; i += 4) {
+    data[to++] = rgba[i]!;
+    data[to++] = rgba[i + 1]!;
+    data[to++] = rgba[i + 2]!;
+  }
+  return { width, height, data };
+}

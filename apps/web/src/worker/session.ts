@@ -1,0 +1,242 @@
+/** One training: what `moco pretrain` does, on pictures in memory. */
+import {
+  type Backend,
+  createExtractor,
+  createTrainer,
+  encodeSafetensors,
+  type Params,
+  UserError,
+  under,
+} from '@moco-ts/core';
+import {
+  applyClean,
+  type Batch,
+  createLoaderOn,
+  type ImageDataset,
+  type PictureReader,
+  runJob,
+} from '@moco-ts/data/portable';
+import { exportEncoder } from '@moco-ts/onnx';
+import {
+  checkpointName,
+  createMeters,
+  createMethod,
+  encodeCheckpoint,
+  meterStates,
+  modelConfig,
+  modelMetadata,
+  type Position,
+  preprocessOf,
+  presets,
+  type RunConfig,
+  rateAt,
+  resolveConfig,
+  viewsOf,
+} from '@moco-ts/run';
+import type { Settings } from '../messages.ts';
+import type { PictureSet } from './pictures.ts';
+
+export interface StepResult {
+  readonly loss: number;
+  readonly accuracy: number;
+  readonly batch: Batch;
+}
+
+export interface SavedFile {
+  readonly name: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+export interface Session {
+  readonly config: RunConfig;
+  readonly steps: number;
+  /** log(K + 1) */
+  readonly chance: number;
+  /** Steps that are done. */
+  readonly done: number;
+  /** One step; undefined after the last. Steps and all below must not overlap. */
+  step(): Promise<StepResult | undefined>;
+  /** Of all pictures, by the backbone: [pictures, dim]. */
+  features(): Promise<{ readonly dim: number; readonly data: Float32Array<ArrayBuffer> }>;
+  model(): Promise<SavedFile>;
+  checkpoint(): Promise<SavedFile>;
+  featuresFile(): Promise<SavedFile>;
+  dispose(): Promise<void>;
+}
+
+/** Losses that a checkpoint carries along. */
+const HISTORY = 20;
+
+/** The demo's recipe, with what the page asks for. */
+function configOf(settings: Settings, arch: string, { name: data, pictures }: PictureSet): RunConfig {
+  const { batchSize, queue: mocoK, epochs, lr, seed } = settings;
+  if (batchSize > pictures.length)
+    throw new UserError(
+      `A batch of ${batchSize} is larger than the set of ${pictures.length} pictures: choose a smaller batch.`,
+    );
+  const { designers, ...recipe } = presets.emoji.flags;
+  const flags = {
+    ...recipe,
+    ...(data === 'emoji' && { designers }),
+    data,
+    arch,
+    batchSize,
+    mocoK,
+    epochs,
+    lr,
+    seed,
+  };
+  // The backend stays the default: it is where the run may go on, not where it began.
+  return resolveConfig(
+    flags,
+    { source: { data, split: 'train' } },
+    Math.max(1, navigator.hardwareConcurrency - 1),
+  );
+}
+
+/** @throws UserError for settings that can't work */
+export async function createSession(
+  set: PictureSet,
+  settings: Settings,
+  arch: string,
+  backend: Backend,
+): Promise<Session> {
+  const config = configOf(settings, arch, set);
+  const { batchSize: batch, imageSize: size, mean, std, seed, epochs } = config;
+  const { pictures } = set;
+  const method = createMethod(config, pictures.length);
+  const state = method.state();
+  const trainer = await createTrainer(backend, method.step(state), state);
+  const reader: PictureReader = { decode: async (index) => pictures[index]! };
+  const pool = {
+    workers: 0,
+    run: (_: ImageDataset, job: Parameters<typeof runJob>[1]) => runJob(reader, job),
+    close: async () => {},
+  };
+  const loader = createLoaderOn(pool, datasetOf(set), {
+    batch,
+    size,
+    views: viewsOf(config),
+    mean,
+    std,
+    seed,
+  });
+  const { stepsPerEpoch } = loader;
+  const steps = stepsPerEpoch * epochs;
+
+  let losses: number[] = [];
+  let meters = createMeters();
+  let done = 0;
+  const position = (): Position => ({
+    epoch: Math.floor(done / stepsPerEpoch),
+    step: done % stepsPerEpoch,
+    globalStep: done,
+  });
+  const batches = allBatches(epochs, (epoch) => loader.epoch(epoch));
+  const params = async (): Promise<Params> =>
+    under('q', await trainer.state(trainer.stateNames.filter((name) => name.startsWith('q.'))));
+  let clean: Float32Array | undefined;
+
+  async function features() {
+    clean ??= cleanPictures(set, config);
+    const extractor = await createExtractor(
+      backend,
+      modelConfig(config),
+      await params(),
+      Math.min(64, pictures.length),
+    );
+    try {
+      return { dim: extractor.dim, data: (await extractor.extract(clean)) as Float32Array<ArrayBuffer> };
+    } finally {
+      await extractor.dispose();
+    }
+  }
+
+  return {
+    config,
+    steps,
+    chance: method.chance!.loss,
+    get done() {
+      return done;
+    },
+    async step() {
+      const { epoch, step, globalStep } = position();
+      const started = performance.now();
+      const next = await batches.next();
+      if (next.done) return undefined;
+      const waited = performance.now() - started;
+      const rate = rateAt(config, epoch, step, stepsPerEpoch);
+      const feeds = method.feeds(next.value, { epoch, step, globalStep, progress: done / steps });
+      const metrics = await trainer.step(feeds, rate, globalStep);
+      const value = (name: string) => metrics[name]!.data[0]!;
+      if (!Number.isFinite(value('loss')))
+        throw new UserError(
+          `The loss is ${value('loss')} at step ${done}: start again with a lower learning rate.`,
+        );
+      if (step === 0) meters = createMeters();
+      for (const name of ['loss', 'acc1', 'acc5', 'spread'] as const) meters[name].add(value(name));
+      meters.time.add((performance.now() - started) / 1000);
+      meters.data.add(waited / 1000);
+      losses = [...losses.slice(1 - HISTORY), value('loss')];
+      done++;
+      return { loss: value('loss'), accuracy: value('acc1'), batch: next.value };
+    },
+    features,
+    async model() {
+      const bytes = exportEncoder({
+        model: modelConfig(config),
+        params: await params(),
+        preprocess: preprocessOf(config),
+        metadata: modelMetadata(config, { withHead: false, withPreprocess: true, version: __MOCO_VERSION__ }),
+      });
+      return { name: `${config.arch}.onnx`, bytes: bytes as Uint8Array<ArrayBuffer> };
+    },
+    async checkpoint() {
+      const at = position();
+      const inside = at.step > 0 ? { meters: meterStates(meters) } : {};
+      const info = { ...at, config, pictures: pictures.length, losses, ...inside, moco: __MOCO_VERSION__ };
+      const bytes = encodeCheckpoint(info, await trainer.state());
+      return { name: checkpointName(at), bytes: bytes as Uint8Array<ArrayBuffer> };
+    },
+    async featuresFile() {
+      const { dim, data } = await features();
+      const tensors = { features: { shape: [pictures.length, dim], dtype: 'float32', data } } as const;
+      const ids = JSON.stringify(set.sheet.pictures.map(({ id }) => id));
+      return {
+        name: 'features.safetensors',
+        bytes: encodeSafetensors(tensors, { ids }) as Uint8Array<ArrayBuffer>,
+      };
+    },
+    async dispose() {
+      await batches.return(undefined);
+      await loader.close();
+      await trainer.dispose();
+      await backend.dispose();
+    },
+  };
+}
+
+async function* allBatches(epochs: number, epoch: (number: number) => AsyncIterable<Batch>) {
+  for (let number = 0; number < epochs; number++) yield* epoch(number);
+}
+
+function datasetOf({ name, pictures, sheet }: PictureSet): ImageDataset {
+  return {
+    name,
+    length: pictures.length,
+    label: () => undefined,
+    id: (index) => sheet.pictures[index]!.id,
+    decode: async (index) => pictures[index]!,
+    source: { data: name, split: 'train' },
+  };
+}
+
+/** All pictures without augmentation, [pictures, 3, S, S]. */
+function cleanPictures({ pictures }: PictureSet, { imageSize: size, mean, std }: RunConfig): Float32Array {
+  const floats = 3 * size * size;
+  const out = new Float32Array(pictures.length * floats);
+  pictures.forEach((picture, i) => {
+    applyClean(picture, { size, mean, std }, undefined, out, i * floats);
+  });
+  return out;
+}

@@ -1,0 +1,164 @@
+/** The worker that trains: what it is told, and what it tells. */
+import { UserError } from '@moco-ts/core';
+import type { Batch } from '@moco-ts/data/portable';
+import { registerEncoders } from '@moco-ts/encoders';
+import type { FileKind, FromTrainer, Pixels, Settings, Source, ToTrainer } from '../messages.ts';
+import { openBackend } from './backend.ts';
+import { openPictures, type PictureSet } from './pictures.ts';
+import { createSession, type SavedFile, type Session } from './session.ts';
+
+registerEncoders();
+
+let set: PictureSet | undefined;
+let session: Session | undefined;
+let running = false;
+
+/** Everything goes through here, one after the other: a training step and a download must not overlap. */
+let last: Promise<unknown> = Promise.resolve();
+function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  const result = last.then(work);
+  last = result.catch(() => undefined);
+  return result;
+}
+
+const tell = (message: FromTrainer, transfer: Transferable[] = []) => postMessage(message, { transfer });
+
+addEventListener('message', ({ data }: MessageEvent<ToTrainer>) => {
+  handle(data).catch(fail);
+});
+
+async function handle(message: ToTrainer): Promise<void> {
+  switch (message.type) {
+    case 'open':
+      return inTurn(() => open(message.source));
+    case 'start':
+      running = false;
+      await inTurn(() => start(message.settings));
+      return train();
+    case 'pause':
+      running = false;
+      return;
+    case 'go-on':
+      return running ? undefined : train();
+    case 'save':
+      return inTurn(() => save(message.kind));
+  }
+}
+
+function fail(error: unknown): void {
+  running = false;
+  const known = error instanceof UserError;
+  tell({
+    type: 'failed',
+    message: known ? error.message : `Something went wrong: ${(error as Error).message}`,
+  });
+  // A defect keeps its stack.
+  if (!known) console.error(error);
+}
+
+async function open(source: Source): Promise<void> {
+  await close();
+  set = await openPictures(source);
+  const { name, sheet, image, skipped, left } = set;
+  tell({ type: 'opened', name, sheet, image, skipped, left });
+}
+
+async function close(): Promise<void> {
+  running = false;
+  await session?.dispose();
+  session = undefined;
+}
+
+async function start(settings: Settings): Promise<void> {
+  if (!set) return;
+  await close();
+  const { backend, name, note } = await openBackend(settings.backend);
+  const automatic = backend.name === 'webgpu' ? 'resnet-tiny' : 'resnet-micro';
+  const arch = settings.arch === 'auto' ? automatic : settings.arch;
+  session = await createSession(set, settings, arch, backend);
+  const { steps, chance } = session;
+  const { batchSize, queue } = settings;
+  tell({
+    type: 'started',
+    backend: name,
+    ...(note !== undefined && { note }),
+    arch,
+    steps,
+    batchSize,
+    queue,
+    chance,
+  });
+}
+
+/** Views are told this often, in milliseconds. */
+const VIEWS_EVERY = 700;
+/** Features of all pictures take at most this share of the time. */
+const SHARE = 0.2;
+
+async function train(): Promise<void> {
+  const trained = session;
+  if (!trained) return;
+  running = true;
+  let viewsAt = 0;
+  let featuresAt = 0;
+  const features = () =>
+    inTurn(async () => {
+      const began = performance.now();
+      const { dim, data } = await trained.features();
+      tell({ type: 'features', step: trained.done, dim, data }, [data.buffer]);
+      const now = performance.now();
+      featuresAt = now + Math.max(1000, (now - began) / SHARE);
+    });
+  if (trained.done === 0) await features();
+  while (running && session === trained) {
+    const began = performance.now();
+    const result = await inTurn(() => trained.step());
+    if (!result) {
+      running = false;
+      await features();
+      tell({ type: 'finished' });
+      return;
+    }
+    const now = performance.now();
+    const { loss, accuracy, batch } = result;
+    const shown = now >= viewsAt;
+    if (shown) viewsAt = now + VIEWS_EVERY;
+    tell({
+      type: 'step',
+      step: trained.done,
+      loss,
+      accuracy,
+      milliseconds: now - began,
+      ...(shown && { views: viewsIn(batch, trained) }),
+    });
+    if (now >= featuresAt) await features();
+    // WebAssembly never waits: without this no message would come in.
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  if (session === trained) await features();
+}
+
+function viewsIn({ indices, views }: Batch, { config }: Session) {
+  const [query, key] = views.map((view) => pixels(view, config)) as [Pixels, Pixels];
+  return { picture: indices[0]!, query, key };
+}
+
+/** The first picture of a batch, as the eye sees it. */
+function pixels(view: Float32Array, { imageSize: size, mean, std }: Session['config']): Pixels {
+  const area = size * size;
+  const data = new Uint8ClampedArray(area * 4).fill(255);
+  for (let c = 0; c < 3; c++)
+    for (let i = 0; i < area; i++) data[4 * i + c] = (view[c * area + i]! * std[c]! + mean[c]!) * 255;
+  return { size, data };
+}
+
+async function save(kind: FileKind): Promise<void> {
+  if (!session) return;
+  const make: Record<FileKind, () => Promise<SavedFile>> = {
+    model: session.model,
+    checkpoint: session.checkpoint,
+    features: session.featuresFile,
+  };
+  const { name, bytes } = await make[kind]();
+  tell({ type: 'file', kind, name, blob: new Blob([bytes], { type: 'application/octet-stream' }) });
+}
