@@ -9,9 +9,8 @@ import {
   pictureOf,
   resize,
 } from '@moco-ts/data';
+import { modelConfig, type RunConfig, viewsOf } from '@moco-ts/run';
 import { escapeHtml } from '../html/page.ts';
-import { type RunConfig, viewsOf } from '../run/config.ts';
-import { modelConfig } from '../run/model.ts';
 
 /** Pixels of the longer side of a thumbnail. */
 const SIDE = 72;

@@ -11,9 +11,9 @@ import {
 import { join } from 'node:path';
 import { createExtractor, decodeSafetensors, under, unitRows } from '@moco-ts/core';
 import { createPool, loadClean, openDataset } from '@moco-ts/data';
+import { modelConfig } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../run/checkpoint.ts';
-import { modelConfig } from '../run/model.ts';
 import { openBackend } from '../run/plugins.ts';
 import { moco, pictureFolder, png, printed, spawnMoco, temporaryFolder, tiny } from '../testing.ts';
 import { openVectors } from './file.ts';

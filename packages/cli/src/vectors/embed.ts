@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { DataError, UserError } from '@moco-ts/core';
 import type { ImageDataset, SkippedPicture } from '@moco-ts/data';
-import { hexadecimal } from '../run/checkpoint.ts';
+import { hexadecimal } from '@moco-ts/run';
 import { systemReason } from '../run/files.ts';
 import { version } from '../run/versions.ts';
 import { type Embedder, embedBatch, scaled } from './embedder.ts';

@@ -4,11 +4,9 @@ import { createRequire } from 'node:module';
 import { crc32 } from 'node:zlib';
 import { createExtractor, type Params, UserError, under, unitRows } from '@moco-ts/core';
 import { createPool, type ImageDataset, loadClean, type SkippedPicture } from '@moco-ts/data';
-import { checksum, hexadecimal } from '../run/checkpoint.ts';
-import type { RunConfig } from '../run/config.ts';
+import { checksum, hexadecimal, modelConfig, type RunConfig } from '@moco-ts/run';
 import { systemReason } from '../run/files.ts';
 import { openEncoder } from '../run/foreign.ts';
-import { modelConfig } from '../run/model.ts';
 import type * as Ort from '../run/onnxruntime.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
 

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { DataError } from '@moco-ts/core';
-import { hexadecimal } from '../run/checkpoint.ts';
+import { hexadecimal } from '@moco-ts/run';
 import { checkVectors, parseInfo, type VectorFile, withSource } from './file.ts';
 import { type NpyHeader, npyFront, npyValues, parseNpyHeader } from './npy.ts';
 
