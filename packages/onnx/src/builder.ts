@@ -35,12 +35,21 @@ export interface OnnxNode {
   readonly domain?: Domain;
 }
 
+/** A constant tensor. */
+export interface Initializer {
+  readonly name: string;
+  readonly type: ElementType;
+  readonly dims: Shape;
+  /** The elements' bytes, the lowest first. */
+  readonly rawData: Uint8Array;
+}
+
 export class OnnxBuilder {
-  private readonly built: OnnxNode[] = [];
+  private built: OnnxNode[] = [];
   /** Where the next node goes; at the end if undefined. */
   private position: number | undefined;
   private readonly renamed = new Map<string, string>();
-  private readonly initializers: object[] = [];
+  private readonly initializers = new Map<string, Initializer>();
   private readonly inputs: object[] = [];
   private readonly outputs: object[] = [];
   private readonly made = new Set<string>();
@@ -89,6 +98,31 @@ export class OnnxBuilder {
   /** The nodes so far, in their order. */
   get nodes(): readonly OnnxNode[] {
     return this.built;
+  }
+
+  /** Adds a node as it is. */
+  append(node: Omit<OnnxNode, 'name'>): void {
+    for (const name of node.output) this.made.add(name);
+    this.push({ ...node, name: this.fresh('node') });
+  }
+
+  /** A constant by its name. */
+  constant(name: string): Initializer | undefined {
+    return this.initializers.get(name);
+  }
+
+  /**
+   * Puts other nodes in the place of those from a position on, in order: what `make` adds, or the node itself where it
+   * returns it. Constants that nothing reads any more are dropped.
+   */
+  rewrite(from: number, make: (node: OnnxNode) => OnnxNode | undefined): void {
+    const nodes = this.built.splice(from);
+    for (const node of nodes) {
+      const kept = make(node);
+      if (kept) this.built.push(kept);
+    }
+    const read = new Set(this.built.flatMap(({ input }) => input));
+    for (const name of this.initializers.keys()) if (!read.has(name)) this.initializers.delete(name);
   }
 
   private push(node: OnnxNode): void {
@@ -155,7 +189,7 @@ export class OnnxBuilder {
 
   initializer(name: string, type: ElementType, dims: Shape, data: ArrayBufferView): string {
     const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    this.initializers.push({ name, dataType: elementTypes[type], dims, rawData });
+    this.initializers.set(name, { name, type, dims, rawData });
     return name;
   }
 
@@ -195,7 +229,10 @@ export class OnnxBuilder {
       graph: {
         name,
         node,
-        initializer: this.initializers,
+        initializer: [...this.initializers.values()].map(({ type, ...rest }) => ({
+          dataType: elementTypes[type],
+          ...rest,
+        })),
         input: this.inputs,
         output: this.outputs,
       },
@@ -205,7 +242,7 @@ export class OnnxBuilder {
 
   private shared(key: string, make: () => string): string {
     const known = this.constants.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined && this.initializers.has(known)) return known;
     const name = make();
     this.constants.set(key, name);
     return name;

@@ -2,6 +2,11 @@
 import { encoderGraph, type ModelConfig, type Params, type TensorType } from '@moco-ts/core';
 import type { OnnxBuilder } from './builder.ts';
 import { freeBatch, lowerNodes, PlainLowering } from './lowering.ts';
+import { quantizeDynamically } from './precision/dynamic.ts';
+import { foldBatchNorm } from './precision/fold.ts';
+import { toHalf } from './precision/half.ts';
+import type { Network } from './precision/rewriting.ts';
+import { quantizeStatically, type Range, valuesToCalibrate } from './precision/static.ts';
 import { portableRules } from './rules.ts';
 
 /** What turns a raw picture into the encoder's input, in the graph. */
@@ -26,45 +31,107 @@ export interface ExportOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   /** The ONNX opset, 18 or newer; default 18. */
   readonly opset?: number;
+  /** How the network computes; default float32. */
+  readonly precision?: Precision;
+  /** Names of the input and the output, in place of `input` or `images` and of `features` or `logits`. */
+  readonly names?: { readonly input: string; readonly output: string };
 }
+
+/**
+ * - `float16`: half the bytes; for GPUs and browsers.
+ * - `int8`: a quarter of the bytes. With the ranges that {@link calibrationModel} gives for pictures of the kind to come, integers
+ *   go from layer to layer; without, each tensor's range is found as it comes, which is slower.
+ */
+export type Precision =
+  | { readonly type: 'float32' }
+  | { readonly type: 'float16' }
+  | { readonly type: 'int8'; readonly ranges?: readonly Range[] };
 
 /** The batch is free in the result; only shapes are traced. A large prime is not mistaken for any other extent. */
 const tracedBatch = 10007;
 
 /**
  * The model's bytes. Output: `features` float32 [N, D], or of a classifier `logits` float32 [N, C].
- * @throws BackendError for an encoder with ops that ONNX lacks, or that writes the batch into a shape
+ * @throws BackendError for an encoder with ops that ONNX lacks, or that writes the batch into a shape; UserError for weights that
+ * float16 can't hold
  */
-export function exportEncoder({
-  model,
-  params,
-  preprocess,
-  metadata = {},
-  opset = 18,
-}: ExportOptions): Uint8Array {
+export function exportEncoder(options: ExportOptions): Uint8Array {
+  const { model, metadata = {}, opset = 18, precision = { type: 'float32' }, names } = options;
+  const { lowering, network, outputs } = networkOf(options);
+  const { onnx } = network;
+  const values = outputs.map(({ value }) => lowering.get(value));
+  const leave = reduce(network, precision);
+  outputs.forEach(({ name, type }, i) => {
+    onnx.output(names?.output ?? name, leave(values[i]!), type, freeBatch(type.shape));
+  });
+  return onnx.encode({ opset, name: model.encoder.name, metadata });
+}
+
+/**
+ * A model that tells the ranges of the values that `int8` needs: outputs `least.0`, `most.0`, `least.1` ..., float32 scalars, in
+ * the order of {@link Precision}'s ranges.
+ */
+export function calibrationModel(options: ExportOptions): { bytes: Uint8Array; count: number } {
+  const { network } = networkOf(options);
+  const { onnx } = network;
+  foldBatchNorm(network);
+  const values = valuesToCalibrate(network);
+  const scalar: TensorType = { dtype: 'float32', shape: [] };
+  values.forEach((value, i) => {
+    onnx.output(`least.${i}`, onnx.op('ReduceMin', [value], { keepdims: 0 }), scalar, []);
+    onnx.output(`most.${i}`, onnx.op('ReduceMax', [value], { keepdims: 0 }), scalar, []);
+  });
+  return { bytes: onnx.encode({ opset: 18, name: 'calibration' }), count: values.length };
+}
+
+/** The encoder's nodes, behind those that make its input. */
+function networkOf({ model, params, preprocess, names }: ExportOptions) {
   const graph = encoderGraph(model, params, tracedBatch);
   const lowering = new PlainLowering(graph, { freeBatch: true });
   const { onnx } = lowering;
+  let input = '';
   for (const { name, value } of graph.inputs) {
     const type = graph.values[value]!;
-    if (name !== 'input') lowering.set(value, onnx.tensor(params[name]!, name));
-    else if (preprocess) lowering.set(value, pictures(onnx, preprocess));
-    else lowering.set(value, onnx.input(name, type, freeBatch(type.shape)));
+    if (name !== 'input') {
+      lowering.set(value, onnx.tensor(params[name]!, name));
+      continue;
+    }
+    input = preprocess
+      ? pictures(onnx, preprocess, names?.input)
+      : onnx.input(names?.input ?? name, type, freeBatch(type.shape));
+    lowering.set(value, input);
   }
+  const from = onnx.nodes.length;
   lowerNodes(lowering, portableRules);
-  for (const { name, value } of graph.outputs) {
-    const type: TensorType = graph.values[value]!;
-    onnx.output(name, lowering.get(value), type, freeBatch(type.shape));
+  const outputs = graph.outputs.map(({ name, value }) => ({ name, value, type: graph.values[value]! }));
+  return { lowering, network: { onnx, from, input } satisfies Network, outputs };
+}
+
+/** @returns how a value of the network leaves it, as float32 */
+function reduce(network: Network, precision: Precision): (value: string) => string {
+  const same = (value: string) => value;
+  if (precision.type === 'float32') return same;
+  foldBatchNorm(network);
+  if (precision.type === 'float16') return toHalf(network);
+  const { ranges } = precision;
+  if (!ranges) quantizeDynamically(network);
+  else {
+    const values = valuesToCalibrate(network);
+    quantizeStatically(network, new Map(values.map((value, i) => [value, ranges[i]!])));
   }
-  return onnx.encode({ opset, name: model.encoder.name, metadata });
+  return same;
 }
 
 /**
  * uint8 [N, H, W, 3] to normalised float32 [N, 3, size, size]: resize the shorter side (truncating the longer one), crop
  * the centre (halves to even), as torchvision does it.
  */
-function pictures(onnx: OnnxBuilder, { size, shorterSide = size, mean, std }: Preprocess): string {
-  const raw = onnx.input('images', { dtype: 'uint8', shape: [] }, ['batch', 'height', 'width', 3]);
+function pictures(
+  onnx: OnnxBuilder,
+  { size, shorterSide = size, mean, std }: Preprocess,
+  name = 'images',
+): string {
+  const raw = onnx.input(name, { dtype: 'uint8', shape: [] }, ['batch', 'height', 'width', 3]);
   const channelsFirst = onnx.op('Transpose', [onnx.op('Cast', [raw], { to: 1 })], { perm: [0, 3, 1, 2] });
   const sides = onnx.op('Slice', [onnx.op('Shape', [channelsFirst]), onnx.ints([2]), onnx.ints([4])]);
   const shorter = onnx.op('ReduceMin', [sides], { keepdims: 1 });

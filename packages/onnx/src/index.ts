@@ -7,9 +7,16 @@ export {
   OnnxBuilder,
   type OnnxNode,
 } from './builder.ts';
-export { type ExportOptions, exportEncoder, type Preprocess } from './export.ts';
+export {
+  calibrationModel,
+  type ExportOptions,
+  exportEncoder,
+  type Precision,
+  type Preprocess,
+} from './export.ts';
 export { freeBatch, type Lowering, lowerNodes, PlainLowering, type Rule, type Rules } from './lowering.ts';
 export { elementwiseTypes, positive } from './ops/elementwise.ts';
 export { poolOptions } from './ops/linear.ts';
 export { inverseDeviation } from './ops/norm.ts';
+export type { Range } from './precision/static.ts';
 export { portableRules } from './rules.ts';

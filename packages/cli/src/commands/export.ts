@@ -1,19 +1,39 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { type Params, UserError, under } from '@moco-ts/core';
+import { createPool } from '@moco-ts/data';
 import type { RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { readClassifier } from '../run/classifier-file.ts';
-import { exportModel } from '../run/export-model.ts';
+import { openData } from '../run/dataset.ts';
+import { type Measures, measureRows, openEvaluation } from '../run/evaluate.ts';
+import {
+  type ExportedModel,
+  type ExportSettings,
+  makeModel,
+  type PrecisionName,
+  precisions,
+} from '../run/export-model.ts';
+import { writeAtomic } from '../run/files.ts';
 import { openEncoder } from '../run/foreign.ts';
 import { bytes } from '../run/format.ts';
-import { registerPlugins } from '../run/plugins.ts';
-import { integer } from './flags.ts';
+import { modelCard } from '../run/model-card.ts';
+import { openModel } from '../run/onnx-session.ts';
+import { openBackend, registerPlugins } from '../run/plugins.ts';
+import { modelFiles, tensorNames, transformersConfigs } from '../run/transformers-js.ts';
+import { integer, oneOf } from './flags.ts';
 
 interface ExportOptions {
   readonly output: string;
   readonly withHead?: boolean;
   readonly withClassifier?: boolean;
   readonly withPreprocess?: boolean;
+  readonly precision: PrecisionName;
+  readonly calibrate?: string;
+  readonly measure?: boolean;
+  readonly transformersJs?: boolean;
+  readonly card: boolean;
   readonly opset?: number;
 }
 
@@ -22,48 +42,182 @@ export function exportCommand(program: Command, io: Io): void {
     .command('export')
     .summary('write the trained encoder as an ONNX model')
     .description(
-      'Writes the query encoder as an ONNX model with a free batch, and runs it once in ONNX Runtime: its features must be those of the trainer.',
+      'Writes the query encoder as an ONNX model with a free batch, and runs it once in ONNX Runtime: its features must be those of the trainer. A model card (Markdown) is written beside it.',
     )
     .argument(
       '<run>',
       'run folder, checkpoint, a file that moco import takes, or with --with-classifier a best.safetensors',
     )
-    .requiredOption('-o, --output <file>', 'the model')
+    .requiredOption('-o, --output <file>', 'the model; with --transformers-js a folder')
     .option('--with-head', 'with the contrastive head: unit vectors')
     .option('--with-classifier', 'with the classifier of moco lincls or finetune: logits')
     .option('--with-preprocess', 'take raw uint8 pictures [N, H, W, 3] of any size')
-    .option('--opset <n>', 'ONNX opset (18)', integer(18))
+    .option(
+      '--precision <name>',
+      `${precisions.join(', ')}: half or a quarter of the bytes`,
+      oneOf(precisions),
+      'fp32',
+    )
+    .option(
+      '--calibrate <data>',
+      'int8: pictures that tell the ranges of values; without, found as they come',
+    )
+    .option('--measure', 'kNN accuracy, or retrieval, before and after the export')
+    .option('--transformers-js', 'a folder that transformers.js loads')
+    .option('--no-card', 'without the model card')
+    .option('--opset <n>', 'ONNX opset, 18 to 23 (18)', integer(18, 23))
     .addHelpText(
       'after',
       `
 Examples:
   moco export runs/emoji -o emoji.onnx
   moco export runs/photos -o photos.onnx --with-preprocess
-  moco export runs/photos/checkpoint-0100.safetensors -o photos.onnx --with-head
+  moco export runs/photos -o small.onnx --precision int8 --calibrate photos/ \\
+      --measure
+  moco export runs/photos -o photos-web/ --transformers-js
   moco export runs/probe/best.safetensors -o classes.onnx --with-classifier`,
     )
-    .action(async (run: string, options: ExportOptions) => {
-      await registerPlugins();
-      const { output, withHead = false, withPreprocess = false, withClassifier, opset } = options;
-      if (!output.endsWith('.onnx'))
-        throw new UserError(`-o ${output}: the model's name should end in .onnx`);
-      const { path, config, params, commit, classes } = withClassifier
-        ? await classifierOf(run)
-        : await encoderOf(run, (text) => io.err(`moco: warning: ${text}\n`));
-      if (withHead && (classes || !Object.keys(params).some((name) => name.startsWith('fc.'))))
-        throw new UserError(`${path} has no contrastive head: leave --with-head out`);
-      const model = await exportModel(config, params, output, {
-        withHead,
-        withPreprocess,
-        ...(classes && { classes }),
-        ...(opset !== undefined && { opset }),
-        ...(commit !== undefined && { commit }),
-      });
-      io.out(
-        `${output}: ${config.arch} of ${path}, ${model.dim} ${classes ? 'classes' : 'features'}, ${bytes(model.bytes)}\n` +
-          `ONNX Runtime gives the trainer's ${classes ? 'logits' : 'features'} within ${model.difference.toExponential(1)}.\n`,
-      );
+    .action((run: string, options: ExportOptions) => exportRun(run, options, io));
+}
+
+async function exportRun(run: string, options: ExportOptions, io: Io): Promise<void> {
+  await registerPlugins();
+  const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
+  const source = options.withClassifier ? await classifierOf(run) : await encoderOf(run, warn);
+  checkOptions(options, source);
+  const {
+    output,
+    precision,
+    calibrate,
+    transformersJs = false,
+    withHead = false,
+    withPreprocess = false,
+  } = options;
+  const { path, config, params, commit, classes } = source;
+  const calibration =
+    calibrate === undefined ? undefined : await openData({ ...config, data: calibrate }, 'train');
+  const settings: ExportSettings = {
+    withHead,
+    withPreprocess,
+    precision,
+    ...(calibration && { calibration }),
+    ...(classes && { classes }),
+    ...(options.opset !== undefined && { opset: options.opset }),
+    ...(commit !== undefined && { commit }),
+    ...(transformersJs && { names: tensorNames(classes !== undefined) }),
+  };
+  const model = await makeModel(config, params, settings);
+  const measured = options.measure ? await measureBoth(source, settings, model) : undefined;
+  const file = transformersJs ? join(output, modelFiles[precision]) : output;
+  await mkdir(dirname(file), { recursive: true });
+  await writeAtomic(file, model.bytes);
+  if (transformersJs)
+    for (const [name, content] of Object.entries(transformersConfigs(config, settings, model.dim)))
+      await writeAtomic(join(output, name), `${JSON.stringify(content, null, 2)}\n`);
+  io.out(
+    `${file}: ${config.arch} of ${path}, ${model.dim} ${classes ? 'classes' : 'features'}, ${bytes(model.bytes.length)}\n` +
+      `ONNX Runtime gives the trainer's ${classes ? 'logits' : 'features'} ${closeness(model, precision)}.\n`,
+  );
+  if (measured) tellMeasures(measured, io);
+  if (options.card) {
+    const card = transformersJs ? join(output, 'README.md') : file.replace(/\.onnx$/, '.md');
+    const { epochs, pictures, losses } = source;
+    const facts = {
+      config,
+      settings,
+      file: transformersJs ? modelFiles[precision] : basename(file),
+      size: model.bytes.length,
+    };
+    const text = modelCard({
+      ...facts,
+      dim: model.dim,
+      epochs,
+      pictures,
+      losses,
+      ...(measured && { measured }),
     });
+    if (await mayReplace(card)) await writeAtomic(card, text);
+    else warn(`${card} is there already and no card of this program: the model card was not written`);
+  }
+}
+
+function checkOptions(
+  { output, withHead, withPreprocess, precision, calibrate, measure, transformersJs }: ExportOptions,
+  source: Source,
+): void {
+  const { path, params, classes } = source;
+  if (!transformersJs && !output.endsWith('.onnx'))
+    throw new UserError(`-o ${output}: the model's name should end in .onnx`);
+  if (transformersJs && withPreprocess)
+    throw new UserError(
+      '--transformers-js and --with-preprocess exclude each other: transformers.js prepares pictures itself',
+    );
+  if (withHead && (classes || !Object.keys(params).some((name) => name.startsWith('fc.'))))
+    throw new UserError(`${path} has no contrastive head: leave --with-head out`);
+  if (calibrate !== undefined && precision !== 'int8')
+    throw new UserError('--calibrate is for --precision int8');
+  if (measure && classes)
+    throw new UserError('--measure is for features; a classifier is measured by moco lincls -e');
+}
+
+function closeness({ difference, cosine }: ExportedModel, precision: PrecisionName): string {
+  return precision === 'fp32'
+    ? `within ${difference.toExponential(1)}`
+    : `with a mean cosine of ${cosine.toFixed(4)}`;
+}
+
+interface Figures {
+  readonly name: string;
+  readonly measures: Measures;
+}
+
+/** The trainer's features and the model's, on the data of the run. */
+async function measureBoth(
+  { config, params }: Source,
+  { precision = 'fp32', ...settings }: ExportSettings,
+  model: ExportedModel,
+): Promise<Figures[]> {
+  const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 });
+  const backend = await openBackend('ort');
+  const pool = createPool(config.workers);
+  // Measured on pictures that are ready: a model that prepares them itself computes the same.
+  const plain = settings.withPreprocess
+    ? (await makeModel(config, params, { ...settings, precision, withPreprocess: false })).bytes
+    : model.bytes;
+  const session = await openModel(plain);
+  const { imageSize: size } = config;
+  const area = 3 * size * size;
+  try {
+    const { timing: _, ...before } = await evaluation.run(backend, params, pool);
+    const extract = async (data: Float32Array) =>
+      (await session.run('float32', data, [data.length / area, 3, size, size])).first;
+    const { timing: __, ...after } = await evaluation.measure({ dim: model.dim, extract }, backend, pool);
+    return [
+      { name: 'trained', measures: before },
+      { name: `exported, ${precision}`, measures: after },
+    ];
+  } finally {
+    await session.close();
+    await pool.close();
+    await backend.dispose();
+  }
+}
+
+function tellMeasures([before, after]: readonly Figures[], io: Io): void {
+  const found = new Map(measureRows(after!.measures));
+  for (const [name, value] of measureRows(before!.measures)) {
+    const now = found.get(name)!;
+    const change = now - value;
+    io.out(
+      `  ${name.padEnd(32)}${value.toFixed(2)} -> ${now.toFixed(2)} % (${change < 0 ? '' : '+'}${change.toFixed(2)})\n`,
+    );
+  }
+}
+
+/** A card of an earlier export may be written over, a page of the user's not. */
+async function mayReplace(card: string): Promise<boolean> {
+  const text = await readFile(card, 'utf8').catch(() => undefined);
+  return text === undefined || text.includes('exported by MoCo.ts');
 }
 
 /** What there is to export. */
@@ -73,15 +227,27 @@ interface Source {
   readonly params: Params;
   readonly commit?: string;
   readonly classes?: readonly string[];
+  readonly epochs: number;
+  readonly pictures: number;
+  readonly losses: readonly number[];
 }
 
 async function encoderOf(run: string, warn: (text: string) => void): Promise<Source> {
   const { path, info, tensors } = await openEncoder(run, warn);
-  const { config, commit } = info;
-  return { path, config, params: under('q', tensors), ...(commit !== undefined && { commit }) };
+  const { config, commit, epoch: epochs, pictures, losses } = info;
+  return {
+    path,
+    config,
+    params: under('q', tensors),
+    epochs,
+    pictures,
+    losses,
+    ...(commit !== undefined && { commit }),
+  };
 }
 
 async function classifierOf(file: string): Promise<Source> {
   const { path, info, tensors } = await readClassifier(file);
-  return { path, config: info.run, params: under('q', tensors), classes: info.classes };
+  const { run: config, classes, epoch: epochs } = info;
+  return { path, config, params: under('q', tensors), classes, epochs, pictures: 0, losses: [] };
 }

@@ -1,13 +1,17 @@
 /** Parsers of option values; each message ends a line that names the flag. */
 import { InvalidArgumentError } from 'commander';
 
-/** A whole number of at least `least`. */
-export const integer = (least: number) => (text: string) => {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isSafeInteger(value) || value < least)
-    throw new InvalidArgumentError(`Give a whole number from ${least}.`);
-  return value;
-};
+/** A whole number of at least `least` and at most `most`. */
+export const integer =
+  (least: number, most = Number.MAX_SAFE_INTEGER) =>
+  (text: string) => {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isSafeInteger(value) || value < least || value > most)
+      throw new InvalidArgumentError(
+        `Give a whole number from ${least}${most < Number.MAX_SAFE_INTEGER ? ` to ${most}` : ''}.`,
+      );
+    return value;
+  };
 
 /** A number above 0. */
 export function positive(text: string): number {

@@ -35,7 +35,17 @@ export interface Timing {
 export interface Evaluation {
   readonly train: ImageDataset;
   readonly test: ImageDataset;
-  run(backend: Backend, params: Params, pool: Pool): Promise<Measures & { readonly timing: Timing }>;
+  run(backend: Backend, params: Params, pool: Pool): Promise<Measured>;
+  /** The same for features that come from elsewhere; `backend` searches. */
+  measure(source: FeatureSource, backend: Backend, pool: Pool): Promise<Measured>;
+}
+
+export type Measured = Measures & { readonly timing: Timing };
+
+/** What makes features [N, dim] of pictures [N, 3, S, S]. */
+export interface FeatureSource {
+  readonly dim: number;
+  extract(pictures: Float32Array): Promise<Float32Array>;
 }
 
 export interface KnnSettings {
@@ -59,40 +69,44 @@ export async function openEvaluation(config: RunConfig, knn: KnnSettings): Promi
   });
   const { imageSize: size, mean, std } = config;
   const target = { size, mean, std };
+  const measure: Evaluation['measure'] = async (source, backend, pool) => {
+    const embed = (data: Float32Array) => source.extract(data);
+    const read = { pool, batch: BATCH };
+    const started = performance.now();
+    if (labelled) {
+      const [bank, queries] = [
+        await embedAll(cleanPictures(train, target), embed, read),
+        await embedAll(cleanPictures(test, target), embed, read),
+      ];
+      const embedded = performance.now();
+      const accuracy = await knnAccuracy(
+        backend,
+        { features: bank, labels: labelsOf(train) },
+        { features: queries, labels: labelsOf(test) },
+        { dim: source.dim, classes: train.classes!.length, ...knn },
+      );
+      return { knn: accuracy, timing: timing(started, embedded, train.length + test.length) };
+    }
+    const scores = await evaluateRetrieval(retrievalTasks(test, target), embed, read);
+    const [copies, hands] = [scores['edited-copies'], scores['other-hands']];
+    const measures: Measures = {
+      ...(copies !== undefined && { editedCopies: 100 * copies }),
+      ...(hands !== undefined && { otherHands: 100 * hands }),
+    };
+    const embedded = performance.now();
+    if (!emoji) return { ...measures, timing: timing(started, embedded, test.length) };
+    const features = await embedAll(cleanPictures(test, target), embed, read);
+    const neighbour = 100 * neighbourAccuracy(test, features);
+    return { ...measures, neighbour, timing: timing(started, embedded, test.length) };
+  };
   return {
     train,
     test,
+    measure,
     run: async (backend, params, pool) => {
       const extractor = await createExtractor(backend, modelConfig(config), params, BATCH);
-      const embed = (data: Float32Array) => extractor.extract(data);
-      const read = { pool, batch: BATCH };
       try {
-        const started = performance.now();
-        if (labelled) {
-          const [bank, queries] = [
-            await embedAll(cleanPictures(train, target), embed, read),
-            await embedAll(cleanPictures(test, target), embed, read),
-          ];
-          const embedded = performance.now();
-          const accuracy = await knnAccuracy(
-            backend,
-            { features: bank, labels: labelsOf(train) },
-            { features: queries, labels: labelsOf(test) },
-            { dim: extractor.dim, classes: train.classes!.length, ...knn },
-          );
-          return { knn: accuracy, timing: timing(started, embedded, train.length + test.length) };
-        }
-        const scores = await evaluateRetrieval(retrievalTasks(test, target), embed, read);
-        const [copies, hands] = [scores['edited-copies'], scores['other-hands']];
-        const measures: Measures = {
-          ...(copies !== undefined && { editedCopies: 100 * copies }),
-          ...(hands !== undefined && { otherHands: 100 * hands }),
-        };
-        const embedded = performance.now();
-        if (!emoji) return { ...measures, timing: timing(started, embedded, test.length) };
-        const features = await embedAll(cleanPictures(test, target), embed, read);
-        const neighbour = 100 * neighbourAccuracy(test, features);
-        return { ...measures, neighbour, timing: timing(started, embedded, test.length) };
+        return await measure(extractor, backend, pool);
       } finally {
         await extractor.dispose();
       }

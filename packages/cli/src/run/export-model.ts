@@ -1,15 +1,23 @@
 /** Writes an encoder as ONNX and proves that ONNX Runtime gives the trainer's features. */
-
 import { mkdir } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { createExtractor, type Params, rng, UserError } from '@moco-ts/core';
-import { exportEncoder } from '@moco-ts/onnx';
+import { type ImageDataset, loadClean } from '@moco-ts/data';
+import {
+  calibrationModel,
+  type ExportOptions,
+  exportEncoder,
+  type Precision,
+  type Range,
+} from '@moco-ts/onnx';
 import { modelConfig, modelMetadata, preprocessOf, type RunConfig } from '@moco-ts/run';
 import { writeAtomic } from './files.ts';
-import type * as Ort from './onnxruntime.ts';
+import { openModel } from './onnx-session.ts';
 import { openBackend } from './plugins.ts';
 import { version } from './versions.ts';
+
+export const precisions = ['fp32', 'fp16', 'int8'] as const;
+export type PrecisionName = (typeof precisions)[number];
 
 export interface ExportSettings {
   readonly withHead: boolean;
@@ -19,60 +27,140 @@ export interface ExportSettings {
   readonly opset?: number;
   /** The commit of the run. */
   readonly commit?: string;
+  readonly precision?: PrecisionName;
+  /** `int8`: pictures that tell the ranges of values; without, ranges are found as they come. */
+  readonly calibration?: ImageDataset;
+  /** Names of the input and the output, where a runtime asks for its own. */
+  readonly names?: { readonly input: string; readonly output: string };
 }
 
 export interface ExportedModel {
-  readonly bytes: number;
+  readonly bytes: Uint8Array;
   /** Largest difference from the features of the trainer. */
   readonly difference: number;
+  /** Mean cosine of a picture's features here and in the trainer. */
+  readonly cosine: number;
   readonly dim: number;
 }
 
 /** Largest difference that passes: of features up to 1 as it is, of larger ones relative to the largest. */
 const TOLERANCE = 1e-4;
+/** What a reduced model has to keep of the features' direction, on the pictures at hand. */
+const LEAST_COSINE = { fp16: 0.999, int8: 0.9 } as const;
 const PICTURES = 5;
+/** Pictures that tell ranges, evenly spaced. */
+const CALIBRATION = 256;
+const BATCH = 32;
 
 /**
- * @param path of the model
- * @throws UserError when the model's features are not the trainer's; nothing is written then
+ * @throws UserError when the model's features are not the trainer's
  */
+export async function makeModel(
+  config: RunConfig,
+  params: Params,
+  settings: ExportSettings,
+): Promise<ExportedModel> {
+  const { withHead, withPreprocess, opset, classes, precision = 'fp32', calibration, names } = settings;
+  const plain = modelConfig(config, withHead);
+  const model = classes ? { ...plain, head: { classes: classes.length } } : plain;
+  const common: ExportOptions = { model, params };
+  const metadata = {
+    ...modelMetadata(config, { ...settings, version }),
+    ...(precision !== 'fp32' && { precision }),
+  };
+  const bytes = exportEncoder({
+    ...common,
+    metadata,
+    precision: await precisionOf(precision, common, config, calibration),
+    ...(withPreprocess && { preprocess: preprocessOf(config) }),
+    ...(opset !== undefined && { opset }),
+    ...(names && { names }),
+  });
+  const pictures = await samplePictures(config, calibration);
+  const count = pictures.raw.length / (3 * config.imageSize ** 2);
+  const expected = await trainerFeatures(model, params, pictures.normal, count);
+  const exported = await openModel(bytes);
+  const { imageSize: size } = config;
+  const { first: found } = await (withPreprocess
+    ? exported.run('uint8', pictures.raw, [count, size, size, 3])
+    : exported.run('float32', pictures.normal, [count, 3, size, size])
+  ).finally(() => exported.close());
+  const difference = largestDifference(found, expected.features);
+  const cosine = meanCosine(found, expected.features, expected.dim);
+  const scale = expected.features.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
+  if (precision === 'fp32' && !(difference <= TOLERANCE * scale))
+    throw new UserError(
+      `the exported model's outputs differ from the trainer's by ${difference.toExponential(1)}, more than ${(TOLERANCE * scale).toExponential(1)}: not written`,
+    );
+  if (precision !== 'fp32' && !(cosine >= LEAST_COSINE[precision]))
+    throw new UserError(
+      `in ${precision} the features keep a cosine of ${cosine.toFixed(3)} to the trainer's, less than ${LEAST_COSINE[precision]}: not written; ${calibration ? 'export in fp16' : 'calibrate with --calibrate DATA, or export in fp16'}`,
+    );
+  return { bytes, difference, cosine, dim: expected.dim };
+}
+
+/** Makes a model and writes it. */
 export async function exportModel(
   config: RunConfig,
   params: Params,
   path: string,
   settings: ExportSettings,
 ): Promise<ExportedModel> {
+  const model = await makeModel(config, params, settings);
+  await mkdir(dirname(path), { recursive: true });
+  await writeAtomic(path, model.bytes);
+  return model;
+}
+
+async function precisionOf(
+  name: PrecisionName,
+  common: ExportOptions,
+  config: RunConfig,
+  calibration: ImageDataset | undefined,
+): Promise<Precision> {
+  if (name === 'fp32') return { type: 'float32' };
+  if (name === 'fp16') return { type: 'float16' };
+  return calibration
+    ? { type: 'int8', ranges: await rangesOf(common, config, calibration) }
+    : { type: 'int8' };
+}
+
+/** The ranges of the network's values over pictures as they are, without augmentation. */
+async function rangesOf(common: ExportOptions, config: RunConfig, pictures: ImageDataset): Promise<Range[]> {
   const { imageSize: size } = config;
-  const { withHead, withPreprocess, opset, classes } = settings;
-  const plain = modelConfig(config, withHead);
-  const model = classes ? { ...plain, head: { classes: classes.length } } : plain;
-  const bytes = exportEncoder({
-    model,
-    params,
-    metadata: modelMetadata(config, { ...settings, version }),
-    ...(withPreprocess && { preprocess: preprocessOf(config) }),
-    ...(opset !== undefined && { opset }),
-  });
+  const { bytes, count } = calibrationModel(common);
+  const model = await openModel(bytes);
+  const ranges = Array.from({ length: count }, (): [number, number] => [Infinity, -Infinity]);
+  try {
+    for await (const { indices, data } of clean(config, pictures, CALIBRATION)) {
+      const { all } = await model.run('float32', data, [indices.length, 3, size, size]);
+      ranges.forEach((range, i) => {
+        range[0] = Math.min(range[0], all[`least.${i}`]![0]!);
+        range[1] = Math.max(range[1], all[`most.${i}`]![0]!);
+      });
+    }
+  } finally {
+    await model.close();
+  }
+  return ranges;
+}
+
+function clean({ imageSize: size, mean, std }: RunConfig, pictures: ImageDataset, most: number) {
+  const count = Math.min(most, pictures.length);
+  const indices = Int32Array.from({ length: count }, (_, i) => Math.floor((i * pictures.length) / count));
+  return loadClean(pictures, { size, mean, std, indices, batch: BATCH, onSkip: () => undefined });
+}
+
+/** Pictures to compare features on: real ones where there are any, else noise. */
+async function samplePictures(config: RunConfig, calibration: ImageDataset | undefined) {
+  const { imageSize: size } = config;
+  if (calibration) {
+    for await (const { data } of clean(config, calibration, BATCH))
+      return { normal: data, raw: bytesOf(data, config) };
+  }
   const random = rng(0, 'export/pictures');
   const raw = Uint8Array.from({ length: PICTURES * size * size * 3 }, () => random.integer(256));
-  const normal = planes(raw, config);
-  const backend = await openBackend('ort');
-  const extractor = await createExtractor(backend, model, params, PICTURES);
-  const expected = await extractor.extract(normal);
-  await extractor.dispose();
-  await backend.dispose();
-  const found = withPreprocess
-    ? await runModel(bytes, 'uint8', raw, [PICTURES, size, size, 3])
-    : await runModel(bytes, 'float32', normal, [PICTURES, 3, size, size]);
-  const difference = largestDifference(found, expected);
-  const scale = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
-  if (!(difference <= TOLERANCE * scale))
-    throw new UserError(
-      `the exported model's outputs differ from the trainer's by ${difference.toExponential(1)}, more than ${(TOLERANCE * scale).toExponential(1)}: not written`,
-    );
-  await mkdir(dirname(path), { recursive: true });
-  await writeAtomic(path, bytes);
-  return { bytes: bytes.length, difference, dim: extractor.dim };
+  return { raw, normal: planes(raw, config) };
 }
 
 /** uint8 [N, S, S, 3] to normalised float32 [N, 3, S, S]. */
@@ -84,29 +172,47 @@ function planes(raw: Uint8Array, { imageSize, mean, std }: RunConfig): Float32Ar
   });
 }
 
-async function runModel(
-  bytes: Uint8Array,
-  type: 'uint8' | 'float32',
-  data: Uint8Array | Float32Array,
-  dims: readonly number[],
-): Promise<Float32Array> {
-  const own = createRequire(import.meta.url);
-  // The very package that the backend runs on.
-  const ort = createRequire(own.resolve('@moco-ts/backend-ort/package.json'))(
-    'onnxruntime-node',
-  ) as typeof Ort;
-  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
+/** The way back. */
+function bytesOf(normal: Float32Array, { imageSize, mean, std }: RunConfig): Uint8Array {
+  const area = imageSize * imageSize;
+  return Uint8Array.from({ length: normal.length }, (_, at) => {
+    const [image, channel, pixel] = [Math.floor(at / (3 * area)), at % 3, Math.floor(at / 3) % area];
+    return Math.round(255 * (normal[(image * 3 + channel) * area + pixel]! * std[channel]! + mean[channel]!));
+  });
+}
+
+async function trainerFeatures(
+  model: ExportOptions['model'],
+  params: Params,
+  normal: Float32Array,
+  count: number,
+) {
+  const backend = await openBackend('ort');
+  const extractor = await createExtractor(backend, model, params, count);
   try {
-    const { [session.outputNames[0]!]: output } = await session.run({
-      [session.inputNames[0]!]: new ort.Tensor(type, data, dims),
-    });
-    return output!.data as Float32Array;
+    return { features: await extractor.extract(normal), dim: extractor.dim };
   } finally {
-    await session.release();
+    await extractor.dispose();
+    await backend.dispose();
   }
 }
 
 function largestDifference(a: Float32Array, b: Float32Array): number {
   if (a.length !== b.length) return Number.POSITIVE_INFINITY;
   return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
+}
+
+/** Of rows; NaN where there are values that are none. */
+export function meanCosine(a: Float32Array, b: Float32Array, dim: number): number {
+  let sum = 0;
+  for (let at = 0; at < b.length; at += dim) {
+    let [dot, left, right] = [0, 0, 0];
+    for (let i = at; i < at + dim; i++) {
+      dot += a[i]! * b[i]!;
+      left += a[i]! ** 2;
+      right += b[i]! ** 2;
+    }
+    sum += dot / Math.sqrt(left * right);
+  }
+  return (sum * dim) / b.length;
 }

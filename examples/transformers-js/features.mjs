@@ -1,0 +1,15 @@
+// Features of pictures by transformers.js, from a folder of `moco export --transformers-js`: no network.
+//
+//   npm install @huggingface/transformers
+//   moco export runs/photos -o models/photos --transformers-js --precision int8
+//   node features.mjs models/photos q8 picture.png ...        # dtype: fp32, fp16 or q8
+import { basename, dirname, resolve } from 'node:path';
+import { env, pipeline } from '@huggingface/transformers';
+
+const [folder, dtype, ...pictures] = process.argv.slice(2);
+env.allowRemoteModels = false;
+env.localModelPath = dirname(resolve(folder));
+
+const extractor = await pipeline('image-feature-extraction', basename(folder), { dtype });
+const features = await extractor(pictures);
+console.log(JSON.stringify(features.tolist()));

@@ -1,0 +1,131 @@
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { rng } from '@moco-ts/core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { openModel } from '../run/onnx-session.ts';
+import { moco, temporaryFolder, tiny, writePictures } from '../testing.ts';
+
+const root = temporaryFolder();
+const pictures = join(root, 'pictures');
+const run = join(root, 'run');
+const vit = join(root, 'vit');
+const SIZE = 16;
+
+beforeAll(async () => {
+  for (const [at, name] of ['a', 'b'].entries()) writePictures(join(pictures, name), 12, 12 * at);
+  const flags = ['--epochs', '2', '--hold-out', '0.25'];
+  expect(await moco('pretrain', pictures, ...tiny, ...flags, '--out', run)).toMatchObject({ code: 0 });
+  const small = ['-a', 'vit_tiny', '--patch-size', '8', '--max-steps', '2', '--bn', 'plain'];
+  expect(await moco('pretrain', pictures, ...tiny, ...flags, ...small, '--out', vit)).toMatchObject({
+    code: 0,
+  });
+}, 60_000);
+
+/** The features that a model gives for three pictures of noise. */
+async function features(path: string, count = 3): Promise<Float32Array> {
+  const random = rng(0, 'test/export');
+  const data = Float32Array.from({ length: 3 * 3 * SIZE * SIZE }, random.normal).subarray(
+    0,
+    count * 3 * SIZE * SIZE,
+  );
+  const model = await openModel(readFileSync(path));
+  const { first } = await model.run('float32', data, [count, 3, SIZE, SIZE]);
+  await model.close();
+  return first;
+}
+
+function cosine(a: Float32Array, b: Float32Array): number {
+  const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, i) => sum + value * y[i]!, 0);
+  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+}
+
+describe('moco export --precision', () => {
+  it.each([
+    ['a ResNet', 'fp16', [], () => run, 0.51, 0.9999],
+    ['a ResNet', 'int8', [], () => run, 0.27, 0.99],
+    ['a ResNet', 'int8', ['--calibrate', pictures], () => run, 0.27, 0.98],
+    ['a ViT', 'fp16', [], () => vit, 0.51, 0.9999],
+    ['a ViT', 'int8', [], () => vit, 0.3, 0.99],
+    ['a ViT', 'int8', ['--calibrate', pictures], () => vit, 0.3, 0.98],
+  ] as const)(
+    '%s in %s keeps the features in fewer bytes',
+    async (_, precision, more, source, share, least) => {
+      const [whole, reduced] = [join(root, 'whole.onnx'), join(root, 'reduced.onnx')];
+      expect(await moco('export', source(), '-o', whole, '--no-card')).toMatchObject({ code: 0 });
+      const told = await moco('export', source(), '-o', reduced, '--precision', precision, ...more);
+      expect(told).toMatchObject({ code: 0, err: '' });
+      expect(statSync(reduced).size / statSync(whole).size).toBeLessThan(share);
+      const [expected, found] = [await features(whole), await features(reduced)];
+      expect(cosine(found, expected)).toBeGreaterThan(least);
+      // It is another computation, and its batch is free.
+      expect([...found]).not.toEqual([...expected]);
+      const first = found.subarray(0, found.length / 3);
+      expect(cosine(await features(reduced, 1), first)).toBeGreaterThan(0.999);
+    },
+  );
+
+  it('prints what a label tells before and after', async () => {
+    const path = join(root, 'measured.onnx');
+    const { code, out } = await moco('export', run, '-o', path, '--precision', 'int8', '--measure');
+    expect(code).toBe(0);
+    const knn = await moco('knn', run);
+    const before = /kNN accuracy +([\d.]+) %/.exec(knn.out)![1];
+    expect(out).toMatch(new RegExp(`kNN accuracy +${before} -> [\\d.]+ % \\([+-][\\d.]+\\)`));
+    expect(readFileSync(join(root, 'measured.md'), 'utf8')).toContain(`| trained | ${before} % |`);
+  });
+
+  it.each([
+    [['--precision', 'fp16', '--calibrate', pictures], /--calibrate is for --precision int8/],
+    [['--precision', 'int4'], /fp32, fp16, int8/],
+    [['--opset', '99'], /whole number from 18 to 23/],
+  ])('%s is refused in one line', async (flags, message) => {
+    const { code, err } = await moco('export', run, '-o', join(root, 'x.onnx'), ...flags);
+    expect([code, err]).toEqual([1, expect.stringMatching(message)]);
+  });
+});
+
+describe('the model card', () => {
+  it('tells data, recipe, input and output', async () => {
+    const path = join(root, 'card.onnx');
+    await moco('export', run, '-o', path, '--with-preprocess');
+    const card = readFileSync(join(root, 'card.md'), 'utf8');
+    expect(card).toMatch(/^---\nlibrary_name: onnx\npipeline_tag: image-feature-extraction\n/);
+    for (const part of [
+      '18 pictures of',
+      '`images`: uint8',
+      '`features`: float32 [N, 256]',
+      '| mocoK | 16 |',
+      "create('card.onnx')",
+    ])
+      expect(card).toContain(part);
+  });
+
+  it("leaves a user's page alone", async () => {
+    const page = join(root, 'mine.md');
+    writeFileSync(page, '# Mine\n');
+    const { code, err } = await moco('export', run, '-o', join(root, 'mine.onnx'));
+    expect([code, err]).toEqual([0, expect.stringContaining('the model card was not written')]);
+    expect(readFileSync(page, 'utf8')).toBe('# Mine\n');
+    expect(existsSync(join(root, 'mine.onnx'))).toBe(true);
+  });
+});
+
+it('a folder for transformers.js has its names, files and settings', async () => {
+  const folder = join(root, 'web');
+  for (const precision of ['fp32', 'int8'])
+    expect(
+      await moco('export', run, '-o', folder, '--transformers-js', '--precision', precision),
+    ).toMatchObject({ code: 0 });
+  const read = (name: string) => JSON.parse(readFileSync(join(folder, name), 'utf8'));
+  expect(read('config.json')).toMatchObject({ model_type: 'resnet', hidden_size: 256 });
+  expect(read('preprocessor_config.json')).toMatchObject({
+    size: { shortest_edge: SIZE },
+    image_mean: [0.485, 0.456, 0.406],
+  });
+  expect(existsSync(join(folder, 'onnx/model_quantized.onnx'))).toBe(true);
+  const model = await openModel(readFileSync(join(folder, 'onnx/model.onnx')));
+  await model.close();
+  expect(await moco('export', run, '-o', folder, '--transformers-js', '--with-preprocess')).toMatchObject({
+    code: 1,
+  });
+});

@@ -1,0 +1,105 @@
+/** The Markdown page beside an exported model, with the front matter that model hubs read. */
+import { clearSide } from '@moco-ts/data';
+import type { RunConfig } from '@moco-ts/run';
+import { type Measures, measureRows } from './evaluate.ts';
+import type { ExportSettings } from './export-model.ts';
+import { bytes } from './format.ts';
+import { version } from './versions.ts';
+
+export interface CardFacts {
+  readonly config: RunConfig;
+  readonly settings: ExportSettings;
+  /** The model's file name. */
+  readonly file: string;
+  readonly size: number;
+  readonly dim: number;
+  /** Epochs and pictures that the encoder was trained for. */
+  readonly epochs: number;
+  readonly pictures: number;
+  /** The last losses of training. */
+  readonly losses: readonly number[];
+  readonly measured?: readonly { readonly name: string; readonly measures: Measures }[];
+}
+
+export function modelCard(facts: CardFacts): string {
+  const { config, settings, file, size, dim, epochs, pictures, losses } = facts;
+  const { arch, method, data, imageSize, mean, std } = config;
+  const { classes, withHead, withPreprocess, precision = 'fp32' } = settings;
+  const task = classes ? 'image-classification' : 'image-feature-extraction';
+  const input = withPreprocess
+    ? '`images`: uint8 [N, H, W, 3], RGB, of any size: the model resizes, cuts the centre and normalises'
+    : `\`${settings.names?.input ?? 'input'}\`: float32 [N, 3, ${imageSize}, ${imageSize}], RGB, (value / 255 - mean) / std with mean ${list(mean)} and std ${list(std)}; the shorter side resized to ${clearSide({ width: 1, height: 2 }, imageSize)} pixels, the centre cut out`;
+  const output = settings.names?.output ?? (classes ? 'logits' : 'features');
+  const kind = classes
+    ? `logits of ${classes.length} classes: ${classes.join(', ')}`
+    : withHead
+      ? 'unit vectors of the contrastive head'
+      : 'features of the backbone, not normalised: compare them by cosine';
+  const last = losses.length > 0 ? losses.reduce((sum, loss) => sum + loss, 0) / losses.length : undefined;
+  return `---
+library_name: onnx
+pipeline_tag: ${task}
+tags: [${['moco-ts', 'self-supervised', method, arch].join(', ')}]
+---
+# ${arch}, ${method}, ${data}
+
+${classes ? 'A classifier' : 'An image encoder'} trained ${classes ? 'on' : 'without labels on'} ${pictures > 0 ? `${pictures} pictures of ` : ''}\`${data}\`, exported by MoCo.ts ${version}.
+
+| | |
+|---|---|
+| file | \`${file}\`, ${bytes(size)}, ${precision}${precision === 'int8' ? (settings.calibration ? ', ranges from calibration pictures' : ', ranges found as pictures come') : ''} |
+| input | ${input} |
+| output | \`${output}\`: float32 [N, ${dim}], ${kind} |
+
+## How it was trained
+
+${epochs} epochs${last === undefined ? '' : `, mean loss of the last steps ${last.toFixed(3)}`}. All settings:
+
+| setting | value |
+|---|---|
+${Object.entries(config)
+  .map(([name, value]) => `| ${name} | ${escapeCell(Array.isArray(value) ? list(value) : String(value))} |`)
+  .join('\n')}
+
+## What it measures
+
+${measuredTable(facts.measured)}
+
+## How to run it
+
+\`\`\`js
+import * as ort from 'onnxruntime-node'; // or onnxruntime-web, in a browser
+const session = await ort.InferenceSession.create('${file}');
+const input = ${withPreprocess ? `new ort.Tensor('uint8', rgbBytes, [1, height, width, 3])` : `new ort.Tensor('float32', pixels, [1, 3, ${imageSize}, ${imageSize}])`};
+const { ${output} } = await session.run({ ${withPreprocess ? 'images' : (settings.names?.input ?? 'input')}: input });
+\`\`\`
+
+\`\`\`python
+import onnxruntime
+session = onnxruntime.InferenceSession("${file}")
+(${output},) = session.run(None, {"${withPreprocess ? 'images' : (settings.names?.input ?? 'input')}": ${withPreprocess ? 'rgb_bytes' : 'pixels'}})
+\`\`\`
+
+## Limits
+
+It knows pictures like those that it was trained on; ${classes ? 'it names none but its classes, and always one of them' : 'it names nothing, and what it takes for alike is what its training views left the same (colour, cut, blur)'}. The
+figures above are of the data named there. Its licence is for whoever trained it to state.
+`;
+}
+
+function measuredTable(measured: CardFacts['measured']): string {
+  if (!measured || measured.length === 0) return 'Not measured: `moco export --measure`, or `moco knn`.';
+  const names = [...new Set(measured.flatMap(({ measures }) => measureRows(measures).map(([name]) => name)))];
+  const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [
+    row(['', ...names]),
+    row(['---', ...names.map(() => '--:')]),
+    ...measured.map(({ name, measures }) => {
+      const found = new Map(measureRows(measures));
+      return row([name, ...names.map((each) => `${found.get(each)?.toFixed(2) ?? ''} %`)]);
+    }),
+  ].join('\n');
+}
+
+const list = (values: readonly unknown[]) => `[${values.join(', ')}]`;
+const escapeCell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');

@@ -1,0 +1,37 @@
+/** An exported model at work. */
+import { createRequire } from 'node:module';
+import type * as Ort from './onnxruntime.ts';
+
+export interface OnnxModel {
+  /** The first output for a batch; all outputs by name as `all`. */
+  run(
+    type: 'uint8' | 'float32',
+    data: Uint8Array | Float32Array,
+    dims: readonly number[],
+  ): Promise<OnnxResult>;
+  close(): Promise<void>;
+}
+
+export interface OnnxResult {
+  readonly first: Float32Array;
+  readonly all: Readonly<Record<string, Float32Array>>;
+}
+
+/** Opens a model of one input in the very package that the backend runs on. */
+export async function openModel(bytes: Uint8Array): Promise<OnnxModel> {
+  const own = createRequire(import.meta.url);
+  const ort = createRequire(own.resolve('@moco-ts/backend-ort/package.json'))(
+    'onnxruntime-node',
+  ) as typeof Ort;
+  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  return {
+    run: async (type, data, dims) => {
+      const results = await session.run({ [session.inputNames[0]!]: new ort.Tensor(type, data, dims) });
+      const all = Object.fromEntries(
+        Object.entries(results).map(([name, { data }]) => [name, data as Float32Array]),
+      );
+      return { first: all[session.outputNames[0]!]!, all };
+    },
+    close: () => session.release(),
+  };
+}
