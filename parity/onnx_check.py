@@ -1,4 +1,4 @@
-"""Checks an exported encoder: python onnx_check.py MODEL.onnx [--random-seed N]; prints JSON, exits 1 on a fault.
+"""Checks exported encoders: python onnx_check.py MODEL.onnx... [--random-seed N]; prints JSON, exits 1 on a fault.
 
 onnx.checker with full shape inference must accept it, ONNX Runtime must run it with batches of 1 and 3, the results
 must be finite, and the first picture's features must not depend on what else is in the batch.
@@ -60,7 +60,9 @@ def check(path: Path, seed: int) -> dict[str, Any]:
     if len(results) == 2:
         pairs = zip(results[1], results[3])
         difference = max(float(np.abs(a[0] - b[0]).max() / max(1e-12, np.abs(a[0]).max())) for a, b in pairs)
-        if not difference < 1e-4:
+        # Ranges that are found as pictures come are those of the batch.
+        found_as_they_come = any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node)
+        if not difference < (0.1 if found_as_they_come else 1e-4):
             faults.append(f"the first picture's features differ by {difference:.1e} between batches of 1 and 3")
     return {
         "file": str(path),
@@ -82,12 +84,13 @@ def check(path: Path, seed: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
+    parser.add_argument("models", type=Path, nargs="+", metavar="model")
     parser.add_argument("--random-seed", type=int, default=0)
     args = parser.parse_args()
-    result = check(args.model, args.random_seed)
-    print(json.dumps(result, indent=2))
-    sys.exit(0 if result["ok"] else 1)
+    results = [check(model, args.random_seed) for model in args.models]
+    for result in results:
+        print(json.dumps(result, indent=2))
+    sys.exit(0 if all(result["ok"] for result in results) else 1)
 
 
 if __name__ == "__main__":
