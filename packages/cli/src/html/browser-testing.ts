@@ -85,5 +85,6 @@ async function take(page: Page, folder: string, name: string, whole: boolean): P
     const color = (data[i]! << 16) | (data[i + 1]! << 8) | data[i + 2]!;
     counts.set(color, (counts.get(color) ?? 0) + 1);
   }
-  return { path, width, height, colors: counts.size, plain: Math.max(...counts.values()) / (width * height) };
+  const most = [...counts.values()].reduce((a, b) => Math.max(a, b), 0);
+  return { path, width, height, colors: counts.size, plain: most / (width * height) };
 }
