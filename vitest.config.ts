@@ -12,5 +12,5 @@ export default defineConfig({
       { find: '@moco-ts/data/portable', replacement: source('data').replace('index', 'portable') },
     ],
   },
-  test: { projects, testTimeout: 60_000, pool: 'forks', maxWorkers: 2 },
+  test: { projects, testTimeout: 60_000, hookTimeout: 60_000, pool: 'forks', maxWorkers: 2 },
 });

@@ -11,6 +11,7 @@ import { finetuneCommand } from './commands/finetune.ts';
 import { importCommand } from './commands/import.ts';
 import { knnCommand } from './commands/knn.ts';
 import { linclsCommand } from './commands/lincls.ts';
+import { mapCommand } from './commands/map.ts';
 import { presetsCommand } from './commands/presets.ts';
 import { pretrainCommand } from './commands/pretrain.ts';
 import { replayCommand } from './commands/replay.ts';
@@ -24,7 +25,7 @@ import { version } from './run/versions.ts';
 /** The commands in which an encoder or a backend has a name. */
 const withPlugins: ReadonlySet<string> = new Set([
   ...['pretrain', 'knn', 'lincls', 'finetune', 'export', 'ablate', 'report', 'backends'],
-  ...['embed', 'search', 'dedupe'],
+  ...['embed', 'search', 'dedupe', 'map'],
 ]);
 
 /**
@@ -71,6 +72,7 @@ Examples:
   embedCommand(program, io, finish);
   searchCommand(program, io);
   dedupeCommand(program, io);
+  mapCommand(program, io);
   importCommand(program, io);
   convertCommand(program, io);
   ablateCommand(program, io, finish);

@@ -1,0 +1,71 @@
+import { mkdir } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { UserError } from '@moco-ts/core';
+import type { Command } from 'commander';
+import type { Io } from '../io.ts';
+import { makeMap, mostPictures, thinned } from '../map/map.ts';
+import { writeAtomic } from '../run/files.ts';
+import { bytes } from '../run/format.ts';
+import { datasetOf, openSet } from '../vectors/set.ts';
+import { integer, seed } from './flags.ts';
+import { type DataOptions, dataFlags, type ModelOptions, modelFlags } from './vector-flags.ts';
+
+interface MapOptions extends ModelOptions, DataOptions {
+  readonly out: string;
+  readonly data?: string;
+  readonly model?: string;
+  readonly title?: string;
+  readonly seed: number;
+  readonly neighbours: number;
+  readonly thumbnail: number;
+  readonly limit?: number;
+}
+
+export function mapCommand(program: Command, io: Io): void {
+  const command = program
+    .command('map')
+    .summary('write a page on which alike pictures lie near each other')
+    .description(
+      'Writes one HTML file, which needs no network: the pictures of a set, placed by UMAP of their vectors, to zoom, move and search, with the nearest pictures at a click. The same vectors and --seed give the same places.',
+    )
+    .argument('<set>', 'file of moco embed, or an image folder')
+    .requiredOption('--out <file>', 'the page, named *.html')
+    .option('--data <folder>', 'where the pictures of the file are now')
+    .option('--model <model>', 'the encoder of an image folder, as for moco embed')
+    .option('--title <text>', 'title of the page')
+    .option('--seed <n>', 'decides the places', seed, 0)
+    .option('--neighbours <n>', 'neighbours whose nearness the places keep', integer(2), 15)
+    .option('--thumbnail <pixels>', 'side of the small pictures', integer(8), 64)
+    .option('--limit <n>', 'at most so many pictures, evenly spaced', integer(2));
+  dataFlags(modelFlags(command))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  moco map photos.parquet --out photos.html
+  moco map photos/ --model runs/photos --out photos.html --thumbnail 96`,
+    )
+    .action((set: string, options: MapOptions) => map(set, options, io));
+}
+
+async function map(source: string, options: MapOptions, io: Io): Promise<void> {
+  const { out, limit = mostPictures, thumbnail } = options;
+  if (!/\.html?$/i.test(out)) throw new UserError(`--out ${out}: the page's name should end in .html`);
+  if (thumbnail > 256) throw new UserError(`--thumbnail ${thumbnail}: give at most 256`);
+  const whole = await openSet(source, options, io);
+  const set = thinned(whole, limit);
+  if (set !== whole)
+    io.err(
+      `Every ${(whole.ids.length / limit).toFixed(1)}th of ${whole.ids.length} pictures is on the map.\n`,
+    );
+  const dataset = await datasetOf(set, options.data);
+  const page = await makeMap(set, dataset, {
+    ...options,
+    title: options.title ?? `Map of ${basename(source)}`,
+    backend: options.backend ?? 'ort',
+    note: (line) => io.err(`${line}\n`),
+  });
+  await mkdir(dirname(out), { recursive: true });
+  await writeAtomic(out, page);
+  io.out(`${out}: ${set.ids.length} pictures, ${bytes(Buffer.byteLength(page))}\n`);
+}
