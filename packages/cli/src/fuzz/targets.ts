@@ -15,6 +15,9 @@ import {
 import { bytesSource, encodeTorch, findEncoder, readTorch, torchTensors } from '@moco-ts/exchange';
 import { resolveConfig } from '@moco-ts/run';
 import { checkpointBytes, readCheckpoint } from '../run/checkpoint.ts';
+import { openVectors } from '../vectors/file.ts';
+import { npyHeader } from '../vectors/npy.ts';
+import { writeParquet } from '../vectors/parquet.ts';
 import { mutate } from './mutate.ts';
 
 export interface FuzzTarget {
@@ -62,7 +65,7 @@ function refusedOr<T>(work: Promise<T>): Promise<T | undefined> {
   });
 }
 
-/** @param folder with files of PyTorch, such as parity/fixtures/exchange */
+/** @param folder with files of PyTorch: parity/fixtures/exchange; beside it are those of other programs' vectors */
 export async function fuzzTargets(folder: string): Promise<FuzzTarget[]> {
   const files = readdirSync(folder)
     .filter((name) => /\.pth(\.tar)?$/.test(name))
@@ -92,6 +95,8 @@ export async function fuzzTargets(folder: string): Promise<FuzzTarget[]> {
       checked: false,
     },
     checkpointTarget(),
+    await vectorsTarget('.npy'),
+    await vectorsTarget('.parquet', join(folder, '..', 'vectors')),
   ];
 }
 
@@ -122,4 +127,53 @@ function checkpointTarget(): FuzzTarget {
     checked: true,
     dispose: () => rmSync(folder, { recursive: true, force: true }),
   };
+}
+
+const [rows, dim] = [9, 4];
+
+/** Files of vectors: our own, and those of a folder of other programs'. */
+async function vectorsTarget(format: '.npy' | '.parquet', others?: string): Promise<FuzzTarget> {
+  const folder = mkdtempSync(join(tmpdir(), 'moco-fuzz-'));
+  const path = join(folder, `vectors${format}`);
+  const ids = Array.from({ length: rows }, (_, i) => `p/${i}.png`);
+  const vectors = random('vectors', rows * dim);
+  let own: Uint8Array;
+  if (format === '.npy') {
+    // The ids are JSON, which is not at risk; the values are.
+    writeFileSync(join(folder, 'vectors.ids.json'), JSON.stringify({ ids }));
+    own = Buffer.concat([npyHeader(rows, dim), new Uint8Array(vectors.buffer)]);
+  } else {
+    const info = {
+      moco: '0',
+      model: 'm',
+      encoder: 'e',
+      data: { data: 'd', split: 'train' },
+      unit: true,
+    } as const;
+    await writeParquet(path, one({ ids, vectors }), dim, info);
+    own = new Uint8Array(readFileSync(path));
+  }
+  const names = others === undefined ? [] : readdirSync(others).filter((name) => name.endsWith(format));
+  return {
+    name: format.slice(1),
+    corpus: [
+      { name: `own${format}`, bytes: new Uint8Array(own) },
+      ...names.map((name) => ({ name, bytes: new Uint8Array(readFileSync(join(others!, name))) })),
+    ],
+    read: async (bytes) => {
+      writeFileSync(path, bytes);
+      const file = await openVectors(path);
+      const text = new TextEncoder().encode(JSON.stringify([await file.ids(), file.info ?? null]));
+      return {
+        vectors: { shape: [file.rows, file.dim], dtype: 'float32', data: await file.vectors() },
+        ids: { shape: [text.length], dtype: 'uint8', data: text },
+      };
+    },
+    checked: false,
+    dispose: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+async function* one<T>(value: T): AsyncGenerator<T> {
+  yield value;
 }

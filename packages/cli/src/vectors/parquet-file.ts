@@ -53,13 +53,19 @@ function reading<T>(path: string, work: (file: AsyncBuffer) => Promise<T>): Prom
 }
 
 function asyncBuffer({ size, read }: ByteSource): AsyncBuffer {
+  const slice = async (start: number, end: number) => {
+    if (!(start >= 0 && start <= end && end <= size)) throw new Error('it is cut off or damaged');
+    const bytes = await read(start, end - start);
+    if (bytes.length < end - start) throw new Error('it became shorter while it was read');
+    return bytes.slice().buffer;
+  };
   return {
     byteLength: size,
-    slice: async (start, end = size) => {
-      if (!(start >= 0 && start <= end && end <= size)) throw new Error('it is cut off or damaged');
-      const bytes = await read(start, end - start);
-      if (bytes.length < end - start) throw new Error('it became shorter while it was read');
-      return bytes.slice().buffer;
+    slice: (start, end = size) => {
+      const bytes = slice(start, end);
+      // The library asks ahead, and may throw for another reason before it waits for this.
+      bytes.catch(() => undefined);
+      return bytes;
     },
   };
 }
@@ -73,6 +79,9 @@ async function metadataOf(file: AsyncBuffer): Promise<FileMetaData> {
   let rows = 0;
   for (const group of metadata.row_groups) {
     rows += Number(group.num_rows);
+    for (const name of ['id', 'vector'])
+      if (group.columns.filter(({ meta_data: column }) => column?.path_in_schema[0] === name).length !== 1)
+        throw new Error(`its column "${name}" is none of plain values or lists`);
     for (const { meta_data: column } of group.columns) {
       const values = Number(column?.num_values);
       if (!(values >= 0 && values <= maxValues * file.byteLength))
