@@ -3,14 +3,15 @@ import { DataError, printable, UserError } from '@moco-ts/core';
 import type { ByteSource } from '@moco-ts/exchange';
 import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetRead } from 'hyparquet';
 import { checkVectors, parseInfo, type VectorFile, withSource } from './file.ts';
+import { checkFooter, checkPages } from './thrift.ts';
 
 /** Values that a byte of a file may stand for: what says more is damaged, or made to fill the memory. */
 const maxValues = 256;
 
 /** @throws UserError */
 export function openParquet(path: string): Promise<VectorFile> {
-  return reading(path, async (file) => {
-    const metadata = await metadataOf(file);
+  return reading(path, async (file, source) => {
+    const metadata = await metadataOf(source);
     const rows = Number(metadata.num_rows);
     const dim = await dimOf(file, metadata);
     const own = metadata.key_value_metadata?.find(({ key }) => key === 'moco')?.value;
@@ -40,10 +41,10 @@ export function openParquet(path: string): Promise<VectorFile> {
 }
 
 /** What the library throws at damage is an error of the file's. */
-function reading<T>(path: string, work: (file: AsyncBuffer) => Promise<T>): Promise<T> {
+function reading<T>(path: string, work: (file: AsyncBuffer, source: ByteSource) => Promise<T>): Promise<T> {
   return withSource(path, async (source) => {
     try {
-      return await work(asyncBuffer(source));
+      return await work(asyncBuffer(source, true), source);
     } catch (error) {
       if (error instanceof UserError) throw error;
       const reason = printable((error as Error).message ?? String(error), 200);
@@ -52,11 +53,13 @@ function reading<T>(path: string, work: (file: AsyncBuffer) => Promise<T>): Prom
   });
 }
 
-function asyncBuffer({ size, read }: ByteSource): AsyncBuffer {
+/** @param checked what is read are pages, which must not claim too much */
+function asyncBuffer({ size, read }: ByteSource, checked: boolean): AsyncBuffer {
   const slice = async (start: number, end: number) => {
     if (!(start >= 0 && start <= end && end <= size)) throw new Error('it is cut off or damaged');
     const bytes = await read(start, end - start);
     if (bytes.length < end - start) throw new Error('it became shorter while it was read');
+    if (checked) checkPages(bytes, maxValues * size);
     return bytes.slice().buffer;
   };
   return {
@@ -70,7 +73,12 @@ function asyncBuffer({ size, read }: ByteSource): AsyncBuffer {
   };
 }
 
-async function metadataOf(file: AsyncBuffer): Promise<FileMetaData> {
+async function metadataOf(source: ByteSource): Promise<FileMetaData> {
+  const file = asyncBuffer(source, false);
+  const end = await source.read(Math.max(0, source.size - 8), Math.min(8, source.size));
+  const footer = end.length < 8 ? 0 : new DataView(end.buffer, end.byteOffset).getUint32(0, true);
+  const tail = Math.min(source.size, footer + 8);
+  checkFooter(await source.read(source.size - tail, tail));
   const metadata = await parquetMetadataAsync(file);
   const names = metadata.schema.map(({ name }) => name);
   for (const name of ['id', 'vector'])
