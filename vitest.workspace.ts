@@ -68,12 +68,25 @@ const pages = {
   test: { name: 'pages', include: ['packages/*/src/**/*.page.ts'] },
 };
 
+/** The parts of apps/web. */
+const web = {
+  extends: true as const,
+  test: { name: 'web', include: ['apps/web/src/**/*.test.ts'] },
+};
+
+/** What needs Chromium and the built page of apps/web: scripts/test-web.sh. */
+const browser = {
+  extends: true as const,
+  test: { name: 'browser', include: ['apps/web/test/**/*.web.ts'], hookTimeout: 600_000 },
+};
+
 async function chosen() {
-  const { MOCO_PAGES, MOCO_CHROMIUM_KIT, MOCO_GPU, MOCO_TFJS_NODE } = process.env;
+  const { MOCO_PAGES, MOCO_WEB, MOCO_CHROMIUM_KIT, MOCO_GPU, MOCO_TFJS_NODE } = process.env;
+  if (MOCO_WEB) return [browser];
   if (MOCO_PAGES) return [pages];
   if (MOCO_CHROMIUM_KIT) return [await chromium()];
   if (MOCO_GPU) return [gpu];
-  return MOCO_TFJS_NODE ? [native] : [...projects, examples];
+  return MOCO_TFJS_NODE ? [native] : [...projects, examples, web];
 }
 
 export default await chosen();

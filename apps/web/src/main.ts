@@ -34,6 +34,8 @@ let phase: Phase = 'opening';
 let gallery: Gallery | undefined;
 let subjects = new Int32Array(0);
 let started: Started | undefined;
+/** What is open, in words. */
+let described = '';
 let losses: number[] = [];
 let mapped: Mapped | undefined;
 let chosen: number | undefined;
@@ -103,7 +105,8 @@ const handlers: {
         : []),
       ...(left > 0 ? [`${left} beyond the first 2,000 are left out`] : []),
     ];
-    byId('pictures').textContent = [`${count} pictures of ${message.name}`, ...lost].join('; ');
+    described = [`${count} pictures of ${message.name}`, ...lost].join('; ');
+    byId('pictures').textContent = described;
     byId('emoji').setAttribute('aria-pressed', String(message.name === 'emoji'));
     byId('folder').parentElement!.classList.toggle('pressed', message.name !== 'emoji');
     enter('ready');
@@ -115,7 +118,7 @@ const handlers: {
     byId('n-backend').textContent = `${message.backend}, ${message.arch}`;
     hint('note', message.note);
     byId<HTMLProgressElement>('progress').max = message.steps;
-    drawCurve(losses, message.chance, message.steps);
+    drawCurve(losses, message.chance);
     drawQueue(0, message.queue, message.batchSize);
     enter('training');
     say(`Training has begun on ${message.backend}. ${message.note ?? ''}`);
@@ -143,6 +146,7 @@ const handlers: {
   },
   failed: ({ message }) => {
     hint('error', message);
+    byId('pictures').textContent = described;
     enter(gallery ? (started ? 'paused' : 'ready') : 'opening');
   },
 };
@@ -183,7 +187,7 @@ function show(): void {
   byId('n-time').textContent =
     milliseconds < 1000 ? `${milliseconds.toFixed(0)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
   byId<HTMLProgressElement>('progress').value = step;
-  drawCurve(losses, started.chance, started.steps);
+  drawCurve(losses, started.chance);
   drawQueue(step, started.queue, started.batchSize);
 }
 

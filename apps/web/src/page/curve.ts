@@ -3,6 +3,8 @@ import { byId } from './dom.ts';
 
 /** Points that are drawn at most. */
 const POINTS = 400;
+/** Steps that the axis has room for at first. */
+const LEAST = 20;
 
 interface Point {
   readonly step: number;
@@ -10,30 +12,34 @@ interface Point {
 }
 
 /** Draws the losses of all steps, in bundles where there are many, and the loss of guessing. */
-export function drawCurve(losses: readonly number[], chance: number, steps: number): void {
+export function drawCurve(losses: readonly number[], chance: number): void {
   const place = byId('curve');
   const points = bundled(losses);
   const last = points.at(-1);
+  const end = Math.max(LEAST, losses.length);
   const highest = points.reduce((most, { loss }) => Math.max(most, loss), chance);
   const lowest = points.reduce((least, { loss }) => Math.min(least, loss), chance);
   const plot = Plot.plot({
     width: Math.max(260, place.clientWidth),
     height: 200,
     marginTop: 16,
+    marginBottom: 38,
     marginRight: 12,
     marginLeft: 34,
     style: { background: 'none', color: 'var(--soft)', fontSize: '12px', fontFamily: 'inherit' },
-    x: { label: 'step', domain: [0, Math.max(1, steps)], ticks: 5 },
+    x: { label: 'step', domain: [0, end], ticks: 5 },
     y: { label: null, domain: [Math.max(0, lowest - 0.3), highest + 0.4], ticks: 5, grid: true },
     marks: [
       Plot.ruleY([chance], { stroke: 'var(--warm)', strokeDasharray: '5 4' }),
       Plot.text([chance], {
-        ...{ y: Plot.identity, x: steps, text: () => 'guessing: log(K + 1)' },
+        ...{ y: Plot.identity, x: end, text: () => 'guessing: log(K + 1)' },
         ...{ textAnchor: 'end', dy: -8, fill: 'var(--ink)' },
       }),
       Plot.lineY(points, { x: 'step', y: 'loss', stroke: 'var(--accent)', strokeWidth: 2 }),
     ],
   });
+  // Plot names its groups, which have no role: what is to be read is said once, below.
+  for (const group of plot.querySelectorAll('[aria-label]')) group.removeAttribute('aria-label');
   plot.setAttribute('role', 'img');
   plot.setAttribute(
     'aria-label',

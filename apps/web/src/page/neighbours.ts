@@ -14,9 +14,11 @@ export function showNeighbours(
 ): void {
   const place = byId('near');
   if (index === undefined || !mapped) {
-    place.replaceChildren(element('p', { class: 'soft' }, 'Choose a picture in the map.'));
+    const hint = mapped ? 'Choose a picture in the map.' : 'They are known as soon as training has started.';
+    place.replaceChildren(element('p', { class: 'soft' }, hint));
     return;
   }
+  const focused = [...place.querySelectorAll('button')].indexOf(document.activeElement as HTMLButtonElement);
   const tileOf = (at: number) => {
     const tile = element('span', { class: 'tile', 'aria-hidden': 'true' });
     gallery.show(tile, at);
@@ -42,6 +44,8 @@ export function showNeighbours(
       element('ol', { 'aria-label': 'The nearest, with their cosines' }, ...nearest),
     ),
   );
+  // A map that moves must not take the keyboard's place away.
+  if (focused >= 0) place.querySelectorAll('button')[focused]?.focus();
 }
 
 export function neighboursOf({ neighbours, similarities, k }: Mapped, index: number) {

@@ -45,10 +45,16 @@ async function noWebGpu(): Promise<string | undefined> {
 }
 
 async function openWasm(): Promise<Opened> {
+  const { env } = await import('@tensorflow/tfjs-core');
   const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm');
   const at = (file: string) => new URL(file, import.meta.url).href;
-  // Threads would need headers that a static page can't set.
-  setWasmPaths({ 'tfjs-backend-wasm.wasm': at(plain), 'tfjs-backend-wasm-simd.wasm': at(simd) });
+  // Threads need headers that a static page can't set; tfjs wants to know their file all the same.
+  env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+  setWasmPaths({
+    'tfjs-backend-wasm.wasm': at(plain),
+    'tfjs-backend-wasm-simd.wasm': at(simd),
+    'tfjs-backend-wasm-threaded-simd.wasm': at(simd),
+  });
   const { tfjsPlugin } = await import('@moco-ts/backend-tfjs');
   return { backend: await tfjsPlugin.create({ device: 'wasm' }), name: 'WebAssembly' };
 }

@@ -24,6 +24,7 @@ export function layout(
     nComponents: 2,
     nNeighbors: k + 1,
     nEpochs: before ? LATER : FIRST,
+    learningRate: before ? 0.2 : 1,
     minDist: 0.3,
     random: () => random.uniform(),
   });

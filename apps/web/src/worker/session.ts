@@ -74,6 +74,10 @@ function configOf(settings: Settings, arch: string, { name: data, pictures }: Pi
     throw new UserError(
       `A batch of ${batchSize} is larger than the set of ${pictures.length} pictures: choose a smaller batch.`,
     );
+  if (mocoK < batchSize)
+    throw new UserError(
+      `A queue of ${mocoK} keys has no room for a batch of ${batchSize}: choose more keys, or a smaller batch.`,
+    );
   const { designers, ...recipe } = presets.emoji.flags;
   const flags = {
     ...recipe,

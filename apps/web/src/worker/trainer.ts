@@ -1,5 +1,5 @@
 /** The worker that trains: what it is told, and what it tells. */
-import { UserError } from '@moco-ts/core';
+import { BackendError, UserError } from '@moco-ts/core';
 import type { Batch } from '@moco-ts/data/portable';
 import { registerEncoders } from '@moco-ts/encoders';
 import type { FileKind, FromTrainer, Pixels, Settings, Source, ToTrainer } from '../messages.ts';
@@ -48,6 +48,13 @@ async function handle(message: ToTrainer): Promise<void> {
 function fail(error: unknown): void {
   running = false;
   const known = error instanceof UserError;
+  if (error instanceof BackendError && error.message.startsWith('the GPU was lost')) {
+    tell({
+      type: 'failed',
+      message: 'The GPU was lost, and the training with it: reload the page to start again.',
+    });
+    return;
+  }
   tell({
     type: 'failed',
     message: known ? error.message : `Something went wrong: ${(error as Error).message}`,

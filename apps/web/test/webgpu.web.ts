@@ -1,0 +1,127 @@
+/** The page trains on WebGPU (in software where there is no GPU), and what it saves is what `moco` and ONNX Runtime read. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { decodeSafetensors } from '@moco-ts/core';
+import { decodeFile } from '@moco-ts/data';
+import { decodeCheckpoint } from '@moco-ts/run';
+import ort from 'onnxruntime-node';
+import { beforeAll, expect, it } from 'vitest';
+import { moco } from '../../../packages/cli/src/testing.ts';
+import { download, inPhase, look, openFolder, set, type Tab, tabs, temporaryFolder } from './browser.ts';
+import { emojiFolder } from './pictures.ts';
+
+const open = tabs('--enable-unsafe-webgpu');
+const pictures = emojiFolder(64);
+const folder = temporaryFolder();
+/** 64 pictures in batches of 16: five epochs. */
+const STEPS = 20;
+const files = { checkpoint: '', model: '', features: '' };
+let tab: Tab;
+
+beforeAll(async () => {
+  tab = await open();
+  const { page } = tab;
+  await openFolder(page, pictures);
+  await set(page, {
+    backend: 'webgpu',
+    arch: 'resnet-micro',
+    batchSize: '16',
+    queue: '64',
+    epochs: '5',
+    lr: '0.005',
+  });
+  await page.click('#main');
+  await inPhase(page, 'finished', 500_000);
+  for (const kind of ['checkpoint', 'model', 'features'] as const)
+    files[kind] = await download(page, kind, folder);
+}, 600_000);
+
+it('trains 20 steps, and the loss falls', async () => {
+  expect(await tab.page.textContent('#n-backend')).toMatch(/^WebGPU/);
+  expect(await tab.page.textContent('#n-step')).toBe(`${STEPS} of ${STEPS}`);
+  const { info } = decodeCheckpoint(readFileSync(files.checkpoint), files.checkpoint);
+  const { losses, globalStep } = info;
+  expect(globalStep).toBe(STEPS);
+  expect(losses).toHaveLength(STEPS);
+  expect(losses.every(Number.isFinite)).toBe(true);
+  // While the queue still holds noise, every step adds keys that are harder to tell apart: 64 keys are there after four.
+  const mean = (from: number, to: number) =>
+    losses.slice(from, to).reduce((sum, loss) => sum + loss, 0) / (to - from);
+  expect(mean(STEPS - 4, STEPS)).toBeLessThan(mean(5, 9));
+  expect(mean(STEPS - 4, STEPS)).toBeLessThan(Math.log(64 + 1));
+});
+
+it('shows it: curve, views, queue, map and neighbours, in light and dark, without a complaint', async () => {
+  const { page, complaints } = tab;
+  await page.waitForFunction(() =>
+    /after 20 steps|After 20 steps/.test(document.getElementById('agreement')!.textContent!),
+  );
+  expect(await page.getAttribute('#curve svg', 'aria-label')).toMatch(/at step 20; guessing costs 4\.17/);
+  expect(await page.textContent('#queue-age')).toBe('64 keys in 4 batches; the oldest are 3 steps old.');
+  expect(await page.getAttribute('#view-query', 'aria-label')).toMatch(/^Query view of .*\.png$/);
+  const positions = await page.$$eval('#map .tile', (tiles) =>
+    tiles.map((tile) => tile.getAttribute('style')),
+  );
+  expect(new Set(positions).size).toBe(64);
+  await page.click('#map .tile >> nth=5', { force: true });
+  expect(await page.locator('#near ol li').count()).toBe(8);
+  const light = await look(page, 'trained-light');
+  await page.emulateMedia({ colorScheme: 'dark' });
+  const dark = await look(page, 'trained-dark');
+  for (const { colors, plain } of [light, dark]) {
+    expect(colors).toBeGreaterThan(1000);
+    expect(plain).toBeLessThan(0.8);
+  }
+  expect(light.ground).toBeGreaterThan(200);
+  expect(dark.ground).toBeLessThan(60);
+  expect(complaints).toEqual([]);
+});
+
+it('gives an ONNX model whose features are those of the page', async () => {
+  const { tensors, metadata } = decodeSafetensors(readFileSync(files.features), files.features);
+  const ids = JSON.parse(metadata.ids!) as string[];
+  const features = tensors.features!;
+  const values = features.data as Float32Array;
+  expect(ids).toHaveLength(64);
+  const raw = await Promise.all(ids.map((id) => decodeFile(join(pictures, id.slice(id.indexOf('/') + 1)))));
+  const session = await ort.InferenceSession.create(files.model);
+  const bytes = Buffer.concat(raw.map(({ data }) => data));
+  const images = new ort.Tensor('uint8', new Uint8Array(bytes), [64, 64, 64, 3]);
+  const found = (await session.run({ images })).features!;
+  expect(found.dims).toEqual(features.shape);
+  const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  expect(largest).toBeGreaterThan(0.1);
+  const apart = (found.data as Float32Array).reduce(
+    (most, value, i) => Math.max(most, Math.abs(value - values[i]!)),
+    0,
+  );
+  // Features are at most a few units: `moco export` holds its models to the same.
+  expect(apart).toBeLessThan(1e-4 * Math.max(1, largest));
+});
+
+it('gives a checkpoint that moco exports, measures and goes on from', async () => {
+  const model = join(folder, 'again.onnx');
+  const exported = await moco('export', files.checkpoint, '-o', model, '--with-preprocess');
+  expect(exported).toMatchObject({ code: 0, err: '' });
+  const session = await ort.InferenceSession.create(model);
+  expect(session.outputNames).toEqual(['features']);
+  expect(readFileSync(model).equals(readFileSync(files.model))).toBe(true);
+  const measured = await moco('knn', files.checkpoint, pictures);
+  expect(measured.code).toBe(0);
+  expect(measured.out).toMatch(/edited copies/);
+  const out = join(folder, 'run');
+  const more = await moco(
+    'pretrain',
+    pictures,
+    '--resume',
+    files.checkpoint,
+    '--out',
+    out,
+    '--epochs',
+    '6',
+    '-j',
+    '0',
+  );
+  expect(more).toMatchObject({ code: 0, err: '' });
+  expect(more.out).toMatch(/from epoch 5/);
+});
