@@ -7,7 +7,7 @@ import { inPhase, look, openFolder, set, tabs, temporaryFolder, violations } fro
 import { emojiFolder } from './pictures.ts';
 
 const open = tabs('--disable-features=WebGPU', '--disable-gpu');
-const pictures = emojiFolder(48);
+const pictures = await emojiFolder(48);
 
 async function begin(page: Page, more: Readonly<Record<string, string>> = {}): Promise<void> {
   await openFolder(page, pictures);
@@ -75,7 +75,7 @@ describe('training', () => {
 describe('a folder', () => {
   it('with damaged pictures is opened without them', async () => {
     const { page, complaints } = await open();
-    const mixed = emojiFolder(3);
+    const mixed = await emojiFolder(3);
     writeFileSync(join(mixed, 'broken.png'), 'no picture');
     writeFileSync(join(mixed, 'notes.txt'), 'no picture either');
     await openFolder(page, mixed);

@@ -1,20 +1,22 @@
-import { copyFileSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import sharp from 'sharp';
 import { temporaryFolder } from './browser.ts';
 
-/** A folder `photos` of drawings of 64 x 64 pixels, as files. */
-export function emojiFolder(count: number): string {
-  const { resolve } = createRequire(import.meta.url);
-  const drawings = join(dirname(resolve('emoji-datasource-google/package.json')), 'img', 'google', '64');
-  const list = createRequire(import.meta.url)('emoji-datasource-google/emoji.json') as readonly {
-    readonly image: string;
-  }[];
+/**
+ * A folder `photos` of drawings of 64 x 64 pixels, as files without transparency: browsers round what they lay on white
+ * in their own way.
+ */
+export async function emojiFolder(count: number): Promise<string> {
+  const require = createRequire(import.meta.url);
+  const drawings = join(dirname(require.resolve('emoji-datasource-google/package.json')), 'img/google/64');
+  const list = require('emoji-datasource-google/emoji.json') as readonly { readonly image: string }[];
   const folder = join(temporaryFolder(), 'photos');
   mkdirSync(folder);
   for (let i = 0; i < count; i++) {
     const { image } = list[i * 29]!;
-    copyFileSync(join(drawings, image), join(folder, image));
+    await sharp(join(drawings, image)).flatten({ background: 'white' }).toFile(join(folder, image));
   }
   return folder;
 }

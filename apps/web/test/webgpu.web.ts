@@ -11,7 +11,7 @@ import { download, inPhase, look, openFolder, set, type Tab, tabs, temporaryFold
 import { emojiFolder } from './pictures.ts';
 
 const open = tabs('--enable-unsafe-webgpu');
-const pictures = emojiFolder(64);
+const pictures = await emojiFolder(64);
 const folder = temporaryFolder();
 /** 64 pictures in batches of 16: five epochs. */
 const STEPS = 20;
