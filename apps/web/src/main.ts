@@ -11,7 +11,7 @@ import type {
   ToMapper,
   ToTrainer,
 } from './messages.ts';
-import { drawCurve } from './page/curve.ts';
+import { drawCurve, watchWidth } from './page/curve.ts';
 import { byId, say } from './page/dom.ts';
 import { createMap } from './page/map.ts';
 import { neighboursOf, showNeighbours } from './page/neighbours.ts';
@@ -169,7 +169,7 @@ mapper.addEventListener('message', ({ data }: MessageEvent<Mapped>) => {
 });
 
 /** The charts are drawn this often, in milliseconds: steps may be quicker. */
-const REDRAW = 200;
+const REDRAW = 250;
 let newest: Stepped | undefined;
 function redraw(message: Stepped): void {
   if (newest === undefined) setTimeout(show, losses.length > 1 ? REDRAW : 0);
@@ -190,6 +190,8 @@ function show(): void {
   drawCurve(losses, started.chance);
   drawQueue(step, started.queue, started.batchSize);
 }
+
+watchWidth(() => started && drawCurve(losses, started.chance));
 
 function subjectsOf({ pictures }: Gallery): Int32Array<ArrayBuffer> {
   const numbers = new Map<string, number>();

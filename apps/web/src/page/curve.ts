@@ -11,16 +11,26 @@ interface Point {
   readonly loss: number;
 }
 
+/** Its width in pixels, told when it changes: to ask for it at each step would make the browser lay out the page. */
+let width = 400;
+
+/** @param redraw called when there is another width to fill */
+export function watchWidth(redraw: () => void): void {
+  new ResizeObserver(([entry]) => {
+    width = Math.max(260, Math.floor(entry!.contentRect.width));
+    redraw();
+  }).observe(byId('curve'));
+}
+
 /** Draws the losses of all steps, in bundles where there are many, and the loss of guessing. */
 export function drawCurve(losses: readonly number[], chance: number): void {
-  const place = byId('curve');
   const points = bundled(losses);
   const last = points.at(-1);
   const end = Math.max(LEAST, losses.length);
   const highest = points.reduce((most, { loss }) => Math.max(most, loss), chance);
   const lowest = points.reduce((least, { loss }) => Math.min(least, loss), chance);
   const plot = Plot.plot({
-    width: Math.max(260, place.clientWidth),
+    width,
     height: 200,
     marginTop: 16,
     marginBottom: 38,
@@ -38,6 +48,8 @@ export function drawCurve(losses: readonly number[], chance: number): void {
       Plot.lineY(points, { x: 'step', y: 'loss', stroke: 'var(--accent)', strokeWidth: 2 }),
     ],
   });
+  // A new style sheet would make the browser look at every tile of the map again; style.css has what is needed of it.
+  plot.querySelector('style')?.remove();
   // Plot names its groups, which have no role: what is to be read is said once, below.
   for (const group of plot.querySelectorAll('[aria-label]')) group.removeAttribute('aria-label');
   plot.setAttribute('role', 'img');
@@ -47,7 +59,7 @@ export function drawCurve(losses: readonly number[], chance: number): void {
       ? `Loss: ${points[0]!.loss.toFixed(2)} at first, ${last.loss.toFixed(2)} at step ${losses.length}; guessing costs ${chance.toFixed(2)}`
       : `Loss: no step yet; guessing costs ${chance.toFixed(2)}`,
   );
-  place.replaceChildren(plot);
+  byId('curve').replaceChildren(plot);
 }
 
 /** Means of equally long stretches. */

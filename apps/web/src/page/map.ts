@@ -11,6 +11,9 @@ export interface PictureMap {
   choose(index: number | undefined): void;
 }
 
+/** Pictures that glide to their places, at most: more would make a browser stumble. */
+const GLIDING = 1000;
+
 const directions: Readonly<Record<string, readonly [number, number]>> = {
   ArrowLeft: [-1, 0],
   ArrowRight: [1, 0],
@@ -68,6 +71,7 @@ export function createMap(chosen: (index: number | undefined) => void): PictureM
     open: ({ pictures, show }) => {
       choose(undefined);
       mapped = undefined;
+      box.classList.toggle('many', pictures.length > GLIDING);
       tiles = pictures.map(({ name }, i) => {
         const tile = element('div', {
           ...{ class: 'tile', role: 'option', id: `tile-${i}` },
