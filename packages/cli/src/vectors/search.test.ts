@@ -10,7 +10,7 @@ import {
 import { join } from 'node:path';
 import { rng } from '@moco-ts/core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { moco, pictureFolder, png, temporaryFolder, tiny } from '../testing.ts';
+import { moco, pictureFolder, png, spawnMoco, temporaryFolder, tiny } from '../testing.ts';
 import { openVectors } from './file.ts';
 import { npyHeader } from './npy.ts';
 import type { Found } from './search.ts';
@@ -203,6 +203,18 @@ describe('moco dedupe', () => {
     expect(human.out).toBe(
       '          0/0\n= 1.0000  6/0\n\n1 group of near-duplicates; 1 of 8 pictures repeat a first.\n',
     );
+  });
+
+  it('gives all to a slow reader of its output', async () => {
+    clustered('long', 6000, 2);
+    const child = spawnMoco('dedupe', at('long.npy'), '--threshold', '-1', '--json');
+    child.stdout!.pause();
+    // More than a pipe holds: it must wait, not end.
+    await Promise.race([child.ended, new Promise((resolve) => setTimeout(resolve, 4000))]);
+    child.stdout!.resume();
+    expect(await child.ended).toEqual({ code: 0, signal: null });
+    const { first, others } = JSON.parse(child.output()) as { first: string; others: unknown[] };
+    expect([first, others.length]).toEqual(['v0', 5999]);
   });
 
   it('finds copies of pictures in a folder', async () => {
