@@ -1,0 +1,75 @@
+// Measures what the tests run of each package and fails where it is under 90 % of the lines.
+// Further arguments go to vitest: `npm run coverage -- --project core` measures the tests of one package alone.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, relative, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const required = 90;
+const measured = ['core', 'onnx', 'data', 'cli'];
+// The conformance kit and the encoders run core's ops and gradients too.
+const projects = [...measured, 'backend-testing', 'encoders'];
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const folder = mkdtempSync(join(tmpdir(), 'moco-coverage-'));
+const more = process.argv.slice(2);
+const chosen = more.includes('--project') ? [] : projects.flatMap((name) => ['--project', name]);
+const { status } = spawnSync(
+  process.execPath,
+  [
+    join(root, 'node_modules', 'vitest', 'vitest.mjs'),
+    'run',
+    '--coverage.enabled',
+    '--coverage.provider=v8',
+    '--coverage.reporter=json-summary',
+    '--coverage.reportOnFailure',
+    `--coverage.reportsDirectory=${folder}`,
+    `--coverage.include=packages/{${measured}}/src/**/*.ts`,
+    '--coverage.exclude=**/*.{test,gpu,native}.ts',
+    ...chosen,
+    ...more,
+  ],
+  { cwd: root, stdio: 'inherit' },
+);
+let summary;
+try {
+  summary = JSON.parse(readFileSync(join(folder, 'coverage-summary.json'), 'utf8'));
+} catch {
+  console.error('the test runner wrote no coverage');
+  process.exit(1);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+const kinds = ['lines', 'branches', 'functions'];
+const percent = ({ covered, total }) => (total === 0 ? 100 : (100 * covered) / total);
+let failed = status !== 0;
+console.log(`\n${'package'.padEnd(8)}${kinds.map((kind) => kind.padStart(11)).join('')}   lines of`);
+for (const name of measured) {
+  const files = Object.entries(summary).filter(([path]) =>
+    relative(root, path).startsWith(join('packages', name) + sep),
+  );
+  const sums = kinds.map((kind) =>
+    files.reduce(
+      (sum, [, file]) => ({
+        covered: sum.covered + file[kind].covered,
+        total: sum.total + file[kind].total,
+      }),
+      { covered: 0, total: 0 },
+    ),
+  );
+  const columns = sums.map((sum) => `${percent(sum).toFixed(1)} %`.padStart(11)).join('');
+  console.log(`${name.padEnd(8)}${columns}${String(sums[0].total).padStart(11)}`);
+  if (percent(sums[0]) < required) {
+    failed = true;
+    const least = files
+      .map(([path, { lines }]) => ({ path: relative(root, path), missing: lines.total - lines.covered }))
+      .sort((a, b) => b.missing - a.missing)
+      .slice(0, 8);
+    for (const { path, missing } of least)
+      console.log(`  ${String(missing).padStart(4)} lines not run: ${path}`);
+  }
+}
+console.log(failed ? `\nfailed: at least ${required} % of the lines are asked for` : '');
+process.exit(failed ? 1 : 0);
