@@ -150,6 +150,21 @@ describe('drawNegatives', () => {
   });
 });
 
+describe('the step', () => {
+  it('writes all of the state, and leaves frozen parameters alone', () => {
+    const states = (config: InstDiscConfig) => instDiscStep(config, instDiscState(config, 1)).state;
+    expect(states(base).every(({ input, output }) => output === `next.${input}`)).toBe(true);
+    const frozen = states({ ...base, encoder: { ...encoder, frozen: () => ['conv1.weight'] } });
+    expect(frozen.filter(({ output }) => !output).map(({ input }) => input)).toEqual(['q.conv1.weight']);
+    expect(frozen.some(({ input }) => input === 'opt.momentum.conv1.weight')).toBe(false);
+  });
+  it('shows gradients where they are asked for', () => {
+    const metrics = (config: InstDiscConfig) => instDiscStep(config, instDiscState(config, 1)).metrics;
+    expect([...metrics(base)].sort()).toEqual(['acc1', 'acc5', 'loss', 'spread']);
+    expect(metrics({ ...base, exposeGradients: true })).toContain('grad.conv1.weight');
+  });
+});
+
 describe('settings that can not work', () => {
   const check = (more: Partial<InstDiscConfig>) => () => checkInstDisc({ ...base, ...more });
   it('a batch larger than the data set, no negatives, groups that do not divide the batch', () => {
@@ -158,5 +173,6 @@ describe('settings that can not work', () => {
     expect(check({ negatives: 0 })).toThrow(/--moco-k 0/);
     expect(check({ bnSplits: 3 })).toThrow(/3 groups/);
     expect(check({})).not.toThrow();
+    expect(check({ slots: batch, negatives: 1 })).not.toThrow();
   });
 });

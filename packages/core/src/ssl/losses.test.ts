@@ -1,14 +1,17 @@
 import { describe, expect, it } from 'vitest';
+import { cast } from '../graph/ops/elementwise.ts';
 import { type Traced, trace } from '../graph/trace.ts';
 import { normalize } from '../nn/layers.ts';
 import { interpret } from '../reference/interpreter.ts';
 import { filled, type Tensor, tensor } from '../tensor/tensor.ts';
 import {
   contrastiveAccuracy,
+  crossEntropy,
   estimatePartition,
   featureSpread,
   inBatchInfoNce,
   infoNce,
+  labelAccuracy,
   logSumExp,
   nce,
   ntXent,
@@ -115,6 +118,21 @@ describe('losses within a batch', () => {
   });
 });
 
+describe('a loss with labels', () => {
+  const logits = tensor([1, 2, 0.5, 3, -1, 0, 0.25, 0.25, 2, 1, 1, 1], [4, 3]);
+  const labels = tensor([1, 2, 0, 2], [4]);
+  const of = (body: (logits: Traced, label: Traced) => Traced) =>
+    evaluate([logits, labels], (x, label) => ({ y: body(x!, cast(label!, 'int32')) })).y!.data[0];
+
+  it("crossEntropy is PyTorch's", () => {
+    expect(of(crossEntropy)).toBeCloseTo(1.6692878843229602, 12);
+  });
+  it('labelAccuracy counts the labels among the k largest, and a tie against them', () => {
+    // Ranks 1, 2, 3 (tied with the second) and 3 (all three tied).
+    expect([1, 2, 3, 5].map((k) => of((x, label) => labelAccuracy(x, label, k)))).toEqual([25, 50, 100, 100]);
+  });
+});
+
 describe('nce', () => {
   const of = (logits: Tensor, z: number, slots: number) =>
     evaluate([logits, tensor([z], [])], (x, partition) => ({ y: nce(x!, partition!, slots) })).y!.data[0]!;
@@ -140,5 +158,7 @@ describe('featureSpread', () => {
     expect(value(filled([4, 3], 0.5), featureSpread)).toBeLessThan(2e-6);
     // Deviations 1 and 2 about the mean, averaged.
     expect(value(tensor([1, 4, -1, 0], [2, 2]), featureSpread)).toBeCloseTo(1.5, 6);
+    // Squares 1, 1, 1 and 9 about the mean 0.
+    expect(value(tensor([1, 1, 1, -3], [4, 1]), featureSpread)).toBeCloseTo(Math.sqrt(3), 6);
   });
 });

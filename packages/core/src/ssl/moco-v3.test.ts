@@ -8,7 +8,7 @@ import { sgd } from '../optim/sgd.ts';
 import { interpret } from '../reference/interpreter.ts';
 import { rng } from '../rng.ts';
 import { under } from '../train/step.ts';
-import { type MocoV3Config, mocoV3Heads, mocoV3State, mocoV3Step } from './moco-v3.ts';
+import { type MocoV3Config, mocoV3Heads, mocoV3Projection, mocoV3State, mocoV3Step } from './moco-v3.ts';
 
 const [batch, dim, hidden] = [4, 3, 7];
 const encoder = defineEncoder({
@@ -81,7 +81,18 @@ describe('the state', () => {
   });
 });
 
+it("a trained encoder's projector is told by its widths", () => {
+  expect(mocoV3Projection('vit', 5, { hidden, dim })).toEqual({
+    ...{ layers: 3, inputs: 5, hidden, outputs: dim, lastNorm: true },
+  });
+  expect(mocoV3Projection('resnet', 5, { hidden, dim }).layers).toBe(2);
+});
+
 describe('the step', () => {
+  it('shows gradients where they are asked for', () => {
+    const { exposeGradients: _, ...silent } = base;
+    expect([...run(silent).step.metrics].sort()).toEqual(['acc1', 'acc5', 'loss', 'spread']);
+  });
   it('writes all of the state', () => {
     const { step } = run(base);
     expect(step.state.every(({ input, output }) => output === `next.${input}`)).toBe(true);

@@ -290,6 +290,15 @@ describe('the step', () => {
     expect(step.state.every(({ input, output }) => output === `next.${input}`)).toBe(true);
     expect(run({ ...base, exposeGradients: false }).step.metrics).toHaveLength(4);
   });
+  it('shows gradients where they are asked for', () => {
+    const { exposeGradients: _, ...silent } = base;
+    expect(run(silent).step.metrics).toHaveLength(4);
+  });
+  it('leaves frozen parameters alone in both encoders', () => {
+    const config = { ...base, encoder: { ...encoder, frozen: () => ['conv1.weight'] } };
+    const still = mocoStep(config, mocoState(config, 1)).state.filter(({ output }) => !output);
+    expect(still.map(({ input }) => input)).toEqual(['q.conv1.weight', 'k.conv1.weight']);
+  });
   it('is optimized: no stop is left, and no node without a reader', () => {
     const { step } = run(base);
     expect(step.graph.nodes.some(({ op }) => op === 'stopGradient')).toBe(false);
@@ -309,6 +318,8 @@ describe('settings that can not work', () => {
     expect(check({ queueSize: 96, batch: 32, symmetric: true })).toThrow(/64 keys.*(64|128)/);
     expect(check({ queueSize: 10, batch: 64 })).toThrow(/nearest that fits is 64/);
     expect(check({ queueSize: 96, batch: 32 })).not.toThrow();
+    expect(check({ queueSize: 32, batch: 32 })).not.toThrow();
+    expect(check({ queueSize: 0, batch: 32 })).toThrow(/nearest that fits is 32/);
     expect(() => mocoStep({ ...base, queueSize: 30 }, stateOf(base))).toThrow(/--moco-k 30/);
   });
   it('groups that do not divide the batch, or of one image', () => {

@@ -60,6 +60,11 @@ it('has one encoder, whose whole state it writes', () => {
   expect(step.state.every(({ input, output }) => output === `next.${input}`)).toBe(true);
 });
 
+it('shows gradients where they are asked for', () => {
+  expect([...run(base).step.metrics].sort()).toEqual(['acc1', 'acc5', 'loss', 'spread']);
+  expect(run({ ...base, exposeGradients: true }).step.metrics).toContain('grad.conv1.weight');
+});
+
 it('leaves frozen parameters alone, decay included', () => {
   const { step, state } = run({ ...base, encoder: { ...encoder, frozen: () => ['conv1.weight'] } });
   expect(step.state.filter(({ output }) => !output).map(({ input }) => input)).toEqual(['q.conv1.weight']);
