@@ -54,6 +54,19 @@ describe('gradients', () => {
       byZ: [4, 10, 18],
     });
   });
+  it('of what is stopped as a whole are 0', () => {
+    expect(derivatives((x) => stopGradient(sum(x))).byX).toEqual([0, 0, 0]);
+  });
+  it('pass by ops that have none, where nothing that is asked for comes through these', () => {
+    const graph = trace((builder) => {
+      const [x, z] = [builder.input('x', [3]), builder.input('z', [2])];
+      const at = builder.constant({ shape: [], dtype: 'int32', data: Int32Array.of(1) });
+      return { loss: sum(mul(x, updateSlice(stopGradient(x), z, at, 0))) };
+    });
+    const feeds = { x: { shape: [3], data: [1, 2, 3] }, z: { shape: [2], data: [5, 6] } };
+    expect([...interpret(grad(graph, 'loss', ['x']), feeds)['grad.x']!.data]).toEqual([1, 5, 6]);
+    expect(() => grad(graph, 'loss', ['z'])).toThrow(/updateSlice/);
+  });
   it("don't flow through comparisons", () => {
     expect(derivatives((x) => sum(mul(cast(greater(x, 1.5), 'float32'), x))).byX).toEqual([0, 1, 1]);
     expect(derivatives((x) => sum(cast(greater(x, 1.5), 'float32'))).byX).toEqual([0, 0, 0]);

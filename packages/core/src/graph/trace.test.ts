@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ShapeError } from '../errors.ts';
 import { type DType, filled, type Shape, tensor } from '../tensor/tensor.ts';
 import { consumers, portType, producers } from './graph.ts';
-import { defineOp, opNamed } from './op.ts';
+import { defineOp, opNamed, opNames } from './op.ts';
 import {
   add,
   batchNorm,
@@ -171,6 +171,7 @@ describe('trace', () => {
     const y = builder.input('y', [2]);
     expect(() => add(x, y)).toThrow(/belongs to another graph/);
     expect(() => builder.emit('noSuchOp', [y])).toThrow(/no op named "noSuchOp"/);
+    expect(() => builder.emit('noSuchOp', [y])).toThrow(RangeError);
     expect(() => add(1, 2)).toThrow(/at least one traced operand/);
   });
   it('leaves out reshapes, broadcasts and casts that change nothing', () => {
@@ -183,6 +184,11 @@ describe('trace', () => {
 });
 
 describe('ops', () => {
+  it('are listed by name', () => {
+    const names = opNames();
+    expect(names).toEqual([...names].sort());
+    expect(names).toEqual(expect.arrayContaining(['add', 'conv2d', 'updateSlice']));
+  });
   it('have one name each, and a gradient or a reason', () => {
     expect(() => defineOp({ ...opNamed('add') })).toThrow(/"add" is defined already/);
     expect(() => defineOp({ name: 'halfDefined', infer: () => [] })).toThrow(

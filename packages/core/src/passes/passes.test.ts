@@ -140,6 +140,18 @@ describe('common subexpressions', () => {
     expect(constants([[1, 2], [2], 'float32'], [[1, 2], [2], 'int32'])).toBe(2);
     expect(constants([[0], [], 'float32'], [[-0], [], 'float32'])).toBe(2);
   });
+  it('are constants of up to 64 elements: larger ones are not looked through', () => {
+    const twins = (size: number) =>
+      count(shared(({ builder }) => [0, 1].map(() => builder.constant(filled([size], 1)))));
+    expect([64, 65].map(twins)).toEqual([1, 2]);
+  });
+  it('may name their attributes in any order', () => {
+    const both = shared((x) => [
+      ...x.builder.emit('sum', [x], { axes: [0], keepDims: true }),
+      ...x.builder.emit('sum', [x], { keepDims: true, axes: [0] }),
+    ]);
+    expect(count(both)).toBe(1);
+  });
 });
 
 describe('constant folding', () => {
@@ -169,11 +181,21 @@ describe('constant folding', () => {
   it('leaves large results to run time', () => {
     const graph = folded((builder) => ({
       y: broadcastTo(builder.constant(1), [2000]),
-      small: broadcastTo(builder.constant(1), [1000]),
+      small: broadcastTo(builder.constant(1), [1024]),
       large: neg(builder.constant(filled([2000], 1))),
     }));
     expect(count(graph, 'broadcastTo')).toBe(1);
     expect(count(graph, 'neg')).toBe(1);
+  });
+  it('reads large constants, and leaves nodes of several outputs', () => {
+    const total = folded((builder) => ({ y: sum(builder.constant(filled([2000], 1))) }));
+    expect(eliminateDeadCode(total).nodes).toMatchObject([{ op: 'constant', inputs: [] }]);
+    expect(outputOf(total, {})).toEqual([2000]);
+    const statistics = folded((builder) => {
+      const [one, x] = [filled([1], 1), tensor([1, 3], [2, 1])].map((value) => builder.constant(value));
+      return { y: batchNorm(x!, one!, one!, 1e-5)[1] };
+    });
+    expect(outputOf(statistics, {})).toEqual([2]);
   });
 });
 
