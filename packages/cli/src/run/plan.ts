@@ -1,0 +1,109 @@
+/** From what a user names to a run: where to go on from, the data, the settings and the folder. */
+import { stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { UserError } from '@moco-ts/core';
+import type { ImageDataset } from '@moco-ts/data';
+import { type Checkpoint, type RunConfig, type RunFlags, resolveConfig, resumeConfig } from '@moco-ts/run';
+import { chooseBackend } from './backends.ts';
+import { checkNewest, listCheckpoints, openCheckpoint } from './checkpoint.ts';
+import { openData } from './dataset.ts';
+import { defaultWorkers, registerPlugins } from './plugins.ts';
+
+export interface Wish {
+  readonly flags: RunFlags;
+  /** The preset that the flags came from. */
+  readonly preset?: string | undefined;
+  /** The run folder. */
+  readonly out?: string | undefined;
+  /** A checkpoint, a run folder, or `auto`: go on with `out` if it holds a run. */
+  readonly resume?: string | undefined;
+  /** Pictures that are open already; `flags.data` is their name. */
+  readonly dataset?: ImageDataset | undefined;
+}
+
+export interface RunPlan {
+  readonly config: RunConfig;
+  readonly dataset: ImageDataset;
+  readonly folder: string;
+  readonly resume?: Checkpoint;
+}
+
+/**
+ * Settles everything that is to be known before a run is prepared; writes nothing.
+ * @throws UserError for settings that can't work, data that can't be opened, and a folder that holds another run
+ */
+export async function planRun(
+  { flags, preset, out, resume: resumePath, dataset: opened }: Wish,
+  told: { warn(text: string): void; note(text: string): void },
+): Promise<RunPlan> {
+  if (preset !== undefined && resumePath !== undefined && resumePath !== 'auto')
+    throw new UserError('--preset and --resume exclude each other: the checkpoint knows its configuration');
+  const resume = await findResume(resumePath, out, flags, told.warn);
+  const named = resume ? resume.info.config : flags;
+  const source = flags.data ?? named.data;
+  if (source === undefined)
+    throw new UserError('pretrain needs DATA: an image folder, an idx or CIFAR folder, or emoji');
+  const dataset = opened ?? (await openData({ ...named, ...flags, data: source }, 'train'));
+  const asked = resume
+    ? resumeConfig(resume.info.config, flags, resume.path)
+    : resolveConfig({ ...flags, data: source }, dataset, defaultWorkers());
+  const config = asked.backend === 'auto' ? await withBackend(asked, told.note) : asked;
+  const folder = await chooseFolder(out, resume, config, resumePath);
+  return { config, dataset, folder, ...(resume && { resume }) };
+}
+
+/** The run's record has the backend itself, so that it goes on with the same. */
+async function withBackend(config: RunConfig, note: (text: string) => void): Promise<RunConfig> {
+  await registerPlugins();
+  const { name, reason } = await chooseBackend();
+  note(`Backend: ${name} (${reason})`);
+  return { ...config, backend: name };
+}
+
+/** The checkpoint to go on from; `auto` looks into the run folder and starts anew if there is none. */
+async function findResume(
+  path: string | undefined,
+  out: string | undefined,
+  flags: RunFlags,
+  warn: (text: string) => void,
+): Promise<Checkpoint | undefined> {
+  if (path === undefined) return undefined;
+  if (path === 'auto') {
+    const folder = out ?? defaultFolder(flags);
+    return (await listCheckpoints(folder)).length > 0 ? openCheckpoint(folder, warn, true) : undefined;
+  }
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+  const here = out === undefined || resolve(out) === resolve(isFolder ? path : dirname(path));
+  const checkpoint = await openCheckpoint(path, warn, here);
+  if (!isFolder && here) await checkNewest(path);
+  return checkpoint;
+}
+
+/** Where the run is written. A folder that holds a run already is only gone on with, never begun again. */
+async function chooseFolder(
+  out: string | undefined,
+  resume: Checkpoint | undefined,
+  config: RunConfig,
+  resumePath: string | undefined,
+): Promise<string> {
+  if (resume && (out === undefined || resumePath === 'auto')) return dirname(resume.path);
+  const folder = out ?? defaultFolder(config);
+  const taken = async (path: string) =>
+    (await stat(join(path, 'config.json')).catch(() => undefined)) !== undefined;
+  const holdsResumed = resume !== undefined && resolve(dirname(resume.path)) === resolve(folder);
+  if (holdsResumed || !(await taken(folder))) return folder;
+  // A run that was killed before its first checkpoint has nothing to lose.
+  if ((await listCheckpoints(folder)).length === 0) return folder;
+  if (out !== undefined)
+    throw new UserError(
+      `${folder} holds a run already; go on with --resume ${folder}, or choose another --out`,
+    );
+  for (let number = 2; ; number++) {
+    const next = `${folder}-${number}`;
+    if (!(await taken(next))) return next;
+  }
+}
+
+function defaultFolder({ data = 'run', method = 'moco-v1', arch = 'resnet50' }: RunFlags): string {
+  return join('runs', `${basename(resolve(data))}-${method}-${arch}`);
+}
