@@ -34,6 +34,8 @@ export interface ImageDataset {
 
 /** Pictures as a thread sees them: cloned or shared, never scanned again. */
 export type SharedPictures =
+  /** The thread of the data set decodes, and sends. */
+  | { readonly kind: 'here' }
   | { readonly kind: 'files'; readonly root: string; readonly paths: readonly string[] }
   | ({ readonly kind: 'raw' } & RawPictures);
 

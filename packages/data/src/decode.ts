@@ -22,9 +22,22 @@ export function isPictureName(name: string): boolean {
  * Of an animation, the first frame.
  * @throws DataError if the file is missing, truncated or no picture
  */
-export async function decodeFile(path: string): Promise<Picture> {
+export function decodeFile(path: string): Promise<Picture> {
+  return decode(path, path);
+}
+
+/**
+ * The same for the bytes of a file.
+ * @param name for the message
+ * @throws DataError if they are truncated or no picture
+ */
+export function decodeBytes(bytes: Uint8Array, name = 'the picture'): Promise<Picture> {
+  return decode(bytes, name);
+}
+
+async function decode(input: string | Uint8Array, name: string): Promise<Picture> {
   try {
-    const { data, info } = await sharp(path, { failOn: 'error' })
+    const { data, info } = await sharp(input, { failOn: 'error' })
       .rotate()
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
@@ -33,7 +46,7 @@ export async function decodeFile(path: string): Promise<Picture> {
     return { width: info.width, height: info.height, data: toRgb(bytes, info.channels) };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new DataError(`${path}: not a readable picture (${reason.trim().split('\n').join('; ')})`);
+    throw new DataError(`${name}: not a readable picture (${reason.trim().split('\n').join('; ')})`);
   }
 }
 
@@ -70,7 +83,9 @@ export function decodeRaw(raw: RawPictures, index: number): Picture {
 }
 
 /** A decoder for pictures that another thread has opened. */
-export function decoderOf(shared: SharedPictures): (index: number) => Promise<Picture> {
+export function decoderOf(
+  shared: Exclude<SharedPictures, { kind: 'here' }>,
+): (index: number) => Promise<Picture> {
   if (shared.kind === 'raw') return async (index) => decodeRaw(shared, index);
   return (index) => decodeFile(join(shared.root, shared.paths[index]!));
 }

@@ -1,7 +1,7 @@
 /** Data sets, views and the loader. */
 export type { DatasetSpec, ImageDataset, Picture, RawPictures, SharedPictures, Split } from './dataset.ts';
 export { codepointsOf, DESIGNERS, type Designer, isHeldOutEmoji } from './datasets/emoji.ts';
-export { decodeFile, EXTENSIONS } from './decode.ts';
+export { decodeBytes, decodeFile, EXTENSIONS } from './decode.ts';
 export { encodePng, pictureOf } from './encode.ts';
 export { type CleanOptions, loadClean, type PictureBatch, type ReadOptions } from './loader/clean.ts';
 export { createLoader, type LoaderOptions } from './loader/create.ts';
@@ -9,6 +9,7 @@ export type { Batch, BatchOptions, Loader } from './loader/loader.ts';
 export { createPool, type Pool } from './loader/pool.ts';
 export type { SkippedPicture } from './loader/skips.ts';
 export { BUILT_IN, type OpenOptions, openDataset, reopenDataset } from './open.ts';
+export { defineDataset, type OwnDataset } from './own.ts';
 export { nearestLabelAccuracy, recallAt1 } from './recall.ts';
 export * from './retrieval.ts';
 export { applyClean, applyView, clearSide, type Target } from './views/apply.ts';

@@ -59,7 +59,11 @@ export async function runJob(reader: PictureReader, job: Job): Promise<JobResult
   const standIns: { row: number }[] = [];
   const pending = new Map<number, Promise<Picture | Skipped>>();
   const start = (slot: number) => {
-    if (slot < indices.length && !pending.has(slot)) pending.set(slot, read(reader, indices[slot]!));
+    if (slot >= indices.length || pending.has(slot)) return;
+    const picture = read(reader, indices[slot]!);
+    // Met where it is awaited, unless the job has failed before.
+    picture.catch(() => undefined);
+    pending.set(slot, picture);
   };
   async function load(slot: number, lookahead: number): Promise<Picture | undefined> {
     const index = indices[slot]!;
@@ -109,7 +113,8 @@ export async function runJob(reader: PictureReader, job: Job): Promise<JobResult
   }
 }
 
-async function read(reader: PictureReader, index: number): Promise<Picture | Skipped> {
+/** Decodes, and keeps in the cache what can be kept. */
+export async function read(reader: PictureReader, index: number): Promise<Picture | Skipped> {
   try {
     const picture = await reader.decode(index);
     reader.cache?.put(index, picture);

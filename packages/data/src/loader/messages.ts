@@ -4,6 +4,7 @@ import { reopenDataset } from '../open.ts';
 import type { CacheBuffers } from './cache.ts';
 import { openCache } from './cache.ts';
 import type { Job, JobResult, PictureReader } from './job.ts';
+import { decoderOfSent, type Sent } from './sent.ts';
 
 /** To a thread: a data set to read from, or a batch to make. */
 export type ToWorker =
@@ -13,7 +14,14 @@ export type ToWorker =
       readonly pictures: Pictures;
       readonly cache?: CacheBuffers;
     }
-  | { readonly kind: 'job'; readonly id: number; readonly dataset: number; readonly job: Job };
+  | {
+      readonly kind: 'job';
+      readonly id: number;
+      readonly dataset: number;
+      readonly job: Job;
+      /** Of a set that decodes elsewhere: its pictures, as far as the cache lacks them. */
+      readonly sent?: Sent;
+    };
 
 export type Pictures = SharedPictures | { readonly kind: 'reopen'; readonly spec: DatasetSpec };
 
@@ -30,6 +38,8 @@ export async function readerOf(pictures: Pictures, cache?: CacheBuffers): Promis
   const decode =
     pictures.kind === 'reopen'
       ? await reopenDataset(pictures.spec).then((set) => (index: number) => set.decode(index))
-      : decoderOf(pictures);
+      : pictures.kind === 'here'
+        ? decoderOfSent(new Map())
+        : decoderOf(pictures);
   return { decode, ...(cache === undefined ? {} : { cache: openCache(cache) }) };
 }

@@ -4,6 +4,7 @@ import type { ImageDataset } from '../dataset.ts';
 import { type CacheBuffers, makeCache, openCache } from './cache.ts';
 import { type Job, type JobResult, type PictureReader, runJob } from './job.ts';
 import { type FromWorker, picturesOf, type ToWorker } from './messages.ts';
+import { gather, type Sent } from './sent.ts';
 
 /** Makes batches of any number of data sets, in `workers` threads or, with 0, in this one. */
 export interface Pool {
@@ -59,6 +60,7 @@ interface Task {
   readonly id: number;
   readonly dataset: number;
   readonly job: Job;
+  readonly sent?: Sent;
   readonly resolve: (result: JobResult) => void;
   readonly reject: (error: Error) => void;
 }
@@ -130,8 +132,8 @@ function threads(count: number): Pool {
       const task = waiting.shift()!;
       thread.tasks.set(task.id, task);
       thread.worker.ref();
-      const { id, dataset, job } = task;
-      thread.worker.postMessage({ kind: 'job', id, dataset, job } satisfies ToWorker);
+      const { id, dataset, job, sent } = task;
+      thread.worker.postMessage({ kind: 'job', id, dataset, job, ...(sent && { sent }) } satisfies ToWorker);
     }
   }
 
@@ -154,9 +156,11 @@ function threads(count: number): Pool {
         numbers.set(dataset, number);
       }
       const resolved = await number;
+      const sent =
+        dataset.share?.().kind === 'here' ? await gather(dataset, job, await cacheOf(dataset)) : undefined;
       if (closed) throw new Error('the pool is closed');
       return new Promise((resolve, reject) => {
-        waiting.push({ id: nextId++, dataset: resolved, job, resolve, reject });
+        waiting.push({ id: nextId++, dataset: resolved, job, ...(sent && { sent }), resolve, reject });
         dispatch();
       });
     },

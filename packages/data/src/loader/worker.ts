@@ -4,6 +4,7 @@ import { parentPort } from 'node:worker_threads';
 import { UserError } from '@moco-ts/core';
 import { type PictureReader, runJob } from './job.ts';
 import { type FromWorker, readerOf, type ToWorker } from './messages.ts';
+import { decoderOfSent } from './sent.ts';
 
 // The trainer splits each op evenly over the cores and waits for the slower half, so a view made beside it costs the
 // step twice its time. At low priority views are made in the gaps instead. On Linux this is this thread's priority alone.
@@ -25,9 +26,11 @@ port.on('message', (message: ToWorker) => {
   queue = queue.then(() => answer(message));
 });
 
-async function answer({ id, dataset, job }: Extract<ToWorker, { kind: 'job' }>): Promise<void> {
+async function answer({ id, dataset, job, sent }: Extract<ToWorker, { kind: 'job' }>): Promise<void> {
   try {
-    const result = await runJob(await readers.get(dataset)!, job);
+    const opened = await readers.get(dataset)!;
+    const reader = sent === undefined ? opened : { ...opened, decode: decoderOfSent(sent) };
+    const result = await runJob(reader, job);
     const buffers = [result.indices, ...result.views].map((array) => array.buffer as ArrayBuffer);
     port.postMessage({ id, result } satisfies FromWorker, buffers);
   } catch (error) {

@@ -1,0 +1,53 @@
+/** Pictures of a set that only its own thread can decode, on their way to the threads that make views of them. */
+import { DataError } from '@moco-ts/core';
+import type { ImageDataset, Picture } from '../dataset.ts';
+import { type CacheBuffers, openCache } from './cache.ts';
+import { type Job, read, type Skipped } from './job.ts';
+
+/** Pictures, or why there is none, by their indices. */
+export type Sent = ReadonlyMap<number, Picture | Skipped>;
+
+/** Decodes that are under way at a time. */
+const ABREAST = 8;
+
+/**
+ * Decodes what a job needs and the cache lacks: its rows, then as many spares as rows are damaged.
+ * @throws what the data set throws, but for DataErrors
+ */
+export async function gather(
+  dataset: ImageDataset,
+  { indices, rows }: Job,
+  buffers: CacheBuffers | undefined,
+): Promise<Sent> {
+  const cache = buffers && openCache(buffers);
+  const reader = { decode: (index: number) => dataset.decode(index), ...(cache && { cache }) };
+  const sent = new Map<number, Picture | Skipped>();
+  let next = 0;
+  let good = 0;
+  const take = async (until: () => boolean) => {
+    while (next < indices.length && !until()) {
+      const index = indices[next++]!;
+      if (cache?.get(index) === undefined) {
+        const found = await read(reader, index);
+        // A copy: what is sent must not be a part of a larger buffer, nor the data set's own.
+        if ('reason' in found) sent.set(index, found);
+        else if (cache?.get(index) === undefined) sent.set(index, { ...found, data: found.data.slice() });
+        if ('reason' in found) continue;
+      }
+      good++;
+    }
+  };
+  await Promise.all(Array.from({ length: ABREAST }, () => take(() => next >= rows)));
+  await take(() => good >= rows);
+  return sent;
+}
+
+/** The thread's side. */
+export function decoderOfSent(sent: Sent): (index: number) => Promise<Picture> {
+  return async (index) => {
+    const found = sent.get(index);
+    if (found === undefined) throw new Error(`picture ${index} was not sent`);
+    if ('reason' in found) throw new DataError(found.reason);
+    return found;
+  };
+}
