@@ -11,6 +11,7 @@ const packages = [
   'run',
   'exchange',
   'cli',
+  'moco',
 ];
 
 const projects = packages.map((name) => ({

@@ -9,7 +9,7 @@ export type { Batch, BatchOptions, Loader } from './loader/loader.ts';
 export { createPool, type Pool } from './loader/pool.ts';
 export type { SkippedPicture } from './loader/skips.ts';
 export { BUILT_IN, type OpenOptions, openDataset, reopenDataset } from './open.ts';
-export { defineDataset, type OwnDataset } from './own.ts';
+export { checkedPicture, defineDataset, type OwnDataset } from './own.ts';
 export { nearestLabelAccuracy, recallAt1 } from './recall.ts';
 export * from './retrieval.ts';
 export { applyClean, applyView, clearSide, type Target } from './views/apply.ts';

@@ -40,13 +40,14 @@ export function defineDataset(own: OwnDataset | ImageDataset, split: Split = 'tr
     ...(classes && { classes }),
     label: (index) => own.label?.(index),
     id: (index) => own.id?.(index) ?? String(index),
-    decode: async (index) => checked(await own.decode(index), `${name}: decode(${index})`),
+    decode: async (index) => checkedPicture(await own.decode(index), `${name}: decode(${index})`),
     source: { data: `object:${name}`, split },
     share: () => ({ kind: 'here' }),
   };
 }
 
-function checked({ width, height, data }: Picture, what: string): Picture {
+/** @throws UserError for data that are not `[height, width, 3]`; `what` begins its message */
+export function checkedPicture({ width, height, data }: Picture, what: string): Picture {
   if (!(data instanceof Uint8Array) && !((data as unknown) instanceof Uint8ClampedArray))
     throw new UserError(`${what} should give data as a Uint8Array`);
   if (!(width >= 1 && height >= 1) || data.length !== width * height * 3)

@@ -176,9 +176,9 @@ async function trainEpoch(
     const left = (recipe.epochs - epoch) * batches.stepsPerEpoch - step;
     const progress = {
       ...{ epoch, epochs: recipe.epochs, step, steps: batches.stepsPerEpoch, meters, learningRate: lr },
-      ...{ rate: recipe.batchSize / pace, etaSeconds: left * pace },
+      ...{ globalStep: count + 1, rate: recipe.batchSize / pace, etaSeconds: left * pace },
     };
-    reporter.step(progress);
+    await reporter.step(progress);
     if ((step - 1) % printFreq === 0) {
       const values = { loss: value('loss'), acc1: value('acc1'), acc5: value('acc5'), lr };
       log.write('step', { epoch, step: step - 1, globalStep: count, ...values }, { step: count, values });

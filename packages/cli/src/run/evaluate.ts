@@ -53,20 +53,28 @@ export interface KnnSettings {
   readonly temperature: number;
 }
 
+/** Sets that a program gives instead of a name. */
+export interface EvaluationSets {
+  readonly train: ImageDataset;
+  /** Pictures that are not trained on. */
+  readonly test?: ImageDataset;
+}
+
 const BATCH = 64;
 
 /**
  * Opens what is measured on: both splits with kNN where the set has labels (not for emoji, whose categories are coarse),
  * else the held-out pictures alone, or all when none are held out.
  */
-export async function openEvaluation(config: RunConfig, knn: KnnSettings): Promise<Evaluation> {
-  const train = await openData(config, 'train');
+export async function openEvaluation(
+  config: RunConfig,
+  knn: KnnSettings,
+  given?: EvaluationSets,
+): Promise<Evaluation> {
+  const train = given?.train ?? (await openData(config, 'train'));
   const emoji = train.source.data === 'emoji';
   const labelled = train.classes !== undefined && !emoji;
-  const test = await openData(config, 'test').catch((error: Error) => {
-    if (labelled) throw error;
-    return train;
-  });
+  const test = given ? testOf(given, labelled) : await openTest(config, labelled, train);
   const { imageSize: size, mean, std } = config;
   const target = { size, mean, std };
   const measure: Evaluation['measure'] = async (source, backend, pool) => {
@@ -112,6 +120,21 @@ export async function openEvaluation(config: RunConfig, knn: KnnSettings): Promi
       }
     },
   };
+}
+
+function testOf({ train, test }: EvaluationSets, labelled: boolean): ImageDataset {
+  if (labelled && test === undefined)
+    throw new UserError(
+      `${train.name} has no test pictures to measure kNN accuracy on: give some as testData`,
+    );
+  return test ?? train;
+}
+
+function openTest(config: RunConfig, labelled: boolean, train: ImageDataset): Promise<ImageDataset> {
+  return openData(config, 'test').catch((error: Error) => {
+    if (labelled) throw error;
+    return train;
+  });
 }
 
 function timing(started: number, embedded: number, pictures: number): Timing {

@@ -2,9 +2,11 @@
 
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { CheckpointError, decodeSafetensors, type Params, prefixed, UserError } from '@moco-ts/core';
 import {
   type ByteSource,
+  bytesSource,
   type EncoderOptions,
   type FoundEncoder,
   findEncoder,
@@ -18,6 +20,7 @@ import {
 import {
   type Checkpoint,
   type CheckpointInfo,
+  decodeCheckpoint,
   type Method,
   type RunConfig,
   type RunFlags,
@@ -51,15 +54,18 @@ export async function openAny(
     throw new UserError(`${path} could not be read: ${systemReason(error) ?? (error as Error).message}`);
   });
   try {
-    const source = fileSource(path, file, entry.size);
-    const front = await source.read(0, Math.min(16, entry.size));
-    // A safetensors file has the length of its header in front, then the header, which is JSON.
-    if (front[8] === 0x7b) return await openSafetensors(source, options, warn);
-    if (isTorch(front)) return await openTorch(source, options);
-    throw new CheckpointError(`${path} is neither a file of torch.save nor a safetensors file`);
+    return await openSource(fileSource(path, file, entry.size), options);
   } finally {
     await file.close();
   }
+}
+
+async function openSource(source: ByteSource, options: EncoderOptions): Promise<Foreign | Checkpoint> {
+  const front = await source.read(0, Math.min(16, source.size));
+  // A safetensors file has the length of its header in front, then the header, which is JSON.
+  if (front[8] === 0x7b) return openSafetensors(source, options);
+  if (isTorch(front)) return openTorch(source, options);
+  throw new CheckpointError(`${source.name} is neither a file of torch.save nor a safetensors file`);
 }
 
 /** Bytes that one call of the system may read; on Linux 2 GB are too many. */
@@ -94,14 +100,11 @@ function epochOf(value: Value): number {
   return Number.isSafeInteger(epoch) && (epoch as number) >= 0 ? (epoch as number) : 0;
 }
 
-async function openSafetensors(
-  source: ByteSource,
-  options: EncoderOptions,
-  warn: (message: string) => void,
-): Promise<Foreign | Checkpoint> {
+async function openSafetensors(source: ByteSource, options: EncoderOptions): Promise<Foreign | Checkpoint> {
   const { name } = source;
-  const { tensors, metadata } = decodeSafetensors(await source.read(0, source.size), name);
-  if (metadata.moco !== undefined) return openCheckpoint(name, warn);
+  const bytes = await source.read(0, source.size);
+  const { tensors, metadata } = decodeSafetensors(bytes, name);
+  if (metadata.moco !== undefined) return decodeCheckpoint(bytes, name, crc32);
   return { encoder: await findEncoder(loadedTensors(name, tensors), options), epoch: 0 };
 }
 
@@ -141,7 +144,22 @@ function configOf({ arch, imageSize, head, rest, kind }: FoundEncoder, data: str
  * @throws UserError
  */
 export async function openEncoder(path: string, warn: (message: string) => void): Promise<Checkpoint> {
-  const opened = await openAny(path, {}, warn);
+  return asRun(path, await openAny(path, {}, warn), warn);
+}
+
+/**
+ * The same of the bytes of a file.
+ * @param name for messages
+ */
+export async function openEncoderBytes(
+  bytes: Uint8Array,
+  name: string,
+  warn: (message: string) => void,
+): Promise<Checkpoint> {
+  return asRun(name, await openSource(bytesSource(name, bytes), {}), warn);
+}
+
+function asRun(path: string, opened: Foreign | Checkpoint, warn: (message: string) => void): Checkpoint {
   if (isCheckpoint(opened)) return opened;
   const { info, tensors } = asCheckpoint(opened, basename(path));
   checkFinite(path, tensors);

@@ -19,7 +19,7 @@ import {
   type RunMethod,
   viewsOf,
 } from '@moco-ts/run';
-import { type Evaluation, openEvaluation } from './evaluate.ts';
+import { type Evaluation, type EvaluationSets, openEvaluation } from './evaluate.ts';
 import { openBackend, registerPlugins } from './plugins.ts';
 import type { Reporter } from './reporter.ts';
 
@@ -45,6 +45,7 @@ export async function prepare(
   dataset: ImageDataset,
   resume: Checkpoint | undefined,
   reporter: Reporter,
+  sets?: EvaluationSets,
 ): Promise<Prepared> {
   await registerPlugins();
   if (config.batchSize > dataset.length)
@@ -55,7 +56,7 @@ export async function prepare(
   const fresh = method.state();
   const state = resume ? fitted(resume, fresh) : fresh;
   const evaluation =
-    config.knnEvery > 0 ? await openEvaluation(config, { k: 200, temperature: 0.1 }) : undefined;
+    config.knnEvery > 0 ? await openEvaluation(config, { k: 200, temperature: 0.1 }, sets) : undefined;
   const backend = await openBackend(config.backend, {
     deterministic: true,
     ...(config.threads !== undefined && { threads: config.threads }),

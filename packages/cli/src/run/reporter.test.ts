@@ -18,6 +18,7 @@ function progress(step: number): Progress {
     epochs: 200,
     step,
     steps: 5004,
+    globalStep: 9 * 5004 + step,
     meters,
     learningRate: 1.5e-5,
     rate: 1234.5,

@@ -3,6 +3,7 @@ import type { Meters } from '@moco-ts/run';
 import { createLogUpdate } from 'log-update';
 import pc from 'picocolors';
 import type { Io } from '../io.ts';
+import type { Measures } from './evaluate.ts';
 import { bar, duration, rate } from './format.ts';
 
 /** A run's state after a step. */
@@ -12,6 +13,8 @@ export interface Progress {
   /** Steps of this epoch that are done. */
   readonly step: number;
   readonly steps: number;
+  /** Steps of the run that are done. */
+  readonly globalStep: number;
   readonly meters: Meters;
   readonly learningRate: number;
   /** Images per second, lately. */
@@ -20,8 +23,11 @@ export interface Progress {
 }
 
 export interface Reporter {
-  step(progress: Progress): void;
+  /** The run waits for it. */
+  step(progress: Progress): void | Promise<void>;
   epoch(progress: Progress): void;
+  /** @param epoch epochs that are done */
+  measured?(epoch: number, measures: Measures): void;
   note(text: string): void;
   warn(text: string): void;
   /** Leaves the terminal in order. */

@@ -15,7 +15,7 @@ import {
 } from '@moco-ts/run';
 import { saveCheckpoint } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
-import { type Measures, measureRows } from './evaluate.ts';
+import { type EvaluationSets, type Measures, measureRows } from './evaluate.ts';
 import { removePartial, writeAtomic } from './files.ts';
 import { type Lock, lockFolder } from './lock.ts';
 import { openLog, type RunLog } from './log.ts';
@@ -32,6 +32,8 @@ export interface TrainJob {
   readonly reporter: Reporter;
   /** Set from outside to stop after the step under way. */
   readonly stop: { requested: boolean };
+  /** What to measure on, where it is not opened by the data's name. */
+  readonly evaluateOn?: EvaluationSets;
 }
 
 export interface TrainResult {
@@ -55,7 +57,7 @@ const HISTORY = 20;
  */
 export async function train(job: TrainJob): Promise<TrainResult> {
   const { config, dataset, folder, resume, reporter } = job;
-  const prepared = await prepare(config, dataset, resume, reporter);
+  const prepared = await prepare(config, dataset, resume, reporter, job.evaluateOn);
   let lock: Lock | undefined;
   let log: RunLog | undefined;
   try {
@@ -128,6 +130,7 @@ async function loop(
       epochs,
       step,
       steps: stepsPerEpoch,
+      globalStep,
       meters,
       learningRate: lr,
       rate: batchSize / seconds,
@@ -168,7 +171,8 @@ async function loop(
       globalStep++;
       step++;
       const now = progress(lr);
-      reporter.step(now);
+      // Before anything else, so that a loop that ends here ends the run after this very step.
+      await reporter.step(now);
       if ((step - 1) % config.printFreq === 0) {
         const at = { epoch, step: step - 1, globalStep: globalStep - 1 };
         const pacing = { time: rounded(seconds), data: rounded(waited / 1000), rate: rounded(now.rate) };
@@ -202,6 +206,7 @@ async function loop(
       const values = found as Readonly<Record<string, number>>;
       log.write('evaluation', { epoch, ...values, ...timing }, { step: globalStep, values });
       reporter.note(`Epoch ${epoch}: ${describe(found)}`);
+      reporter.measured?.(epoch, found);
     }
   }
   await save();

@@ -1,0 +1,8 @@
+/** What a run needs that has no terminal in it: for programs that train. */
+export { addPretrainOptions } from '../commands/pretrain-options.ts';
+export type { EvaluationSets, Measures } from './evaluate.ts';
+export { openEncoder, openEncoderBytes } from './foreign.ts';
+export { planRun, type RunPlan } from './plan.ts';
+export { openBackend, registerPlugins } from './plugins.ts';
+export type { Progress, Reporter } from './reporter.ts';
+export { type TrainJob, type TrainResult, train } from './train.ts';

@@ -1,0 +1,171 @@
+import { openBackend, openEncoder, openEncoderBytes, registerPlugins } from '@moco-ts/cli/run';
+import {
+  type BackendPlugin,
+  createExtractor,
+  type Encoder,
+  type FeatureExtractor,
+  UserError,
+  under,
+} from '@moco-ts/core';
+import { applyClean, checkedPicture, decodeBytes, decodeFile, type Picture } from '@moco-ts/data';
+import { modelConfig, type RunConfig } from '@moco-ts/run';
+import { translate } from './check-options.ts';
+import type { BackendName } from './options.ts';
+import { adoptBackend, adoptEncoder } from './own.ts';
+import { emitWarning } from './pretrain.ts';
+
+/** A picture: a file's path, a file's bytes, or RGB of 8 bits, `[height, width, 3]`. */
+export type Image = string | Uint8Array | Picture;
+
+/** How {@link loadEncoder} opens an encoder. */
+export interface EncoderOptions {
+  /** Outputs of the contrastive head, of length 1, instead of the features behind it. Default false. */
+  readonly withHead?: boolean;
+  /** A backend's name, or a backend of your own. Default `ort`. */
+  readonly backend?: BackendName | BackendPlugin;
+  /** Threads of the backend. Default all cores. */
+  readonly threads?: number;
+  /** Pictures that are computed at a time, where there are many. Default 32. */
+  readonly batchSize?: number;
+  /** The encoder's own code, if it did not come with MoCo.ts: a checkpoint has weights alone. */
+  readonly arch?: Encoder;
+  /** Told of what is not as it should be. Default `process.emitWarning`. */
+  readonly onWarning?: (message: string) => void;
+}
+
+/** A trained encoder, ready to use. */
+export interface LoadedEncoder {
+  /** The length of a row of {@link LoadedEncoder.embed}. */
+  readonly featureDim: number;
+  /** What it was trained by, as far as the file tells. */
+  readonly config: RunConfig;
+  /**
+   * Features of pictures, in evaluation mode: resized, the centre cut out, normalised as in training. Calls may overlap. The
+   * number of pictures in a call may change the last bits.
+   * @returns a row of `featureDim` numbers for each picture, in order
+   * @throws UserError for a picture that can't be read
+   */
+  embed(images: readonly Image[]): Promise<Float32Array[]>;
+  /** Frees what the encoder holds; calls under way are finished first. */
+  dispose(): Promise<void>;
+  /** The same, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** From so many pictures on a whole batch is worth its price, padding included. */
+const FEW = 4;
+
+/**
+ * Opens a trained encoder: a run folder, a checkpoint, a file of `moco import` or `moco convert`, or one of PyTorch (whose code
+ * is never run).
+ *
+ * ```ts
+ * await using encoder = await loadEncoder('runs/photos');
+ * const [row] = await encoder.embed(['cat.jpg']);
+ * ```
+ * @param source a path, or the bytes of a file
+ * @throws UserError in one line: what is missing, damaged or not of MoCo
+ */
+export async function loadEncoder(
+  source: string | Uint8Array | ArrayBuffer,
+  options: EncoderOptions = {},
+): Promise<LoadedEncoder> {
+  try {
+    return await open(source, options);
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+async function open(
+  source: string | Uint8Array | ArrayBuffer,
+  {
+    withHead = false,
+    backend: asked = 'ort',
+    threads,
+    batchSize = 32,
+    arch,
+    onWarning = emitWarning,
+  }: EncoderOptions,
+): Promise<LoadedEncoder> {
+  if (!Number.isSafeInteger(batchSize) || batchSize < 1)
+    throw new UserError(`batchSize: ${batchSize} is not right. Give a whole number from 1.`);
+  await registerPlugins();
+  if (arch) await adoptEncoder(arch);
+  const name = typeof asked === 'string' ? asked : await adoptBackend(asked);
+  const { info, tensors, path } =
+    typeof source === 'string'
+      ? await openEncoder(source, onWarning)
+      : await openEncoderBytes(bytesOf(source), 'the encoder', onWarning);
+  const all = under('q', tensors);
+  if (withHead && !Object.keys(all).some((name) => name.startsWith('fc.')))
+    throw new UserError(`${path} has no contrastive head: leave --with-head out`);
+  const { config } = info;
+  const { imageSize, mean, std } = config;
+  const model = modelConfig(config, withHead);
+  const backend = await openBackend(name, threads === undefined ? {} : { threads });
+  const extractors = new Map<number, Promise<FeatureExtractor>>();
+  /** Compiled for a number of pictures, once. */
+  const compiled = (batch: number) => {
+    const extractor = extractors.get(batch) ?? createExtractor(backend, model, all, batch);
+    extractors.set(batch, extractor);
+    return extractor;
+  };
+  const floats = 3 * imageSize * imageSize;
+
+  async function chunk(images: readonly Image[]): Promise<Float32Array[]> {
+    const pixels = new Float32Array(images.length * floats);
+    const pictures = await Promise.all(images.map(decode));
+    for (const [row, picture] of pictures.entries())
+      applyClean(picture, { size: imageSize, mean, std }, undefined, pixels, row * floats);
+    const { dim, extract } = await compiled(images.length < FEW ? 1 : batchSize);
+    const features = await extract(pixels);
+    return images.map((_, row) => features.slice(row * dim, (row + 1) * dim));
+  }
+
+  let closed = false;
+  let queue: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(act: () => Promise<T>): Promise<T> => {
+    const done = queue.then(act);
+    queue = done.catch(() => undefined);
+    return done;
+  };
+  const dispose = async () => {
+    if (closed) return queue as Promise<void>;
+    closed = true;
+    return inTurn(async () => {
+      for (const extractor of extractors.values()) await (await extractor).dispose();
+      await backend.dispose();
+    });
+  };
+  return {
+    featureDim: (await compiled(1)).dim,
+    config,
+    embed: async (images) => {
+      if (closed) throw new UserError('the encoder was disposed of: load it again');
+      if (!Array.isArray(images)) throw new UserError('embed takes an array of pictures');
+      return inTurn(async () => {
+        const rows: Float32Array[] = [];
+        for (let at = 0; at < images.length; at += batchSize)
+          rows.push(...(await chunk(images.slice(at, at + batchSize))));
+        return rows;
+      });
+    },
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
+}
+
+function bytesOf(source: Uint8Array | ArrayBuffer): Uint8Array {
+  if (source instanceof Uint8Array) return source;
+  if (source instanceof ArrayBuffer) return new Uint8Array(source);
+  throw new UserError('loadEncoder takes a path, or the bytes of a file');
+}
+
+function decode(image: Image, index: number): Promise<Picture> | Picture {
+  if (typeof image === 'string') return decodeFile(image);
+  if (image instanceof Uint8Array) return decodeBytes(image, `picture ${index}`);
+  if (image?.data === undefined)
+    throw new UserError(`picture ${index} is no path, bytes or { width, height, data }`);
+  return checkedPicture(image, `picture ${index}`);
+}

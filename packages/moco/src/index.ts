@@ -1,0 +1,29 @@
+/**
+ * MoCo.ts as a library: {@link pretrain} trains an encoder on pictures without labels, {@link loadEncoder} uses it.
+ * @packageDocumentation
+ */
+export type { Measures } from '@moco-ts/cli/run';
+export {
+  type Backend,
+  BackendError,
+  type BackendPlugin,
+  CheckpointError,
+  DataError,
+  defineBackend,
+  defineEncoder,
+  type Encoder,
+  UserError,
+} from '@moco-ts/core';
+export {
+  decodeBytes,
+  decodeFile,
+  defineDataset,
+  type ImageDataset,
+  type OwnDataset,
+  openDataset,
+  type Picture,
+} from '@moco-ts/data';
+export type { Method, Optimizer, PresetName, RunConfig } from '@moco-ts/run';
+export { type EncoderOptions, type Image, type LoadedEncoder, loadEncoder } from './encoder.ts';
+export type * from './options.ts';
+export { type PretrainResult, type PretrainRun, pretrain, type Step } from './pretrain.ts';

@@ -1,0 +1,209 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import {
+  differences,
+  logged,
+  moco,
+  pictureFolder,
+  temporaryFolder,
+  tiny as tinyFlags,
+} from '../../cli/src/testing.ts';
+import { DataError, decodeFile, type OwnDataset, pretrain, type Step, UserError } from './index.ts';
+import { tiny } from './testing.ts';
+
+const pictures = pictureFolder(20);
+/** 20 pictures in batches of 8: two steps an epoch. */
+const options = { ...tiny, data: pictures, epochs: 3, seed: 4 };
+const folder = () => join(temporaryFolder(), 'run');
+
+async function stepsOf(run: AsyncIterable<Step>): Promise<Step[]> {
+  const steps: Step[] = [];
+  for await (const step of run) steps.push(step);
+  return steps;
+}
+
+const whole = folder();
+const wholeRun = pretrain({ ...options, out: whole }).result;
+
+it('trains as the command does, to the bit', async () => {
+  const out = folder();
+  const flags = [...tinyFlags, '--epochs', '3', '--seed', '4', '--out', out];
+  expect(await moco('pretrain', pictures, ...flags)).toMatchObject({ code: 0, err: '' });
+  const run = pretrain({ ...options, out: folder() });
+  const steps = await stepsOf(run);
+  const result = await run.result;
+  expect(result).toMatchObject({ outcome: 'done', skipped: 0, config: { mocoT: 0.2, cos: true } });
+  expect(differences(result.checkpoint, join(out, 'checkpoint-0003.safetensors'))).toEqual([]);
+  const fields = ['epoch', 'step', 'globalStep', 'loss', 'acc1', 'acc5', 'spread', 'lr'] as const;
+  const picked = (from: object) =>
+    Object.fromEntries(fields.map((name) => [name, (from as Record<string, unknown>)[name]]));
+  expect(steps.map(picked)).toEqual(logged(out, 'step').map(picked));
+  expect(steps).toHaveLength(6);
+});
+
+it('trains whether or not its steps are looked at', async () => {
+  const run = pretrain({ ...options, out: folder() });
+  await stepsOf(run);
+  expect(differences((await run.result).checkpoint, (await wholeRun).checkpoint)).toEqual([]);
+});
+
+describe('a run that is stopped', () => {
+  const goOn = async (out: string) => {
+    const { checkpoint, outcome } = await pretrain({ resume: out }).result;
+    expect(outcome).toBe('done');
+    expect(differences(checkpoint, (await wholeRun).checkpoint)).toEqual([]);
+  };
+
+  it('by a signal saves, and goes on as if nothing had been', async () => {
+    const abort = new AbortController();
+    const out = folder();
+    const run = pretrain({ ...options, out, signal: abort.signal });
+    const seen: number[] = [];
+    for await (const { globalStep } of run) {
+      seen.push(globalStep);
+      if (globalStep === 2) abort.abort();
+    }
+    expect(seen).toEqual([0, 1, 2]);
+    expect(await run.result).toMatchObject({
+      outcome: 'stopped',
+      checkpoint: join(out, 'checkpoint-0001-00001.safetensors'),
+    });
+    await goOn(out);
+  });
+
+  it('by leaving the loop, too', async () => {
+    const out = folder();
+    for await (const { globalStep } of pretrain({ ...options, out })) if (globalStep === 0) break;
+    expect(readdirSync(out)).toContain('checkpoint-0000-00001.safetensors');
+    await goOn(out);
+  });
+
+  it('by an error in the loop, which is thrown on', async () => {
+    const out = folder();
+    const run = pretrain({ ...options, out });
+    const looped = async () => {
+      for await (const _ of run) throw new Error('of the caller');
+    };
+    await expect(looped()).rejects.toThrow('of the caller');
+    expect(await run.result).toMatchObject({ outcome: 'stopped' });
+  });
+
+  it('by a signal while nobody takes steps', async () => {
+    const abort = new AbortController();
+    const run = pretrain({ ...options, out: folder(), signal: abort.signal });
+    const steps = run[Symbol.asyncIterator]();
+    await steps.next();
+    // The run waits for the next call, which never comes.
+    abort.abort();
+    expect(await run.result).toMatchObject({ outcome: 'stopped' });
+  });
+
+  it('before it began takes no step', async () => {
+    const run = pretrain({ ...options, out: folder(), signal: AbortSignal.abort() });
+    expect(await stepsOf(run)).toEqual([]);
+    expect(await run.result).toMatchObject({ outcome: 'stopped' });
+  });
+});
+
+describe('a data set of its own', () => {
+  const files = readdirSync(pictures).sort();
+  const own: OwnDataset = {
+    name: 'mine',
+    length: files.length,
+    decode: (index) => decodeFile(join(pictures, files[index]!)),
+    id: (index) => files[index]!,
+  };
+
+  it.each([0, 1])('gives the same run as the folder of its pictures, with %i workers', async (workers) => {
+    const run = pretrain({ ...options, data: own, workers, out: folder() });
+    const { checkpoint, config } = await run.result;
+    expect(config.data).toBe('object:mine');
+    expect(differences(checkpoint, (await wholeRun).checkpoint)).toEqual([]);
+  });
+
+  it('is resumed with the set, and not without', async () => {
+    const out = folder();
+    await pretrain({ ...options, data: own, out, maxSteps: 3 }).result;
+    await expect(pretrain({ resume: out }).result).rejects.toThrow('mine was a data set object of a program');
+    const { checkpoint } = await pretrain({ resume: out, data: own, maxSteps: 6 }).result;
+    expect(differences(checkpoint, (await wholeRun).checkpoint)).toEqual([]);
+  });
+
+  it('may have damaged pictures, which are told of', async () => {
+    const flawed: OwnDataset = {
+      ...own,
+      decode: (index) => {
+        if (index === 3) throw new DataError('picture 3 is torn');
+        return own.decode(index);
+      },
+    };
+    const told: string[] = [];
+    const run = pretrain({
+      ...options,
+      data: flawed,
+      out: folder(),
+      maxSteps: 2,
+      onWarning: (text) => told.push(text),
+    });
+    expect(await run.result).toMatchObject({ skipped: 1 });
+    expect(told).toEqual(['left out: picture 3 is torn']);
+  });
+
+  it('is measured on test pictures of its own', async () => {
+    const labelled: OwnDataset = { ...own, classes: ['even', 'odd'], label: (index) => index % 2 };
+    const base = { ...options, epochs: 1, knnEvery: 1, data: labelled };
+    await expect(pretrain({ ...base, out: folder() }).result).rejects.toThrow(/give some as testData/);
+    const told: unknown[] = [];
+    // Each test picture is its own nearest neighbour, with a weight that the other 19 together may outdo.
+    const run = pretrain({
+      ...base,
+      testData: labelled,
+      out: folder(),
+      onEvaluation: (event) => told.push(event),
+    });
+    const { measures } = await run.result;
+    expect(measures?.knn).toBeGreaterThanOrEqual(0);
+    expect(told).toEqual([{ epoch: 1, ...measures }]);
+  });
+});
+
+describe('bad options', () => {
+  const table: [string, Record<string, unknown>, string][] = [
+    ['an unknown name', { batchsize: 8 }, 'there is no option batchsize; it is called batchSize'],
+    ['a flag', { '--moco-k': 8 }, 'there is no option --moco-k; it is called mocoK'],
+    ['no whole number', { batchSize: 2.5 }, 'batchSize: 2.5 is not right. Give a whole number from 1.'],
+    ['a text for a number', { mocoK: '16' }, 'mocoK: "16" is not right. Give a number.'],
+    ['a share above 1', { mocoM: 1.5 }, 'mocoM: 1.5 is not right. Give a number from 0 to 1.'],
+    ['no number', { lr: Number.NaN }, 'lr: null is not right. Give a number above 0.'],
+    [
+      'an unknown choice',
+      { bn: 'none' },
+      'bn: "none" is not right. Choose from shuffle, split, sync, plain.',
+    ],
+    ['a text for a switch', { mlp: 'yes' }, 'mlp: "yes" is not right. Give true or false.'],
+    ['one for many', { schedule: 120 }, 'schedule: 120 is not right. Give an array.'],
+    ['two channels', { mean: [0, 0] }, 'mean: [0,0] is not right. Give three numbers, for R, G and B.'],
+    ['no arch', { arch: 'resnet19' }, 'there is no arch "resnet19"'],
+    ['no encoder', { arch: {} }, 'arch: give the name of an encoder, or what defineEncoder returns'],
+    ['no backend', { backend: {} }, 'backend: give the name of a backend, or what defineBackend returns'],
+    ['no signal', { signal: {} }, 'signal: give the signal of an AbortController.'],
+    ['no data', { data: undefined }, 'pretrain needs data: an image folder'],
+    ['no folder', { data: './nowhere' }, './nowhere: no such folder'],
+    ['a batch too large', { batchSize: 100 }, 'batchSize 100 is larger than'],
+    ['what the method has no use for', { method: 'simclr' }, 'mocoK means nothing to simclr'],
+    ['preset and resume', { preset: 'demo', resume: 'x' }, 'preset and resume exclude each other'],
+    ['a run to resume', { resume: './nowhere' }, './nowhere: no such checkpoint or run folder'],
+    ['a folder that is taken', { out: whole }, `go on with resume ${whole}, or choose another out`],
+  ];
+  it.each(table)('%s: one clear line', async (_, change, message) => {
+    await wholeRun;
+    const run = pretrain({ ...options, out: folder(), ...change } as never);
+    const error: unknown = await run.result.catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(UserError);
+    expect((error as Error).message).toContain(message);
+    expect((error as Error).message).not.toMatch(/\n|--/);
+    // The loop throws the same.
+    await expect(stepsOf(run)).rejects.toBe(error);
+  });
+});

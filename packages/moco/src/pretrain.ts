@@ -1,0 +1,227 @@
+import {
+  type Measures,
+  type Progress,
+  planRun,
+  type Reporter,
+  type TrainResult,
+  train,
+} from '@moco-ts/cli/run';
+import { defineDataset, type ImageDataset, openDataset } from '@moco-ts/data';
+import { presets, type RunConfig, type RunFlags } from '@moco-ts/run';
+import { type Channel, createChannel } from './channel.ts';
+import { checkOptions, inOptions, translate } from './check-options.ts';
+import type { PretrainOptions } from './options.ts';
+import { adoptBackend, adoptEncoder } from './own.ts';
+
+/** One step of a run, with the fields of a `step` line in its `log.jsonl`. */
+export interface Step {
+  /** From 0. */
+  readonly epoch: number;
+  /** Of the epoch, from 0. */
+  readonly step: number;
+  /** Of the run, from 0. */
+  readonly globalStep: number;
+  /** The contrastive loss. */
+  readonly loss: number;
+  /** How often the positive has the largest logit, in percent. */
+  readonly acc1: number;
+  /** How often it is among the five largest, in percent. */
+  readonly acc5: number;
+  /** Standard deviation of the queries over the batch, the mean of their dimensions: near 0 after a collapse. */
+  readonly spread: number;
+  /** The learning rate. */
+  readonly lr: number;
+  /** Seconds that the step took. */
+  readonly time: number;
+  /** Seconds of them in which it waited for views. */
+  readonly data: number;
+  /** Pictures per second, lately. */
+  readonly rate: number;
+  /** Seconds until the end of the run. */
+  readonly eta: number;
+  /** Epochs in all. */
+  readonly epochs: number;
+  /** Steps in an epoch. */
+  readonly steps: number;
+}
+
+/** What a run leaves. */
+export interface PretrainResult {
+  /** `stopped`: by a signal, a loop that was left, or `maxSteps`; {@link RunOptions.resume} goes on. */
+  readonly outcome: 'done' | 'stopped';
+  /** The run folder: checkpoints, `config.json`, `log.jsonl` and TensorBoard's events. */
+  readonly folder: string;
+  /** The last checkpoint, for {@link loadEncoder} and the command's subcommands. */
+  readonly checkpoint: string;
+  /** The settings of the run, defaults included. */
+  readonly config: RunConfig;
+  /** The last evaluation, in percent. */
+  readonly measures?: Measures;
+  /** Damaged pictures that were left out. */
+  readonly skipped: number;
+  /** How long it took. */
+  readonly seconds: number;
+}
+
+/** A run: its steps as they are taken, then its result. Nothing happens before one of the two is asked for. */
+export interface PretrainRun {
+  /**
+   * The steps. The run waits while the loop's body is at work; leaving the loop ends the run after the step at hand and
+   * saves, as an abort does. Errors of the run are thrown.
+   */
+  [Symbol.asyncIterator](): AsyncGenerator<Step, void, void>;
+  /** Settles at the end of the run; rejected with its error. Asking for it begins the run. */
+  readonly result: Promise<PretrainResult>;
+}
+
+/**
+ * Trains an encoder on pictures without labels, as `moco pretrain` does: the same options give the same weights, to the bit.
+ * Errors that you can mend are `UserError`s of one line.
+ *
+ * ```ts
+ * const run = pretrain({ data: 'photos/', method: 'moco-v2', arch: 'resnet18', imageSize: 64, batchSize: 64, mocoK: 4096 });
+ * for await (const step of run) console.log(step.epoch, step.loss);
+ * const { checkpoint } = await run.result;
+ * ```
+ */
+export function pretrain(options: PretrainOptions): PretrainRun {
+  const stop = { requested: false };
+  const channel = createChannel<Step>();
+  let running: Promise<PretrainResult> | undefined;
+  const begin = () => {
+    running ??= start(options, stop, channel).finally(channel.end);
+    return running;
+  };
+  async function* iterate(): AsyncGenerator<Step, void, void> {
+    channel.attach();
+    const result = begin();
+    // Awaited below, when the steps are over.
+    result.catch(() => undefined);
+    try {
+      for (let step = await channel.take(); step; step = await channel.take()) yield step;
+    } finally {
+      stop.requested = true;
+      channel.end();
+      await result;
+    }
+  }
+  const steps = iterate();
+  return {
+    get result() {
+      return begin();
+    },
+    [Symbol.asyncIterator]: () => steps,
+  };
+}
+
+async function start(
+  options: PretrainOptions,
+  stop: { requested: boolean },
+  channel: Channel<Step>,
+): Promise<PretrainResult> {
+  const { signal } = options;
+  const onAbort = () => {
+    stop.requested = true;
+    channel.release();
+  };
+  try {
+    checkOptions(options);
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    return await run(options, stop, channel);
+  } catch (error) {
+    throw translate(error);
+  } finally {
+    if (signal instanceof AbortSignal) signal.removeEventListener('abort', onAbort);
+  }
+}
+
+async function run(
+  options: PretrainOptions,
+  stop: { requested: boolean },
+  channel: Channel<Step>,
+): Promise<PretrainResult> {
+  const { preset, out, resume, testData, onEvaluation } = options;
+  const warn = (text: string) => (options.onWarning ?? emitWarning)(inOptions(text));
+  const own = typeof options.data === 'object' ? defineDataset(options.data) : undefined;
+  const flags = await flagsOf(options, own);
+  const test = await openTest(testData);
+  const silent = () => undefined;
+  const plan = await planRun({ flags, preset, out, resume, dataset: own }, { warn, note: silent });
+  const reporter: Reporter = {
+    step: (progress) => channel.offer(stepOf(progress)),
+    epoch: silent,
+    measured: (epoch, measures) => onEvaluation?.({ epoch, ...measures }),
+    note: silent,
+    warn,
+    close: silent,
+  };
+  const { dataset: train_ } = plan;
+  const evaluateOn = own || test ? { train: train_, ...(test && { test }) } : undefined;
+  const result = await train({ ...plan, reporter, stop, ...(evaluateOn && { evaluateOn }) });
+  return resultOf(result, plan);
+}
+
+/** What the command line would have named. */
+async function flagsOf(options: PretrainOptions, own: ImageDataset | undefined): Promise<RunFlags> {
+  const { preset, arch, backend, data, ...rest } = options;
+  const { testData, out, resume, signal, onEvaluation, onWarning, ...named } = rest;
+  const flags: RunFlags = preset === undefined ? {} : { ...presets[preset].flags };
+  for (const [name, value] of Object.entries(named))
+    if (value !== undefined) Object.assign(flags, { [name]: value });
+  if (arch !== undefined) flags.arch = typeof arch === 'string' ? arch : await adoptEncoder(arch);
+  if (backend !== undefined)
+    flags.backend = typeof backend === 'string' ? backend : await adoptBackend(backend);
+  const source = own ? own.source.data : data;
+  if (typeof source === 'string') flags.data = source;
+  return flags;
+}
+
+async function openTest(data: PretrainOptions['testData']): Promise<ImageDataset | undefined> {
+  if (data === undefined) return undefined;
+  if (typeof data !== 'string') return defineDataset(data, 'test');
+  // A folder without splits of its own has its pictures in the first.
+  return openDataset(data, { split: 'test' }).catch(() => openDataset(data));
+}
+
+function stepOf({
+  meters,
+  epoch,
+  epochs,
+  step,
+  steps,
+  globalStep,
+  learningRate,
+  rate,
+  etaSeconds,
+}: Progress): Step {
+  const { loss, acc1, acc5, spread, time, data } = meters;
+  return {
+    epoch,
+    step: step - 1,
+    globalStep: globalStep - 1,
+    loss: loss.last,
+    acc1: acc1.last,
+    acc5: acc5.last,
+    spread: spread.last,
+    lr: learningRate,
+    time: time.last,
+    data: data.last,
+    rate,
+    eta: etaSeconds,
+    epochs,
+    steps,
+  };
+}
+
+function resultOf(
+  { outcome, checkpoint, measures, skipped, seconds }: TrainResult,
+  { folder, config }: { folder: string; config: RunConfig },
+): PretrainResult {
+  return { outcome, folder, checkpoint, config, ...(measures && { measures }), skipped, seconds };
+}
+
+/** By the process: on stderr, unless somebody listens. */
+export function emitWarning(text: string): void {
+  process.emitWarning(text, 'MocoWarning');
+}

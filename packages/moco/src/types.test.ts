@@ -1,0 +1,78 @@
+/** What the types refuse, and that they name every option: judged by the compiler. */
+import { encoderNames } from '@moco-ts/core';
+import { registerEncoders } from '@moco-ts/encoders';
+import type { RunFlags } from '@moco-ts/run';
+import { expect, expectTypeOf, it } from 'vitest';
+import { optionNames } from './check-options.ts';
+import { type ArchName, type PretrainOptions, type PretrainRun, pretrain, type Step } from './index.ts';
+
+type Names = keyof PretrainOptions;
+
+it('names every setting of a run, and no other', () => {
+  type Own = 'preset' | 'testData' | 'out' | 'resume' | 'signal' | 'onEvaluation' | 'onWarning';
+  expectTypeOf<Exclude<Names, Own>>().toEqualTypeOf<Exclude<keyof RunFlags, 'plugin'>>();
+  // Keys of this object are checked to be all, and only, the interface's.
+  const all: Record<Names, true> = {
+    ...{ method: true, preset: true, mocoDim: true, mocoK: true, mocoM: true, mocoMCos: true, mocoT: true },
+    ...{ mlp: true, mocoMlpDim: true, loss: true, bankMomentum: true, bankDraw: true, proximal: true },
+    ...{
+      symmetric: true,
+      bn: true,
+      bnSplits: true,
+      arch: true,
+      imageSize: true,
+      stem: true,
+      patchSize: true,
+    },
+    ...{ stopGradConv1: true, augPlus: true, blur: true, cropMin: true, mean: true, std: true, epochs: true },
+    ...{ startEpoch: true, batchSize: true, optimizer: true, lr: true, scaleLr: true, schedule: true },
+    ...{ cos: true, lrPerStep: true, warmupEpochs: true, momentum: true, wd: true, seed: true, data: true },
+    ...{ testData: true, workers: true, maxBad: true, holdOut: true, designers: true, backend: true },
+    ...{ threads: true, maxSteps: true, out: true, resume: true, printFreq: true, saveEvery: true },
+    ...{
+      saveEverySteps: true,
+      keep: true,
+      knnEvery: true,
+      signal: true,
+      onEvaluation: true,
+      onWarning: true,
+    },
+  };
+  expect([...optionNames].sort()).toEqual(Object.keys(all).sort());
+});
+
+it('names every encoder that comes along', () => {
+  registerEncoders();
+  const all: Record<ArchName, true> = {
+    ...{ resnet18: true, resnet34: true, resnet50: true, resnet101: true, resnet152: true },
+    ...{ resnext50_32x4d: true, resnext101_32x8d: true, wide_resnet50_2: true, wide_resnet101_2: true },
+    ...{ 'resnet-tiny': true, 'resnet-micro': true, vit_tiny: true, vit_small: true, vit_base: true },
+    ...{ vit_large: true, vit_conv_small: true, vit_conv_base: true },
+  };
+  expect(Object.keys(all).sort()).toEqual(encoderNames());
+});
+
+it('refuses what is wrong', () => {
+  const wrong = () => [
+    // @ts-expect-error an unknown option
+    pretrain({ data: 'photos', batchsize: 8 }),
+    // @ts-expect-error a text for a number
+    pretrain({ data: 'photos', batchSize: '8' }),
+    // @ts-expect-error an unknown method
+    pretrain({ data: 'photos', method: 'moco-v4' }),
+    // @ts-expect-error an unknown encoder
+    pretrain({ data: 'photos', arch: 'resnet19' }),
+    // @ts-expect-error an unknown preset
+    pretrain({ data: 'photos', preset: 'best' }),
+    // @ts-expect-error an object that is no backend
+    pretrain({ data: 'photos', backend: { name: 'mine' } }),
+    // @ts-expect-error a set without pictures
+    pretrain({ data: { name: 'mine', length: 3 } }),
+    // @ts-expect-error two channels
+    pretrain({ data: 'photos', mean: [0, 0] }),
+    // @ts-expect-error a controller for its signal
+    pretrain({ data: 'photos', signal: new AbortController() }),
+  ];
+  expectTypeOf(wrong).returns.items.toEqualTypeOf<PretrainRun>();
+  expectTypeOf<PretrainRun>().toExtend<AsyncIterable<Step>>();
+});
