@@ -123,6 +123,11 @@ async function open(
     return images.map((_, row) => features.slice(row * dim, (row + 1) * dim));
   }
 
+  const { dim: featureDim } = await compiled(1).catch(async (error: unknown) => {
+    await backend.dispose();
+    throw error;
+  });
+
   let closed = false;
   let queue: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(act: () => Promise<T>): Promise<T> => {
@@ -139,7 +144,7 @@ async function open(
     });
   };
   return {
-    featureDim: (await compiled(1)).dim,
+    featureDim,
     config,
     embed: async (images) => {
       if (closed) throw new UserError('the encoder was disposed of: load it again');

@@ -39,6 +39,8 @@ export async function adoptBackend(backend: BackendPlugin): Promise<string> {
 
 function take(kind: keyof typeof adopted, name: string, known: readonly string[]): void {
   if (known.includes(name) && !adopted[kind].has(name))
-    throw new UserError(`there is a ${kind} ${name} already: give yours another name`);
+    throw new UserError(
+      `there is ${kind === 'encoder' ? 'an' : 'a'} ${kind} ${name} already: give yours another name`,
+    );
   adopted[kind].add(name);
 }

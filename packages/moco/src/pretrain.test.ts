@@ -143,7 +143,6 @@ describe('a data set of its own', () => {
       ...options,
       data: flawed,
       out: folder(),
-      maxSteps: 2,
       onWarning: (text) => told.push(text),
     });
     expect(await run.result).toMatchObject({ skipped: 1 });
@@ -155,7 +154,6 @@ describe('a data set of its own', () => {
     const base = { ...options, epochs: 1, knnEvery: 1, data: labelled };
     await expect(pretrain({ ...base, out: folder() }).result).rejects.toThrow(/give some as testData/);
     const told: unknown[] = [];
-    // Each test picture is its own nearest neighbour, with a weight that the other 19 together may outdo.
     const run = pretrain({
       ...base,
       testData: labelled,
@@ -171,11 +169,11 @@ describe('a data set of its own', () => {
 describe('bad options', () => {
   const table: [string, Record<string, unknown>, string][] = [
     ['an unknown name', { batchsize: 8 }, 'there is no option batchsize; it is called batchSize'],
-    ['a flag', { '--moco-k': 8 }, 'there is no option --moco-k; it is called mocoK'],
+    ['a flag', { 'moco-k': 8 }, 'there is no option moco-k; it is called mocoK'],
     ['no whole number', { batchSize: 2.5 }, 'batchSize: 2.5 is not right. Give a whole number from 1.'],
     ['a text for a number', { mocoK: '16' }, 'mocoK: "16" is not right. Give a number.'],
     ['a share above 1', { mocoM: 1.5 }, 'mocoM: 1.5 is not right. Give a number from 0 to 1.'],
-    ['no number', { lr: Number.NaN }, 'lr: null is not right. Give a number above 0.'],
+    ['no number', { lr: Number.NaN }, 'lr: NaN is not right. Give a number above 0.'],
     [
       'an unknown choice',
       { bn: 'none' },
@@ -192,7 +190,7 @@ describe('bad options', () => {
     ['no folder', { data: './nowhere' }, './nowhere: no such folder'],
     ['a batch too large', { batchSize: 100 }, 'batchSize 100 is larger than'],
     ['what the method has no use for', { method: 'simclr' }, 'mocoK means nothing to simclr'],
-    ['preset and resume', { preset: 'demo', resume: 'x' }, 'preset and resume exclude each other'],
+    ['preset and resume', { preset: 'emoji', resume: 'x' }, 'preset and resume exclude each other'],
     ['a run to resume', { resume: './nowhere' }, './nowhere: no such checkpoint or run folder'],
     ['a folder that is taken', { out: whole }, `go on with resume ${whole}, or choose another out`],
   ];
