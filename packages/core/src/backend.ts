@@ -59,13 +59,17 @@ export interface Capabilities {
   readonly lowering: string;
 }
 
+/** What compiles and runs graphs. */
 export interface Backend {
+  /** As it was asked for. */
   readonly name: string;
   /** What it runs on, for people: 'cpu, 2 threads'. */
   readonly device: string;
+  /** What it can do, for choices and tables. */
   capabilities(): Capabilities;
   /** Throws BackendError naming the op and the node when an op is lacking. */
   compile(graph: Graph, options?: CompileOptions): Promise<Program>;
+  /** Frees the device; its programs must be disposed of before. */
   dispose(): Promise<void>;
 }
 
@@ -82,7 +86,9 @@ export interface BackendOptions {
 
 /** What a backend package exports. */
 export interface BackendPlugin {
+  /** What it is asked for by. */
   readonly name: string;
+  /** Opens the device. @throws BackendError when it is not usable here */
   create(options: BackendOptions): Promise<Backend>;
 }
 

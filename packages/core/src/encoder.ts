@@ -35,6 +35,7 @@ export interface ForwardContext<Config extends EncoderConfig = EncoderConfig> {
 
 /** An encoder: from pictures to features, before any head. */
 export interface Encoder<Config extends EncoderConfig = EncoderConfig> {
+  /** What `-a`, a run and its checkpoints know it by. */
   readonly name: string;
   /** [C, H, W] */
   inputShape(config: Config): readonly [number, number, number];

@@ -3,6 +3,7 @@
  * Command lines print the message alone; anything else is a defect and keeps its stack.
  */
 export class UserError extends Error {
+  /** `UserError` */
   override name = 'UserError';
 }
 
@@ -13,16 +14,19 @@ export class ShapeError extends Error {
 
 /** A backend was asked for what it can't do; the message names the op and node, or the missing package. */
 export class BackendError extends UserError {
+  /** `BackendError` */
   override name = 'BackendError';
 }
 
 /** A checkpoint or exchange file that can't be read, or doesn't fit the model. */
 export class CheckpointError extends UserError {
+  /** `CheckpointError` */
   override name = 'CheckpointError';
 }
 
 /** A data set that can't be opened or read. */
 export class DataError extends UserError {
+  /** `DataError` */
   override name = 'DataError';
 }
 

@@ -2,8 +2,11 @@
 
 /** A decoded picture: `data` is RGB, 8 bit, `[height, width, 3]`. */
 export interface Picture {
+  /** In pixels. */
   readonly width: number;
+  /** In pixels. */
   readonly height: number;
+  /** `width * height * 3` bytes. */
   readonly data: Uint8Array;
 }
 
@@ -18,15 +21,19 @@ export type Split = 'train' | 'test';
 
 /** A finite, ordered list of pictures. The order does not depend on the file system. */
 export interface ImageDataset {
+  /** For messages and the run's record. */
   readonly name: string;
+  /** Number of pictures. */
   readonly length: number;
   /** Names of the classes, indexed by {@link ImageDataset.label}; absent when the set has no labels. */
   readonly classes?: readonly string[];
+  /** An index into `classes`; undefined without labels. */
   label(index: number): number | undefined;
   /** A stable name: a path relative to the folder, `train/17`, `google/1f600`. */
   id(index: number): string;
   /** @throws DataError naming the file, if the picture is damaged. */
   decode(index: number): Promise<Picture>;
+  /** How to open it again. */
   readonly source: DatasetSpec;
   /** What a thread of this process needs to decode the same pictures without scanning or loading again. */
   share?(): SharedPictures;

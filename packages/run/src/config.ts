@@ -12,15 +12,20 @@ import {
 } from './methods.ts';
 
 export const optimizers = ['sgd', 'adamw', 'lars'] as const;
+/** What applies the gradients. */
 export type Optimizer = (typeof optimizers)[number];
 
+/** The settings of a run, defaults included; plain JSON. */
 export interface RunConfig {
+  /** The folder or the built-in set; `object:NAME` for a data set of a program's own. */
   readonly data: string;
   /** `emoji`: whose drawings. */
   readonly designers?: readonly string[];
   /** Image folders: the share of pictures held out as a test split. */
   readonly holdOut?: number;
+  /** The contrastive method. */
   readonly method: Method;
+  /** The encoder's name. */
   readonly arch: string;
   /** Pixels. */
   readonly imageSize: number;
@@ -30,16 +35,21 @@ export interface RunConfig {
   readonly patchSize?: number;
   /** ViTs: the linear patch projection stays as initialised (MoCo v3, section 4.2). */
   readonly stopGradConv1: boolean;
+  /** Length of queries and keys. */
   readonly mocoDim: number;
   /** Keys in the queue; `instdisc`: noise samples. */
   readonly mocoK: number;
+  /** Momentum of the key encoder, in [0, 1]. */
   readonly mocoM: number;
   /** `moco-v3`: m rises to 1 by half a cosine. */
   readonly mocoMCos: boolean;
+  /** Temperature. */
   readonly mocoT: number;
+  /** A head of two layers. */
   readonly mlp: boolean;
   /** `moco-v3`: width of the projector's and predictor's hidden layers. */
   readonly mocoMlpDim: number;
+  /** The loss; `nce` for `instdisc` alone. */
   readonly loss: 'infonce' | 'nce';
   /** `instdisc`: the share of a slot's old value in its new one. */
   readonly bankMomentum: number;
@@ -47,45 +57,69 @@ export interface RunConfig {
   readonly bankDraw: 'picture' | 'batch';
   /** `instdisc`: weight of the proximal term. */
   readonly proximal: number;
+  /** The views of MoCo v2. */
   readonly augPlus: boolean;
   /** Whether views may be blurred. */
   readonly blur: boolean;
+  /** Least share of a picture's area in a crop, in (0, 1]. */
   readonly cropMin: number;
+  /** Of the channels R, G, B in [0, 1], subtracted from pixels. */
   readonly mean: readonly number[];
+  /** Of the channels, by which pixels are divided. */
   readonly std: readonly number[];
+  /** Pictures in a step. */
   readonly batchSize: number;
+  /** Epochs in all. */
   readonly epochs: number;
+  /** Epoch that the run counted from. */
   readonly startEpoch: number;
+  /** What applies the gradients. */
   readonly optimizer: Optimizer;
+  /** Learning rate. */
   readonly lr: number;
   /** The rate is `lr` for a batch of 256, and grows with the batch. */
   readonly scaleLr: boolean;
+  /** Of `sgd` and `lars`. */
   readonly momentum: number;
+  /** Weight decay. */
   readonly wd: number;
+  /** Epochs at which the rate falls tenfold. */
   readonly schedule: readonly number[];
+  /** Cosine schedule. */
   readonly cos: boolean;
+  /** Epochs of a linear rise. */
   readonly warmupEpochs: number;
   /** The rate follows the schedule within epochs too. */
   readonly lrPerStep: boolean;
   /** `sync`: one group over all ranks, of which there is one here. */
   readonly bn: 'shuffle' | 'split' | 'sync' | 'plain';
+  /** Groups of batch normalisation. */
   readonly bnSplits: number;
+  /** Views swapped and a second loss added. */
   readonly symmetric: boolean;
+  /** Decides weights, order, views and permutations. */
   readonly seed: number;
+  /** What computes. */
   readonly backend: string;
   /** What the user loaded by `--plugin`; to tell, never to load by itself. */
   readonly plugin?: readonly string[];
+  /** Threads of the backend; default all cores. */
   readonly threads?: number;
+  /** Threads that make views. */
   readonly workers: number;
+  /** Damaged pictures that are left out before it is an error. */
   readonly maxBad?: number;
+  /** Steps between lines of the log. */
   readonly printFreq: number;
   /** Epochs between checkpoints. */
   readonly saveEvery: number;
   /** Steps of the run between checkpoints, besides those of whole epochs. */
   readonly saveEverySteps?: number;
+  /** Checkpoints to keep. */
   readonly keep: number;
   /** Epochs between evaluations; 0: never. */
   readonly knnEvery: number;
+  /** Steps of the run after which it stops. */
   readonly maxSteps?: number;
 }
 

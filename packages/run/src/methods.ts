@@ -2,6 +2,7 @@
 import type { Optimizer, RunConfig, RunFlags } from './config.ts';
 
 export const methods = ['moco-v1', 'moco-v2', 'moco-v3', 'simclr', 'instdisc'] as const;
+/** A row of the table of methods. */
 export type Method = (typeof methods)[number];
 
 /** Whether an arch is a vision transformer, to which other defaults apply. */

@@ -153,5 +153,6 @@ export const presets = {
   },
 } as const satisfies Readonly<Record<string, Preset>>;
 
+/** A recipe's name, as `moco presets` lists them. */
 export type PresetName = keyof typeof presets;
 export const presetNames = Object.keys(presets) as PresetName[];

@@ -1,0 +1,69 @@
+/**
+ * An exported encoder in a web service. It needs ONNX Runtime, sharp and Hono, and nothing of MoCo.ts: the model holds its
+ * own preprocessing (`moco export RUN -o model.onnx --with-preprocess`).
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { HTTPException } from 'hono/http-exception';
+import * as ort from 'onnxruntime-node';
+import sharp from 'sharp';
+
+const LARGEST = 10 * 2 ** 20;
+
+/**
+ * POST a picture to /features for its features, or to /neighbours?k=3 for the most similar pictures of the gallery.
+ * @param model path of the model
+ * @param gallery folder of pictures
+ */
+export async function createService(model, gallery) {
+  const session = await ort.InferenceSession.create(model);
+
+  /** Features of length 1, so that a dot product is the cosine. */
+  async function embed(bytes) {
+    const { data, info } = await sharp(bytes)
+      .rotate()
+      .flatten({ background: 'white' })
+      .toColourspace('srgb')
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    const images = new ort.Tensor('uint8', data, [1, info.height, info.width, info.channels]);
+    const { features } = await session.run({ images });
+    const length = Math.hypot(...features.data);
+    return features.data.map((value) => value / length);
+  }
+
+  const known = [];
+  for (const name of (await readdir(gallery)).sort())
+    known.push({ name, features: await embed(await readFile(join(gallery, name))) });
+
+  async function posted(context) {
+    const bytes = await context.req.arrayBuffer();
+    return embed(bytes).catch(() => {
+      throw new HTTPException(400, { message: 'the body is no picture that can be read' });
+    });
+  }
+
+  const app = new Hono();
+  app.use(bodyLimit({ maxSize: LARGEST }));
+  app.onError((error, context) => {
+    if (error instanceof HTTPException) return context.json({ error: error.message }, error.status);
+    console.error(error);
+    return context.json({ error: 'the service failed' }, 500);
+  });
+  app.post('/features', async (context) => context.json({ features: [...(await posted(context))] }));
+  app.post('/neighbours', async (context) => {
+    const k = Number(context.req.query('k') ?? 3);
+    if (!Number.isInteger(k) || k < 1)
+      throw new HTTPException(400, { message: 'k: give a whole number from 1' });
+    const query = await posted(context);
+    const scored = known.map(({ name, features }) => ({
+      name,
+      similarity: features.reduce((sum, value, i) => sum + value * query[i], 0),
+    }));
+    scored.sort((a, b) => b.similarity - a.similarity);
+    return context.json({ neighbours: scored.slice(0, k) });
+  });
+  return app;
+}

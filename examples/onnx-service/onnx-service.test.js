@@ -1,0 +1,83 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { serve } from '@hono/node-server';
+import { main } from '@moco-ts/cli';
+import { loadEncoder, pretrain } from 'moco-ts';
+import sharp from 'sharp';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { shapes } from '../own-data/index.js';
+import { createService } from './index.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'moco-example-'));
+const gallery = join(folder, 'gallery');
+const run = join(folder, 'run');
+const data = shapes(24);
+const file = (index) => join(gallery, `${String(index).padStart(2, '0')}.png`);
+let server;
+let address;
+
+beforeAll(async () => {
+  mkdirSync(gallery);
+  for (let i = 0; i < data.length; i++) {
+    const { data: pixels, width, height } = data.decode(i);
+    await sharp(pixels, { raw: { width, height, channels: 3 } }).toFile(file(i));
+  }
+  const recipe = {
+    arch: 'resnet-micro',
+    imageSize: 32,
+    batchSize: 8,
+    bnSplits: 2,
+    mocoK: 16,
+    method: 'moco-v2',
+  };
+  await pretrain({ ...recipe, data: gallery, epochs: 1, out: run }).result;
+  const model = join(folder, 'model.onnx');
+  let told = '';
+  const tell = (text) => {
+    told += text;
+  };
+  const io = { out: tell, err: tell, live: false, color: false };
+  expect(await main(['export', run, '-o', model, '--with-preprocess'], io), told).toBe(0);
+  const { fetch } = await createService(model, gallery);
+  address = await new Promise((resolve) => {
+    server = serve({ fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) =>
+      resolve(`http://127.0.0.1:${port}`),
+    );
+  });
+});
+afterAll(async () => {
+  await new Promise((resolve) => (server ? server.close(resolve) : resolve()));
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const post = async (path, body) => {
+  const response = await fetch(`${address}${path}`, { method: 'POST', body });
+  return { status: response.status, answer: await response.json() };
+};
+
+it('gives the features that the trained encoder gives', async () => {
+  const { status, answer } = await post('/features', readFileSync(file(5)));
+  expect(status).toBe(200);
+  const encoder = await loadEncoder(run);
+  const [expected] = await encoder.embed([file(5)]);
+  await encoder.dispose();
+  const length = Math.hypot(...expected);
+  expect(answer.features).toHaveLength(encoder.featureDim);
+  // float32 through the encoder, and the graph's own resizing.
+  for (const [i, value] of answer.features.entries()) expect(value).toBeCloseTo(expected[i] / length, 4);
+});
+
+it('finds a picture of the gallery first', async () => {
+  const { answer } = await post('/neighbours?k=2', readFileSync(file(7)));
+  expect(answer.neighbours).toHaveLength(2);
+  expect(answer.neighbours[0].name).toBe('07.png');
+  expect(answer.neighbours[0].similarity).toBeCloseTo(1, 5);
+  expect(answer.neighbours[1].similarity).toBeLessThan(answer.neighbours[0].similarity);
+});
+
+it('refuses what is no picture', async () => {
+  const error = 'the body is no picture that can be read';
+  expect(await post('/features', 'no picture')).toEqual({ status: 400, answer: { error } });
+  expect(await post('/neighbours?k=none', readFileSync(file(0)))).toMatchObject({ status: 400 });
+});
