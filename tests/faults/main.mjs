@@ -14,9 +14,10 @@ import * as kills from './kills.mjs';
 import { finish, flags, pictures } from './lib.mjs';
 import * as lock from './lock.mjs';
 import * as long from './long.mjs';
+import * as pictureFaults from './pictures.mjs';
 import * as workers from './workers.mjs';
 
-const kinds = { kills, damage, disk, lock, workers, files, long };
+const kinds = { kills, damage, disk, lock, pictures: pictureFaults, workers, files, long };
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },

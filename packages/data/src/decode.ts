@@ -11,6 +11,14 @@ sharp.cache(false);
 /** File name extensions that are taken for pictures (what the installed sharp decodes). */
 export const EXTENSIONS = ['png', 'jpg', 'jpeg', 'webp', 'gif', 'avif', 'tif', 'tiff'] as const;
 
+/**
+ * Larger pictures are refused: as bytes they would fill the memory. 67 million pixels, above what cameras of phones give but for
+ * their largest mode.
+ */
+export const MOST_PIXELS = 2 ** 26;
+/** Nothing that is a picture takes so long. */
+const SECONDS = 60;
+
 const PATTERN = new RegExp(`\\.(${EXTENSIONS.join('|')})$`, 'i');
 
 export function isPictureName(name: string): boolean {
@@ -37,7 +45,8 @@ export function decodeBytes(bytes: Uint8Array, name = 'the picture'): Promise<Pi
 
 async function decode(input: string | Uint8Array, name: string): Promise<Picture> {
   try {
-    const { data, info } = await sharp(input, { failOn: 'error' })
+    const { data, info } = await sharp(input, { failOn: 'error', limitInputPixels: MOST_PIXELS })
+      .timeout({ seconds: SECONDS })
       .rotate()
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
@@ -46,8 +55,19 @@ async function decode(input: string | Uint8Array, name: string): Promise<Picture
     return { width: info.width, height: info.height, data: toRgb(bytes, info.channels) };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new DataError(`${name}: not a readable picture (${reason.trim().split('\n').join('; ')})`);
+    if (/exceeds pixel limit/.test(reason))
+      throw new DataError(
+        `${printable(name)}: more than ${Math.floor(MOST_PIXELS / 1e6)} million pixels: make it smaller`,
+      );
+    throw new DataError(`${printable(name)}: not a readable picture (${printable(reason.trim())})`);
   }
+}
+
+/** On one line: file names may hold anything. */
+function printable(text: string): string {
+  return text
+    .replaceAll('\n', '; ')
+    .replaceAll(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
 /** RGB from grey (1 channel), grey and alpha (2), RGB (3) or RGBA (4), on white: for small pictures faster than sharp's. */

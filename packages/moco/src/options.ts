@@ -136,6 +136,8 @@ export interface DataOptions {
   readonly workers?: number;
   /** Damaged pictures that are left out before it is an error. Default 1 %, at least 10. */
   readonly maxBad?: number;
+  /** Decode in processes instead of threads: a picture that crashes the decoder is left out. Default false. */
+  readonly isolate?: boolean;
   /** Share of an image folder that is kept for testing, in [0, 1]. Default 0. */
   readonly holdOut?: number;
   /** `emoji`: whose drawings. Default google and twitter. */

@@ -27,7 +27,15 @@ it('names every setting of a run, and no other', () => {
     ...{ stopGradConv1: true, augPlus: true, blur: true, cropMin: true, mean: true, std: true, epochs: true },
     ...{ startEpoch: true, batchSize: true, optimizer: true, lr: true, scaleLr: true, schedule: true },
     ...{ cos: true, lrPerStep: true, warmupEpochs: true, momentum: true, wd: true, seed: true, data: true },
-    ...{ testData: true, workers: true, maxBad: true, holdOut: true, designers: true, backend: true },
+    ...{
+      testData: true,
+      workers: true,
+      maxBad: true,
+      isolate: true,
+      holdOut: true,
+      designers: true,
+      backend: true,
+    },
     ...{ threads: true, maxSteps: true, out: true, resume: true, printFreq: true, saveEvery: true },
     ...{
       saveEverySteps: true,

@@ -109,6 +109,8 @@ export interface RunConfig {
   readonly workers: number;
   /** Damaged pictures that are left out before it is an error. */
   readonly maxBad?: number;
+  /** Pictures are decoded in processes instead of threads: one that crashes the decoder is left out. */
+  readonly isolate?: boolean;
   /** Steps between lines of the log. */
   readonly printFreq: number;
   /** Epochs between checkpoints. */

@@ -112,6 +112,7 @@ export function addRecipeOptions(command: Command): Command {
   ]);
   group('Data:', [
     option('-j, --workers <n>', 'threads that make views (cores - 1, at most 8)', integer(0)),
+    option('--isolate', 'processes instead: a picture that crashes the decoder is left out'),
     option(
       '--max-bad <n>',
       'damaged pictures that are left out before it is an error (1 %, at least 10)',

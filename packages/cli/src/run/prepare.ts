@@ -8,7 +8,14 @@ import {
   type Trainer,
   UserError,
 } from '@moco-ts/core';
-import { createLoader, createPool, type ImageDataset, type Loader, type Pool } from '@moco-ts/data';
+import {
+  createLoader,
+  createPool,
+  type ImageDataset,
+  type Loader,
+  type Pool,
+  type SkippedPicture,
+} from '@moco-ts/data';
 import {
   type Checkpoint,
   createMethod,
@@ -45,6 +52,7 @@ export async function prepare(
   dataset: ImageDataset,
   resume: Checkpoint | undefined,
   reporter: Reporter,
+  onSkip: (skipped: SkippedPicture) => void,
   sets?: EvaluationSets,
 ): Promise<Prepared> {
   await registerPlugins();
@@ -71,7 +79,7 @@ export async function prepare(
     await backend.dispose();
     throw error;
   });
-  const pool = createPool(config.workers);
+  const pool = createPool(config.workers, { isolate: config.isolate ?? false });
   const { imageSize: size, mean, std, batchSize: batch, seed, maxBad } = config;
   const loader = createLoader(dataset, {
     batch,
@@ -83,7 +91,7 @@ export async function prepare(
     workers: config.workers,
     pool,
     ...(maxBad !== undefined && { maxBad }),
-    onSkip: ({ reason }) => reporter.warn(`left out: ${reason}`),
+    onSkip,
   });
   return {
     dataset,

@@ -21,6 +21,7 @@ import { type Lock, lockFolder } from './lock.ts';
 import { openLog, type RunLog } from './log.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import type { Progress, Reporter } from './reporter.ts';
+import { skipList } from './skipped.ts';
 import { currentCommit, describeMachine, version } from './versions.ts';
 
 export interface TrainJob {
@@ -57,7 +58,8 @@ const HISTORY = 20;
  */
 export async function train(job: TrainJob): Promise<TrainResult> {
   const { config, dataset, folder, resume, reporter } = job;
-  const prepared = await prepare(config, dataset, resume, reporter, job.evaluateOn);
+  const onSkip = skipList(folder, reporter.warn);
+  const prepared = await prepare(config, dataset, resume, reporter, onSkip, job.evaluateOn);
   let lock: Lock | undefined;
   let log: RunLog | undefined;
   try {

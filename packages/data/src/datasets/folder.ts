@@ -1,3 +1,4 @@
+import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { DataError } from '@moco-ts/core';
@@ -92,6 +93,14 @@ async function subfolders(folder: string): Promise<string[]> {
 
 const isFolder = async (path: string) => (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
 
+/** Pipes and devices are no pictures, whatever their names, nor what leads to them: to read one may never end. */
+async function isDevice(entry: Dirent, path: string): Promise<boolean> {
+  if (!entry.isSymbolicLink()) return false;
+  const target = await stat(path).catch(() => undefined);
+  // A link to nothing is a damaged picture, and told as one.
+  return target !== undefined && !target.isFile();
+}
+
 /** Collects relative paths with `/`; follows links, each linked folder once. */
 async function walk(root: string, under: string, out: string[], seen: Set<string>): Promise<void> {
   for (const entry of await readdir(join(root, under), { withFileTypes: true })) {
@@ -103,6 +112,11 @@ async function walk(root: string, under: string, out: string[], seen: Set<string
       if (seen.has(real)) continue;
       seen.add(real);
       await walk(root, path, out, seen);
-    } else if (isPictureName(entry.name)) out.push(path);
+    } else if (
+      isPictureName(entry.name) &&
+      (entry.isFile() || entry.isSymbolicLink()) &&
+      !(await isDevice(entry, join(root, path)))
+    )
+      out.push(path);
   }
 }

@@ -40,15 +40,17 @@ export interface JobResult {
 /** A thread's way to the pictures of one data set. */
 export interface PictureReader {
   decode(index: number): Promise<Picture>;
+  /** Decodes that may be under way while a view is computed, so that a thread is not idle during a decode; default 4. */
+  readonly ahead?: number;
   readonly cache?: Cache;
 }
 
-/** Decodes that are under way while a view is computed, so that a thread is not idle during a decode. */
 const AHEAD = 4;
 
 /** Makes one batch. A row depends on (seed, epoch, picture, view) alone. */
 export async function runJob(reader: PictureReader, job: Job): Promise<JobResult> {
   const { indices, rows } = job;
+  const { ahead = AHEAD } = reader;
   const side = job.make.kind === 'clean' ? job.make.size : job.make.configs[0]!.size;
   const floats = 3 * side * side;
   const count = job.make.kind === 'clean' ? 1 : job.make.configs.length;
@@ -69,7 +71,7 @@ export async function runJob(reader: PictureReader, job: Job): Promise<JobResult
     const index = indices[slot]!;
     const cached = reader.cache?.get(index);
     if (cached !== undefined) return cached;
-    for (let s = slot; s < Math.min(slot + AHEAD, lookahead); s++) {
+    for (let s = slot; s < Math.min(slot + ahead, lookahead); s++) {
       if (s === slot || reader.cache?.get(indices[s]!) === undefined) start(s);
     }
     const found = await pending.get(slot)!;

@@ -21,12 +21,17 @@ export type ToWorker =
       readonly job: Job;
       /** Of a set that decodes elsewhere: its pictures, as far as the cache lacks them. */
       readonly sent?: Sent;
+      /** Pictures that end whoever decodes them, with what to say of each. */
+      readonly lethal?: ReadonlyMap<number, string>;
+      /** Tell which picture is decoded, and decode one at a time. */
+      readonly careful?: boolean;
     };
 
 export type Pictures = SharedPictures | { readonly kind: 'reopen'; readonly spec: DatasetSpec };
 
 /** From a thread: a batch, or why there is none. */
 export type FromWorker =
+  | { readonly decoding: number }
   | { readonly id: number; readonly result: JobResult }
   | { readonly id: number; readonly error: string; readonly user: boolean };
 

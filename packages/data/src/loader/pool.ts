@@ -1,7 +1,7 @@
-import { Worker } from 'node:worker_threads';
 import { DataError } from '@moco-ts/core';
 import type { ImageDataset } from '../dataset.ts';
 import { type CacheBuffers, makeCache, openCache } from './cache.ts';
+import { type Helper, startProcess, startThread } from './helper.ts';
 import { type Job, type JobResult, type PictureReader, runJob } from './job.ts';
 import { type FromWorker, picturesOf, type ToWorker } from './messages.ts';
 import { gather, type Sent } from './sent.ts';
@@ -14,12 +14,20 @@ export interface Pool {
   close(): Promise<void>;
 }
 
+export interface PoolOptions {
+  /**
+   * Processes in place of threads: a picture on which the decoder crashes ends one of them and is left out, where it would end
+   * everything. Batches come over a pipe, and pictures are not kept decoded. Default false.
+   */
+  readonly isolate?: boolean;
+}
+
 /** @param workers number of threads; 0: no thread, batches are made while the caller waits */
-export function createPool(workers: number): Pool {
+export function createPool(workers: number, { isolate = false }: PoolOptions = {}): Pool {
   if (!Number.isInteger(workers) || workers < 0) {
     throw new DataError(`${workers} workers: give a whole number, 0 for none`);
   }
-  return workers === 0 ? inProcess() : threads(workers);
+  return workers === 0 ? inProcess() : helpers(workers, isolate);
 }
 
 /** One cache per data set, whoever reads it. */
@@ -61,14 +69,18 @@ interface Task {
   readonly dataset: number;
   readonly job: Job;
   readonly sent?: Sent;
+  /** Its helper died: pictures are told before they are decoded. */
+  careful: boolean;
   readonly resolve: (result: JobResult) => void;
   readonly reject: (error: Error) => void;
 }
 
 interface Thread {
-  worker: Worker;
-  /** Deaths since the last batch that it made. */
+  helper: Helper;
+  /** Deaths since the last batch that it made, but for those by a picture. */
   deaths: number;
+  /** The picture that it told last, of a task that is careful. */
+  decoding: number | undefined;
   readonly tasks: Map<number, Task>;
 }
 
@@ -76,52 +88,70 @@ interface Thread {
 const AT_HAND = 2;
 const MOST_DEATHS = 2;
 
-function threads(count: number): Pool {
+function helpers(count: number, isolate: boolean): Pool {
   const attached: Extract<ToWorker, { kind: 'attach' }>[] = [];
   const numbers = new WeakMap<ImageDataset, Promise<number>>();
+  const names: ((index: number) => string)[] = [];
+  /** By data set: pictures that end whoever decodes them. */
+  const lethal: Map<number, string>[] = [];
   const waiting: Task[] = [];
   let nextId = 0;
   let closed = false;
-  const pool = Array.from({ length: count }, () => start({ deaths: 0, tasks: new Map() }));
+  const pool = Array.from({ length: count }, () => start(0));
 
-  function start(state: Omit<Thread, 'worker'>): Thread {
-    const thread: Thread = Object.assign(state, { worker: spawn() });
-    const { worker } = thread;
-    let reason = 'it ended by itself';
-    worker.on('error', (error) => {
-      reason = error.message;
-    });
-    worker.on('exit', () => {
-      if (!closed) replace(thread, reason);
-    });
-    worker.on('message', (message: FromWorker) => settle(thread, message));
-    for (const message of attached) worker.postMessage(message);
+  function start(deaths: number): Thread {
+    const listener = {
+      message: (message: FromWorker) => settle(thread, message),
+      exit: (reason: string) => {
+        if (!closed) replace(thread, reason);
+      },
+    };
+    const helper = isolate ? startProcess(listener) : startThread(listener);
+    const thread: Thread = { helper, deaths, decoding: undefined, tasks: new Map() };
+    for (const message of attached) helper.post(message);
     // Between epochs the pool alone keeps no process alive.
-    worker.unref();
+    helper.hold(false);
     return thread;
   }
 
   function settle(thread: Thread, message: FromWorker): void {
+    if ('decoding' in message) {
+      thread.decoding = message.decoding;
+      return;
+    }
     thread.deaths = 0;
+    thread.decoding = undefined;
     const task = thread.tasks.get(message.id);
     thread.tasks.delete(message.id);
-    if (thread.tasks.size === 0 && !closed) thread.worker.unref();
+    if (thread.tasks.size === 0 && !closed) thread.helper.hold(false);
     dispatch();
     if (task === undefined) return;
     if ('result' in message) task.resolve(message.result);
     else task.reject(message.user ? new DataError(message.error) : new Error(message.error));
   }
 
-  /** A thread that died is started again with what it had at hand; one that keeps dying fails its batches. */
+  /**
+   * A helper that died is started again with what it had at hand, the first of it with care: a picture on which it then dies
+   * again is left out like a damaged one, so that the order of all others stays. One that keeps dying without decoding fails
+   * its batches.
+   */
   function replace(thread: Thread, reason: string): void {
     const tasks = [...thread.tasks.values()];
     thread.tasks.clear();
-    const deaths = thread.deaths + 1;
+    const [first] = tasks;
+    let { deaths } = thread;
+    if (first?.careful && thread.decoding !== undefined) {
+      const name = names[first.dataset]!(thread.decoding);
+      lethal[first.dataset]!.set(
+        thread.decoding,
+        `${name}: decoding it ended a ${isolate ? 'process' : 'thread'} twice (${reason})`,
+      );
+    } else deaths++;
+    if (first) first.careful = true;
     if (deaths > MOST_DEATHS) {
-      for (const task of tasks) task.reject(new Error(`a worker thread died ${deaths} times: ${reason}`));
+      for (const task of tasks) task.reject(new Error(`a worker died ${deaths} times: ${reason}`));
     } else waiting.unshift(...tasks);
-    const fresh = start({ deaths, tasks: new Map() });
-    pool[pool.indexOf(thread)] = fresh;
+    pool[pool.indexOf(thread)] = start(deaths);
     dispatch();
   }
 
@@ -131,19 +161,30 @@ function threads(count: number): Pool {
       if (thread.tasks.size >= AT_HAND) return;
       const task = waiting.shift()!;
       thread.tasks.set(task.id, task);
-      thread.worker.ref();
-      const { id, dataset, job, sent } = task;
-      thread.worker.postMessage({ kind: 'job', id, dataset, job, ...(sent && { sent }) } satisfies ToWorker);
+      thread.helper.hold(true);
+      const { id, dataset, job, sent, careful } = task;
+      const known = lethal[dataset]!;
+      thread.helper.post({
+        ...{ kind: 'job', id, dataset, job },
+        ...(sent && { sent }),
+        ...(careful && { careful }),
+        ...(known.size > 0 && { lethal: known }),
+      });
     }
   }
 
   async function attach(dataset: ImageDataset): Promise<number> {
-    const cache = await cacheOf(dataset);
+    // Memory is shared by threads alone.
+    const cache = isolate ? undefined : await cacheOf(dataset);
     const number = attached.length;
-    const pictures = picturesOf(dataset);
+    const shared = picturesOf(dataset);
+    const pictures =
+      isolate && shared.kind === 'raw' ? ({ kind: 'reopen', spec: dataset.source } as const) : shared;
     const message = { kind: 'attach', dataset: number, pictures, ...(cache && { cache }) } as const;
     attached.push(message);
-    for (const thread of pool) thread.worker.postMessage(message);
+    names.push((index) => dataset.id(index));
+    lethal.push(new Map());
+    for (const { helper } of pool) helper.post(message);
     return number;
   }
 
@@ -157,10 +198,13 @@ function threads(count: number): Pool {
       }
       const resolved = await number;
       const sent =
-        dataset.share?.().kind === 'here' ? await gather(dataset, job, await cacheOf(dataset)) : undefined;
+        dataset.share?.().kind === 'here'
+          ? await gather(dataset, job, isolate ? undefined : await cacheOf(dataset))
+          : undefined;
       if (closed) throw new Error('the pool is closed');
       return new Promise((resolve, reject) => {
-        waiting.push({ id: nextId++, dataset: resolved, job, ...(sent && { sent }), resolve, reject });
+        const task = { id: nextId++, dataset: resolved, job, careful: false, resolve, reject };
+        waiting.push(sent ? { ...task, sent } : task);
         dispatch();
       });
     },
@@ -170,15 +214,9 @@ function threads(count: number): Pool {
       const lost = [...waiting, ...pool.flatMap((thread) => [...thread.tasks.values()])];
       waiting.length = 0;
       // An idle thread keeps no process alive, so nothing else would wait for its end.
-      for (const { worker } of pool) worker.ref();
-      await Promise.all(pool.map(({ worker }) => worker.terminate()));
+      for (const { helper } of pool) helper.hold(true);
+      await Promise.all(pool.map(({ helper }) => helper.end()));
       for (const task of lost) task.reject(new Error('the pool was closed'));
     },
   };
-}
-
-function spawn(): Worker {
-  const entry = import.meta.url.endsWith('.ts') ? './worker.source.mjs' : './worker.js';
-  // Options of this process, such as a test runner's loaders, are none of the thread's.
-  return new Worker(new URL(entry, import.meta.url), { execArgv: [] });
 }

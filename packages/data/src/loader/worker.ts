@@ -1,7 +1,7 @@
-/** The thread of the pool: makes batches, one after the other, and hands their buffers over. */
+/** The thread or process of the pool: makes batches, one after the other, and hands their buffers over. */
 import { constants, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
-import { UserError } from '@moco-ts/core';
+import { DataError, UserError } from '@moco-ts/core';
 import { type PictureReader, runJob } from './job.ts';
 import { type FromWorker, readerOf, type ToWorker } from './messages.ts';
 import { decoderOfSent } from './sent.ts';
@@ -10,11 +10,25 @@ import { decoderOfSent } from './sent.ts';
 // step twice its time. At low priority views are made in the gaps instead. On Linux this is this thread's priority alone.
 if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_LOW);
 
-const port = parentPort!;
+/** Resolves when it is on its way, whatever happens here then. */
+function post(message: FromWorker, buffers: readonly ArrayBuffer[] = []): Promise<void> {
+  if (parentPort) {
+    parentPort.postMessage(message, buffers);
+    return Promise.resolve();
+  }
+  return new Promise((resolve) => process.send!(message, undefined, undefined, () => resolve()));
+}
+
+if (!parentPort) {
+  // An interrupt at the terminal reaches every process; it is the parent that decides.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+  process.on('disconnect', () => process.exit());
+}
+
 const readers = new Map<number, Promise<PictureReader>>();
 let queue: Promise<void> = Promise.resolve();
 
-port.on('message', (message: ToWorker) => {
+function receive(message: ToWorker): void {
   if (message.kind === 'attach') {
     const reader = readerOf(message.pictures, message.cache);
     // A failure to open is reported by the first job that needs the set.
@@ -24,19 +38,37 @@ port.on('message', (message: ToWorker) => {
   }
   // In turn, since views share scratch memory and the first batch asked for is needed first.
   queue = queue.then(() => answer(message));
-});
+}
 
-async function answer({ id, dataset, job, sent }: Extract<ToWorker, { kind: 'job' }>): Promise<void> {
+if (parentPort) parentPort.on('message', receive);
+else process.on('message', receive);
+
+type JobMessage = Extract<ToWorker, { kind: 'job' }>;
+
+async function answer(message: JobMessage): Promise<void> {
+  const { id, dataset, job, sent } = message;
   try {
     const opened = await readers.get(dataset)!;
     const reader = sent === undefined ? opened : { ...opened, decode: decoderOfSent(sent) };
-    const result = await runJob(reader, job);
+    const result = await runJob(wary(reader, message), job);
     const buffers = [result.indices, ...result.views].map((array) => array.buffer as ArrayBuffer);
-    port.postMessage({ id, result } satisfies FromWorker, buffers);
+    void post({ id, result }, buffers);
   } catch (error) {
     const user = error instanceof UserError;
     const text =
       error instanceof Error ? (user ? error.message : (error.stack ?? error.message)) : String(error);
-    port.postMessage({ id, error: text, user } satisfies FromWorker);
+    void post({ id, error: text, user });
   }
+}
+
+/** A reader that leaves out what would end this thread, and when careful tells what it is about to decode. */
+function wary(reader: PictureReader, { lethal, careful }: JobMessage): PictureReader {
+  if (!lethal && !careful) return reader;
+  const decode = async (index: number) => {
+    const reason = lethal?.get(index);
+    if (reason !== undefined) throw new DataError(reason);
+    if (careful) await post({ decoding: index });
+    return reader.decode(index);
+  };
+  return { ...reader, decode, ...(careful && { ahead: 1 }) };
 }

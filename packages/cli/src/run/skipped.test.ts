@@ -1,0 +1,42 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { moco, pictureFolder, temporaryFolder, tiny } from '../testing.ts';
+import { SKIPPED, skipList } from './skipped.ts';
+
+const lines = (folder: string) =>
+  readFileSync(join(folder, SKIPPED), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { id: string; reason: string });
+
+it('a run lists each damaged picture once, with its reason, over all epochs and resumes', async () => {
+  const pictures = pictureFolder(20);
+  writeFileSync(join(pictures, 'p003.png'), 'x');
+  writeFileSync(join(pictures, 'two\nlines.png'), '');
+  const run = join(temporaryFolder(), 'run');
+  const flags = ['pretrain', pictures, ...tiny, '--epochs', '4', '--out', run];
+  const { code, err } = await moco(...flags, '--max-steps', '5');
+  expect(code).toBe(0);
+  expect(await moco('pretrain', '--resume', run, '--max-steps', '8')).toMatchObject({ code: 0 });
+  expect(
+    lines(run)
+      .map(({ id }) => id)
+      .sort(),
+  ).toEqual(['p003.png', 'two\nlines.png']);
+  for (const { id, reason } of lines(run)) {
+    expect(reason).toMatch(/not a readable picture/);
+    expect(err).toContain(`moco: warning: left out: ${reason}\n`);
+    expect(reason).toContain(id.replace('\n', '; '));
+  }
+});
+
+it('the terminal is told of ten, the file of all', () => {
+  const folder = temporaryFolder();
+  const told: string[] = [];
+  const skip = skipList(folder, (text) => told.push(text));
+  for (let i = 0; i < 30; i++) skip({ id: `p${i}`, reason: `p${i}: bad` });
+  expect(told).toHaveLength(11);
+  expect(told.at(-1)).toMatch(/more pictures are left out: .*skipped\.jsonl lists them all/);
+  expect(lines(folder)).toHaveLength(30);
+});
