@@ -5,8 +5,8 @@ import sharp from 'sharp';
 import { temporaryFolder } from './browser.ts';
 
 /**
- * A folder `photos` of drawings of 64 x 64 pixels, as files without transparency: browsers round what they lay on white
- * in their own way.
+ * A folder `photos` of drawings as files. Without transparency, since browsers round what they lay on white in their own
+ * way; of the encoder's own size, since a model with preprocessing resizes others in its own way, up to two levels off.
  */
 export async function emojiFolder(count: number): Promise<string> {
   const require = createRequire(import.meta.url);
@@ -16,7 +16,10 @@ export async function emojiFolder(count: number): Promise<string> {
   mkdirSync(folder);
   for (let i = 0; i < count; i++) {
     const { image } = list[i * 29]!;
-    await sharp(join(drawings, image)).flatten({ background: 'white' }).toFile(join(folder, image));
+    await sharp(join(drawings, image))
+      .flatten({ background: 'white' })
+      .resize(32)
+      .toFile(join(folder, image));
   }
   return folder;
 }

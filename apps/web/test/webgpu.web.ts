@@ -86,7 +86,7 @@ it('gives an ONNX model whose features are those of the page', async () => {
   const raw = await Promise.all(ids.map((id) => decodeFile(join(pictures, id.slice(id.indexOf('/') + 1)))));
   const session = await ort.InferenceSession.create(files.model);
   const bytes = Buffer.concat(raw.map(({ data }) => data));
-  const images = new ort.Tensor('uint8', new Uint8Array(bytes), [64, 64, 64, 3]);
+  const images = new ort.Tensor('uint8', new Uint8Array(bytes), [64, 32, 32, 3]);
   const found = (await session.run({ images })).features!;
   expect(found.dims).toEqual(features.shape);
   const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
