@@ -1,13 +1,11 @@
 /** The built page in Chromium, for `*.web.ts` (scripts/test-web.sh). */
-import { accessSync, constants, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { decodeFile } from '@moco-ts/data';
 import axe from 'axe-core';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { preview } from 'vite';
 import { afterAll, beforeAll } from 'vitest';
+import { findChromium, type Screenshot, take } from '../../../packages/cli/src/html/browser-testing.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -20,13 +18,6 @@ export interface Tab {
 export interface TabOptions {
   readonly width?: number;
   readonly colorScheme?: 'light' | 'dark';
-}
-
-/** A temporary folder that goes with the tests of a file. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'moco-web-'));
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 /** A server of the built page and one browser for the tests of a file. @param flags of Chromium */
@@ -70,23 +61,6 @@ export function tabs(...flags: string[]): (options?: TabOptions) => Promise<Tab>
   };
 }
 
-function findChromium(): string {
-  const own = process.env.MOCO_CHROMIUM;
-  const names = ['chromium', 'chromium-browser', 'google-chrome', 'chrome'];
-  const folders = (process.env.PATH ?? '').split(delimiter);
-  const places = own ? [own] : names.flatMap((name) => folders.map((folder) => join(folder, name)));
-  const found = places.find((place) => {
-    try {
-      accessSync(place, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-  if (found === undefined) throw new Error('no Chromium: install it, or name its program with MOCO_CHROMIUM');
-  return found;
-}
-
 /** Waits until the page is in a phase: ready, training, paused, finished. @param timeout in milliseconds */
 export async function inPhase(page: Page, phase: string, timeout = 60_000): Promise<void> {
   await page.waitForSelector(`body[data-phase="${phase}"]`, { timeout });
@@ -128,24 +102,8 @@ export async function violations(page: Page): Promise<string[]> {
   return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 200)).join(' ')}`);
 }
 
-/**
- * How many colours the page shows, and the share of the commonest, in [0, 1]: 1 is blank. MOCO_SCREENSHOTS names a folder
- * that keeps the picture.
- */
-export async function look(
-  page: Page,
-  name: string,
-): Promise<{ colors: number; plain: number; ground: number }> {
-  const folder = process.env.MOCO_SCREENSHOTS ?? mkdtempSync(join(tmpdir(), 'moco-web-'));
-  mkdirSync(folder, { recursive: true });
-  const path = join(folder, `${name}.png`);
-  await page.screenshot({ path, fullPage: true });
-  const { width, height, data } = await decodeFile(path);
-  if (!process.env.MOCO_SCREENSHOTS) rmSync(folder, { recursive: true });
-  const counts = new Map<number, number>();
-  for (let i = 0; i < data.length; i += 3) {
-    const color = (data[i]! << 16) | (data[i + 1]! << 8) | data[i + 2]!;
-    counts.set(color, (counts.get(color) ?? 0) + 1);
-  }
-  return { colors: counts.size, plain: Math.max(...counts.values()) / (width * height), ground: data[0]! };
+/** The whole page as a picture; MOCO_SCREENSHOTS names a folder that keeps it. */
+export function look(page: Page, name: string): Promise<Screenshot> {
+  const { MOCO_SCREENSHOTS: folder = join(root, 'dist/screenshots') } = process.env;
+  return take(page, folder, name, true);
 }

@@ -3,7 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
-import { inPhase, look, openFolder, set, tabs, temporaryFolder, violations } from './browser.ts';
+import { temporaryFolder } from '../../../packages/cli/src/testing.ts';
+import { inPhase, look, openFolder, set, tabs, violations } from './browser.ts';
 import { emojiFolder } from './pictures.ts';
 
 const open = tabs('--disable-features=WebGPU', '--disable-gpu');

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import sharp from 'sharp';
-import { temporaryFolder } from './browser.ts';
+import { temporaryFolder } from '../../../packages/cli/src/testing.ts';
 
 /**
  * A folder `photos` of drawings as files. Without transparency, since browsers round what they lay on white in their own

@@ -75,7 +75,8 @@ export function browserForTests(): (file: string, options?: PageOptions) => Prom
   };
 }
 
-async function take(page: Page, folder: string, name: string, whole: boolean): Promise<Screenshot> {
+/** A PNG of what is in sight, or of the whole page, as `NAME.png`. */
+export async function take(page: Page, folder: string, name: string, whole: boolean): Promise<Screenshot> {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, `${name}.png`);
   await page.screenshot({ path, fullPage: whole });
