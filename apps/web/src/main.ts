@@ -51,13 +51,24 @@ const map = createMap((index) => {
 });
 const near = () => gallery && showNeighbours(gallery, mapped, chosen, map.choose);
 
+/** What the main button does. */
+const labels: Readonly<Record<Phase, string>> = {
+  opening: 'Start training',
+  ready: 'Start training',
+  starting: 'Starting',
+  training: 'Pause',
+  paused: 'Go on',
+  finished: 'Train again',
+};
+
 function enter(next: Phase): void {
   phase = next;
-  main.textContent =
-    { training: 'Pause', paused: 'Go on', finished: 'Train again' }[next as string] ?? 'Start training';
-  main.disabled = next === 'opening' || next === 'starting';
+  const busy = next === 'opening' || next === 'starting';
+  main.textContent = labels[next];
+  // Not `disabled`, which would take the keyboard's place away.
+  main.setAttribute('aria-disabled', String(busy));
   again.hidden = next !== 'paused';
-  for (const button of saves) button.disabled = !started || next === 'opening' || next === 'starting';
+  for (const button of saves) button.disabled = !started || busy;
   document.body.dataset.phase = next;
 }
 
@@ -210,9 +221,12 @@ main.addEventListener('click', () => {
   } else if (phase === 'paused') {
     tell({ type: 'go-on' });
     enter('training');
-  } else start();
+  } else if (phase === 'ready' || phase === 'finished') start();
 });
-again.addEventListener('click', start);
+again.addEventListener('click', () => {
+  start();
+  main.focus();
+});
 form.addEventListener('submit', (event) => event.preventDefault());
 for (const button of saves)
   button.addEventListener('click', () => tell({ type: 'save', kind: button.dataset.save as FileKind }));

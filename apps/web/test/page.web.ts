@@ -36,7 +36,7 @@ describe('without WebGPU', () => {
     await begin(page, { backend: 'webgpu' });
     await page.waitForSelector('#error:not([hidden])');
     expect(await page.textContent('#error')).toMatch(/^WebGPU can't be used: .*Choose WebAssembly\.$/);
-    expect(await page.isEnabled('#main')).toBe(true);
+    expect(await page.getAttribute('#main', 'aria-disabled')).toBe('false');
   });
 });
 
@@ -112,6 +112,7 @@ describe('the keyboard', () => {
         await page.keyboard.press('Enter');
         await mapped(page);
         await inPhase(page, 'finished');
+        expect(await focused()).toBe('main');
       }
       await page.keyboard.press('Tab');
     }
