@@ -1,0 +1,110 @@
+// Checks what each published package would hold: the built files and what they import, a licence, a README, types.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
+import { dirname, join, posix } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const licence = readFileSync(join(root, 'LICENSE'), 'utf8');
+const read = (path) => JSON.parse(readFileSync(path, 'utf8'));
+const { version, license, engines } = read(join(root, 'package.json'));
+
+/** The paths that npm would pack. */
+function packed(folder) {
+  const windows = process.platform === 'win32';
+  const args = ['pack', '--dry-run', '--json', '--ignore-scripts'];
+  const { status, stdout, stderr } = spawnSync('npm', args, {
+    cwd: folder,
+    encoding: 'utf8',
+    shell: windows,
+  });
+  if (status !== 0) throw new Error(`npm pack failed in ${folder}: ${stderr}`);
+  return JSON.parse(stdout)[0].files.map(({ path }) => path);
+}
+
+/** Every file that the manifest names. */
+function targets(manifest) {
+  const found = [];
+  const visit = (value) => {
+    if (typeof value === 'string') found.push(value.replace(/^\.\//, ''));
+    else for (const each of Object.values(value ?? {})) visit(each);
+  };
+  visit(manifest.exports);
+  visit(manifest.bin);
+  return found;
+}
+
+/** What a module imports, by whatever form. */
+function imports(text) {
+  const code = text.replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+  const forms = /(?:\bfrom\s*|\bimport\s*\(\s*|^import\s+)['"]([^'"\n]+)['"]/gm;
+  return [...code.matchAll(forms)].map(([, name]) => name);
+}
+
+/** `x.test.js` and the like, `testing.js`, `browser-testing.js`. */
+const forTests = /(\.(test|page|gpu|native|chromium)|(^|[/-])testing)\.(js|d\.ts)$/;
+
+const packageOf = (name) => name.split('/', name.startsWith('@') ? 2 : 1).join('/');
+
+async function problems(folder) {
+  const found = [];
+  const manifest = read(join(folder, 'package.json'));
+  const files = packed(folder);
+  for (const [field, expected] of Object.entries({ version, license, type: 'module' }))
+    if (manifest[field] !== expected) found.push(`${field} should be ${expected}`);
+  if (manifest.engines?.node !== engines.node) found.push(`engines.node should be ${engines.node}`);
+  if (!manifest.description) found.push('a description is lacking');
+  for (const need of ['LICENSE', 'README.md', ...targets(manifest)])
+    if (!files.includes(need)) found.push(`${need} would not be packed`);
+  if (files.includes('LICENSE') && readFileSync(join(folder, 'LICENSE'), 'utf8') !== licence)
+    found.push('LICENSE is not that of the project');
+  for (const [name, target] of Object.entries(manifest.exports))
+    if (typeof target === 'object' && Object.keys(target)[0] !== 'types')
+      found.push(`${name}: types should come first`);
+  const plain = /^(package\.json|README\.md|LICENSE|dist\/.*\.(js|d\.ts|wasm))$/;
+  for (const file of files) {
+    if (!plain.test(file) || forTests.test(file)) found.push(`${file} should not be packed`);
+    else if (
+      /^dist\/.*\.js$/.test(file) &&
+      !existsSync(join(folder, file.replace(/^dist/, 'src').replace(/js$/, 'ts')))
+    )
+      found.push(`${file} has no source any more: remove dist and build again`);
+  }
+  const allowed = new Set([
+    manifest.name,
+    ...Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies }),
+  ]);
+  const used = new Set();
+  for (const file of files.filter((path) => /\.(js|d\.ts)$/.test(path)))
+    for (const name of imports(readFileSync(join(folder, file), 'utf8'))) {
+      const target = posix.join(posix.dirname(file), name);
+      if (!name.startsWith('.')) {
+        used.add(packageOf(name));
+        if (!isBuiltin(name) && !allowed.has(packageOf(name)))
+          found.push(`${file} imports ${name}, no dependency`);
+      } else if (
+        ![target, target.replace(/\.js$/, '.d.ts'), target.replace(/\.ts$/, '.d.ts')].some((path) =>
+          files.includes(path),
+        )
+      )
+        found.push(`${file} imports ${name}, which would not be packed`);
+    }
+  const { messages } = await publint({ pkgDir: folder, strict: true, pack: 'npm' });
+  for (const message of messages)
+    if (message.type !== 'suggestion') found.push(formatMessage(message, manifest, { color: false }));
+  return { name: manifest.name, count: files.length, found };
+}
+
+let failed = false;
+for (const entry of readdirSync(join(root, 'packages'))) {
+  const folder = join(root, 'packages', entry);
+  if (!existsSync(join(folder, 'package.json')) || read(join(folder, 'package.json')).private) continue;
+  const { name, count, found } = await problems(folder);
+  console.log(`${name}: ${count} files${found.length === 0 ? '' : ', but'}`);
+  for (const problem of found) console.error(`  ${problem}`);
+  failed ||= found.length > 0;
+}
+process.exit(failed ? 1 : 0);
