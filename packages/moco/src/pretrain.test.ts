@@ -122,6 +122,17 @@ describe('a data set of its own', () => {
     expect(differences(checkpoint, (await wholeRun).checkpoint)).toEqual([]);
   });
 
+  it('gives the run folder its name', async () => {
+    const before = process.cwd();
+    process.chdir(temporaryFolder());
+    try {
+      const result = await pretrain({ ...options, data: own, maxSteps: 1 }).result;
+      expect(result.folder).toBe(join('runs', 'mine-moco-v2-resnet-tiny'));
+    } finally {
+      process.chdir(before);
+    }
+  });
+
   it('is resumed with the set, and not without', async () => {
     const out = folder();
     await pretrain({ ...options, data: own, out, maxSteps: 3 }).result;

@@ -156,8 +156,7 @@ async function run(
     warn,
     close: silent,
   };
-  const { dataset: train_ } = plan;
-  const evaluateOn = own || test ? { train: train_, ...(test && { test }) } : undefined;
+  const evaluateOn = own || test ? { train: plan.dataset, ...(test && { test }) } : undefined;
   const result = await train({ ...plan, reporter, stop, ...(evaluateOn && { evaluateOn }) });
   return resultOf(result, plan);
 }

@@ -105,5 +105,7 @@ async function chooseFolder(
 }
 
 function defaultFolder({ data = 'run', method = 'moco-v1', arch = 'resnet50' }: RunFlags): string {
-  return join('runs', `${basename(resolve(data))}-${method}-${arch}`);
+  // A program's own set is named, not opened, by `object:NAME`.
+  const name = basename(resolve(data.replace(/^object:/, '')));
+  return join('runs', `${name}-${method}-${arch}`);
 }
