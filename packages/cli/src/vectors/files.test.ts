@@ -99,9 +99,8 @@ describe('.npy', () => {
     expect(await failing(join(folder, 'float32.npy'))).toMatch(/no JSON/);
   });
   it('is read over the borders of chunks', async () => {
-    const random = rng(0, 'npy');
     const [count, width] = [33_000, 130];
-    const large = Float32Array.from({ length: count * width }, () => random.uniform());
+    const large = Float32Array.from({ length: count * width }, (_, i) => (i % 9973) / 9973);
     const path = join(folder, 'large.npy');
     writeFileSync(path, Buffer.concat([npyHeader(count, width), new Uint8Array(large.buffer)]));
     const read = await readNpy(path);

@@ -3,32 +3,33 @@ import { DataError, printable, UserError } from '@moco-ts/core';
 import type { ByteSource } from '@moco-ts/exchange';
 import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetRead } from 'hyparquet';
 import { checkVectors, parseInfo, type VectorFile, withSource } from './file.ts';
-import { checkFooter, checkPages } from './thrift.ts';
+import { checkPages, columnKind } from './pages.ts';
+import { checkFooter } from './thrift.ts';
 
 /** Values that a byte of a file may stand for: what says more is damaged, or made to fill the memory. */
 const maxValues = 256;
 
 /** @throws UserError */
 export function openParquet(path: string): Promise<VectorFile> {
-  return reading(path, async (file, source) => {
+  return reading(path, async (source) => {
     const metadata = await metadataOf(source);
     const rows = Number(metadata.num_rows);
-    const dim = await dimOf(file, metadata);
+    const dim = await dimOf(source, metadata);
     const own = metadata.key_value_metadata?.find(({ key }) => key === 'moco')?.value;
     const info = own === undefined ? undefined : parseInfo(JSON.parse(own), path);
     const ids = () =>
-      reading(path, async (file) => {
+      reading(path, async (source) => {
         const all: string[] = [];
-        await eachPart(file, metadata, 'id', (texts) => {
+        await eachPart(source, metadata, 'id', (texts) => {
           for (const text of texts) all.push(textOf(text));
         });
         return complete(all, rows);
       });
     const vectors = () =>
-      reading(path, async (file) => {
+      reading(path, async (source) => {
         const all = new Float32Array(rows * dim);
         let row = 0;
-        await eachPart(file, metadata, 'vector', (lists) => {
+        await eachPart(source, metadata, 'vector', (lists) => {
           if (row + lists.length > rows) throw new Error('it holds more rows than it says');
           for (const list of lists) all.set(listOf(list, dim), row++ * dim);
         });
@@ -41,10 +42,10 @@ export function openParquet(path: string): Promise<VectorFile> {
 }
 
 /** What the library throws at damage is an error of the file's. */
-function reading<T>(path: string, work: (file: AsyncBuffer, source: ByteSource) => Promise<T>): Promise<T> {
+function reading<T>(path: string, work: (source: ByteSource) => Promise<T>): Promise<T> {
   return withSource(path, async (source) => {
     try {
-      return await work(asyncBuffer(source, true), source);
+      return await work(source);
     } catch (error) {
       if (error instanceof UserError) throw error;
       const reason = printable((error as Error).message ?? String(error), 200);
@@ -53,13 +54,13 @@ function reading<T>(path: string, work: (file: AsyncBuffer, source: ByteSource) 
   });
 }
 
-/** @param checked what is read are pages, which must not claim too much */
-function asyncBuffer({ size, read }: ByteSource, checked: boolean): AsyncBuffer {
+/** @param check throws at bytes that the library must not see */
+function asyncBuffer({ size, read }: ByteSource, check: (bytes: Uint8Array) => void = () => {}): AsyncBuffer {
   const slice = async (start: number, end: number) => {
     if (!(start >= 0 && start <= end && end <= size)) throw new Error('it is cut off or damaged');
     const bytes = await read(start, end - start);
     if (bytes.length < end - start) throw new Error('it became shorter while it was read');
-    if (checked) checkPages(bytes, maxValues * size);
+    check(bytes);
     return bytes.slice().buffer;
   };
   return {
@@ -74,7 +75,7 @@ function asyncBuffer({ size, read }: ByteSource, checked: boolean): AsyncBuffer 
 }
 
 async function metadataOf(source: ByteSource): Promise<FileMetaData> {
-  const file = asyncBuffer(source, false);
+  const file = asyncBuffer(source);
   const end = await source.read(Math.max(0, source.size - 8), Math.min(8, source.size));
   const footer = end.length < 8 ? 0 : new DataView(end.buffer, end.byteOffset).getUint32(0, true);
   const tail = Math.min(source.size, footer + 8);
@@ -104,21 +105,21 @@ async function metadataOf(source: ByteSource): Promise<FileMetaData> {
 }
 
 /** The values of a vector, by the first; 0 where there is none. */
-async function dimOf(file: AsyncBuffer, metadata: FileMetaData): Promise<number> {
+async function dimOf(source: ByteSource, metadata: FileMetaData): Promise<number> {
   if (Number(metadata.num_rows) === 0) return 0;
   let dim = 0;
   const firstGroup = { ...metadata, row_groups: metadata.row_groups.slice(0, 1) };
-  await eachPart(file, firstGroup, 'vector', (lists) => {
+  await eachPart(source, firstGroup, 'vector', (lists) => {
     if (dim === 0) dim = listOf(lists[0]).length;
   });
-  if (Number(metadata.num_rows) * dim > maxValues * file.byteLength)
+  if (Number(metadata.num_rows) * dim > maxValues * source.size)
     throw new Error('it says that it has more vectors than a file of its size can hold');
   return dim;
 }
 
 /** The values of one column, in order, a group of rows at a time. */
 async function eachPart(
-  file: AsyncBuffer,
+  source: ByteSource,
   metadata: FileMetaData,
   name: 'id' | 'vector',
   take: (values: readonly unknown[]) => void,
@@ -126,6 +127,10 @@ async function eachPart(
   let rowStart = 0;
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
+    const column = group.columns.find(({ meta_data: column }) => column?.path_in_schema[0] === name)!
+      .meta_data!;
+    const kind = columnKind(metadata, column.path_in_schema, column.codec);
+    const file = asyncBuffer(source, (bytes) => checkPages(bytes, maxValues * source.size, kind));
     // What a callback throws is lost: they only collect.
     const parts: (readonly unknown[])[] = [];
     await parquetRead({

@@ -1,9 +1,9 @@
 /**
  * Looks through the headers of a Parquet file (Thrift's compact protocol) before the library reads them: it would believe
- * whatever length a list or page claims, and take the memory for it.
+ * whatever length a list claims, and take the memory for it.
  */
 
-/** The integers and structs of a struct, by field. */
+/** The integers, booleans (1 and 0) and structs of a struct, by field. */
 export interface Fields {
   readonly [field: number]: number | Fields;
 }
@@ -39,7 +39,7 @@ export function walkStruct(bytes: Uint8Array, start: number, depth = 0): { field
     at += count;
   };
   const element = (type: number, inList: boolean): number | Fields | undefined => {
-    if (type === 1 || type === 2) return inList ? void skip(1) : undefined;
+    if (type === 1 || type === 2) return inList ? void skip(1) : 2 - type;
     if (type === 3) return void skip(1);
     if (type >= 4 && type <= 6) {
       const zigzag = varint();
@@ -80,26 +80,4 @@ export function checkFooter(tail: Uint8Array): void {
   const length = view.getUint32(tail.length - 8, true);
   if (length > tail.length - 8) throw new Error('its footer is longer than the file');
   walkStruct(tail.subarray(tail.length - 8 - length, tail.length - 8), 0);
-}
-
-/**
- * The pages of a column, one behind the other.
- * @param most bytes and values that a page may claim
- * @throws Error
- */
-export function checkPages(bytes: Uint8Array, most: number): void {
-  let at = 0;
-  while (at < bytes.length - 1) {
-    const { fields, end } = walkStruct(bytes, at);
-    const [unpacked, packed] = [fields[2], fields[3]];
-    const counts = [fields[5], fields[7], fields[8]].map(
-      (header) => (header as Fields | undefined)?.[1] ?? 0,
-    );
-    for (const claim of [unpacked, ...counts])
-      if (!(typeof claim === 'number' && claim >= 0 && claim <= most))
-        throw new Error('a page claims more than a file of its size can hold');
-    if (!(typeof packed === 'number' && packed >= 0 && packed <= bytes.length - end))
-      throw new Error('a page is cut off');
-    at = end + packed;
-  }
 }
