@@ -156,6 +156,7 @@ class InProcessRunner {
     return {
       id: name,
       name,
+      fileName: join(this.#root, name),
       timeSpentMs: performance.now() - began,
       ...(failed
         ? { status: status.failed, failureMessage: failures[0] ?? 'failed' }

@@ -15,9 +15,11 @@ import {
   stopGradient,
 } from './graph/ops/elementwise.ts';
 import { updateSlice } from './graph/ops/index-ops.ts';
+import { layerNorm } from './graph/ops/layer-norm.ts';
 import { batchNorm, batchNormGrad } from './graph/ops/norm.ts';
 import { max, sum } from './graph/ops/reduce.ts';
 import { reshape } from './graph/ops/shape.ts';
+import { softmaxMatmul } from './graph/ops/softmax-matmul.ts';
 import { type Traced, trace } from './graph/trace.ts';
 import { interpret } from './reference/interpreter.ts';
 
@@ -53,6 +55,11 @@ describe('gradients', () => {
       byX: [0, 0, 0],
       byZ: [4, 10, 18],
     });
+  });
+  it("don't flow through integers, but through a cast that changes nothing", () => {
+    expect(derivatives((x) => sum(cast(cast(x, 'int32'), 'float32'))).byX).toEqual([0, 0, 0]);
+    const same = (x: Traced) => x.builder.emit('cast', [x], { dtype: 'float32' })[0]!;
+    expect(derivatives((x, z) => sum(mul(same(x), z))).byX).toEqual([4, 5, 6]);
   });
   it('of what is stopped as a whole are 0', () => {
     expect(derivatives((x) => stopGradient(sum(x))).byX).toEqual([0, 0, 0]);
@@ -156,12 +163,20 @@ describe('errors', () => {
     };
     expect(() => derivatives(twice)).toThrow(/batchNormGrad/);
   });
-  it("a normalisation's statistics", () => {
+  it.each([1, 2])("a normalisation's statistics, %i", (output) => {
     const statistics = (x: Traced, z: Traced) => {
       const one = reshape(sum(z), [1]);
-      return sum(batchNorm(reshape(x, [3, 1]), one, one, 1e-5)[1]);
+      return sum(batchNorm(reshape(x, [3, 1]), one, one, 1e-5)[output]!);
     };
     expect(() => derivatives(statistics)).toThrow(/batchNorm: the statistics have no gradient/);
+  });
+  it.each([1, 2])("a layer normalisation's statistics, %i", (output) => {
+    const statistics = (x: Traced, z: Traced) => sum(layerNorm(x, z, z, 1e-5)[output]!);
+    expect(() => derivatives(statistics)).toThrow(/layerNorm: the statistics have no gradient/);
+  });
+  it('the weights of an attention', () => {
+    const weights = (x: Traced, z: Traced) => sum(softmaxMatmul(reshape(x, [1, 3]), reshape(z, [3, 1]))[1]);
+    expect(() => derivatives(weights)).toThrow(/softmaxMatmul: the weights have no gradient/);
   });
   it('names that the graph has not', () => {
     const graph = trace((builder) => ({ loss: sum(neg(builder.input('x', [2]))) }));

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { filled, tensor } from '../tensor/tensor.ts';
 import { consumers, portType, producers } from './graph.ts';
 import { defineOp, opNamed, opNames } from './op.ts';
-import { add, broadcastTo, cast, exp, reshape } from './ops/index.ts';
+import { add, broadcastTo, cast, exp, layerNorm, reshape } from './ops/index.ts';
 import { GraphBuilder, trace } from './trace.ts';
 
 describe('trace', () => {
@@ -52,6 +52,19 @@ describe('trace', () => {
       return { a: reshape(x, [2, 3]), b: broadcastTo(x, [2, 3]), c: cast(x, 'float32') };
     });
     expect(graph.nodes).toEqual([]);
+  });
+});
+
+describe('layerNorm', () => {
+  it('has statistics for each row', () => {
+    const builder = new GraphBuilder();
+    const vector = builder.input('v', [4]);
+    const [y, mean, inverse] = layerNorm(builder.input('x', [2, 3, 4]), vector, vector, 1e-5);
+    expect([y, mean, inverse].map(({ shape }) => shape)).toEqual([
+      [2, 3, 4],
+      [2, 3, 1],
+      [2, 3, 1],
+    ]);
   });
 });
 
