@@ -41,7 +41,8 @@ function targets(manifest) {
 function imports(text) {
   const code = text.replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
   const forms = /(?:\bfrom\s*|\bimport\s*\(\s*|^import\s+)['"]([^'"\n]+)['"]/gm;
-  return [...code.matchAll(forms)].map(([, name]) => name);
+  // What a template writes is text, such as an example for people.
+  return [...code.matchAll(forms)].map(([, name]) => name).filter((name) => !name.startsWith('${'));
 }
 
 /** `x.test.js` and the like, `testing.js`, `browser-testing.js`. */

@@ -21,6 +21,8 @@ export interface CardFacts {
   readonly measured?: readonly { readonly name: string; readonly measures: Measures }[];
 }
 
+const RUNTIME = 'onnxruntime-node';
+
 export function modelCard(facts: CardFacts): string {
   const { config, settings, file, size, dim, epochs, pictures, losses } = facts;
   const { arch, method, data, imageSize, mean, std } = config;
@@ -68,7 +70,7 @@ ${measuredTable(facts.measured)}
 ## How to run it
 
 \`\`\`js
-import * as ort from 'onnxruntime-node'; // or onnxruntime-web, in a browser
+import * as ort from '${RUNTIME}'; // or onnxruntime-web, in a browser
 const session = await ort.InferenceSession.create('${file}');
 const input = ${withPreprocess ? `new ort.Tensor('uint8', rgbBytes, [1, height, width, 3])` : `new ort.Tensor('float32', pixels, [1, 3, ${imageSize}, ${imageSize}])`};
 const { ${output} } = await session.run({ ${withPreprocess ? 'images' : (settings.names?.input ?? 'input')}: input });
