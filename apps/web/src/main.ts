@@ -40,6 +40,8 @@ let losses: number[] = [];
 let mapped: Mapped | undefined;
 let chosen: number | undefined;
 let atFirst: number | undefined;
+/** Counts what was opened and started. */
+let training = 0;
 
 const map = createMap((index) => {
   chosen = index;
@@ -73,6 +75,7 @@ function enter(next: Phase): void {
 }
 
 function open(source: Source): void {
+  training++;
   started = undefined;
   enter('opening');
   hint('error', undefined);
@@ -88,6 +91,7 @@ function start(): void {
     (name) => Number(given[name]),
   ) as [number, number, number, number, number];
   hint('error', undefined);
+  training++;
   enter('starting');
   tell({ type: 'start', settings: { backend, arch, batchSize, queue, epochs, lr, seed } });
 }
@@ -106,6 +110,8 @@ const handlers: {
     subjects = subjectsOf(gallery);
     map.open(gallery);
     mapped = undefined;
+    near();
+    byId('agreement').textContent = 'The map is drawn when training starts.';
     const { skipped, left, sheet } = message;
     const count = sheet.pictures.length.toLocaleString('en');
     const lost = [
@@ -140,7 +146,9 @@ const handlers: {
     if (message.views && gallery) showViews(gallery, message.views);
   },
   features: ({ step, dim, data }: Features) => {
-    const message: ToMapper = { step, dim, features: data, subjects };
+    // The last ones of a training that is over.
+    if (phase === 'opening' || phase === 'starting') return;
+    const message: ToMapper = { training, step, dim, features: data, subjects };
     mapper.postMessage(message, [data.buffer]);
   },
   finished: () => {
@@ -166,6 +174,7 @@ trainer.addEventListener('message', ({ data }: MessageEvent<FromTrainer>) => {
   (handlers[data.type] as (message: FromTrainer) => void)(data);
 });
 mapper.addEventListener('message', ({ data }: MessageEvent<Mapped>) => {
+  if (data.training !== training) return;
   mapped = data;
   map.place(data);
   near();

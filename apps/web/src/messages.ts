@@ -87,6 +87,8 @@ export type FromTrainer =
   | { readonly type: 'failed'; readonly message: string };
 
 export interface ToMapper {
+  /** Counts what was opened and started: maps of an earlier training are of no use. */
+  readonly training: number;
   readonly step: number;
   readonly dim: number;
   readonly features: Float32Array<ArrayBuffer>;
@@ -95,6 +97,7 @@ export interface ToMapper {
 }
 
 export interface Mapped {
+  readonly training: number;
   readonly step: number;
   /** [pictures, 2], in [0, 1]. */
   readonly positions: Float32Array<ArrayBuffer>;

@@ -54,10 +54,24 @@ describe('training', () => {
     await page.waitForTimeout(500);
     expect(await page.textContent('#n-step')).toBe(step);
     await page.click('text=Go on');
+    await page.click('text=Pause');
+    await page.click('text=Go on');
     await page.waitForFunction((before) => document.getElementById('n-step')!.textContent !== before, step);
     await page.click('text=Pause');
     await page.click('text=Start over');
     await page.waitForFunction(() => /^[12] of/.test(document.getElementById('n-step')!.textContent!));
+    expect(complaints).toEqual([]);
+  });
+  it('ends when other pictures are opened', async () => {
+    const { page, complaints } = await open();
+    await begin(page);
+    await mapped(page);
+    await page.click('#emoji');
+    await inPhase(page, 'ready');
+    await page.waitForTimeout(2000);
+    expect(await page.textContent('#pictures')).toBe('610 pictures of emoji');
+    expect(await page.locator('#map .tile').count()).toBe(610);
+    expect(await page.isHidden('#error')).toBe(true);
     expect(complaints).toEqual([]);
   });
   it('refuses what can not work in a sentence', async () => {

@@ -6,20 +6,25 @@ import { agreement, nearest } from './neighbours.ts';
 /** Neighbours that the page shows, and that hold the map together. */
 const NEIGHBOURS = 12;
 
+let current = -1;
 /** Where the map was: the next one begins there, so that pictures wander and do not jump. */
 let before: number[][] | undefined;
 
-addEventListener('message', ({ data: { step, dim, features, subjects } }: MessageEvent<ToMapper>) => {
-  const count = features.length / dim;
-  if (step === 0 || before?.length !== count) before = undefined;
-  const k = Math.min(NEIGHBOURS, count - 1);
-  const { neighbours, similarities } = nearest(features, dim, k);
-  before = layout(neighbours, similarities, k, before);
-  const positions = unitSquare(before);
-  const agree = agreement(neighbours, k, subjects);
-  const message: Mapped = {
-    ...{ step, positions, neighbours, similarities, k },
-    ...(agree !== undefined && { agreement: agree }),
-  };
-  postMessage(message, { transfer: [positions.buffer, neighbours.buffer, similarities.buffer] });
-});
+addEventListener(
+  'message',
+  ({ data: { training, step, dim, features, subjects } }: MessageEvent<ToMapper>) => {
+    const count = features.length / dim;
+    if (training !== current) before = undefined;
+    current = training;
+    const k = Math.min(NEIGHBOURS, count - 1);
+    const { neighbours, similarities } = nearest(features, dim, k);
+    before = layout(neighbours, similarities, k, before);
+    const positions = unitSquare(before);
+    const agree = agreement(neighbours, k, subjects);
+    const message: Mapped = {
+      ...{ training, step, positions, neighbours, similarities, k },
+      ...(agree !== undefined && { agreement: agree }),
+    };
+    postMessage(message, { transfer: [positions.buffer, neighbours.buffer, similarities.buffer] });
+  },
+);

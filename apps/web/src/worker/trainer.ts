@@ -11,7 +11,8 @@ registerEncoders();
 
 let set: PictureSet | undefined;
 let session: Session | undefined;
-let running = false;
+/** The loop that trains, one at most: another one, or none, and it ends after its step. */
+let loop: symbol | undefined;
 
 /** Everything goes through here, one after the other: a training step and a download must not overlap. */
 let last: Promise<unknown> = Promise.resolve();
@@ -32,21 +33,21 @@ async function handle(message: ToTrainer): Promise<void> {
     case 'open':
       return inTurn(() => open(message.source));
     case 'start':
-      running = false;
+      loop = undefined;
       await inTurn(() => start(message.settings));
       return train();
     case 'pause':
-      running = false;
+      loop = undefined;
       return;
     case 'go-on':
-      return running ? undefined : train();
+      return loop ? undefined : train();
     case 'save':
       return inTurn(() => save(message.kind));
   }
 }
 
 function fail(error: unknown): void {
-  running = false;
+  loop = undefined;
   const known = error instanceof UserError;
   if (error instanceof BackendError && error.message.startsWith('the GPU was lost')) {
     tell({
@@ -71,7 +72,7 @@ async function open(source: Source): Promise<void> {
 }
 
 async function close(): Promise<void> {
-  running = false;
+  loop = undefined;
   await session?.dispose();
   session = undefined;
 }
@@ -105,11 +106,14 @@ const SHARE = 0.2;
 async function train(): Promise<void> {
   const trained = session;
   if (!trained) return;
-  running = true;
+  const own = Symbol('loop');
+  loop = own;
   let viewsAt = 0;
   let featuresAt = 0;
   const features = () =>
     inTurn(async () => {
+      // Other pictures may have been opened while this waited.
+      if (session !== trained) return;
       const began = performance.now();
       const { dim, data } = await trained.features();
       tell({ type: 'features', step: trained.done, dim, data }, [data.buffer]);
@@ -117,32 +121,25 @@ async function train(): Promise<void> {
       featuresAt = now + Math.max(1000, (now - began) / SHARE);
     });
   if (trained.done === 0) await features();
-  while (running && session === trained) {
+  while (loop === own) {
     const began = performance.now();
-    const result = await inTurn(() => trained.step());
-    if (!result) {
-      running = false;
-      await features();
-      tell({ type: 'finished' });
-      return;
-    }
+    const result = await inTurn(async () => (loop === own ? trained.step() : undefined));
+    if (!result) break;
     const now = performance.now();
     const { loss, accuracy, batch } = result;
-    const shown = now >= viewsAt;
-    if (shown) viewsAt = now + VIEWS_EVERY;
-    tell({
-      type: 'step',
-      step: trained.done,
-      loss,
-      accuracy,
-      milliseconds: now - began,
-      ...(shown && { views: viewsIn(batch, trained) }),
-    });
+    const views = now >= viewsAt ? { views: viewsIn(batch, trained) } : {};
+    if (now >= viewsAt) viewsAt = now + VIEWS_EVERY;
+    tell({ type: 'step', step: trained.done, loss, accuracy, milliseconds: now - began, ...views });
     if (now >= featuresAt) await features();
     // WebAssembly never waits: without this no message would come in.
     await new Promise((resolve) => setTimeout(resolve));
   }
-  if (session === trained) await features();
+  const finished = loop === own;
+  // Another loop shows its own.
+  if (loop === undefined || finished) await features();
+  if (!finished || loop !== own) return;
+  loop = undefined;
+  tell({ type: 'finished' });
 }
 
 function viewsIn({ indices, views }: Batch, { config }: Session) {
