@@ -106,6 +106,18 @@ describe('a linear step', () => {
     expect(outputs.acc1!.data[0]).toBe(75);
     expect(outputs.acc5!.data[0]).toBe(100);
   });
+  it('tells the encoder its settings, and that it is not in training', () => {
+    const seen: unknown[] = [];
+    const watched = defineEncoder({
+      ...encoder,
+      forward: (context, params, x) => {
+        seen.push(context);
+        return encoder.forward(context, params, x);
+      },
+    });
+    run({ encoder: watched });
+    expect(seen).toMatchObject([{ config: { imageSize: 2 }, training: false, normalization: { splits: 1 } }]);
+  });
   it('trains the classifier and nothing else', () => {
     const changed = step.state.filter(({ output }) => output).map(({ input }) => input);
     expect(changed.sort()).toEqual(

@@ -135,6 +135,7 @@ const refused: readonly [op: string, Input[], (...values: Traced[]) => Traced | 
   ['softmaxMatmul', [[[2, 3]], [[3, 4], 'int32']], (s, v) => softmaxMatmul(s!, v!), /float32/],
   ['softmaxMatmul', [[[3]], [[3]]], (s, v) => softmaxMatmul(s!, v!), /\[\.\.\., T, S\]/],
   ['softmaxMatmul', [[[2, 3]], [[1, 3, 4]]], (s, v) => softmaxMatmul(s!, v!), /\[\.\.\., T, S\]/],
+  ['softmaxMatmul', [[[2, 3]], [[3]]], (s, v) => softmaxMatmul(s!, v!), /\[\.\.\., T, S\]/],
   ['softmaxMatmul', [[[2, 2, 3]], [[1, 3, 4]]], (s, v) => softmaxMatmul(s!, v!), /\[\.\.\., T, S\]/],
   ['softmaxMatmul', [[[2, 3]], [[4, 3]]], (s, v) => softmaxMatmul(s!, v!), /3 scores in a row for 4 values/],
   ['layerNorm', [[[]], [[1]], [[1]]], (x, g, b) => layerNorm(x!, g!, b!, 1e-5), /\[\.\.\., D\]/],
@@ -143,6 +144,12 @@ const refused: readonly [op: string, Input[], (...values: Traced[]) => Traced | 
   ['layerNorm', [[[2, 3]], [[3]], [[3], 'int32']], (x, g, b) => layerNorm(x!, g!, b!, 1e-5), /float32/],
   ['layerNorm', [[[2, 3]], [[2]], [[3]]], (x, g, b) => layerNorm(x!, g!, b!, 1e-5), /vector of 3/],
   ['layerNorm', [[[2, 3]], [[3]], [[3, 1]]], (x, g, b) => layerNorm(x!, g!, b!, 1e-5), /vector of 3/],
+  [
+    'layerNormGrad',
+    [[[2, 3]], [[2, 3]], [[2]], [[2, 1]], [[2, 1]]],
+    (dy, x, g, m, i) => layerNormGrad(dy!, x!, g!, m!, i!),
+    /vector of 3/,
+  ],
   [
     'layerNormGrad',
     [[[3, 2]], [[2, 3]], [[3]], [[2, 1]], [[2, 1]]],
@@ -235,6 +242,7 @@ const refused: readonly [op: string, Input[], (...values: Traced[]) => Traced | 
   ['transpose', [[[2, 3]]], (x) => transpose(x!, [0, 1, 2]), /no order/],
   ['transpose', [[[2, 3]]], (x) => transpose(x!, [1, 2]), /no order/],
   ['concat', [[[2, 3]], [[2]]], (a, b) => concat([a!, b!], 0), /differ/],
+  ['concat', [[[2, 3]], [[2]]], (a, b) => concat([a!, b!], 1), /differ/],
   ['concat', [[[2, 3]]], (a) => concat([a!], -3), /no axis -1/],
   ['gather', [[[4, 2]], [[3, 1], 'int32']], (x, i) => gather(x!, i!), /int32 \[M\]/],
   ['scatterAdd', [[[4, 2]], [[4]]], (x, i) => scatterAdd(x!, i!, 9), /one for each row/],
@@ -254,7 +262,7 @@ const refused: readonly [op: string, Input[], (...values: Traced[]) => Traced | 
     /target's dtype/,
   ],
   ['updateSlice', [[[4]], [[2]], [[1], 'int32']], (x, u, s) => updateSlice(x!, u!, s!, 0), /int32 scalar/],
-  ['updateSlice', [[[4]], [[2]], [[], 'int32']], (x, u, s) => updateSlice(x!, u!, s!, -1), /axis -1/],
+  ['updateSlice', [[[4]], [[2]], [[], 'int32']], (x, u, s) => updateSlice(x!, u!, s!, -1), /no axis -1/],
 ];
 
 describe('a shape that an op refuses', () => {
