@@ -2,6 +2,7 @@ import { UserError } from '@moco-ts/core';
 import { Command, CommanderError } from 'commander';
 import { ablateCommand } from './commands/ablate.ts';
 import { backendsCommand } from './commands/backends.ts';
+import { benchCommand } from './commands/bench.ts';
 import { convertCommand } from './commands/convert.ts';
 import { dedupeCommand } from './commands/dedupe.ts';
 import { demoCommand } from './commands/demo.ts';
@@ -24,7 +25,7 @@ import { version } from './run/versions.ts';
 
 /** The commands in which an encoder or a backend has a name. */
 const withPlugins: ReadonlySet<string> = new Set([
-  ...['pretrain', 'knn', 'lincls', 'finetune', 'export', 'ablate', 'report', 'backends'],
+  ...['pretrain', 'knn', 'lincls', 'finetune', 'export', 'ablate', 'report', 'backends', 'bench'],
   ...['embed', 'search', 'dedupe', 'map'],
 ]);
 
@@ -77,6 +78,7 @@ Examples:
   convertCommand(program, io);
   ablateCommand(program, io, finish);
   presetsCommand(program, io);
+  benchCommand(program, io);
   backendsCommand(program, io);
   replayCommand(program, io);
   for (const command of program.commands) {

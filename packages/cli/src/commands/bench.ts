@@ -1,0 +1,96 @@
+import { UserError } from '@moco-ts/core';
+import { type RunConfig, resolveConfig } from '@moco-ts/run';
+import type { Command } from 'commander';
+import type { Io } from '../io.ts';
+import { type Timed, timeSteps } from '../run/bench.ts';
+import { bytes } from '../run/format.ts';
+import { defaultWorkers, registerPlugins } from '../run/plugins.ts';
+import { integer, names } from './flags.ts';
+import { addRecipeOptions } from './pretrain-options.ts';
+import { namedFlags, type RecipeOptions } from './recipe.ts';
+
+interface BenchOptions extends RecipeOptions {
+  readonly backends?: readonly string[];
+  readonly steps: number;
+  readonly json?: boolean;
+}
+
+export function benchCommand(program: Command, io: Io): void {
+  const command = program
+    .command('bench')
+    .summary('time a training step on this machine')
+    .description(
+      'Times whole training steps of a recipe on noise, on one or several backends: medians, spread, pictures a second, and the time to the first step. Takes the flags of pretrain.',
+    )
+    .option('--backends <names>', 'several, one after the other, as ort,tfjs:wasm', names)
+    .option('--steps <n>', 'steps that are timed, behind two that are not', integer(1), 10)
+    .option('--json', 'one line of JSON for each backend')
+    .action((options: BenchOptions) => bench(options, io));
+  addRecipeOptions(command).addHelpText(
+    'after',
+    `
+Examples:
+  moco bench --method moco-v2 -a resnet18 --image-size 64 -b 64 --moco-k 4096
+  moco bench -a resnet-tiny --image-size 32 -b 32 --moco-k 1024 \\
+      --backends ort,tfjs:wasm`,
+  );
+}
+
+async function bench({ backends, steps, json = false, ...recipe }: BenchOptions, io: Io): Promise<void> {
+  await registerPlugins();
+  const config = resolveConfig(
+    { ...namedFlags(undefined, recipe), data: 'noise' },
+    { source: { data: 'noise', split: 'train' } },
+    defaultWorkers(),
+  );
+  if (!json) io.out(`${describe(config)}\n\n`);
+  const failures: string[] = [];
+  if (!json) row(['BACKEND', 'S A STEP', 'QUARTILES', 'IMG/S', 'FIRST STEP', 'STATE'], io);
+  for (const name of backends ?? [config.backend]) {
+    try {
+      tell(await timeSteps(config, name, steps), config, json, io);
+    } catch (error) {
+      // Of several the others are still of use.
+      if (!(error instanceof UserError) || backends === undefined) throw error;
+      failures.push(error.message);
+    }
+  }
+  for (const failure of failures) io.err(`moco: ${failure}\n`);
+}
+
+function tell(timed: Timed, { batchSize }: RunConfig, json: boolean, io: Io): void {
+  if (json) {
+    io.out(`${JSON.stringify({ ...timed, batchSize, median: quantile(timed.secondsPerStep, 0.5) })}\n`);
+    return;
+  }
+  const { backend, secondsPerStep, secondsToFirstStep, stateBytes } = timed;
+  const [low, middle, high] = [0.25, 0.5, 0.75].map((share) => quantile(secondsPerStep, share));
+  row(
+    [
+      backend,
+      middle!.toFixed(3),
+      `${low!.toFixed(3)}-${high!.toFixed(3)}`,
+      (batchSize / middle!).toFixed(0),
+      `${secondsToFirstStep.toFixed(1)} s`,
+      bytes(stateBytes),
+    ],
+    io,
+  );
+}
+
+function row([name, ...cells]: readonly string[], io: Io): void {
+  io.out(`${name!.padEnd(14)}${cells.map((cell) => cell.padStart(13)).join('')}\n`);
+}
+
+function describe({ method, arch, imageSize, batchSize, mocoK, optimizer }: RunConfig): string {
+  const queue = method === 'moco-v1' || method === 'moco-v2' ? `, K ${mocoK}` : '';
+  return `A step of ${method}: ${arch} at ${imageSize} px, batch ${batchSize}${queue}, ${optimizer}`;
+}
+
+/** By linear interpolation. */
+function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (sorted.length - 1) * share;
+  const low = Math.floor(at);
+  return sorted[low]! + (at - low) * (sorted[Math.min(low + 1, sorted.length - 1)]! - sorted[low]!);
+}
