@@ -1,5 +1,5 @@
 /** Pictures for a report: the views that the network saw, and neighbours by its features. */
-import { type Backend, createExtractor, type Params, rng } from '@moco-ts/core';
+import { type Backend, createExtractor, nearestNeighbours, type Params, rng } from '@moco-ts/core';
 import {
   createLoader,
   encodePng,
@@ -79,47 +79,45 @@ export async function neighbourGrid(
   const count = Math.min(GALLERY, dataset.length);
   const all = Int32Array.from({ length: count }, (_, i) => Math.floor((i * dataset.length) / count));
   const extractor = await createExtractor(backend, modelConfig(config), params, BATCH);
+  const { dim } = extractor;
   const indices: number[] = [];
-  const rows: Float32Array[] = [];
+  const features = new Float32Array(count * dim);
   try {
     const options = { size, mean, std, indices: all, batch: BATCH, onSkip: () => undefined };
     for await (const { indices: own, data } of loadClean(dataset, options)) {
-      const features = await extractor.extract(data);
-      own.forEach((index, row) => {
-        indices.push(index);
-        rows.push(unit(features.slice(row * extractor.dim, (row + 1) * extractor.dim)));
-      });
+      features.set(await extractor.extract(data), indices.length * dim);
+      indices.push(...own);
     }
   } finally {
     await extractor.dispose();
   }
-  const queries = rng(seed, 'report/queries').permutation(rows.length).slice(0, QUERIES);
-  const lines: string[] = [];
-  for (const query of queries) {
-    const similar = rows
-      .map((row, i) => ({ i, cosine: dot(row, rows[query]!) }))
-      .filter(({ i }) => i !== query)
-      .sort((a, b) => b.cosine - a.cosine || a.i - b.i)
-      .slice(0, NEIGHBOURS);
-    const cell = async (i: number, text = '') => {
-      const index = indices[i]!;
-      return `<td>${await image(await dataset.decode(index), dataset.id(index))}<br><span class="soft">${text}</span></td>`;
-    };
-    const found = await Promise.all(similar.map(({ i, cosine }) => cell(i, cosine.toFixed(2))));
-    lines.push(`<tr>${await cell(query, '&nbsp;')}${found.join('')}</tr>`);
-  }
+  const bank = { features: features.subarray(0, indices.length * dim), dim };
+  const queries = rng(seed, 'report/queries').permutation(indices.length).slice(0, QUERIES);
+  const asked = new Float32Array(queries.length * dim);
+  queries.forEach((query, i) => {
+    asked.set(features.subarray(query * dim, (query + 1) * dim), i * dim);
+  });
+  const nearest = await nearestNeighbours(
+    backend,
+    { features: asked, dim },
+    bank,
+    NEIGHBOURS,
+    (i) => queries[i],
+  );
+  const cell = async (row: number, text: string) => {
+    const index = indices[row]!;
+    return `<td>${await image(await dataset.decode(index), dataset.id(index))}<br><span class="soft">${text}</span></td>`;
+  };
+  const lines = await Promise.all(
+    nearest.map(async (found, i) => {
+      const cells = [
+        cell(queries[i]!, '&nbsp;'),
+        ...found.map(({ row, similarity }) => cell(row, similarity.toFixed(2))),
+      ];
+      return `<tr>${(await Promise.all(cells)).join('')}</tr>`;
+    }),
+  );
   const head = `<th>picture</th><th colspan="${NEIGHBOURS}">nearest of ${count}, by cosine</th>`;
   return `<div class="scroll"><table class="pictures"><thead><tr>${head}</tr></thead>
 <tbody>${lines.join('\n')}</tbody></table></div>`;
-}
-
-function unit(vector: Float32Array): Float32Array {
-  const length = Math.hypot(...vector) || 1;
-  return vector.map((value) => value / length);
-}
-
-function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
-  return sum;
 }
