@@ -9,6 +9,8 @@ import {
   type Program,
   sizeOf,
   stateTypes,
+  type Tensor,
+  type Tensors,
   type TensorType,
 } from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
@@ -47,6 +49,9 @@ export function createProgram(
     return value;
   };
 
+  /** Kernels are given to the device in the order of the calls; results may come when the next ones are given already. */
+  let given = Promise.resolve();
+
   return {
     load: async (values) => {
       await activate();
@@ -61,35 +66,14 @@ export function createProgram(
       }
     },
     run: async (feeds) => {
-      await activate();
-      const values = new Map<number, tf.Tensor>();
-      for (const { name, value } of graph.inputs) {
-        const slot = slots.get(name);
-        if (slot) values.set(value, loaded(slot));
-      }
-      const given = feedPorts.map(
-        ({ name, value }) => [value, feedNamed(feeds, name, graph.values[value]!)] as const,
-      );
-      for (const [value, feed] of given) values.set(value, toDevice(feed));
-      const owned = new Set([...slots.values()].map(({ value }) => value!));
-      try {
-        runNodes(graph, values, lastUse, owned);
-      } catch (error) {
-        for (const value of values.values()) if (!owned.has(value)) value.dispose();
-        throw error;
-      }
-      // No await until the state is replaced: another program may make its device the active one meanwhile.
-      const outputs = graph.outputs.filter(({ name }) => !replaced.has(name));
-      const results = outputs.map(({ value }) => tf.clone(values.get(value)!));
-      replaceState(graph, slots, values);
-      const copies = outputs.map(async ({ name, value }, i) => {
-        return [name, await toHost(results[i]!, graph.values[value]!)] as const;
+      const before = given;
+      let giveWay = () => {};
+      given = new Promise((resolve) => {
+        giveWay = resolve;
       });
-      try {
-        return Object.fromEntries(await Promise.all(copies));
-      } finally {
-        for (const result of results) result.dispose();
-      }
+      await before;
+      const issued = await issue(feeds).finally(giveWay);
+      return issued();
     },
     read: async (names = [...slots.keys()]) => {
       await activate();
@@ -110,6 +94,41 @@ export function createProgram(
       slots.clear();
     },
   };
+
+  /** Gives all kernels of a run to the device and replaces the state. @returns what waits for the results */
+  async function issue(feeds: Tensors): Promise<() => Promise<Record<string, Tensor>>> {
+    await activate();
+    const values = new Map<number, tf.Tensor>();
+    for (const { name, value } of graph.inputs) {
+      const slot = slots.get(name);
+      if (slot) values.set(value, loaded(slot));
+    }
+    const fed = feedPorts.map(
+      ({ name, value }) => [value, feedNamed(feeds, name, graph.values[value]!)] as const,
+    );
+    for (const [value, feed] of fed) values.set(value, toDevice(feed));
+    const owned = new Set([...slots.values()].map(({ value }) => value!));
+    try {
+      runNodes(graph, values, lastUse, owned);
+    } catch (error) {
+      for (const value of values.values()) if (!owned.has(value)) value.dispose();
+      throw error;
+    }
+    // No await until the state is replaced: another program may make its device the active one meanwhile.
+    const outputs = graph.outputs.filter(({ name }) => !replaced.has(name));
+    const results = outputs.map(({ value }) => tf.clone(values.get(value)!));
+    replaceState(graph, slots, values);
+    const copies = outputs.map(async ({ name, value }, i) => {
+      return [name, await toHost(results[i]!, graph.values[value]!)] as const;
+    });
+    return async () => {
+      try {
+        return Object.fromEntries(await Promise.all(copies));
+      } finally {
+        for (const result of results) result.dispose();
+      }
+    };
+  }
 }
 
 function slotsOf(graph: Graph, state: NonNullable<CompileOptions['state']>): Map<string, Slot> {

@@ -66,6 +66,7 @@ async function create(): Promise<Backend> {
       inference: true,
       dtypes: ['float32', 'int32', 'uint8', 'bool'],
       lowering: 'WGSL kernels one by one',
+      overlapping: true,
     }),
     compile: async (graph, options = {}) => {
       checkSizes(graph, largest);

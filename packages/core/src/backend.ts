@@ -31,7 +31,7 @@ export interface ProgramMemory {
  * A compiled graph.
  * Buffers: feeds and everything returned belong to the caller; the program keeps no reference to them after the
  * promise is settled. State belongs to the program until `dispose`.
- * Runs must not overlap: await one before the next.
+ * Runs must not overlap: await one before the next, unless the backend's capabilities tell that they may.
  */
 export interface Program {
   /**
@@ -57,6 +57,11 @@ export interface Capabilities {
   readonly dtypes: readonly DType[];
   /** How the backend computes, for people: 'blocked nchwc16', 'NCHW'. */
   readonly lowering: string;
+  /**
+   * A run may begin before the results of the one before have come, which then need not be waited for: on a device that computes
+   * by itself. State is replaced in the order of the calls. Default false.
+   */
+  readonly overlapping?: boolean;
 }
 
 /** What compiles and runs graphs. */

@@ -198,7 +198,7 @@ it('exports a model of a checkpoint', async () => {
     expect(code).toBe(0);
     expect(Number(/within (\S+)\./.exec(out)![1])).toBeLessThan(1e-4);
   }
-  expect(readdirSync(folder).sort()).toEqual(['c.safetensors', 'm.onnx']);
+  expect(readdirSync(folder).sort()).toEqual(['c.safetensors', 'm.md', 'm.onnx']);
 });
 
 it('goes on unheard when its reader goes away', async () => {

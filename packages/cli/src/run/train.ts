@@ -48,6 +48,17 @@ export interface TrainResult {
   readonly seconds: number;
 }
 
+/** A step that was begun. */
+interface Issued {
+  readonly at: { readonly epoch: number; readonly step: number; readonly globalStep: number };
+  readonly lr: number;
+  readonly metrics: Promise<Record<string, Tensor>>;
+  /** When its batch was asked for. */
+  readonly asked: number;
+  /** Milliseconds until the batch was there. */
+  readonly waited: number;
+}
+
 /** Losses that a checkpoint carries along. */
 const HISTORY = 20;
 
@@ -123,7 +134,7 @@ async function loop(
     log.write('checkpoint', { epoch, step, globalStep, file: checkpointName(info) });
   };
   const kept = () => (saved ? `the last good checkpoint is ${saved}` : 'no checkpoint was made before');
-  const progress = (lr: number): Progress => {
+  const progress = (lr: number, step: number, globalStep: number): Progress => {
     const left = (config.epochs - epoch) * stepsPerEpoch - step;
     const { epochs, batchSize } = config;
     const seconds = pace.average();
@@ -140,6 +151,45 @@ async function loop(
     };
   };
 
+  /** Steps that are under way when the next one begins: the device is not kept waiting for what is made of metrics. */
+  const most = backend.capabilities().overlapping ? 1 : 0;
+  const underWay: Issued[] = [];
+  let settled = 0;
+  const settle = async (remaining: number) => {
+    while (underWay.length > remaining) await book(underWay.shift()!);
+  };
+  const book = async ({ at, lr, metrics: promised, asked, waited }: Issued) => {
+    const metrics = await promised.catch((error: unknown) => {
+      if (!(error instanceof BackendError)) throw error;
+      throw new BackendError(`${error.message}; ${kept()}`);
+    });
+    const now = performance.now();
+    const seconds = (now - Math.max(asked, settled)) / 1000;
+    settled = now;
+    const values = scalars(metrics);
+    if (!Number.isFinite(values.loss!)) {
+      log.write('diverged', { ...at, loss: String(values.loss) });
+      throw new UserError(
+        `the loss is ${values.loss} at epoch ${at.epoch}, step ${at.step} (step ${at.globalStep} of the run); ${kept()}; try a lower --lr or --warmup-epochs`,
+      );
+    }
+    for (const name of ['loss', 'acc1', 'acc5', 'spread'] as const) meters[name].add(values[name]!);
+    meters.time.add(seconds);
+    meters.data.add(waited / 1000);
+    pace.add(seconds);
+    losses = [...losses.slice(1 - HISTORY), values.loss!];
+    const told = progress(lr, at.step + 1, at.globalStep + 1);
+    // Before anything else, so that a loop that ends here ends the run after this very step.
+    await reporter.step(told);
+    if (at.step % config.printFreq !== 0) return;
+    const pacing = { time: rounded(seconds), data: rounded(waited / 1000), rate: rounded(told.rate) };
+    log.write(
+      'step',
+      { ...at, ...values, lr, ...pacing },
+      { step: at.globalStep, values: { ...values, lr } },
+    );
+  };
+
   while (epoch < config.epochs && mayGoOn()) {
     const batches = loader.epoch(epoch, step)[Symbol.asyncIterator]();
     // Always one batch is asked for ahead of the step, so that data and compute go side by side.
@@ -153,45 +203,24 @@ async function loop(
       lr = rateAt(config, epoch, step, stepsPerEpoch);
       const done = (epoch + step / stepsPerEpoch) / config.epochs;
       const feeds = method.feeds(batch as Batch, { epoch, step, globalStep, progress: done });
-      const metrics = await trainer.step(feeds, lr, globalStep).catch((error: unknown) => {
-        if (!(error instanceof BackendError)) throw error;
-        throw new BackendError(`${error.message}; ${kept()}`);
-      });
-      const seconds = (performance.now() - asked) / 1000;
-      const values = scalars(metrics);
-      if (!Number.isFinite(values.loss!)) {
-        log.write('diverged', { epoch, step, globalStep, loss: String(values.loss) });
-        throw new UserError(
-          `the loss is ${values.loss} at epoch ${epoch}, step ${step} (step ${globalStep} of the run); ${kept()}; try a lower --lr or --warmup-epochs`,
-        );
-      }
-      for (const name of ['loss', 'acc1', 'acc5', 'spread'] as const) meters[name].add(values[name]!);
-      meters.time.add(seconds);
-      meters.data.add(waited / 1000);
-      pace.add(seconds);
-      losses = [...losses.slice(1 - HISTORY), values.loss!];
+      const metrics = trainer.step(feeds, lr, globalStep);
+      // Whoever waits for it meets the failure.
+      metrics.catch(() => undefined);
+      underWay.push({ at: { epoch, step, globalStep }, lr, metrics, asked, waited });
       globalStep++;
       step++;
-      const now = progress(lr);
-      // Before anything else, so that a loop that ends here ends the run after this very step.
-      await reporter.step(now);
-      if ((step - 1) % config.printFreq === 0) {
-        const at = { epoch, step: step - 1, globalStep: globalStep - 1 };
-        const pacing = { time: rounded(seconds), data: rounded(waited / 1000), rate: rounded(now.rate) };
-        log.write(
-          'step',
-          { ...at, ...values, lr, ...pacing },
-          { step: at.globalStep, values: { ...values, lr } },
-        );
-      }
-      if (step < stepsPerEpoch && config.saveEverySteps && globalStep % config.saveEverySteps === 0)
+      await settle(most);
+      if (step < stepsPerEpoch && config.saveEverySteps && globalStep % config.saveEverySteps === 0) {
+        await settle(0);
         await save();
+      }
     }
+    await settle(0);
     if (step < stepsPerEpoch) {
       await batches.return?.();
       break;
     }
-    reporter.epoch(progress(lr));
+    reporter.epoch(progress(lr, step, globalStep));
     writeEpoch(log, epoch, globalStep, meters, lr);
     checkCollapse(config, method.chance, meters, (text) => {
       reporter.warn(text);
