@@ -78,7 +78,12 @@ const web = {
 /** What needs Chromium and the built page of apps/web: scripts/test-web.sh. */
 const browser = {
   extends: true as const,
-  test: { name: 'browser', include: ['apps/web/test/**/*.web.ts'], hookTimeout: 600_000 },
+  test: {
+    name: 'browser',
+    include: ['apps/web/test/**/*.web.ts'],
+    testTimeout: 180_000,
+    hookTimeout: 900_000,
+  },
 };
 
 async function chosen() {

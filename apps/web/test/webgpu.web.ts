@@ -31,10 +31,10 @@ beforeAll(async () => {
     lr: '0.005',
   });
   await page.click('#main');
-  await inPhase(page, 'finished', 500_000);
+  await inPhase(page, 'finished', 800_000);
   for (const kind of ['checkpoint', 'model', 'features'] as const)
     files[kind] = await download(page, kind, folder);
-}, 600_000);
+}, 900_000);
 
 it('trains 20 steps, and the loss falls', async () => {
   expect(await tab.page.textContent('#n-backend')).toMatch(/^WebGPU/);
