@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 
@@ -37,12 +38,34 @@ function targets(manifest) {
   return found;
 }
 
-/** What a module imports, by whatever form. */
-function imports(text) {
+/** What declarations import, by whatever form. */
+function declared(text) {
   const code = text.replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
   const forms = /(?:\bfrom\s*|\bimport\s*\(\s*|^import\s+)['"]([^'"\n]+)['"]/gm;
   // What a template writes is text, such as an example for people.
   return [...code.matchAll(forms)].map(([, name]) => name).filter((name) => !name.startsWith('${'));
+}
+
+/** What each module imports: a parser's word, since modules may write code as text. */
+async function imported(folder, modules) {
+  const found = new Map(modules.map((path) => [join(folder, path), []]));
+  const listen = ({ onResolve }) =>
+    onResolve({ filter: /./ }, ({ kind, path, importer }) => {
+      if (kind === 'entry-point') return undefined;
+      found.get(importer)?.push(path);
+      return { path, external: true };
+    });
+  await build({
+    entryPoints: [...found.keys()],
+    bundle: true,
+    write: false,
+    outdir: folder,
+    format: 'esm',
+    platform: 'node',
+    logLevel: 'silent',
+    plugins: [{ name: 'listen', setup: listen }],
+  });
+  return (path) => found.get(join(folder, path));
 }
 
 /** `x.test.js` and the like, `testing.js`, `browser-testing.js`. */
@@ -78,12 +101,16 @@ async function problems(folder) {
     manifest.name,
     ...Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies }),
   ]);
-  const used = new Set();
+  const importsOf = await imported(
+    folder,
+    files.filter((path) => path.endsWith('.js')),
+  );
   for (const file of files.filter((path) => /\.(js|d\.ts)$/.test(path)))
-    for (const name of imports(readFileSync(join(folder, file), 'utf8'))) {
+    for (const name of file.endsWith('.js')
+      ? importsOf(file)
+      : declared(readFileSync(join(folder, file), 'utf8'))) {
       const target = posix.join(posix.dirname(file), name);
       if (!name.startsWith('.')) {
-        used.add(packageOf(name));
         if (!isBuiltin(name) && !allowed.has(packageOf(name)))
           found.push(`${file} imports ${name}, no dependency`);
       } else if (
