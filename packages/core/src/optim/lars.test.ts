@@ -54,6 +54,7 @@ describe('lars', () => {
     const found = createOptimizer({ name: 'lars', weightDecay: 0.5, trustCoefficient: 0.25 });
     expect(change(found, [6, 8], [0, 0], [1, 2])).toEqual([1.5, 2]);
     expect(found.slots).toEqual(['mu']);
+    expect(found.name).toBe('lars');
   });
 });
 

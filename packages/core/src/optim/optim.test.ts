@@ -93,6 +93,9 @@ describe('createOptimizer', () => {
     expect(run(createOptimizer({ name: 'sgd', weightDecay: 0.01 }))).toEqual(run(sgd({ weightDecay: 0.01 })));
     expect(createOptimizer({ name: 'adamw' }).slots).toEqual(['exp_avg', 'exp_avg_sq']);
   });
+  it.each(['sgd', 'adamw'])('%s goes by the name it is asked for', (name) => {
+    expect(createOptimizer({ name }).name).toBe(name);
+  });
   it('lists the known names for an unknown one', () => {
     expect(() => createOptimizer({ name: 'sdg' })).toThrow(UserError);
     registerOptimizer('adagrad', () => sgd());

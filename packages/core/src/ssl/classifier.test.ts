@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { defineEncoder, type Params } from '../encoder.ts';
 import { UserError } from '../errors.ts';
+import { portType } from '../graph/graph.ts';
 import { relu } from '../graph/ops/elementwise.ts';
 import { mean } from '../graph/ops/reduce.ts';
 import { batchNorm, conv } from '../nn/layers.ts';
@@ -125,6 +126,10 @@ describe('a linear step', () => {
     );
     expect([...step.metrics].sort()).toEqual(['acc1', 'acc5', 'grad.fc.bias', 'grad.fc.weight', 'loss']);
   });
+  it('takes labels as integers', () => {
+    const { graph } = step;
+    expect(portType(graph, graph.inputs, 'label')).toEqual({ shape: [4], dtype: 'int32' });
+  });
   it('shows gradients where they are asked for', () => {
     const { exposeGradients: _, ...silent } = base;
     expect(classifierStep(silent, classifierState(silent, 1, backbone)).metrics).toHaveLength(3);
@@ -184,6 +189,7 @@ describe('a classifier on features', () => {
   it('starts from nothing', () => {
     const features = featureEncoder(5);
     expect(features.inputShape({ imageSize: 1 })).toEqual([5, 1, 1]);
+    expect(features.name).toBe('features');
     expect(features.featureDim({ imageSize: 1 })).toBe(5);
     expect(
       features.init({ imageSize: 1 }, () => {

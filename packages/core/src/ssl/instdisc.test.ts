@@ -138,7 +138,8 @@ describe('the loss', () => {
 describe('drawNegatives', () => {
   it('draws over all slots, anew for each step and the same again', () => {
     const config = { batch, slots, negatives: 4000, draw: 'batch' } as const;
-    const { shape, data } = drawNegatives(config, 1, 0);
+    const { shape, dtype, data } = drawNegatives(config, 1, 0);
+    expect(dtype).toBe('int32');
     expect(shape).toEqual([4000]);
     expect(drawNegatives({ ...config, draw: 'picture' }, 1, 0).shape).toEqual([batch, 4000]);
     const counts = Array.from({ length: slots }, (_, slot) => data.filter((x) => x === slot).length);
