@@ -89,9 +89,10 @@ describe('the model card', () => {
     const path = join(root, 'card.onnx');
     await moco('export', run, '-o', path, '--with-preprocess');
     const card = readFileSync(join(root, 'card.md'), 'utf8');
+    const { dataset } = JSON.parse(readFileSync(join(run, 'config.json'), 'utf8'));
     expect(card).toMatch(/^---\nlibrary_name: onnx\npipeline_tag: image-feature-extraction\n/);
     for (const part of [
-      '18 pictures of',
+      `${dataset.pictures} pictures of`,
       '`images`: uint8',
       '`features`: float32 [N, 256]',
       '| mocoK | 16 |',

@@ -81,6 +81,8 @@ Examples:
 }
 
 async function exportRun(run: string, options: ExportOptions, io: Io): Promise<void> {
+  if (!options.transformersJs && !options.output.endsWith('.onnx'))
+    throw new UserError(`-o ${options.output}: the model's name should end in .onnx`);
   await registerPlugins();
   const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
   const source = options.withClassifier ? await classifierOf(run) : await encoderOf(run, warn);
@@ -142,12 +144,10 @@ async function exportRun(run: string, options: ExportOptions, io: Io): Promise<v
 }
 
 function checkOptions(
-  { output, withHead, withPreprocess, precision, calibrate, measure, transformersJs }: ExportOptions,
+  { withHead, withPreprocess, precision, calibrate, measure, transformersJs }: ExportOptions,
   source: Source,
 ): void {
   const { path, params, classes } = source;
-  if (!transformersJs && !output.endsWith('.onnx'))
-    throw new UserError(`-o ${output}: the model's name should end in .onnx`);
   if (transformersJs && withPreprocess)
     throw new UserError(
       '--transformers-js and --with-preprocess exclude each other: transformers.js prepares pictures itself',
