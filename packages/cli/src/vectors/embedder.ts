@@ -1,13 +1,12 @@
 /** From pictures to vectors: by an encoder as `moco knn` opens it, or by a model of `moco export --with-preprocess`. */
 import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { crc32 } from 'node:zlib';
 import { createExtractor, type Params, UserError, under, unitRows } from '@moco-ts/core';
 import { createPool, type ImageDataset, loadClean, type SkippedPicture } from '@moco-ts/data';
 import { checksum, hexadecimal, modelConfig, type RunConfig } from '@moco-ts/run';
 import { systemReason } from '../run/files.ts';
 import { openEncoder } from '../run/foreign.ts';
-import type * as Ort from '../run/onnxruntime.ts';
+import { openModel } from '../run/onnx-session.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
 
 export interface EmbedderOptions {
@@ -94,21 +93,16 @@ async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOp
   const bytes = await readFile(model).catch((error: unknown) => {
     throw new UserError(`${model} could not be read: ${systemReason(error) ?? (error as Error).message}`);
   });
-  const own = createRequire(import.meta.url);
-  const ort = createRequire(own.resolve('@moco-ts/backend-ort/package.json'))(
-    'onnxruntime-node',
-  ) as typeof Ort;
-  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 }).catch((error: Error) => {
+  const session = await openModel(bytes).catch((error: Error) => {
     throw new UserError(`${model} is no model that ONNX Runtime takes: ${error.message.split('\n')[0]}`);
   });
   const one = async (data: Uint8Array, height: number, width: number): Promise<Float32Array> => {
-    const feeds = { [session.inputNames[0]!]: new ort.Tensor('uint8', data, [1, height, width, 3]) };
-    const { [session.outputNames[0]!]: output } = await session.run(feeds).catch((error: Error) => {
+    const { first } = await session.run('uint8', data, [1, height, width, 3]).catch((error: Error) => {
       throw new UserError(
         `${model} takes no raw pictures (moco export --with-preprocess makes one that does): ${error.message.split('\n')[0]}`,
       );
     });
-    return output!.data as Float32Array;
+    return first;
   };
   const { length: dim } = await one(new Uint8Array(64 * 64 * 3), 64, 64);
   return {
@@ -131,7 +125,7 @@ async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOp
           yield { indices: Int32Array.from(indices), vectors: Float32Array.from(vectors) };
       }
     },
-    dispose: () => session.release(),
+    dispose: () => session.close(),
   };
 }
 
