@@ -1,5 +1,6 @@
 /** Which backends are usable on this machine, and how fast each is. */
 import { execFile, execFileSync } from 'node:child_process';
+import { realpathSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { type Backend, BackendError, conv2d, mean, type Tensor, trace, UserError } from '@moco-ts/core';
 import { openNamedBackend } from './plugins.ts';
@@ -47,9 +48,18 @@ const native: ReadonlySet<string> = new Set([
 const onGpu: ReadonlySet<string> = new Set(['ort:cuda', 'ort:webgpu', 'tfjs:node-gpu', 'webgpu']);
 const PROBE_MS = 60_000;
 
+/** The file of the command, behind the link that npm makes; undefined where it was started by no file. */
+function commandFile(): string | undefined {
+  try {
+    return process.argv[1] === undefined ? undefined : realpathSync(process.argv[1]);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Opens and measures a backend; a driver's is opened in a process of its own where the command is one. */
 export async function probe(name: string): Promise<Found> {
-  const program = process.argv[1];
+  const program = commandFile();
   if (!native.has(name) || program === undefined || !/[\\/]bin\.(js|ts)$/.test(program))
     return probeHere(name);
   const args = [...process.execArgv, program, 'backends', '--probe', name];
