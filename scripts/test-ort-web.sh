@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# An exported encoder in onnxruntime-web, as a browser runs it: the features must be those of onnxruntime-node. Nothing else
+# An exported encoder in onnxruntime-web, in Node and in a browser: the features must be those of onnxruntime-node. Nothing else
 # needs the 150 MB of the package, so it is installed here alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
