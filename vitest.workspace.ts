@@ -36,6 +36,12 @@ const native = {
   test: { name: 'native', include: ['packages/*/src/**/*.native.ts'] },
 };
 
+/** What needs an NVIDIA GPU: scripts/test-cuda.sh. */
+const cuda = {
+  extends: true as const,
+  test: { name: 'cuda', include: ['packages/*/src/**/*.cuda.ts'] },
+};
+
 /** What runs in a browser: scripts/test-chromium.sh. */
 async function chromium() {
   const { playwright } = await import('@vitest/browser-playwright');
@@ -87,11 +93,12 @@ const browser = {
 };
 
 async function chosen() {
-  const { MOCO_PAGES, MOCO_WEB, MOCO_CHROMIUM_KIT, MOCO_GPU, MOCO_TFJS_NODE } = process.env;
+  const { MOCO_PAGES, MOCO_WEB, MOCO_CHROMIUM_KIT, MOCO_GPU, MOCO_CUDA, MOCO_TFJS_NODE } = process.env;
   if (MOCO_WEB) return [browser];
   if (MOCO_PAGES) return [pages];
   if (MOCO_CHROMIUM_KIT) return [await chromium()];
   if (MOCO_GPU) return [gpu];
+  if (MOCO_CUDA) return [cuda];
   return MOCO_TFJS_NODE ? [native] : [...projects, examples, web];
 }
 

@@ -69,7 +69,7 @@ async function imported(folder, modules) {
 }
 
 /** `x.test.js` and the like, `testing.js`, `browser-testing.js`. */
-const forTests = /(\.(test|page|gpu|native|chromium)|(^|[/-])testing)\.(js|d\.ts)$/;
+const forTests = /(\.(test|page|gpu|native|cuda|chromium)|(^|[/-])testing)\.(js|d\.ts)$/;
 
 const packageOf = (name) => name.split('/', name.startsWith('@') ? 2 : 1).join('/');
 

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 const required = 90;
 const measured = ['core', 'onnx', 'data', 'run', 'cli'];
 // Tests and what they share; map/script.ts runs in the page of a map, where a browser's tests (*.page.ts) see it.
-const left = ['**/*.{test,gpu,native,page}.ts', '**/*testing.ts', 'packages/cli/src/map/script.ts'];
+const left = ['**/*.{test,gpu,native,cuda,page}.ts', '**/*testing.ts', 'packages/cli/src/map/script.ts'];
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = mkdtempSync(join(tmpdir(), 'moco-coverage-'));

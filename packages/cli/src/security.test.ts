@@ -10,7 +10,8 @@ const root = join(import.meta.dirname, '..', '..');
 const sources = new Map(
   readdirSync(root, { recursive: true, encoding: 'utf8' })
     .filter(
-      (path) => /^[^/]+\/src\/.*\.ts$/.test(path) && !/\.(test|gpu|native|page|chromium)\.ts$/.test(path),
+      (path) =>
+        /^[^/]+\/src\/.*\.ts$/.test(path) && !/\.(test|gpu|native|cuda|page|chromium)\.ts$/.test(path),
     )
     .filter((path) => !/\/(testing|browser-testing)\.ts$/.test(path))
     .map((path) => [relative(root, join(root, path)), readFileSync(join(root, path), 'utf8')]),
