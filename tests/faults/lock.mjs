@@ -1,5 +1,5 @@
 // Two processes in one run folder; and a lock that a dead process left.
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { finish, flags, sleep, start, unclear, unlike } from './lib.mjs';
@@ -10,7 +10,9 @@ export async function run({ work, data, whole }) {
   const folder = join(work, 'lock');
   const failures = [];
   const first = start(flags(data, folder));
-  while (!existsSync(join(folder, 'run.lock'))) await sleep(5);
+  // Its name is in it a moment after the file is there.
+  while (!existsSync(join(folder, 'run.lock')) || readFileSync(join(folder, 'run.lock'), 'utf8') === '')
+    await sleep(5);
   // It holds its lock until the others have asked.
   first.child.kill('SIGSTOP');
   let tried = 0;
