@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { flags, pictures, start } from './lib.mjs';
 
 export const name = 'long runs';
-/** Memory may be this much more at the end than after the first tenth. */
-const growth = 1.03;
+/** Memory may be this much more at the end than after the first tenth; a short run is still filling its heap. */
+const growth = { long: 1.03, short: 1.15 };
 
 export async function run({ work, quick }) {
   if (process.platform !== 'linux') return { notRun: 'needs Linux, to look into a process' };
@@ -21,7 +21,8 @@ export async function run({ work, quick }) {
     const { rss, handles, threads, pace, err, code } = await watched(work, backend, steps);
     if (code !== 0) failures.push(`${backend}: ${err.trim()}`);
     if (/MaxListenersExceeded/.test(err)) failures.push(`${backend}: listeners pile up`);
-    if (rss > growth) failures.push(`${backend}: memory grew to ${rss.toFixed(3)} of what it was`);
+    if (rss > (quick ? growth.short : growth.long))
+      failures.push(`${backend}: memory grew to ${rss.toFixed(3)} of what it was`);
     if (handles > 0) failures.push(`${backend}: ${handles} more open files`);
     if (threads > 0) failures.push(`${backend}: ${threads} more threads`);
     lines.push(`${backend}: ${steps} steps, memory x ${rss.toFixed(3)}, step x ${pace.toFixed(2)}`);
@@ -54,7 +55,10 @@ async function watched(work, backend, steps) {
     '-j',
     '1',
   ];
-  const { child, ended, out } = start(flags(data, folder, more));
+  // Left to itself V8 fills 16 MB of young objects before it looks at them for the first time: at some kilobytes a step that
+  // takes thousands of steps, and looks like a leak.
+  const env = { ...process.env, NODE_OPTIONS: '--max-semi-space-size=1' };
+  const { child, ended, out } = start(flags(data, folder, more), { env });
   const samples = [];
   const timer = setInterval(() => {
     try {
