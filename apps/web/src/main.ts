@@ -65,6 +65,8 @@ const labels: Readonly<Record<Phase, string>> = {
 
 function enter(next: Phase): void {
   phase = next;
+  // Who stops must not see numbers that lag behind.
+  if (next !== 'training') show();
   const busy = next === 'opening' || next === 'starting';
   main.textContent = labels[next];
   // Not `disabled`, which would take the keyboard's place away.
@@ -130,6 +132,8 @@ const handlers: {
   },
   started: (message) => {
     started = message;
+    // What an earlier training told last is of no interest any more.
+    newest = undefined;
     losses = [];
     atFirst = undefined;
     byId('n-backend').textContent = `${message.backend}, ${message.arch}`;
