@@ -108,10 +108,10 @@ export async function createProgram(
       });
       for (const slot of slots.values()) if (slot.next) [slot.current, slot.next] = [slot.next, slot.current];
       return Object.fromEntries(
-        resultPorts.map(({ name, value }) => [
-          name,
-          { ...graph.values[value]!, data: results[name]!.data as Tensor['data'] },
-        ]),
+        resultPorts.map(({ name, value }) => {
+          const { dtype, shape } = graph.values[value]!;
+          return [name, { dtype, shape, data: results[name]!.data as Tensor['data'] }];
+        }),
       );
     },
     read: async (names = [...slots.keys()]) =>

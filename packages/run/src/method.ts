@@ -106,7 +106,8 @@ function queueMethod(config: RunConfig): RunMethod {
       const feeds = twoViews(config, batch);
       if (!moco.shuffle) return feeds;
       const data = rng(seed, 'shuffle-bn', epoch, step).permutation(batchSize);
-      return { ...feeds, perm: { shape: [batchSize], dtype: 'int32', data } };
+      // No spread: see createTrainer.
+      return Object.assign(feeds, { perm: { shape: [batchSize], dtype: 'int32', data } });
     },
     chance: {
       loss: Math.log(mocoK + 1) * (symmetric ? 2 : 1),

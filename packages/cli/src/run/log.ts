@@ -39,7 +39,8 @@ export function openLog(folder: string, step: number): RunLog {
   append(events, eventFileStart(step));
   return {
     write: (event, fields, scalars) => {
-      append(lines, `${JSON.stringify({ event, ...fields, at: new Date().toISOString() })}\n`);
+      const line = Object.assign({ event }, fields, { at: new Date().toISOString() });
+      append(lines, `${JSON.stringify(line)}\n`);
       if (scalars) append(events, scalarEvent(scalars.step, scalars.values));
     },
     close: () => {

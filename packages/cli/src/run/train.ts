@@ -183,11 +183,9 @@ async function loop(
     await reporter.step(told);
     if (at.step % config.printFreq !== 0) return;
     const pacing = { time: rounded(seconds), data: rounded(waited / 1000), rate: rounded(told.rate) };
-    log.write(
-      'step',
-      { ...at, ...values, lr, ...pacing },
-      { step: at.globalStep, values: { ...values, lr } },
-    );
+    // No spreads: see createTrainer.
+    const charted = Object.assign(values, { lr });
+    log.write('step', Object.assign({}, at, charted, pacing), { step: at.globalStep, values: charted });
   };
 
   while (epoch < config.epochs && mayGoOn()) {
