@@ -1,8 +1,10 @@
+import { conv } from './conv.ts';
 import { elementwise } from './elementwise.ts';
 import type { Kernels } from './kernel.ts';
-import { linear } from './linear.ts';
+import { matmul } from './matmul.ts';
 import { norm } from './norm.ts';
+import { pool } from './pool.ts';
 import { shape } from './shape.ts';
 
 /** Every op's kernel. */
-export const kernels: Kernels = { ...elementwise, ...shape, ...linear, ...norm };
+export const kernels: Kernels = { ...elementwise, ...shape, ...matmul, ...conv, ...pool, ...norm };
