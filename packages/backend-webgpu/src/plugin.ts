@@ -1,7 +1,8 @@
 /** The WebGPU backend: tfjs's WebGPU kernels, in a browser or on Node through Dawn (the package `webgpu`). */
 import { createProgram } from '@moco-ts/backend-tfjs';
-import { type Backend, BackendError, defineBackend, type Graph, type Program, sizeOf } from '@moco-ts/core';
+import { type Backend, BackendError, defineBackend, type Graph, sizeOf } from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
+import { type Device, guarded, guardOf } from './lost.ts';
 
 /** What is used of WebGPU's own types, which not every TypeScript library has. */
 interface Adapter {
@@ -10,9 +11,6 @@ interface Adapter {
 }
 interface Gpu {
   requestAdapter(options?: object): Promise<Adapter | null>;
-}
-interface Device {
-  readonly lost: Promise<{ readonly message: string }>;
 }
 interface Dawn {
   create(options: string[]): Gpu;
@@ -55,7 +53,8 @@ async function create(): Promise<Backend> {
       throw new BackendError('tfjs could not start WebGPU on this adapter');
   };
   await activate();
-  const lost = lossOf(tf.backend() as unknown as { readonly device: Device });
+  const { device } = tf.backend() as unknown as { readonly device: Device };
+  const guard = guardOf(device);
   const { info, limits } = adapter;
   const largest = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
   return {
@@ -70,33 +69,9 @@ async function create(): Promise<Backend> {
     }),
     compile: async (graph, options = {}) => {
       checkSizes(graph, largest);
-      return guarded(createProgram(graph, options, activate), lost);
+      return guarded(createProgram(graph, options, activate), guard);
     },
     dispose: async () => {},
-  };
-}
-
-/** Rejects with a BackendError when the device is lost: a driver was reset, a GPU unplugged, memory overrun. */
-function lossOf({ device }: { readonly device: Device }): Promise<never> {
-  const lost = device.lost.then(({ message }) => {
-    const reason = message.split('\n')[0]!.replace(/\.$/, '');
-    throw new BackendError(
-      `the GPU was lost${reason === '' ? '' : ` (${reason})`}, and what it held with it; start again, with --resume from the last checkpoint`,
-    );
-  });
-  // Nobody may be waiting when it happens.
-  lost.catch(() => undefined);
-  return lost;
-}
-
-/** What waits for a lost device waits for ever: the loss is told instead. */
-function guarded(program: Program, lost: Promise<never>): Program {
-  const first = <T>(work: Promise<T>): Promise<T> => Promise.race([lost, work]);
-  return {
-    ...program,
-    load: (state) => first(program.load(state)),
-    run: (feeds) => first(program.run(feeds)),
-    read: (names) => first(program.read(names)),
   };
 }
 
