@@ -25,6 +25,17 @@ describe.each(['cpu', 'wasm'] as const)('runs on tfjs:%s that begin before the l
     await backend.dispose();
   });
 
+  it('are seen by what is read after their call', async () => {
+    const backend = await tfjsPlugin.create({ device });
+    const program = await backend.compile(graph, { state: [{ input: 'w', output: 'next' }] });
+    await program.load({ w: tensor([1, 0], [2]) });
+    const runs = [1, 10].map((value) => program.run({ x: tensor([value, value], [2]) }));
+    expect([...(await program.read()).w!.data]).toEqual([16, 12]);
+    await Promise.all(runs);
+    await program.dispose();
+    await backend.dispose();
+  });
+
   it('fail alone', async () => {
     const backend = await tfjsPlugin.create({ device });
     const program = await backend.compile(graph, { state: [{ input: 'w', output: 'next' }] });

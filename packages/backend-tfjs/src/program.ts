@@ -54,6 +54,7 @@ export function createProgram(
 
   return {
     load: async (values) => {
+      await given;
       await activate();
       const checked = Object.entries(values).map(([name, value]) => {
         const slot = slotNamed(name);
@@ -76,6 +77,7 @@ export function createProgram(
       return issued();
     },
     read: async (names = [...slots.keys()]) => {
+      await given;
       await activate();
       const copies = names.map(async (name) => {
         const slot = slotNamed(name);

@@ -59,7 +59,7 @@ export interface Capabilities {
   readonly lowering: string;
   /**
    * A run may begin before the results of the one before have come, which then need not be waited for: on a device that computes
-   * by itself. State is replaced in the order of the calls. Default false.
+   * by itself. State is replaced, loaded and read in the order of the calls. Default false.
    */
   readonly overlapping?: boolean;
 }

@@ -5,6 +5,7 @@ import {
   createTrainer,
   encodeSafetensors,
   type Params,
+  type Trainer,
   UserError,
   under,
 } from '@moco-ts/core';
@@ -39,7 +40,16 @@ import type { PictureSet } from './pictures.ts';
 export interface StepResult {
   readonly loss: number;
   readonly accuracy: number;
+  /** Since the last result, or since this step was asked for if that was later. */
+  readonly milliseconds: number;
+}
+
+/** A step that has begun. */
+export interface Begun {
+  /** Steps that have begun by now. */
+  readonly step: number;
   readonly batch: Batch;
+  readonly result: Promise<StepResult>;
 }
 
 export interface SavedFile {
@@ -52,10 +62,12 @@ export interface Session {
   readonly steps: number;
   /** log(K + 1) */
   readonly chance: number;
-  /** Steps that are done. */
+  /** Steps that have begun. */
   readonly done: number;
-  /** One step; undefined after the last. Steps and all below must not overlap. */
-  step(): Promise<StepResult | undefined>;
+  /** Steps that may be under way when the next one begins, so that the device is not kept waiting for what is told of them. */
+  readonly most: number;
+  /** Begins a step; undefined after the last. Calls of this and of all below must not overlap. */
+  step(): Promise<Begun | undefined>;
   /** Of all pictures, by the backbone: [pictures, dim]. */
   features(): Promise<{ readonly dim: number; readonly data: Float32Array<ArrayBuffer> }>;
   model(): Promise<SavedFile>;
@@ -63,6 +75,8 @@ export interface Session {
   featuresFile(): Promise<SavedFile>;
   dispose(): Promise<void>;
 }
+
+type Metrics = Awaited<ReturnType<Trainer['step']>>;
 
 /** Losses that a checkpoint carries along. */
 const HISTORY = 20;
@@ -139,6 +153,9 @@ export async function createSession(
   const batches = allBatches(epochs, (epoch) => loader.epoch(epoch));
   const params = async (): Promise<Params> =>
     under('q', await trainer.state(trainer.stateNames.filter((name) => name.startsWith('q.'))));
+  /** Ends when all steps so far are in the losses and meters. */
+  let booked: Promise<unknown> = Promise.resolve();
+  let settled = 0;
   let clean: Float32Array | undefined;
 
   async function features() {
@@ -156,6 +173,24 @@ export async function createSession(
     }
   }
 
+  function book({ step, globalStep }: Position, metrics: Metrics, asked: number, waited: number): StepResult {
+    const value = (name: string) => metrics[name]!.data[0]!;
+    const loss = value('loss');
+    if (!Number.isFinite(loss))
+      throw new UserError(
+        `The loss is ${loss} at step ${globalStep}: start again with a lower learning rate.`,
+      );
+    const now = performance.now();
+    const milliseconds = now - Math.max(asked, settled);
+    settled = now;
+    if (step === 0) meters = createMeters();
+    for (const name of ['loss', 'acc1', 'acc5', 'spread'] as const) meters[name].add(value(name));
+    meters.time.add(milliseconds / 1000);
+    meters.data.add(waited / 1000);
+    losses = [...losses.slice(1 - HISTORY), loss];
+    return { loss, accuracy: value('acc1'), milliseconds };
+  }
+
   return {
     config,
     steps,
@@ -163,27 +198,20 @@ export async function createSession(
     get done() {
       return done;
     },
+    most: backend.capabilities().overlapping ? 1 : 0,
     async step() {
-      const { epoch, step, globalStep } = position();
-      const started = performance.now();
+      const at = position();
+      const asked = performance.now();
       const next = await batches.next();
       if (next.done) return undefined;
-      const waited = performance.now() - started;
-      const rate = rateAt(config, epoch, step, stepsPerEpoch);
-      const feeds = method.feeds(next.value, { epoch, step, globalStep, progress: done / steps });
-      const metrics = await trainer.step(feeds, rate, globalStep);
-      const value = (name: string) => metrics[name]!.data[0]!;
-      if (!Number.isFinite(value('loss')))
-        throw new UserError(
-          `The loss is ${value('loss')} at step ${done}: start again with a lower learning rate.`,
-        );
-      if (step === 0) meters = createMeters();
-      for (const name of ['loss', 'acc1', 'acc5', 'spread'] as const) meters[name].add(value(name));
-      meters.time.add((performance.now() - started) / 1000);
-      meters.data.add(waited / 1000);
-      losses = [...losses.slice(1 - HISTORY), value('loss')];
+      const waited = performance.now() - asked;
+      const rate = rateAt(config, at.epoch, at.step, stepsPerEpoch);
+      const feeds = method.feeds(next.value, { ...at, progress: done / steps });
+      const running = trainer.step(feeds, rate, at.globalStep);
+      const result = Promise.all([running, booked]).then(([metrics]) => book(at, metrics, asked, waited));
+      booked = result.catch(() => undefined);
       done++;
-      return { loss: value('loss'), accuracy: value('acc1'), batch: next.value };
+      return { step: done, batch: next.value, result };
     },
     features,
     async model() {
@@ -196,6 +224,7 @@ export async function createSession(
       return { name: `${config.arch}.onnx`, bytes: bytes as Uint8Array<ArrayBuffer> };
     },
     async checkpoint() {
+      await booked;
       const at = position();
       const inside = at.step > 0 ? { meters: meterStates(meters) } : {};
       const info = { ...at, config, pictures: pictures.length, losses, ...inside, moco: __MOCO_VERSION__ };
@@ -212,6 +241,7 @@ export async function createSession(
       };
     },
     async dispose() {
+      await booked;
       await batches.return(undefined);
       await loader.close();
       await trainer.dispose();

@@ -5,7 +5,7 @@ import { registerEncoders } from '@moco-ts/encoders';
 import type { FileKind, FromTrainer, Pixels, Settings, Source, ToTrainer } from '../messages.ts';
 import { openBackend } from './backend.ts';
 import { openPictures, type PictureSet } from './pictures.ts';
-import { createSession, type SavedFile, type Session } from './session.ts';
+import { type Begun, createSession, type SavedFile, type Session } from './session.ts';
 
 registerEncoders();
 
@@ -120,20 +120,29 @@ async function train(): Promise<void> {
       const now = performance.now();
       featuresAt = now + Math.max(1000, (now - began) / SHARE);
     });
+  const underWay: Begun[] = [];
+  const settle = async (remaining: number) => {
+    while (underWay.length > remaining) {
+      const { step, batch, result } = underWay.shift()!;
+      const told = await result;
+      const now = performance.now();
+      const views = now >= viewsAt ? { views: viewsIn(batch, trained) } : {};
+      if (now >= viewsAt) viewsAt = now + VIEWS_EVERY;
+      tell({ type: 'step', step, ...told, ...views });
+    }
+  };
   if (trained.done === 0) await features();
   while (loop === own) {
-    const began = performance.now();
-    const result = await inTurn(async () => (loop === own ? trained.step() : undefined));
-    if (!result) break;
-    const now = performance.now();
-    const { loss, accuracy, batch } = result;
-    const views = now >= viewsAt ? { views: viewsIn(batch, trained) } : {};
-    if (now >= viewsAt) viewsAt = now + VIEWS_EVERY;
-    tell({ type: 'step', step: trained.done, loss, accuracy, milliseconds: now - began, ...views });
-    if (now >= featuresAt) await features();
+    const begun = await inTurn(async () => (loop === own ? trained.step() : undefined));
+    if (!begun) break;
+    underWay.push(begun);
+    await settle(trained.most);
+    if (performance.now() >= featuresAt) await features();
     // WebAssembly never waits: without this no message would come in.
     await new Promise((resolve) => setTimeout(resolve));
   }
+  // Of a training that was closed nothing is told any more.
+  if (session === trained) await settle(0);
   const finished = loop === own;
   // Another loop shows its own.
   if (loop === undefined || finished) await features();
