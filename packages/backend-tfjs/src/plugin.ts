@@ -8,13 +8,19 @@ import { createProgram } from './program.ts';
 interface Device {
   readonly load: () => Promise<unknown>;
   readonly backend: string;
+  /** Where transpositions cost more than the sums over maps that lie apart. */
+  readonly layout?: 'channels last';
 }
 
 const devices: Readonly<Record<string, Device>> = {
-  cpu: { load: () => import('@tensorflow/tfjs-backend-cpu'), backend: 'cpu' },
+  cpu: { load: () => import('@tensorflow/tfjs-backend-cpu'), backend: 'cpu', layout: 'channels last' },
   wasm: { load: () => import('@tensorflow/tfjs-backend-wasm'), backend: 'wasm' },
-  node: { load: () => loadNative('@tensorflow/tfjs-node'), backend: 'tensorflow' },
-  'node-gpu': { load: () => loadNative('@tensorflow/tfjs-node-gpu'), backend: 'tensorflow' },
+  node: { load: () => loadNative('@tensorflow/tfjs-node'), backend: 'tensorflow', layout: 'channels last' },
+  'node-gpu': {
+    load: () => loadNative('@tensorflow/tfjs-node-gpu'),
+    backend: 'tensorflow',
+    layout: 'channels last',
+  },
 };
 
 /** The names behind the colon of `tfjs:wasm`. */
@@ -40,7 +46,7 @@ async function create({ device = 'wasm' }: BackendOptions): Promise<Backend> {
       dtypes: ['float32', 'int32', 'uint8', 'bool'],
       lowering: 'kernels one by one',
     }),
-    compile: async (graph, options = {}) => createProgram(graph, options, activate),
+    compile: async (graph, options = {}) => createProgram(graph, options, activate, found.layout),
     dispose: async () => {},
   };
 }

@@ -14,6 +14,7 @@ import {
   type TensorType,
 } from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
+import { channelsLast } from './channels-last.ts';
 import { kernels } from './kernels/index.ts';
 import { toDevice, toHost } from './tensors.ts';
 
@@ -24,12 +25,17 @@ interface Slot {
   value: tf.Tensor | undefined;
 }
 
-/** @param activate makes the program's device the one that tfjs computes on: it has one at a time */
+/**
+ * @param activate makes the program's device the one that tfjs computes on: it has one at a time
+ * @param layout of maps between the kernels
+ */
 export function createProgram(
-  graph: Graph,
+  given: Graph,
   { state = [] }: CompileOptions,
   activate: () => Promise<void>,
+  layout: 'as given' | 'channels last' = 'as given',
 ): Program {
+  const graph = layout === 'channels last' ? channelsLast(given) : given;
   graph.nodes.forEach((node, position) => {
     if (!kernels[node.op])
       throw new BackendError(`tfjs has no lowering of the op "${node.op}" (node ${position})`);
@@ -50,11 +56,11 @@ export function createProgram(
   };
 
   /** Kernels are given to the device in the order of the calls; results may come when the next ones are given already. */
-  let given = Promise.resolve();
+  let issued: Promise<void> = Promise.resolve();
 
   return {
     load: async (values) => {
-      await given;
+      await issued;
       await activate();
       const checked = Object.entries(values).map(([name, value]) => {
         const slot = slotNamed(name);
@@ -67,17 +73,17 @@ export function createProgram(
       }
     },
     run: async (feeds) => {
-      const before = given;
+      const before = issued;
       let giveWay = () => {};
-      given = new Promise((resolve) => {
+      issued = new Promise((resolve) => {
         giveWay = resolve;
       });
       await before;
-      const issued = await issue(feeds).finally(giveWay);
-      return issued();
+      const results = await issue(feeds).finally(giveWay);
+      return results();
     },
     read: async (names = [...slots.keys()]) => {
-      await given;
+      await issued;
       await activate();
       const copies = names.map(async (name) => {
         const slot = slotNamed(name);

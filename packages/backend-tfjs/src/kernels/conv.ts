@@ -5,7 +5,8 @@
 import { convAttributes, type Shape4 } from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { dims, type Kernels } from './kernel.ts';
-import { around, tap, toLast, toSecond, untap } from './windows.ts';
+import { asLast, fromLast, lastShape } from './layout.ts';
+import { around, tap, untap } from './windows.ts';
 
 type Size4 = [number, number, number, number];
 
@@ -22,28 +23,29 @@ export const conv: Kernels = {
   conv2d: ([x, w], attrs) => {
     const { stride, padding, groups } = convAttributes(attrs);
     const filters = parts(w!, groups, 0);
-    const pieces = parts(toLast(x!), groups, 3).map((piece, g) =>
+    const pieces = parts(asLast(x!, attrs), groups, 3).map((piece, g) =>
       tf.conv2d(piece as tf.Tensor4D, toFilter(filters[g]!), stride, around(padding)),
     );
-    return toSecond(joined(pieces, 3));
+    return fromLast(joined(pieces, 3), attrs);
   },
   conv2dInputGrad: ([dy, w], attrs, [type]) => {
     const { stride, padding, groups } = convAttributes(attrs);
-    const [batch, channels, height, width] = type!.shape as Shape4;
+    const [batch, height, width, channels] = lastShape(type!.shape, attrs);
     const filters = parts(w!, groups, 0);
     const shape: Size4 = [batch, height, width, channels / groups];
-    const pieces = parts(toLast(dy!), groups, 3).map((piece, g) =>
+    const pieces = parts(asLast(dy!, attrs), groups, 3).map((piece, g) =>
       inputGradient(piece as tf.Tensor4D, filters[g] as tf.Tensor4D, shape, stride, padding),
     );
-    return toSecond(joined(pieces, 3));
+    return fromLast(joined(pieces, 3), attrs);
   },
   conv2dFilterGrad: ([x, dy], attrs, [type]) => {
     const { stride, padding, groups } = convAttributes(attrs);
     const [filters, ...rest] = type!.shape as Shape4;
     const shape: Size4 = [filters / groups, ...rest];
-    const gradients = parts(dy!, groups, 1);
-    const pieces = parts(x!, groups, 1).map((part, g) =>
-      filterGradient(part as tf.Tensor4D, gradients[g] as tf.Tensor4D, shape, stride, padding),
+    const gradient = filterGradients[tf.getBackend()] ?? filterGradientByTaps;
+    const slopes = parts(asLast(dy!, attrs), groups, 3);
+    const pieces = parts(asLast(x!, attrs), groups, 3).map((part, g) =>
+      gradient(part as tf.Tensor4D, slopes[g] as tf.Tensor4D, shape, stride, padding),
     );
     return joined(pieces, 0);
   },
@@ -102,57 +104,42 @@ function inputGradientByConvolution(
   ]);
 }
 
-/** @param x [N, I, H, W] @param dy [N, O, OH, OW] @param shape of the filters, [O, I, kH, kW] */
-function filterGradient(
+/** @param x [N, H, W, I] @param dy [N, OH, OW, O] @param shape of the filters, [O, I, kH, kW] */
+type FilterGradient = (
   x: tf.Tensor4D,
   dy: tf.Tensor4D,
   shape: Size4,
   stride: number,
   padding: number,
-): tf.Tensor {
-  switch (tf.getBackend()) {
-    case 'tensorflow': {
-      const [filters, channels, kernelHeight, kernelWidth] = shape;
-      const filterShape = [kernelHeight, kernelWidth, channels, filters];
-      const settings = { strides: stride, pad: 'valid', dataFormat: 'NHWC', filterShape };
-      const given = { x: tf.pad(toLast(x), around(padding)), dy: toLast(dy) };
-      const found = tf.engine().runKernel(tf.Conv2DBackpropFilter, given, settings) as tf.Tensor;
-      return tf.transpose(found, [3, 2, 0, 1]);
-    }
-    case 'wasm':
-      return filterGradientByConvolution(x, dy, shape, stride, padding);
-  }
-  return filterGradientByTaps(x, dy, shape, stride, padding);
-}
+) => tf.Tensor;
 
 /** Of the input by dy, with pictures for channels and channels for pictures: half the time of {@link filterGradientByTaps}. */
-function filterGradientByConvolution(
-  x: tf.Tensor4D,
-  dy: tf.Tensor4D,
-  [filters, channels, kernelHeight, kernelWidth]: Size4,
-  stride: number,
-  padding: number,
-): tf.Tensor {
-  const pictures = tf.transpose(x, [1, 2, 3, 0]) as tf.Tensor4D;
-  const slopes = tf.transpose(dy, [2, 3, 0, 1]) as tf.Tensor4D;
+const filterGradientByConvolution: FilterGradient = (x, dy, shape, stride, padding) => {
+  const [filters, channels, kernelHeight, kernelWidth] = shape;
+  const pictures = tf.transpose(x, [3, 1, 2, 0]);
+  const slopes = tf.transpose(dy, [1, 2, 0, 3]);
   // [I, kH, kW, O], and rows and columns that the windows left out.
   const found = tf.conv2d(pictures, slopes, 1, around(padding), 'NHWC', stride);
   const windows = tf.slice(found, [0, 0, 0, 0], [channels, kernelHeight, kernelWidth, filters]);
   return tf.transpose(windows, [3, 0, 1, 2]);
-}
+};
+
+/** TensorFlow's own. */
+const filterGradientNative: FilterGradient = (x, dy, shape, stride, padding) => {
+  const [filters, channels, kernelHeight, kernelWidth] = shape;
+  const filterShape = [kernelHeight, kernelWidth, channels, filters];
+  const settings = { strides: stride, pad: 'valid', dataFormat: 'NHWC', filterShape };
+  const given = { x: tf.pad(x, around(padding)), dy };
+  const found = tf.engine().runKernel(tf.Conv2DBackpropFilter, given, settings) as tf.Tensor;
+  return tf.transpose(found, [3, 2, 0, 1]);
+};
 
 /** By matrix products, one for each place in the window. */
-function filterGradientByTaps(
-  x: tf.Tensor4D,
-  dy: tf.Tensor4D,
-  shape: Size4,
-  stride: number,
-  padding: number,
-): tf.Tensor {
+const filterGradientByTaps: FilterGradient = (x, dy, shape, stride, padding) => {
   const [filters, channels, kernelHeight, kernelWidth] = shape;
-  const [, , oh, ow] = dy.shape;
-  const padded = tf.pad(toLast(x), around(padding));
-  const gradient = tf.reshape(toLast(dy), [-1, filters]);
+  const [, oh, ow] = dy.shape;
+  const padded = tf.pad(x, around(padding));
+  const gradient = tf.reshape(dy, [-1, filters]);
   const taps: tf.Tensor[] = [];
   for (let row = 0; row < kernelHeight; row++)
     for (let column = 0; column < kernelWidth; column++) {
@@ -161,4 +148,9 @@ function filterGradientByTaps(
     }
   // [taps, O, I] to [O, I, taps].
   return tf.reshape(tf.transpose(tf.stack(taps), [1, 2, 0]), dims(shape));
-}
+};
+
+const filterGradients: Readonly<Record<string, FilterGradient>> = {
+  wasm: filterGradientByConvolution,
+  tensorflow: filterGradientNative,
+};

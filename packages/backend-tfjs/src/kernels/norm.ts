@@ -2,27 +2,45 @@
 import type { Attributes } from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Kernel, Kernels } from './kernel.ts';
+import { fusedBatchNorm, fusedBatchNormGrad, isFused } from './norm-native.ts';
 
 const epsilonOf = (attrs: Attributes) => attrs.epsilon as number;
 
-/** x [N, C, ...] as [N, C, rest], vectors [C] as [1, C, 1], and sums over all but the channels. */
-function byChannel(x: tf.Tensor) {
+/**
+ * Maps as something that vectors of a value per channel broadcast over, and sums over all but the channels:
+ * [N, C, ...] as [N, C, rest]; with the channels last, in groups of pictures, [N, H, W, C] as [N / groups, groups, H W, C].
+ */
+function byChannel(x: tf.Tensor, attrs: Attributes) {
   const [batch, channels] = x.shape as [number, number];
   const rest = x.size / (batch * channels);
+  if (attrs.layout !== 'last')
+    return {
+      count: batch * rest,
+      flat: (value: tf.Tensor) => tf.reshape(value, [batch, channels, rest]),
+      along: (vector: tf.Tensor) => tf.reshape(vector, [1, channels, 1]),
+      // Maps first, then pictures: long sums in float32 lose digits.
+      sum: (value: tf.Tensor) => tf.sum(tf.sum(value, 2), 0),
+    };
+  const groups = groupsOf(attrs);
+  const last = x.shape.at(-1)!;
+  const places = x.size / (batch * last);
   return {
-    count: batch * rest,
-    flat: (value: tf.Tensor) => tf.reshape(value, [batch, channels, rest]),
-    along: (vector: tf.Tensor) => tf.reshape(vector, [1, channels, 1]),
-    // Maps first, then pictures: long sums in float32 lose digits.
-    sum: (value: tf.Tensor) => tf.sum(tf.sum(value, 2), 0),
+    count: (batch / groups) * places,
+    flat: (value: tf.Tensor) => tf.reshape(value, [batch / groups, groups, places, last]),
+    along: (vector: tf.Tensor) => tf.reshape(vector, [1, groups, 1, last]),
+    sum: (value: tf.Tensor) => tf.reshape(tf.sum(tf.sum(value, 2), 0), [groups * last]),
   };
 }
+
+const groupsOf = ({ groups = 1 }: Attributes) => groups as number;
 
 const inverse = (variance: tf.Tensor, attrs: Attributes) =>
   tf.div(1, tf.sqrt(tf.add(variance, epsilonOf(attrs))));
 
-const batchNorm: Kernel = ([x, gamma, beta], attrs) => {
-  const { count, flat, along, sum } = byChannel(x!);
+const batchNorm: Kernel = (inputs, attrs) => {
+  const [x, gamma, beta] = inputs;
+  if (isFused(x!, attrs)) return fusedBatchNorm(inputs, attrs);
+  const { count, flat, along, sum } = byChannel(x!, attrs);
   const mean = tf.div(sum(flat(x!)), count);
   const centred = tf.sub(flat(x!), along(mean));
   const variance = tf.div(sum(tf.mul(centred, centred)), count);
@@ -31,8 +49,10 @@ const batchNorm: Kernel = ([x, gamma, beta], attrs) => {
   return [tf.reshape(y, x!.shape), mean, variance];
 };
 
-const batchNormGrad: Kernel = ([dy, x, gamma, mean, variance], attrs) => {
-  const { count, flat, along, sum } = byChannel(x!);
+const batchNormGrad: Kernel = (inputs, attrs) => {
+  const [dy, x, gamma, mean, variance] = inputs;
+  if (isFused(x!, attrs)) return fusedBatchNormGrad(inputs, attrs);
+  const { count, flat, along, sum } = byChannel(x!, attrs);
   const centred = tf.sub(flat(x!), along(mean!));
   const scale = inverse(variance!, attrs);
   const dBeta = sum(flat(dy!));
@@ -44,7 +64,7 @@ const batchNormGrad: Kernel = ([dy, x, gamma, mean, variance], attrs) => {
 };
 
 const batchNormInference: Kernel = ([x, gamma, beta, mean, variance], attrs) => {
-  const { flat, along } = byChannel(x!);
+  const { flat, along } = byChannel(x!, attrs);
   const scale = along(tf.mul(gamma!, inverse(variance!, attrs)));
   const y = tf.add(tf.mul(tf.sub(flat(x!), along(mean!)), scale), along(beta!));
   return tf.reshape(y, x!.shape);

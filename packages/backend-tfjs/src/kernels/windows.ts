@@ -2,9 +2,6 @@
 import type { Shape4 } from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
 
-export const toLast = (x: tf.Tensor) => tf.transpose(x, [0, 2, 3, 1]) as tf.Tensor4D;
-export const toSecond = (x: tf.Tensor) => tf.transpose(x, [0, 3, 1, 2]);
-
 export type Explicit = [[number, number], [number, number], [number, number], [number, number]];
 export const around = (padding: number): Explicit => [
   [0, 0],

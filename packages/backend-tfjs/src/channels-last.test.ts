@@ -1,0 +1,168 @@
+import {
+  abs,
+  add,
+  batchNorm,
+  concat,
+  conv2d,
+  type Graph,
+  grad,
+  interpret,
+  max,
+  maxPool2d,
+  mean,
+  mul,
+  optimize,
+  relu,
+  reshape,
+  rng,
+  sub,
+  sum,
+  type Tensor,
+  type Traced,
+  tensor,
+  trace,
+} from '@moco-ts/core';
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-cpu';
+import { describe, expect, it } from 'vitest';
+import { channelsLast } from './channels-last.ts';
+import { createProgram } from './program.ts';
+
+tf.enableProdMode();
+const activate = async () => {
+  await tf.setBackend('cpu');
+};
+
+function drawn(shape: readonly number[], name: string): Tensor {
+  const random = rng(0, name);
+  const size = shape.reduce((a, b) => a * b, 1);
+  return tensor(
+    Float32Array.from({ length: size }, () => random.normal()),
+    shape,
+  );
+}
+
+type Inputs = Readonly<Record<'x' | 'w' | 'v' | 'gamma' | 'beta', Traced>>;
+const shapes = { x: [4, 3, 6, 5], w: [4, 3, 3, 3], v: [4, 4, 3, 3], gamma: [8], beta: [8] } as const;
+
+/** A loss over all that `compute` gives, with its gradients by all inputs that it reads. */
+function graphOf(compute: (inputs: Inputs) => Traced, names: readonly (keyof typeof shapes)[]): Graph {
+  const forward = trace((builder) => {
+    const inputs = Object.fromEntries(names.map((name) => [name, builder.input(name, [...shapes[name]])]));
+    const y = compute(inputs as unknown as Inputs);
+    const weights = builder.input('weights', y.shape);
+    return {
+      y,
+      loss: sum(
+        mul(mul(y, weights), y),
+        y.shape.map((_, axis) => axis),
+      ),
+    };
+  });
+  return optimize(grad(forward, 'loss', [...names]));
+}
+
+const conv = (x: Traced, w: Traced) => conv2d(x, w, { stride: 1, padding: 1 });
+const inGroups = (x: Traced, { gamma, beta }: Inputs) => {
+  const [batch, channels, ...rest] = x.shape as [number, number, number, number];
+  return batchNorm(reshape(x, [batch / 2, 2 * channels, ...rest]), gamma, beta, 1e-5)[0];
+};
+
+/** What maps meet in networks, and what they might. */
+const cases: readonly [string, readonly (keyof typeof shapes)[], (inputs: Inputs) => Traced][] = [
+  ['convolutions one behind the other', ['x', 'w', 'v'], ({ x, w, v }) => conv(relu(conv(x, w)), v)],
+  [
+    'a block with a way round',
+    ['x', 'w', 'v'],
+    ({ x, w, v }) => {
+      const first = conv(x, w);
+      return relu(add(conv(relu(first), v), first));
+    },
+  ],
+  [
+    'normalisation in groups of pictures',
+    ['x', 'w', 'v', 'gamma', 'beta'],
+    (inputs) => {
+      const first = conv(inputs.x, inputs.w);
+      return conv(relu(reshape(inGroups(first, inputs), first.shape)), inputs.v);
+    },
+  ],
+  [
+    'groups that are read as they are',
+    ['x', 'w', 'gamma', 'beta'],
+    (inputs) => inGroups(conv(inputs.x, inputs.w), inputs),
+  ],
+  [
+    'groups that go on in groups',
+    ['x', 'w', 'gamma', 'beta'],
+    (inputs) => abs(mul(relu(inGroups(conv(inputs.x, inputs.w), inputs)), 2)),
+  ],
+  ['another reshape', ['x', 'w'], ({ x, w }) => relu(reshape(conv(x, w), [4, 4, 5, 6]))],
+  ['a mean over places', ['x', 'w'], ({ x, w }) => mean(conv(x, w), [2, 3])],
+  ['a sum over channels', ['x', 'w'], ({ x, w }) => sum(conv(x, w), [1])],
+  ['a sum over pictures', ['x', 'w'], ({ x, w }) => sum(conv(x, w), [0])],
+  ['a sum over rows', ['x', 'w'], ({ x, w }) => sum(conv(x, w), [2])],
+  [
+    'deviations from a mean that keeps its axes',
+    ['x', 'w', 'v'],
+    ({ x, w, v }) => {
+      const y = conv(x, w);
+      return conv(sub(y, mean(y, [0, 2, 3], true)), v);
+    },
+  ],
+  ['the largest', ['x', 'w'], ({ x, w }) => max(conv(x, w), [1, 3])],
+  [
+    'pooling',
+    ['x', 'w', 'v'],
+    ({ x, w, v }) => conv(maxPool2d(conv(x, w), { kernel: 3, stride: 2, padding: 1 }), v),
+  ],
+  [
+    "an op that takes the graph's layout alone",
+    ['x', 'w', 'v'],
+    ({ x, w, v }) => {
+      const first = conv(x, w);
+      return conv(concat([first, first], 0), v);
+    },
+  ],
+];
+
+describe('channels last', () => {
+  it.each(cases)('%s: the same values and gradients', async (name, names, compute) => {
+    const graph = graphOf(compute, names);
+    const feeds = Object.fromEntries(
+      graph.inputs.map(({ name: port, value }) => [
+        port,
+        drawn(graph.values[value]!.shape, `${name} ${port}`),
+      ]),
+    );
+    const program = createProgram(graph, {}, activate, 'channels last');
+    const found = await program.run(feeds);
+    const expected = interpret(graph, feeds);
+    for (const [output, { data }] of Object.entries(expected)) {
+      const scale = Math.max(...[...data].map(Math.abs));
+      const worst = Math.max(...[...data].map((value, i) => Math.abs(value - found[output]!.data[i]!)));
+      expect(worst / scale, output).toBeLessThan(1e-5);
+    }
+    await program.dispose();
+  });
+
+  const transpositions = (graph: Graph) => graph.nodes.filter(({ op }) => op === 'transpose').length;
+
+  it('transposes the pictures once, and no map between', () => {
+    const graph = trace((builder) => {
+      const inputs = Object.fromEntries(
+        Object.entries(shapes).map(([name, shape]) => [name, builder.input(name, [...shape])]),
+      ) as unknown as Inputs;
+      const first = conv(inputs.x, inputs.w);
+      const normal = relu(reshape(inGroups(first, inputs), first.shape));
+      const second = conv(normal, inputs.v);
+      return { y: mean(relu(add(second, first)), [2, 3]) };
+    });
+    expect(transpositions(channelsLast(graph))).toBe(1);
+  });
+
+  it('leaves a graph without maps as it is', () => {
+    const graph = trace((builder) => ({ y: relu(builder.input('x', [2, 3, 4, 5])) }));
+    expect(channelsLast(graph)).toEqual(graph);
+  });
+});
