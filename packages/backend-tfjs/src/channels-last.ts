@@ -82,8 +82,10 @@ class Rewriter {
   private mapOf(id: number): number {
     const known = this.last.get(id);
     if (known !== undefined) return known;
+    // First, since it may itself be made of a map.
+    const from = this.plain(id);
     const map = this.newMap(id);
-    this.add('transpose', [this.plain(id)], [map], { permutation: last });
+    this.add('transpose', [from], [map], { permutation: last });
     return map;
   }
 
@@ -104,7 +106,10 @@ class Rewriter {
     }
     const shape = this.shapeOf(grouped);
     const groups = shape[0]! / this.shapeOf(given[0]!)[0]!;
-    const input = (id: number) => this.groups.get(id) ?? this.ungrouped(id, shape);
+    const input = (id: number) => {
+      const map = this.groups.get(id);
+      return map !== undefined && equal(this.shapeOf(map), shape) ? map : this.ungrouped(id, shape);
+    };
     const output = (id: number) => {
       const map = this.make(this.values[grouped]!);
       this.groups.set(id, map);
