@@ -63,7 +63,7 @@ export interface Session {
   /** log(K + 1) */
   readonly chance: number;
   /** Steps that have begun. */
-  readonly done: number;
+  readonly begun: number;
   /** Steps that may be under way when the next one begins, so that the device is not kept waiting for what is told of them. */
   readonly most: number;
   /** Begins a step; undefined after the last. Calls of this and of all below must not overlap. */
@@ -144,11 +144,11 @@ export async function createSession(
 
   let losses: number[] = [];
   let meters = createMeters();
-  let done = 0;
+  let begun = 0;
   const position = (): Position => ({
-    epoch: Math.floor(done / stepsPerEpoch),
-    step: done % stepsPerEpoch,
-    globalStep: done,
+    epoch: Math.floor(begun / stepsPerEpoch),
+    step: begun % stepsPerEpoch,
+    globalStep: begun,
   });
   const batches = allBatches(epochs, (epoch) => loader.epoch(epoch));
   const params = async (): Promise<Params> =>
@@ -195,8 +195,8 @@ export async function createSession(
     config,
     steps,
     chance: method.chance!.loss,
-    get done() {
-      return done;
+    get begun() {
+      return begun;
     },
     most: backend.capabilities().overlapping ? 1 : 0,
     async step() {
@@ -206,12 +206,12 @@ export async function createSession(
       if (next.done) return undefined;
       const waited = performance.now() - asked;
       const rate = rateAt(config, at.epoch, at.step, stepsPerEpoch);
-      const feeds = method.feeds(next.value, { ...at, progress: done / steps });
+      const feeds = method.feeds(next.value, { ...at, progress: begun / steps });
       const running = trainer.step(feeds, rate, at.globalStep);
       const result = Promise.all([running, booked]).then(([metrics]) => book(at, metrics, asked, waited));
       booked = result.catch(() => undefined);
-      done++;
-      return { step: done, batch: next.value, result };
+      begun++;
+      return { step: begun, batch: next.value, result };
     },
     features,
     async model() {

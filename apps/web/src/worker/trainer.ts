@@ -116,7 +116,7 @@ async function train(): Promise<void> {
       if (session !== trained) return;
       const began = performance.now();
       const { dim, data } = await trained.features();
-      tell({ type: 'features', step: trained.done, dim, data }, [data.buffer]);
+      tell({ type: 'features', step: trained.begun, dim, data }, [data.buffer]);
       const now = performance.now();
       featuresAt = now + Math.max(1000, (now - began) / SHARE);
     });
@@ -131,7 +131,7 @@ async function train(): Promise<void> {
       tell({ type: 'step', step, ...told, ...views });
     }
   };
-  if (trained.done === 0) await features();
+  if (trained.begun === 0) await features();
   while (loop === own) {
     const begun = await inTurn(async () => (loop === own ? trained.step() : undefined));
     if (!begun) break;
