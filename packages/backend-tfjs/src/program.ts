@@ -35,11 +35,11 @@ export function createProgram(
   activate: () => Promise<void>,
   layout: 'as given' | 'channels last' = 'as given',
 ): Program {
-  const graph = layout === 'channels last' ? channelsLast(given) : given;
-  graph.nodes.forEach((node, position) => {
+  given.nodes.forEach((node, position) => {
     if (!kernels[node.op])
       throw new BackendError(`tfjs has no lowering of the op "${node.op}" (node ${position})`);
   });
+  const graph = layout === 'channels last' ? channelsLast(given) : given;
   const slots = slotsOf(graph, state);
   const feedPorts = graph.inputs.filter(({ name }) => !slots.has(name));
   const replaced = new Map([...slots.values()].map((slot) => [slot.output, slot]));
@@ -87,7 +87,13 @@ export function createProgram(
       await activate();
       const copies = names.map(async (name) => {
         const slot = slotNamed(name);
-        return [name, await toHost(loaded(slot), slot.type)] as const;
+        // The next run may replace the slot's value before this one has come.
+        const held = tf.clone(loaded(slot));
+        try {
+          return [name, await toHost(held, slot.type)] as const;
+        } finally {
+          held.dispose();
+        }
       });
       return Object.fromEntries(await Promise.all(copies));
     },
@@ -98,6 +104,7 @@ export function createProgram(
       ),
     },
     dispose: async () => {
+      await issued;
       for (const slot of slots.values()) slot.value?.dispose();
       slots.clear();
     },

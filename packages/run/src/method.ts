@@ -131,10 +131,10 @@ function v3Method(config: RunConfig): RunMethod {
   return {
     state: () => mocoV3State(v3, seed),
     step: (state) => mocoV3Step(v3, state),
-    feeds: (batch, { progress }) => ({
-      ...twoViews(config, batch),
-      momentum: scalar(config.mocoMCos ? risingMomentum(mocoM, progress) : mocoM),
-    }),
+    feeds: (batch, { progress }) =>
+      Object.assign(twoViews(config, batch), {
+        momentum: scalar(config.mocoMCos ? risingMomentum(mocoM, progress) : mocoM),
+      }),
     chance: { loss: 4 * mocoT * Math.log(batchSize), formula: '4 T log(N)' },
   };
 }

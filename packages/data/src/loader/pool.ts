@@ -204,7 +204,7 @@ function helpers(count: number, isolate: boolean): Pool {
       if (closed) throw new Error('the pool is closed');
       return new Promise((resolve, reject) => {
         const task = { id: nextId++, dataset: resolved, job, careful: false, resolve, reject };
-        waiting.push(sent ? { ...task, sent } : task);
+        waiting.push(sent ? Object.assign(task, { sent }) : task);
         dispatch();
       });
     },
