@@ -94,6 +94,8 @@ function start(): void {
   ) as [number, number, number, number, number];
   hint('error', undefined);
   training++;
+  // The worker gives the earlier training up before it looks at the settings.
+  started = undefined;
   enter('starting');
   tell({ type: 'start', settings: { backend, arch, batchSize, queue, epochs, lr, seed } });
 }

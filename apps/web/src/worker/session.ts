@@ -208,7 +208,9 @@ export async function createSession(
       const rate = rateAt(config, at.epoch, at.step, stepsPerEpoch);
       const feeds = method.feeds(next.value, { ...at, progress: begun / steps });
       const running = trainer.step(feeds, rate, at.globalStep);
-      const result = Promise.all([running, booked]).then(([metrics]) => book(at, metrics, asked, waited));
+      // Whoever waits for an earlier step learns of a failure only then.
+      running.catch(() => undefined);
+      const result = booked.then(() => running).then((metrics) => book(at, metrics, asked, waited));
       booked = result.catch(() => undefined);
       begun++;
       return { step: begun, batch: next.value, result };

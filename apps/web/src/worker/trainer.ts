@@ -13,6 +13,8 @@ let set: PictureSet | undefined;
 let session: Session | undefined;
 /** The loop that trains, one at most: another one, or none, and it ends after its step. */
 let loop: symbol | undefined;
+/** When the last loop, and all before it, have ended. */
+let ended: Promise<void> = Promise.resolve();
 
 /** Everything goes through here, one after the other: a training step and a download must not overlap. */
 let last: Promise<unknown> = Promise.resolve();
@@ -108,6 +110,21 @@ async function train(): Promise<void> {
   if (!trained) return;
   const own = Symbol('loop');
   loop = own;
+  // Steps of a loop that was paused are still under way: with those of this one they would be too many.
+  const before = ended;
+  let end = () => {};
+  ended = new Promise((resolve) => {
+    end = resolve;
+  });
+  await before;
+  try {
+    await trainAs(own, trained);
+  } finally {
+    end();
+  }
+}
+
+async function trainAs(own: symbol, trained: Session): Promise<void> {
   let viewsAt = 0;
   let featuresAt = 0;
   const features = () =>
