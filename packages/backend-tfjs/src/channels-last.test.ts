@@ -16,6 +16,7 @@ import {
   relu,
   reshape,
   rng,
+  sizeOf,
   sub,
   sum,
   type Tensor,
@@ -36,9 +37,8 @@ const activate = async () => {
 
 function drawn(shape: readonly number[], name: string): Tensor {
   const random = rng(0, name);
-  const size = shape.reduce((a, b) => a * b, 1);
   return tensor(
-    Float32Array.from({ length: size }, () => random.normal()),
+    Float32Array.from({ length: sizeOf(shape) }, () => random.normal()),
     shape,
   );
 }

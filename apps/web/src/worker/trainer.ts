@@ -111,17 +111,9 @@ async function train(): Promise<void> {
   const own = Symbol('loop');
   loop = own;
   // Steps of a loop that was paused are still under way: with those of this one they would be too many.
-  const before = ended;
-  let end = () => {};
-  ended = new Promise((resolve) => {
-    end = resolve;
-  });
-  await before;
-  try {
-    await trainAs(own, trained);
-  } finally {
-    end();
-  }
+  const result = ended.then(() => trainAs(own, trained));
+  ended = result.catch(() => undefined);
+  return result;
 }
 
 async function trainAs(own: symbol, trained: Session): Promise<void> {

@@ -7,14 +7,11 @@ const transposed = (x: tf.Tensor) => {
   return tf.transpose(x, [...axes.slice(0, -2), axes.at(-1)!, axes.at(-2)!]);
 };
 
-/** a b of [..., rows, columns], either one transposed first if asked for. */
-export function product(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor {
-  // In wasm the product of transposed matrices is plain loops, 13 times as slow as the other.
-  if (tf.getBackend() === 'wasm')
-    return tf.matMul(transposeA ? transposed(a) : a, transposeB ? transposed(b) : b);
-  return tf.matMul(a, b, transposeA, transposeB);
-}
-
 export const matmul: Kernels = {
-  matmul: ([a, b], { transposeA, transposeB }) => product(a!, b!, transposeA === true, transposeB === true),
+  matmul: ([a, b], { transposeA, transposeB }) => {
+    // In wasm the product of transposed matrices is plain loops, 13 times as slow as the other.
+    if (tf.getBackend() === 'wasm')
+      return tf.matMul(transposeA ? transposed(a!) : a!, transposeB ? transposed(b!) : b!);
+    return tf.matMul(a!, b!, transposeA === true, transposeB === true);
+  },
 };

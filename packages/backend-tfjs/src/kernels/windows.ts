@@ -2,7 +2,7 @@
 import type { Shape4 } from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
 
-export type Explicit = [[number, number], [number, number], [number, number], [number, number]];
+type Explicit = [[number, number], [number, number], [number, number], [number, number]];
 export const around = (padding: number): Explicit => [
   [0, 0],
   [padding, padding],
