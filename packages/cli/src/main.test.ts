@@ -20,6 +20,8 @@ const commands = [
   'presets',
   'backends',
   'replay',
+  'bench',
+  'report',
 ];
 
 describe('help', () => {
@@ -85,6 +87,36 @@ describe('bad input: one line that names it, exit 1, nothing written', () => {
     ['no checkpoint', train('--resume', join(empty, 'no')), /no such checkpoint or run folder/],
     ['an evaluation without test pictures', ['knn', empty], /holds no checkpoint/],
     ['an odd model name', ['export', empty, '-o', 'model.pt'], /should end in \.onnx/],
+    [
+      'threads beyond reason',
+      train('--threads', '100000'),
+      /'100000' is invalid. Give a whole number from 1 to 1024/,
+    ],
+    [
+      'vectors beyond reason',
+      train('--moco-dim', '1e9'),
+      /'1e9' is invalid. Give a whole number from 1 to 16384/,
+    ],
+    [
+      'a queue that no machine holds',
+      train('--moco-k', '16777216', '--moco-dim', '16384'),
+      /--moco-k 16777216 of --moco-dim 16384 is more than 4 GB/,
+    ],
+    [
+      'views that no machine holds',
+      train('-b', '4096', '--image-size', '4096'),
+      /--batch-size 4096 of --image-size 4096 is more than 4 GB/,
+    ],
+    [
+      'a path that no system takes',
+      ['import', 'x.pth', '-o', `${'a/'.repeat(2500)}x.safetensors`],
+      /no such file/,
+    ],
+    [
+      'a name that no system takes',
+      ['pretrain', pictures, ...tiny, '--out', join(out, 'n'.repeat(5000))],
+      /the path is too long \(ENAMETOOLONG\)/,
+    ],
     ['no spec', ['replay', join(empty, 'no'), '--in', 'x', '--out', 'y'], /no could not be read/],
   ];
 
@@ -95,6 +127,19 @@ describe('bad input: one line that names it, exit 1, nothing written', () => {
     expect(result.err).toMatch(/^moco: /);
     expect(result.err.trim().split('\n')).toHaveLength(1);
     expect(existsSync(out)).toBe(false);
+  });
+
+  it('every flag that takes a number has bounds', async () => {
+    const beyond: string[] = [];
+    for (const command of commands) {
+      const { out: help } = await moco(command, '--help');
+      for (const [, flag] of help.matchAll(/(--[a-z0-9-]+) <(?:n|x|px|pixels|epochs\.\.\.)>/g)) {
+        const { code, err } = await moco(command, flag!, '1e99');
+        if (code !== 1 || !/^moco: option '.*' argument '1e99' is invalid\. Give a .*\n$/.test(err))
+          beyond.push(`${command} ${flag}: ${err}`);
+      }
+    }
+    expect(beyond).toEqual([]);
   });
 
   it('damaged pictures beyond --max-bad', async () => {

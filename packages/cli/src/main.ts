@@ -104,10 +104,19 @@ Examples:
 
 function report(error: unknown, io: Io): number {
   if (error instanceof CommanderError) return error.exitCode;
-  const known = error instanceof UserError ? error.message : describeSystemError(error);
+  const known =
+    error instanceof UserError ? error.message : (describeSystemError(error) ?? outOfMemory(error));
   if (known !== undefined) io.err(`moco: ${known}\n`);
   if (known === undefined || process.env.MOCO_DEBUG === '1') {
     io.err(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   }
   return 1;
+}
+
+/** What V8 says where an array is larger than the machine, or any machine, holds. */
+function outOfMemory(error: unknown): string | undefined {
+  return error instanceof RangeError &&
+    /^(Array buffer allocation failed|Invalid typed array length: \d)/.test(error.message)
+    ? 'there is not enough memory for this: give smaller sizes, or a smaller batch'
+    : undefined;
 }

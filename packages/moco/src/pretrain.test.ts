@@ -181,7 +181,11 @@ describe('bad options', () => {
   const table: [string, Record<string, unknown>, string][] = [
     ['an unknown name', { batchsize: 8 }, 'there is no option batchsize; it is called batchSize'],
     ['a flag', { 'moco-k': 8 }, 'there is no option moco-k; it is called mocoK'],
-    ['no whole number', { batchSize: 2.5 }, 'batchSize: 2.5 is not right. Give a whole number from 1.'],
+    [
+      'no whole number',
+      { batchSize: 2.5 },
+      'batchSize: 2.5 is not right. Give a whole number from 1 to 65536.',
+    ],
     ['a text for a number', { mocoK: '16' }, 'mocoK: "16" is not right. Give a number.'],
     ['a share above 1', { mocoM: 1.5 }, 'mocoM: 1.5 is not right. Give a number from 0 to 1.'],
     ['no number', { lr: Number.NaN }, 'lr: NaN is not right. Give a number above 0.'],

@@ -254,6 +254,26 @@ function check(config: RunConfig): void {
     throw new UserError(
       `--warmup-epochs ${config.warmupEpochs} should be less than --epochs ${config.epochs}`,
     );
+  checkSizes(config);
+}
+
+/** Values in one array: 4 GB. */
+const mostValues = 2 ** 30;
+
+/**
+ * Each setting by itself may be right and their product more than any machine holds.
+ * @throws UserError
+ */
+export function checkSizes(
+  config: Pick<RunConfig, 'batchSize' | 'imageSize'> & Partial<Pick<RunConfig, 'mocoK' | 'mocoDim'>>,
+): void {
+  const { batchSize, imageSize, mocoK = 1, mocoDim = 1 } = config;
+  if (3 * batchSize * imageSize ** 2 > mostValues)
+    throw new UserError(
+      `--batch-size ${batchSize} of --image-size ${imageSize} is more than 4 GB a view: give less of either`,
+    );
+  if (mocoK * mocoDim > mostValues)
+    throw new UserError(`--moco-k ${mocoK} of --moco-dim ${mocoDim} is more than 4 GB: give less of either`);
 }
 
 /** Groups of batch normalisation. */

@@ -7,3 +7,4 @@ export * from './method.ts';
 export * from './methods.ts';
 export * from './model.ts';
 export * from './presets.ts';
+export * from './ranges.ts';

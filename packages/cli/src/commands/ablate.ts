@@ -37,7 +37,7 @@ export function ablateCommand(program: Command, io: Io, finish: (code: number) =
       (text: string) => names(text).map((name) => oneOf(sweepNames)(name)),
       ['m', 'k'],
     )
-    .option('--seeds <n>', 'runs of each setting, with seeds from --seed on', integer(1), 3)
+    .option('--seeds <n>', 'runs of each setting, with seeds from --seed on', integer(1, 1000), 3)
     .option('--out <folder>', 'where cells and report are kept', join('runs', 'ablation'))
     .action(async (data: string | undefined, options: AblateOptions) => {
       finish(await ablate(data, options, io));

@@ -23,7 +23,7 @@ export function benchCommand(program: Command, io: Io): void {
       'Times whole training steps of a recipe on noise, on one or several backends: medians, spread, pictures a second, and the time to the first step. Takes the flags of pretrain.',
     )
     .option('--backends <names>', 'several, one after the other, as ort,tfjs:wasm', names)
-    .option('--steps <n>', 'steps that are timed, behind two that are not', integer(1), 10)
+    .option('--steps <n>', 'steps that are timed, behind two that are not', integer(1, 1_000_000), 10)
     .option('--json', 'one line of JSON for each backend')
     .action((options: BenchOptions) => bench(options, io));
   addRecipeOptions(command).addHelpText(

@@ -15,7 +15,7 @@ import { openEncoder } from '../run/foreign.ts';
 import { defaultWorkers, openBackend, registerPlugins } from '../run/plugins.ts';
 import { createReporter } from '../run/reporter.ts';
 import { catchInterrupts } from '../run/stop.ts';
-import { integer, milestones, natural, positive, positiveShare, seed, share } from './flags.ts';
+import { milestones, setting } from './flags.ts';
 
 export type Defaults = Omit<ClassifierRecipe, 'data' | 'holdOut' | 'cacheFeatures'>;
 
@@ -34,9 +34,9 @@ interface ClassifierOptions extends Partial<Omit<ClassifierRecipe, 'train' | 'da
 export function addClassifierOptions(command: Command, defaults: Defaults): Command {
   const { epochs, batchSize, lr, momentum, wd, schedule, cropMin } = defaults;
   command
-    .option('--epochs <n>', `epochs in all (${epochs})`, integer(1))
-    .option('-b, --batch-size <n>', `pictures in a step (${batchSize})`, integer(1))
-    .option('--lr <x>', `learning rate (${lr})`, positive)
+    .option('--epochs <n>', `epochs in all (${epochs})`, setting('epochs'))
+    .option('-b, --batch-size <n>', `pictures in a step (${batchSize})`, setting('batchSize'))
+    .option('--lr <x>', `learning rate (${lr})`, setting('lr'))
     .option(
       '--schedule <epochs...>',
       `epochs at which the rate falls tenfold (${schedule.join(' ')})`,
@@ -44,18 +44,18 @@ export function addClassifierOptions(command: Command, defaults: Defaults): Comm
     )
     .option('--cos', `cosine schedule${defaults.cos ? ' (on)' : ''}`)
     .option('--no-cos', `step schedule${defaults.cos ? '' : ' (on)'}`)
-    .option('--momentum <x>', `SGD's momentum (${momentum})`, share)
-    .option('--wd, --weight-decay <x>', `weight decay (${wd})`, natural)
-    .option('--crop-min <x>', `least share of the area in a crop (${cropMin})`, positiveShare)
-    .option('--seed <n>', 'decides the classifier, order and views (0)', seed)
+    .option('--momentum <x>', `SGD's momentum (${momentum})`, setting('momentum'))
+    .option('--wd, --weight-decay <x>', `weight decay (${wd})`, setting('wd'))
+    .option('--crop-min <x>', `least share of the area in a crop (${cropMin})`, setting('cropMin'))
+    .option('--seed <n>', 'decides the classifier, order and views (0)', setting('seed'))
     .option('-e, --evaluate', 'only measure a trained classifier: RUN is its best.safetensors')
     .option('--resume', 'go on in --out')
     .option('--out <folder>', 'where classifier and log are written')
-    .option('--hold-out <x>', "share of an image folder kept for testing (the run's)", share)
-    .option('-p, --print-freq <n>', 'steps between lines of the log', integer(1), 10)
-    .option('-j, --workers <n>', 'threads that make pictures (cores - 1, at most 8)', integer(0))
+    .option('--hold-out <x>', "share of an image folder kept for testing (the run's)", setting('holdOut'))
+    .option('-p, --print-freq <n>', 'steps between lines of the log', setting('printFreq'), 10)
+    .option('-j, --workers <n>', 'threads that make pictures (cores - 1, at most 8)', setting('workers'))
     .option('--backend <name>', 'what computes; see moco backends', 'ort')
-    .option('--threads <n>', 'threads of the backend (all cores)', integer(1));
+    .option('--threads <n>', 'threads of the backend (all cores)', setting('threads'));
   return command;
 }
 

@@ -15,7 +15,7 @@ import { createReporter } from '../run/reporter.ts';
 import { catchInterrupts } from '../run/stop.ts';
 import { train } from '../run/train.ts';
 import { currentCommit } from '../run/versions.ts';
-import { integer, seed } from './flags.ts';
+import { setting } from './flags.ts';
 
 /** The recipe: what a small encoder learns on small drawings within minutes on two cores. */
 const RECIPE = presets.emoji.flags;
@@ -37,8 +37,8 @@ export function demoCommand(program: Command, io: Io, finish: (code: number) => 
       `Trains a small encoder on emoji as two designers drew them, measures it on emoji that it never saw, and writes it as an ONNX model. About ${MINUTES} minutes on two cores.`,
     )
     .option('--out <folder>', 'run folder; an earlier demo there is replaced', join('runs', 'demo'))
-    .option('--seed <n>', 'decides weights, order and views', seed, RECIPE.seed)
-    .option('--epochs <n>', 'fewer are quicker and worse', integer(1), RECIPE.epochs)
+    .option('--seed <n>', 'decides weights, order and views', setting('seed'), RECIPE.seed)
+    .option('--epochs <n>', 'fewer are quicker and worse', setting('epochs'), RECIPE.epochs)
     .addHelpText('after', '\nExamples:\n  moco demo\n  moco demo --seed 1 --out runs/demo-1')
     .action(async (options: DemoOptions) => finish(await demo(options, io)));
 }

@@ -1,58 +1,29 @@
 /** Parsers of option values; each message ends a line that names the flag. */
+import { cosine as cosineRule, faultOf, type Rule, type RuleName, rules, whole } from '@moco-ts/run';
 import { InvalidArgumentError } from 'commander';
 
+/** A number as a rule allows it. */
+const within = (rule: Rule) => (text: string) => {
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  const fault = faultOf(rule, value);
+  if (fault !== undefined) throw new InvalidArgumentError(fault);
+  return value;
+};
+
+/** A number that the table of settings allows by that name. */
+export const setting = (name: RuleName) => within(rules[name]);
+
 /** A whole number of at least `least` and at most `most`. */
-export const integer =
-  (least: number, most = Number.MAX_SAFE_INTEGER) =>
-  (text: string) => {
-    const value = Number(text);
-    if (text.trim() === '' || !Number.isSafeInteger(value) || value < least || value > most)
-      throw new InvalidArgumentError(
-        `Give a whole number from ${least}${most < Number.MAX_SAFE_INTEGER ? ` to ${most}` : ''}.`,
-      );
-    return value;
-  };
+export const integer = (least: number, most: number) => within(whole(least, most));
 
-/** A number above 0. */
-export function positive(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value) || value <= 0)
-    throw new InvalidArgumentError('Give a number above 0.');
-  return value;
-}
+/** A number in [-1, 1]. */
+export const cosine = within(cosineRule);
 
-/** A number of at least 0. */
-export function natural(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value) || value < 0)
-    throw new InvalidArgumentError('Give a number from 0.');
-  return value;
-}
-
-/** A number in [0, 1]. */
-export function share(text: string): number {
-  const value = natural(text);
-  if (value > 1) throw new InvalidArgumentError('Give a number from 0 to 1.');
-  return value;
-}
-
-/** A number in (0, 1]. */
-export function positiveShare(text: string): number {
-  const value = positive(text);
-  if (value > 1) throw new InvalidArgumentError('Give a number above 0, at most 1.');
-  return value;
-}
-
-/** A seed: a whole number below 2^32. */
-export function seed(text: string): number {
-  const value = integer(0)(text);
-  if (value >= 2 ** 32) throw new InvalidArgumentError('Give a whole number from 0 to 4294967295.');
-  return value;
-}
+const milestone = setting('startEpoch');
 
 /** Collects `120 160`, each a whole number. */
 export function milestones(text: string, before: number[] | undefined): number[] {
-  return [...(before ?? []), integer(0)(text)];
+  return [...(before ?? []), milestone(text)];
 }
 
 /** `google,twitter` */
@@ -68,12 +39,4 @@ export function oneOf<const T extends string>(known: readonly T[]) {
     if ((known as readonly string[]).includes(text)) return text as T;
     throw new InvalidArgumentError(`Choose from ${known.join(', ')}.`);
   };
-}
-
-/** A number in [-1, 1]. */
-export function cosine(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value >= -1 && value <= 1))
-    throw new InvalidArgumentError('Give a number from -1 to 1.');
-  return value;
 }

@@ -8,7 +8,7 @@ import { checkpointBytes } from '../run/checkpoint.ts';
 import { writeAtomic } from '../run/files.ts';
 import { asCheckpoint, checkFinite, describeForeign, isCheckpoint, openAny } from '../run/foreign.ts';
 import { registerPlugins } from '../run/plugins.ts';
-import { integer } from './flags.ts';
+import { setting } from './flags.ts';
 
 interface ImportOptions extends EncoderOptions {
   readonly output: string;
@@ -18,7 +18,7 @@ interface ImportOptions extends EncoderOptions {
 export function foreignFlags(command: Command): Command {
   return command
     .option('-a, --arch <name>', 'the encoder, if its shapes should not say')
-    .option('--image-size <pixels>', 'if the file does not say (224)', integer(1))
+    .option('--image-size <pixels>', 'if the file does not say (224)', setting('imageSize'))
     .option('--ignore-positions', 'take a ViT whose positions are not the fixed ones');
 }
 

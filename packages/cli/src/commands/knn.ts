@@ -6,7 +6,7 @@ import type { Io } from '../io.ts';
 import { measureRows, openEvaluation } from '../run/evaluate.ts';
 import { openEncoder } from '../run/foreign.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
-import { integer, names, positive, share } from './flags.ts';
+import { names, setting } from './flags.ts';
 
 interface KnnOptions {
   readonly neighbours: number;
@@ -28,13 +28,13 @@ export function knnCommand(program: Command, io: Io): void {
     )
     .argument('<run>', 'run folder, checkpoint, or a file that moco import takes')
     .argument('[data]', 'data set, if not the one of the run')
-    .option('-k, --neighbours <n>', 'neighbours that vote', integer(1), 200)
-    .option('-T, --temperature <x>', 'temperature of the votes', positive, 0.1)
+    .option('-k, --neighbours <n>', 'neighbours that vote', setting('neighbours'), 200)
+    .option('-T, --temperature <x>', 'temperature of the votes', setting('mocoT'), 0.1)
     .option('--random', 'also measure the untrained network of the run')
     .option('--backend <name>', 'what computes', 'ort')
-    .option('--threads <n>', 'threads of the backend (all cores)', integer(1))
-    .option('-j, --workers <n>', "threads that read pictures (the run's)", integer(0))
-    .option('--hold-out <x>', "share of an image folder for testing (the run's)", share)
+    .option('--threads <n>', 'threads of the backend (all cores)', setting('threads'))
+    .option('-j, --workers <n>', "threads that read pictures (the run's)", setting('workers'))
+    .option('--hold-out <x>', "share of an image folder for testing (the run's)", setting('holdOut'))
     .option('--designers <names>', "emoji: whose drawings (the run's)", names)
     .addHelpText(
       'after',

@@ -7,7 +7,7 @@ import { makeMap, mostPictures, thinned } from '../map/map.ts';
 import { writeAtomic } from '../run/files.ts';
 import { bytes } from '../run/format.ts';
 import { datasetOf, openSet } from '../vectors/set.ts';
-import { integer, seed } from './flags.ts';
+import { integer, setting } from './flags.ts';
 import { type DataOptions, dataFlags, type ModelOptions, modelFlags } from './vector-flags.ts';
 
 interface MapOptions extends ModelOptions, DataOptions {
@@ -33,10 +33,10 @@ export function mapCommand(program: Command, io: Io): void {
     .option('--data <folder>', 'where the pictures of the file are now')
     .option('--model <model>', 'the encoder of an image folder, as for moco embed')
     .option('--title <text>', 'title of the page')
-    .option('--seed <n>', 'decides the places', seed, 0)
-    .option('--neighbours <n>', 'neighbours whose nearness the places keep', integer(2), 15)
-    .option('--thumbnail <pixels>', 'side of the small pictures', integer(8), 64)
-    .option('--limit <n>', 'at most so many pictures, evenly spaced', integer(2));
+    .option('--seed <n>', 'decides the places', setting('seed'), 0)
+    .option('--neighbours <n>', 'neighbours whose nearness the places keep', integer(2, 1000), 15)
+    .option('--thumbnail <pixels>', 'side of the small pictures', integer(8, 512), 64)
+    .option('--limit <n>', 'at most so many pictures, evenly spaced', integer(2, 1_000_000));
   dataFlags(modelFlags(command))
     .addHelpText(
       'after',

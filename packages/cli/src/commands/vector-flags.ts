@@ -1,7 +1,7 @@
 /** Flags that the commands around vectors share. */
 import type { Split } from '@moco-ts/data';
 import type { Command } from 'commander';
-import { integer, names, oneOf, share } from './flags.ts';
+import { names, oneOf, setting } from './flags.ts';
 
 export interface ModelOptions {
   readonly backend?: string;
@@ -13,8 +13,8 @@ export interface ModelOptions {
 export function modelFlags(command: Command): Command {
   return command
     .option('--backend <name>', 'what computes (ort)')
-    .option('--threads <n>', 'threads of the backend (all cores)', integer(1))
-    .option('-j, --workers <n>', "threads that read pictures (the run's)", integer(0));
+    .option('--threads <n>', 'threads of the backend (all cores)', setting('threads'))
+    .option('-j, --workers <n>', "threads that read pictures (the run's)", setting('workers'));
 }
 
 export interface DataOptions {
@@ -27,6 +27,6 @@ export interface DataOptions {
 export function dataFlags(command: Command): Command {
   return command
     .option('--split <name>', 'train or test', oneOf(['train', 'test']), 'train')
-    .option('--hold-out <x>', 'share of an image folder that is its test split', share)
+    .option('--hold-out <x>', 'share of an image folder that is its test split', setting('holdOut'))
     .option('--designers <names>', 'emoji: whose drawings', names);
 }

@@ -1,5 +1,6 @@
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { getSystemErrorMap } from 'node:util';
 import { UserError } from '@moco-ts/core';
 
 /** What is used of the file system; tests put failing parts in. */
@@ -23,12 +24,21 @@ const reasons: Readonly<Record<string, string>> = {
   EISDIR: 'it is a folder',
   EEXIST: 'it exists already',
   EIO: 'the disk failed',
+  ENAMETOOLONG: 'the path is too long',
+  ELOOP: 'its links lead in a circle',
+  EMFILE: 'too many files are open in this process: raise ulimit -n',
+  ENFILE: 'too many files are open on this machine',
 };
 
 /** Why a system call failed, in words; undefined for any other error. */
 export function systemReason(error: unknown): string | undefined {
-  const code = (error as { readonly code?: unknown } | null)?.code;
-  return typeof code === 'string' && code in reasons ? `${reasons[code]} (${code})` : undefined;
+  const { code, syscall, errno } = (error ?? {}) as NodeJS.ErrnoException;
+  if (typeof code !== 'string') return undefined;
+  if (code in reasons) return `${reasons[code]} (${code})`;
+  // Whatever else a system may say.
+  return typeof syscall === 'string' && typeof errno === 'number'
+    ? `${getSystemErrorMap().get(errno)?.[1] ?? syscall} (${code})`
+    : undefined;
 }
 
 /** One line for an error of the file system, for the user; undefined for any other error. */

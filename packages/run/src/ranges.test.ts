@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { resolveConfig } from './config.ts';
+import { methods } from './methods.ts';
+import { faultOf, rules, settingsFault } from './ranges.ts';
+
+const folder = { source: { data: 'photos', split: 'train' as const } };
+
+describe('the table of settings', () => {
+  it.each(methods)('takes the defaults of %s, and has a rule for each', (method) => {
+    for (const arch of ['resnet50', 'vit_small']) {
+      const config = resolveConfig({ data: 'photos', method, arch }, folder);
+      expect(settingsFault(config)).toBeUndefined();
+      expect(Object.keys(config).filter((key) => !Object.hasOwn(rules, key))).toEqual([]);
+    }
+  });
+
+  it.each([
+    [{ workers: 1e9 }, 'workers is 1000000000. Give a whole number from 0 to 256.'],
+    [{ threads: 1.5 }, 'threads is 1.5. Give a whole number from 1 to 1024.'],
+    [{ mocoT: 0 }, 'mocoT is 0. Give a number above 0, at most 1000.'],
+    [{ lr: Number.POSITIVE_INFINITY }, 'lr is Infinity. Give a number above 0.'],
+    [{ wd: Number.NaN }, 'wd is NaN. Give a number from 0.'],
+    [{ mocoM: '0.9' }, 'mocoM is "0.9". Give a number from 0 to 1.'],
+    [{ method: 'byol' }, 'method is "byol". Choose from moco-v1, moco-v2, moco-v3, simclr, instdisc.'],
+    [{ mlp: 1 }, 'mlp is 1. Give true or false.'],
+    [{ data: 'a\0b' }, 'data is "a\\u0000b". Give a text of at most 4096 characters.'],
+    [{ std: [1, 0, 1] }, 'std is [1,0,1]. Give a number above 0, at most 1000.'],
+    [{ mean: [1, 1] }, 'mean is [1,1]. Give a list of 3 values.'],
+    [{ schedule: null }, 'schedule is null. Give a list of 0 to 1000 values.'],
+  ])('names what is out of its range: %o', (settings, message) => {
+    expect(settingsFault(settings)).toBe(message);
+  });
+
+  it('passes over what it does not know and what is not given', () => {
+    expect(settingsFault({ pictures: -1, threads: undefined, constructor: 1 })).toBeUndefined();
+  });
+
+  it('takes the bounds themselves', () => {
+    expect([0, 1].map((value) => faultOf(rules.mocoM, value))).toEqual([undefined, undefined]);
+    expect(faultOf(rules.cropMin, 1)).toBeUndefined();
+    expect(faultOf(rules.seed, 2 ** 32 - 1)).toBeUndefined();
+    expect(faultOf(rules.seed, 2 ** 32)).toMatch('Give a whole number from 0 to 4294967295.');
+  });
+});
