@@ -1,4 +1,8 @@
 /** What every data set offers, whatever its format. */
+import { DataError } from '@moco-ts/core';
+
+/** The data are there, but not the split that is asked for. */
+export class MissingSplit extends DataError {}
 
 /** A decoded picture: `data` is RGB, 8 bit, `[height, width, 3]`. */
 export interface Picture {
@@ -27,7 +31,11 @@ export interface ImageDataset {
   readonly length: number;
   /** Names of the classes, indexed by {@link ImageDataset.label}; absent when the set has no labels. */
   readonly classes?: readonly string[];
-  /** An index into `classes`; undefined without labels. */
+  /** Why there are no classes, to go on with "NAME has no labels: ". */
+  readonly unlabelled?: string;
+  /** What a user should know of how it was read, in lines that name the data. */
+  readonly notes?: readonly string[];
+  /** An index into `classes`; undefined without labels, and for an image that has none. */
   label(index: number): number | undefined;
   /** A stable name: a path relative to the folder, `train/17`, `google/1f600`. */
   id(index: number): string;

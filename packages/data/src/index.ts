@@ -1,17 +1,36 @@
 /** Data sets, views and the loader. */
-export type { DatasetSpec, ImageDataset, Picture, RawPictures, SharedPictures, Split } from './dataset.ts';
+export {
+  type DatasetSpec,
+  type ImageDataset,
+  MissingSplit,
+  type Picture,
+  type RawPictures,
+  type SharedPictures,
+  type Split,
+} from './dataset.ts';
 export { codepointsOf, DESIGNERS, type Designer, isHeldOutEmoji } from './datasets/emoji.ts';
 export { decodeBytes, decodeFile, EXTENSIONS } from './decode.ts';
 export { encodePng, pictureOf } from './encode.ts';
+export { type LabelledSet, type LabelledSplits, labelled, labelSplits } from './labels.ts';
 export { type CleanOptions, loadClean, type PictureBatch, type ReadOptions } from './loader/clean.ts';
 export { createLoader, type LoaderOptions } from './loader/create.ts';
 export type { Batch, BatchOptions, Loader } from './loader/loader.ts';
 export { createPool, type Pool } from './loader/pool.ts';
 export type { SkippedPicture } from './loader/skips.ts';
-export { BUILT_IN, type OpenOptions, openDataset, reopenDataset } from './open.ts';
+export {
+  BUILT_IN,
+  HELD_OUT,
+  type OpenOptions,
+  openDataset,
+  openSplits,
+  openTest,
+  reopenDataset,
+  type Splits,
+} from './open.ts';
 export { checkedPicture, defineDataset, type OwnDataset } from './own.ts';
 export { nearestLabelAccuracy, recallAt1 } from './recall.ts';
 export * from './retrieval.ts';
+export { divide, subset } from './subset.ts';
 export { applyClean, applyView, clearSide, type Target } from './views/apply.ts';
 export { gaussianBlur } from './views/blur.ts';
 export {

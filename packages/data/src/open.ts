@@ -1,10 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { DataError } from '@moco-ts/core';
-import type { DatasetSpec, ImageDataset, Split } from './dataset.ts';
+import { type DatasetSpec, type ImageDataset, MissingSplit, type Split } from './dataset.ts';
 import { openCifar } from './datasets/cifar.ts';
 import { type Designer, openEmoji } from './datasets/emoji.ts';
 import { openFolder } from './datasets/folder.ts';
 import { openIdx } from './datasets/idx.ts';
+import { divide } from './subset.ts';
 
 /** Data sets that are known by name alone. */
 export const BUILT_IN = ['emoji'] as const;
@@ -48,4 +49,54 @@ export async function openDataset(data: string, options: OpenOptions = {}): Prom
 /** Opens the data set that a {@link DatasetSpec} describes, such as one stored with a run. */
 export function reopenDataset(spec: DatasetSpec): Promise<ImageDataset> {
   return openDataset(spec.data, { ...(spec.options as OpenOptions | undefined), split: spec.split });
+}
+
+/** The share of images that is held out of a set without a test split. */
+export const HELD_OUT = 0.2;
+
+export interface Splits {
+  readonly train: ImageDataset;
+  readonly test: ImageDataset;
+  /** Why they are divided otherwise than the user said. */
+  readonly note?: string;
+}
+
+/**
+ * Both splits of a labelled set. Where it has no test split, or one without labels, a fifth of the training split is held
+ * out by a hash of the ids.
+ * @throws DataError as {@link openDataset} does
+ */
+export async function openSplits(data: string, options: Omit<OpenOptions, 'split'> = {}): Promise<Splits> {
+  const train = await openDataset(data, { ...options, split: 'train' });
+  const test = await openTest(data, options);
+  if (test !== undefined && (test.classes !== undefined || train.classes === undefined))
+    return { train, test };
+  const why = test === undefined ? 'no test split' : 'no labels in its test split';
+  const parts = await heldOut(data, options, train);
+  const count = `${parts.test.length} of ${train.length} images are held out by a fixed rule`;
+  return { ...parts, note: `${data}: ${why}: ${count}` };
+}
+
+/** The test split; undefined where there is none. @throws DataError if it is damaged */
+export function openTest(
+  data: string,
+  options: Omit<OpenOptions, 'split'> = {},
+): Promise<ImageDataset | undefined> {
+  return openDataset(data, { ...options, split: 'test' }).catch((error: unknown) => {
+    if (error instanceof MissingSplit) return undefined;
+    throw error;
+  });
+}
+
+/** The rule of `holdOut`, by which a folder can be opened again, unless it leaves nothing on one side. */
+async function heldOut(data: string, options: OpenOptions, train: ImageDataset) {
+  const share = options.holdOut || HELD_OUT;
+  const open = (split: Split) => openDataset(data, { ...options, holdOut: share, split });
+  try {
+    const [rest, test] = [await open('train'), await open('test')];
+    if (rest.length < train.length && test.classes !== undefined) return { train: rest, test };
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+  }
+  return divide(train, share);
 }

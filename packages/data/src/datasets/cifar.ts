@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataError } from '@moco-ts/core';
-import type { ImageDataset, Split } from '../dataset.ts';
+import { type ImageDataset, MissingSplit, type Split } from '../dataset.ts';
 import { rawDataset } from './raw.ts';
 
 const SIDE = 32;
@@ -60,8 +60,10 @@ async function read(variant: Variant, root: string, folder: string, split: Split
   let length = 0;
   for (const path of paths) {
     const size = (await stat(path).catch(() => undefined))?.size;
-    if (size === undefined)
-      throw new DataError(`${path}: missing; the ${split} split of ${variant.name} needs it`);
+    if (size === undefined) {
+      const Kind = split === 'test' ? MissingSplit : DataError;
+      throw new Kind(`${path}: missing; the ${split} split of ${variant.name} needs it`);
+    }
     if (size === 0 || size % record !== 0) {
       const whole = `${size} bytes are no multiple of a record's ${record}`;
       throw new DataError(`${path}: truncated: ${whole} (${Math.floor(size / record)} whole pictures)`);

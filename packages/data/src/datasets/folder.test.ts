@@ -65,6 +65,90 @@ describe('image folders', () => {
     expect(test.label(0)).toBe(1);
   });
 
+  it('numbers classes alike in both splits, whichever folders without images lie in one of them', async () => {
+    const folder = join(root, 'shift');
+    for (const name of ['cat', 'dog', 'elk']) {
+      await writePictures(join(folder, 'train', name), 2);
+      if (name !== 'elk') await writePictures(join(folder, 'val', name), 1);
+    }
+    for (const name of ['@eaDir', 'Apes', 'bees/none'])
+      mkdirSync(join(folder, 'train', name), { recursive: true });
+    await writePictures(join(folder, 'val/@eaDir'), 1);
+    await writePictures(join(folder, 'val/fox'), 1);
+    const train = await openDataset(folder);
+    const test = await openDataset(folder, { split: 'test' });
+    for (const set of [train, test]) expect(set.classes).toEqual(['cat', 'dog', 'elk', 'fox']);
+    const named = (set: ImageDataset) => ids(set).map((id, i) => [id, set.classes![set.label(i)!]]);
+    for (const set of [train, test])
+      for (const [id, name] of named(set)) expect(id!.split('/')[1]).toBe(name);
+    expect(ids(test)).toEqual(['val/cat/p000.png', 'val/dog/p000.png', 'val/fox/p000.png']);
+    for (const set of [train, test])
+      expect(set.notes).toEqual([`${folder}: no images in: @eaDir, Apes, bees`]);
+  });
+
+  it('takes the Unicode forms of a name for one class', async () => {
+    const folder = join(root, 'unicode');
+    await writePictures(join(folder, 'train/caf\u00e9'), 1);
+    await writePictures(join(folder, 'train/tea'), 1);
+    await writePictures(join(folder, 'test/cafe\u0301'), 1);
+    const train = await openDataset(folder);
+    const test = await openDataset(folder, { split: 'test' });
+    expect([train.classes, test.classes]).toEqual([
+      ['caf\u00e9', 'tea'],
+      ['caf\u00e9', 'tea'],
+    ]);
+    expect([train.label(0), test.label(0)]).toEqual([0, 0]);
+    // The file is read by its name on the disk.
+    expect((await test.decode(0)).width).toBe(24);
+  });
+
+  it.each([
+    ['Train', 'Test'],
+    ['training', 'testing'],
+    ['TRAINING', 'Val'],
+    ['train', 'valid'],
+    ['Train', 'Validation'],
+  ])('takes %s/ and %s/ for splits', async (own, other) => {
+    const folder = join(root, `split-${own}-${other}`);
+    await writePictures(join(folder, own, 'cat'), 2);
+    await writePictures(join(folder, own, 'dog'), 2);
+    await writePictures(join(folder, other, 'dog'), 1);
+    await writePictures(join(folder, 'more'), 1);
+    const train = await openDataset(folder);
+    const test = await openDataset(folder, { split: 'test' });
+    expect([train.length, test.length, test.id(0)]).toEqual([4, 1, `${other}/dog/p000.png`]);
+    expect([train.classes, test.label(0)]).toEqual([['cat', 'dog'], 1]);
+    expect(train.notes).toEqual([`${folder}: not read, beside ${own}/: more`]);
+  });
+
+  it('takes training/ for a class where there is no folder of test images', async () => {
+    const folder = join(root, 'sports');
+    for (const name of ['racing', 'training']) await writePictures(join(folder, name), 2);
+    expect((await openDataset(folder)).classes).toEqual(['racing', 'training']);
+  });
+
+  it('keeps labels where a few images lie beside class folders, and says why else it does not', async () => {
+    const folder = join(root, 'stray');
+    for (const name of ['cat', 'dog']) await writePictures(join(folder, name), 4);
+    await writePictures(folder, 1, 'stray');
+    const set = await openDataset(folder);
+    expect(set.classes).toEqual(['cat', 'dog']);
+    expect(ids(set).map((id, i) => [id.split('/')[0], set.label(i)])).toContainEqual([
+      'stray000.png',
+      undefined,
+    ]);
+    expect(ids(set)).toHaveLength(9);
+    await writePictures(folder, 7, 'stray');
+    const mixed = await openDataset(folder);
+    expect([mixed.classes, mixed.unlabelled]).toEqual([
+      undefined,
+      '7 of its 15 images lie beside its folders, such as stray000.png',
+    ]);
+    const single = join(root, 'single');
+    await writePictures(join(single, 'all'), 2);
+    expect((await openDataset(single)).unlabelled).toBe('its images lie in one folder');
+  });
+
   it('holds out a share that is the same each time', async () => {
     const folder = join(root, 'held');
     await writePictures(folder, 60);

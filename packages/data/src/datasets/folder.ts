@@ -1,13 +1,20 @@
 import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { DataError } from '@moco-ts/core';
-import type { DatasetSpec, ImageDataset, Split } from '../dataset.ts';
+import { DataError, printable } from '@moco-ts/core';
+import { type DatasetSpec, type ImageDataset, MissingSplit, type Split } from '../dataset.ts';
 import { EXTENSIONS, isPictureName } from '../decode.ts';
+import { some } from '../words.ts';
 import { type FileEntry, fileDataset } from './files.ts';
 import { stableHash } from './hash.ts';
 
-const TEST_FOLDERS = ['test', 'val', 'validation'];
+const TRAIN_FOLDERS = ['train', 'training'];
+const TEST_FOLDERS = ['test', 'testing', 'val', 'valid', 'validation'];
+/** What systems put beside files: thumbnails and resource forks, no images of the user's. */
+const SYSTEM_FOLDERS = new Set(['@eaDir', '__MACOSX', '#recycle', '$RECYCLE.BIN']);
+/** The most images beside class folders that are taken for strays: so many, or this share of all. */
+const STRAYS = 3;
+const STRAY_SHARE = 0.1;
 
 export interface FolderOptions {
   readonly split?: Split;
@@ -16,26 +23,23 @@ export interface FolderOptions {
 }
 
 /**
- * An image folder, searched in depth. `train/` and `test/` (or `val/`) are splits where they exist; the folders of
- * the next level are classes, unless pictures lie beside them.
- * @throws DataError if there is no picture, or no such split
+ * An image folder, searched in depth. `train/` and `test/` (or `val/`, in any case) are splits where they exist; the
+ * folders of the next level are classes, unless images lie beside them: of a few, each is an image without a label. The
+ * classes are one list, from the images of both splits.
+ * @throws MissingSplit if there is no such split
+ * @throws DataError if there is no image
  */
 export async function openFolder(data: string, options: FolderOptions): Promise<ImageDataset> {
   const split = options.split ?? 'train';
   const holdOut = options.holdOut ?? 0;
   if (!(holdOut >= 0 && holdOut < 1)) throw new DataError(`holdOut is ${holdOut}: give a share in [0, 1)`);
   const top = await subfolders(data);
-  const ownTest = TEST_FOLDERS.find((name) => top.includes(name));
-  const ownTrain = top.includes('train') ? 'train' : undefined;
-  const ownSplits = ownTrain !== undefined;
-  const part = ownSplits ? (split === 'train' ? ownTrain : ownTest) : '';
-  const divided = holdOut > 0 && (!ownSplits || ownTest === undefined);
-  const from = divided && ownSplits ? 'train' : part;
-  if (from === undefined || (split === 'test' && !ownSplits && !divided)) {
-    throw new DataError(
-      `${data}: no test pictures; make a ${TEST_FOLDERS.slice(0, 2).join('/ or ')}/ folder or hold some out`,
-    );
-  }
+  const own = splitFolders(top);
+  const divided = holdOut > 0 && own.test === undefined;
+  if (split === 'test' && own.test === undefined && !divided)
+    throw new MissingSplit(`${data}: no test pictures; make a test/ or val/ folder or hold some out`);
+  const from = (split === 'test' && !divided ? own.test : own.train) ?? '';
+  const other = from === own.train ? own.test : own.train;
   const root = join(data, from);
   const paths: string[] = [];
   await walk(root, '', paths, new Set());
@@ -44,28 +48,37 @@ export async function openFolder(data: string, options: FolderOptions): Promise<
     throw new DataError(`${root}: no pictures in this folder (looked for .${EXTENSIONS.join(', .')})`);
   }
 
-  const labelled = options.classes !== false && paths.every((path) => path.includes('/'));
+  const notes: string[] = [];
+  if (own.train !== undefined) {
+    const beside = await withImages(
+      data,
+      top.filter((name) => name !== own.train && name !== own.test),
+    );
+    if (beside.length > 0) notes.push(`not read, beside ${own.train}/: ${some(beside)}`);
+  }
+  const loose = paths.filter((path) => !path.includes('/'));
+  const unlabelled = options.classes === false ? 'its labels are not asked for' : noClasses(paths, loose);
   let classes: string[] | undefined;
-  if (labelled) {
-    const names = new Set(paths.map(classOf));
-    // Both splits number their classes alike, even if one of them lacks a class.
-    if (ownTest !== undefined && ownTrain !== undefined) {
-      const other = from === 'train' ? ownTest : ownTrain;
-      for (const name of await subfolders(join(data, other))) names.add(name);
-    }
-    classes = [...names].sort(byCode);
+  if (unlabelled === undefined) {
+    const folders = await subfolders(root);
+    const others = other === undefined ? [] : await subfolders(join(data, other));
+    const found = new Set(paths.filter((path) => path.includes('/')).map(classOf));
+    if (other !== undefined)
+      for (const name of await withImages(join(data, other), others)) found.add(name.normalize('NFC'));
+    const empty = new Set([...folders, ...others].filter((name) => !found.has(name.normalize('NFC'))));
+    if (empty.size > 0) notes.push(`no images in: ${some([...empty].sort(byCode))}`);
+    if (found.size > 1) classes = [...found].sort(byCode);
   }
   const numbers = new Map(classes?.map((name, number) => [name, number]));
-  let entries: FileEntry[] = paths.map((path) => ({
-    path,
-    id: from === '' ? path : `${from}/${path}`,
-    ...(labelled ? { label: numbers.get(classOf(path))! } : {}),
-  }));
+  let entries: FileEntry[] = paths.map((path) => {
+    const label = path.includes('/') ? numbers.get(classOf(path)) : undefined;
+    return { path, id: from === '' ? path : `${from}/${path}`, ...(label !== undefined && { label }) };
+  });
   if (divided) {
     entries = entries.filter((entry) => isHeldOut(entry.path, holdOut) === (split === 'test'));
     if (entries.length === 0) {
       throw new DataError(
-        `${root}: holding out ${holdOut} of ${paths.length} pictures leaves none for '${split}'`,
+        `${root}: holding out ${holdOut} of ${paths.length} images leaves none for '${split}'`,
       );
     }
   }
@@ -73,11 +86,48 @@ export async function openFolder(data: string, options: FolderOptions): Promise<
   if (options.holdOut !== undefined) kept.holdOut = options.holdOut;
   if (options.classes !== undefined) kept.classes = options.classes;
   const source: DatasetSpec = { data, split, ...(Object.keys(kept).length > 0 ? { options: kept } : {}) };
-  return fileDataset(basename(data) || data, root, entries, source, classes);
+  return {
+    ...fileDataset(basename(data) || data, root, entries, source, classes),
+    ...(notes.length > 0 && { notes: notes.map((note) => `${data}: ${note}`) }),
+    ...(classes === undefined && { unlabelled: unlabelled ?? 'its images lie in one folder' }),
+  };
+}
+
+/** The folders that are splits: `training` is one only beside a folder of test images, for it names classes too. */
+function splitFolders(top: readonly string[]): { train?: string; test?: string } {
+  const find = (names: readonly string[]) =>
+    names
+      .map((name) => top.find((one) => one === name) ?? top.find((one) => one.toLowerCase() === name))
+      .find((name) => name !== undefined);
+  const test = find(TEST_FOLDERS);
+  const train = find(test === undefined ? TRAIN_FOLDERS.slice(0, 1) : TRAIN_FOLDERS);
+  return train === undefined ? {} : { train, ...(test !== undefined && { test }) };
+}
+
+/** Why the folders of these paths are no classes; undefined where they are. */
+function noClasses(paths: readonly string[], loose: readonly string[]): string | undefined {
+  if (loose.length === paths.length) return 'its images lie in no class folders';
+  const inFolders = paths.length - loose.length;
+  if (loose.length <= Math.max(STRAYS, STRAY_SHARE * paths.length) && loose.length < inFolders)
+    return undefined;
+  return `${loose.length} of its ${paths.length} images lie beside its folders, such as ${printable(loose[0]!)}`;
+}
+
+/** Those of some folders that hold an image, at any depth. */
+async function withImages(root: string, folders: readonly string[]): Promise<string[]> {
+  const seen = new Set<string>();
+  const found: string[] = [];
+  for (const name of folders) {
+    const first: string[] = [];
+    if (!SYSTEM_FOLDERS.has(name)) await walk(root, name, first, seen, 1);
+    if (first.length > 0) found.push(name);
+  }
+  return found;
 }
 
 const byCode = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
-const classOf = (path: string) => path.slice(0, path.indexOf('/'));
+/** In one Unicode form: systems differ in how they write an é. */
+const classOf = (path: string) => path.slice(0, path.indexOf('/')).normalize('NFC');
 const isHeldOut = (path: string, share: number) => stableHash(path) / 0x100000000 < share;
 
 async function subfolders(folder: string): Promise<string[]> {
@@ -101,17 +151,24 @@ async function isDevice(entry: Dirent, path: string): Promise<boolean> {
   return target !== undefined && !target.isFile();
 }
 
-/** Collects relative paths with `/`; follows links, each linked folder once. */
-async function walk(root: string, under: string, out: string[], seen: Set<string>): Promise<void> {
+/** Collects relative paths with `/`, `most` at most; follows links, each linked folder once. */
+async function walk(
+  root: string,
+  under: string,
+  out: string[],
+  seen: Set<string>,
+  most = Number.POSITIVE_INFINITY,
+): Promise<void> {
   for (const entry of await readdir(join(root, under), { withFileTypes: true })) {
-    if (entry.name.startsWith('.')) continue;
+    if (out.length >= most) return;
+    if (entry.name.startsWith('.') || SYSTEM_FOLDERS.has(entry.name)) continue;
     const path = under === '' ? entry.name : `${under}/${entry.name}`;
-    if (entry.isDirectory()) await walk(root, path, out, seen);
+    if (entry.isDirectory()) await walk(root, path, out, seen, most);
     else if (entry.isSymbolicLink() && (await isFolder(join(root, path)))) {
       const real = await realpath(join(root, path));
       if (seen.has(real)) continue;
       seen.add(real);
-      await walk(root, path, out, seen);
+      await walk(root, path, out, seen, most);
     } else if (
       isPictureName(entry.name) &&
       (entry.isFile() || entry.isSymbolicLink()) &&

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { DataError } from '@moco-ts/core';
-import type { ImageDataset, Split } from '../dataset.ts';
+import { type ImageDataset, MissingSplit, type Split } from '../dataset.ts';
 import { rawDataset } from './raw.ts';
 
 const unzip = promisify(gunzip);
@@ -28,7 +28,7 @@ export async function openIdx(folder: string, split: Split): Promise<ImageDatase
   const pictures = find(starts[split], 'images');
   if (pictures === undefined) {
     const wanted = split === 'train' ? 'train' : 't10k';
-    throw new DataError(
+    throw new MissingSplit(
       `${folder}: idx files, but no ${wanted}-images-idx3-ubyte(.gz) for the ${split} split`,
     );
   }
