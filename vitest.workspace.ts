@@ -24,6 +24,11 @@ const examples = {
   test: { name: 'examples', include: ['examples/**/*.test.js'] },
 };
 
+const docs = {
+  extends: true as const,
+  test: { name: 'docs', include: ['tests/docs/*.test.ts'] },
+};
+
 /** What needs a GPU's driver (or one in software) and the package `webgpu`: scripts/test-webgpu.sh. */
 const gpu = {
   extends: true as const,
@@ -99,7 +104,7 @@ async function chosen() {
   if (MOCO_CHROMIUM_KIT) return [await chromium()];
   if (MOCO_GPU) return [gpu];
   if (MOCO_CUDA) return [cuda];
-  return MOCO_TFJS_NODE ? [native] : [...projects, examples, web];
+  return MOCO_TFJS_NODE ? [native] : [...projects, examples, docs, web];
 }
 
 export default await chosen();

@@ -2,8 +2,8 @@
  * An exported encoder in a web service. It needs ONNX Runtime, sharp and Hono, and nothing of MoCo.ts: the model holds its
  * own preprocessing (`moco export RUN -o model.onnx --with-preprocess`).
  */
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { HTTPException } from 'hono/http-exception';
@@ -11,11 +11,12 @@ import * as ort from 'onnxruntime-node';
 import sharp from 'sharp';
 
 const LARGEST = 10 * 2 ** 20;
+const IMAGE = /^[^.].*\.(avif|gif|jpe?g|png|tiff?|webp)$/i;
 
 /**
  * POST a picture to /features for its features, or to /neighbours?k=3 for the most similar pictures of the gallery.
  * @param model path of the model
- * @param gallery folder of pictures
+ * @param gallery folder of images, at any depth; what is no image is passed by, a damaged one with a warning
  */
 export async function createService(model, gallery) {
   const session = await ort.InferenceSession.create(model);
@@ -35,8 +36,17 @@ export async function createService(model, gallery) {
   }
 
   const known = [];
-  for (const name of (await readdir(gallery)).sort())
-    known.push({ name, features: await embed(await readFile(join(gallery, name))) });
+  for (const name of (await readdir(gallery, { recursive: true })).sort()) {
+    const path = join(gallery, name);
+    if (!IMAGE.test(basename(name))) continue;
+    try {
+      if (!(await stat(path)).isFile()) continue;
+      known.push({ name, features: await embed(await readFile(path)) });
+    } catch (error) {
+      console.warn(`${path} is left out: ${error.message.split('\n')[0]}`);
+    }
+  }
+  if (known.length === 0) throw new Error(`${gallery} has no image that can be read`);
 
   async function posted(context) {
     const bytes = await context.req.arrayBuffer();

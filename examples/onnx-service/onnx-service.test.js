@@ -1,11 +1,11 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { serve } from '@hono/node-server';
 import { main } from '@moco-ts/cli';
 import { loadEncoder, pretrain } from 'moco-ts';
 import sharp from 'sharp';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { shapes } from '../own-data/index.js';
 import { createService } from './index.js';
 
@@ -39,7 +39,17 @@ beforeAll(async () => {
   };
   const io = { out: tell, err: tell, live: false, color: false };
   expect(await main(['export', run, '-o', model, '--with-preprocess'], io), told).toBe(0);
+  // An ordinary folder: one of a class, what the Finder leaves, a damaged image, a folder with an image's name.
+  for (const name of ['dogs', 'odd.png', 'none']) mkdirSync(join(gallery, name));
+  copyFileSync(file(7), join(gallery, 'dogs', 'rex.JPG'));
+  for (const name of ['.DS_Store', '._07.png', 'notes.txt', 'bad.jpg'])
+    writeFileSync(join(gallery, name), 'no image');
+  const warn = vi.spyOn(console, 'warn').mockReturnValue();
   const { fetch } = await createService(model, gallery);
+  expect(warn.mock.calls).toEqual([[expect.stringContaining('bad.jpg is left out: ')]]);
+  await expect(createService(model, join(gallery, 'none'))).rejects.toThrow(
+    'none has no image that can be read',
+  );
   address = await new Promise((resolve) => {
     server = serve({ fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) =>
       resolve(`http://127.0.0.1:${port}`),
@@ -69,11 +79,17 @@ it('gives the features that the trained encoder gives', async () => {
 });
 
 it('finds a picture of the gallery first', async () => {
-  const { answer } = await post('/neighbours?k=2', readFileSync(file(7)));
-  expect(answer.neighbours).toHaveLength(2);
-  expect(answer.neighbours[0].name).toBe('07.png');
-  expect(answer.neighbours[0].similarity).toBeCloseTo(1, 5);
-  expect(answer.neighbours[1].similarity).toBeLessThan(answer.neighbours[0].similarity);
+  const { answer } = await post('/neighbours?k=3', readFileSync(file(7)));
+  const { neighbours } = answer;
+  expect(
+    neighbours
+      .slice(0, 2)
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(['07.png', join('dogs', 'rex.JPG')]);
+  expect(neighbours[1].similarity).toBeCloseTo(1, 5);
+  expect(neighbours).toHaveLength(3);
+  expect(neighbours[2].similarity).toBeLessThan(neighbours[1].similarity);
 });
 
 it('refuses what is no picture', async () => {

@@ -7,7 +7,10 @@ if (gallery === undefined) {
   console.error('usage: node server.js MODEL.onnx FOLDER');
   process.exit(1);
 }
-const { fetch } = await createService(model, gallery);
+const { fetch } = await createService(model, gallery).catch((error) => {
+  console.error(error.message);
+  process.exit(1);
+});
 serve({ fetch, port: Number(process.env.PORT ?? 3000) }, ({ port }) =>
   console.log(`http://localhost:${port}/neighbours`),
 );

@@ -30,11 +30,10 @@ const withPlugins: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Runs the command line.
- * @param args what stands behind `moco`
- * @returns the exit code: 0, 1 for an error that the user can mend or a defect, 130 after an interrupt
+ * All commands with their flags.
+ * @param finish is told the exit code of a command that has one of its own
  */
-export async function main(args: readonly string[], io: Io = processIo()): Promise<number> {
+export function createProgram(io: Io, finish: (code: number) => void): Command {
   const program = new Command('moco')
     .description('Momentum-contrast self-supervised learning: encoders of images, without labels.')
     .version(version, '-V, --version', 'print the version')
@@ -59,10 +58,6 @@ Examples:
   moco knn runs/photos photos/       how good are the features?
   moco export runs/photos -o photos.onnx`,
     );
-  let exitCode = 0;
-  const finish = (code: number) => {
-    exitCode = code;
-  };
   demoCommand(program, io, finish);
   pretrainCommand(program, io, finish);
   knnCommand(program, io);
@@ -90,6 +85,19 @@ Examples:
     );
     command.hook('preAction', (_, action) => loadPlugins(action.opts<{ plugin?: string[] }>().plugin ?? []));
   }
+  return program;
+}
+
+/**
+ * Runs the command line.
+ * @param args what stands behind `moco`
+ * @returns the exit code: 0, 1 for an error that the user can mend or a defect, 130 after an interrupt
+ */
+export async function main(args: readonly string[], io: Io = processIo()): Promise<number> {
+  let exitCode = 0;
+  const program = createProgram(io, (code) => {
+    exitCode = code;
+  });
   if (args.length === 0) {
     program.outputHelp();
     return 0;

@@ -60,7 +60,7 @@ const FEW = 4;
  * is never run).
  *
  * ```ts
- * await using encoder = await loadEncoder('runs/photos');
+ * const encoder = await loadEncoder('runs/photos');
  * const [row] = await encoder.embed(['cat.jpg']);
  * ```
  * @param source a path, or the bytes of a file
