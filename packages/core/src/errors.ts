@@ -24,6 +24,12 @@ export class CheckpointError extends UserError {
   override name = 'CheckpointError';
 }
 
+/** Training, or what it left, gives values that are not finite. */
+export class DivergedError extends UserError {
+  /** `DivergedError` */
+  override name = 'DivergedError';
+}
+
 /** A data set that can't be opened or read. */
 export class DataError extends UserError {
   /** `DataError` */

@@ -56,14 +56,20 @@ export function recallAt1(
 }
 
 /**
- * Leave-one-out: the share of rows whose nearest other row, by cosine, has the same label.
- * @param features `[N, dim]` @param labels `[N]`
+ * Leave-one-out: the share of labelled rows whose nearest other row, by cosine, has the same label.
+ * @param features `[N, dim]` @param labels `[N]`, negative where there is none
  */
 export function nearestLabelAccuracy(features: Float32Array, dim: number, labels: ArrayLike<number>): number {
   checkRows(features, dim, 'features');
   const unit = unitRows(features, dim);
   const found = nearest(unit, unit, dim, true);
+  const labelled = found.map((_, i) => Number(labels[i]! >= 0));
+  const right = found.filter((row, i) => row >= 0 && labelled[i] === 1 && labels[row] === labels[i]);
   return (
-    found.reduce((right, row, i) => right + (row >= 0 && labels[row] === labels[i] ? 1 : 0), 0) / found.length
+    right.length /
+    Math.max(
+      1,
+      labelled.reduce((sum, each) => sum + each, 0),
+    )
   );
 }

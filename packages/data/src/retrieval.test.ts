@@ -40,6 +40,12 @@ describe('recall', () => {
     expect(() => recallAt1(new Float32Array(5), gallery, 2, new Int32Array(2))).toThrow(RangeError);
   });
 
+  it('does not count what has no label', () => {
+    const features = new Float32Array([1, 0, 1, 0.1, 0, 1, 0.1, 1]);
+    expect(nearestLabelAccuracy(features, 2, [-1, -1, 1, 1])).toBe(1);
+    expect(nearestLabelAccuracy(features, 2, [-1, -1, -1, -1])).toBe(0);
+  });
+
   it('leaves the row itself out of its neighbours', () => {
     const features = new Float32Array([1, 0, 1, 0.1, 0, 1, 0.1, 1, -1, -1]);
     // The last row's nearest other row is one of the others, with another label.

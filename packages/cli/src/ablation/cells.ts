@@ -2,7 +2,7 @@
 
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UserError } from '@moco-ts/core';
+import { DivergedError, UserError } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import { initialParams, meaningful, type RunConfig, type RunFlags, resolveConfig } from '@moco-ts/run';
 import { openCheckpoint } from '../run/checkpoint.ts';
@@ -108,7 +108,7 @@ export async function runCell(
     result = { ...about, measures: trained.measures!, seconds: seconds() };
   } catch (error) {
     // Some cells fail by design, as m = 0 does in the paper.
-    if (!(error instanceof UserError) || !/^the loss is /.test(error.message)) throw error;
+    if (!(error instanceof DivergedError)) throw error;
     result = { ...about, failure: error.message, seconds: seconds() };
   }
   await mkdir(join(folder, 'cells'), { recursive: true });

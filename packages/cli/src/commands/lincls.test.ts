@@ -1,9 +1,11 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeSafetensors } from '@moco-ts/core';
+import { decodeSafetensors, encodeSafetensors } from '@moco-ts/core';
+import { checksum } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { listCheckpoints } from '../run/checkpoint.ts';
 import { accuracy } from '../run/classify-data.ts';
+import { faultOf } from '../run/finite.ts';
 import {
   differences,
   logged,
@@ -103,6 +105,48 @@ it('is exported as a model that gives logits, with the names of the classes', as
     '--with-head',
   );
   expect(both.err).toContain('has no contrastive head');
+});
+
+describe('what is not finite', () => {
+  it('counts as wrong in every measure, as does a label that is no class', () => {
+    const { NaN: none, POSITIVE_INFINITY: most, NEGATIVE_INFINITY: least } = Number;
+    const rows = [none, none, none, most, 0, 0, 3, least, 0, 3, 1, 0, 3, 1, 0, 3, 1, 0];
+    // Only the fourth row has finite logits and a label among the three classes.
+    const labels = Int32Array.of(0, 0, 0, 0, 3, -1);
+    expect(accuracy(Float32Array.from(rows), labels, 3)).toEqual({ acc1: 100 / 6, acc5: 100 / 6 });
+  });
+
+  it.each([
+    // One step: its loss is that of the start, and the weights behind it are out of range.
+    ['finetune', '1'],
+    // Its weights grow by less than 1e38 a step.
+    ['lincls', '20'],
+  ])('is refused by %s, which saves nothing by it', async (command, epochs) => {
+    const folder = join(temporaryFolder(), 'f');
+    const flags = [...small, '-b', '24', '--epochs', epochs, '--lr', '1e38', '--out', folder];
+    const diverged = await moco(command, run, ...flags);
+    const line = /^moco: .*(not finite|the loss is (NaN|Infinity)).*diverged.*lower --lr.*\n$/;
+    expect(diverged).toMatchObject({ code: 1, err: expect.stringMatching(line) });
+    expect(logged(folder, 'diverged')).toHaveLength(1);
+    const saved = readdirSync(folder).filter((name) => name.includes('safetensors'));
+    expect(saved).toHaveLength(command === 'finetune' ? 0 : 2);
+    for (const name of saved) expect(faultOf(read(join(folder, name)).tensors)).toBeUndefined();
+  });
+
+  it('is refused by -e', async () => {
+    const folder = join(temporaryFolder(), 'p');
+    await moco('lincls', run, ...small, '--epochs', '1', '--out', folder);
+    const best = join(folder, 'best.safetensors');
+    const { tensors, metadata } = read(best);
+    tensors['q.fc.bias']!.data.fill(Number.NaN);
+    writeFileSync(best, encodeSafetensors(tensors, { ...metadata, crc32: checksum(tensors) }));
+    const again = await moco('lincls', best, '-e', ...small);
+    expect(again).toMatchObject({
+      code: 1,
+      out: '',
+      err: expect.stringContaining('8 of 8 images are not finite'),
+    });
+  });
 });
 
 describe('fine-tuning', () => {

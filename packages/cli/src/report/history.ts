@@ -55,7 +55,9 @@ export function historyOf(text: string): History {
   }
   const of = (...events: string[]) => lines.filter(({ event }) => events.includes(event));
   const alarms = of('alarm', 'diverged').map(({ event, epoch, message, loss, globalStep }) =>
-    event === 'alarm' ? `Epoch ${Number(epoch) + 1}: ${message}` : `Step ${globalStep}: the loss was ${loss}`,
+    event === 'alarm'
+      ? `Epoch ${Number(epoch) + 1}: ${message}`
+      : String(message ?? `Step ${globalStep}: the loss was ${loss}`),
   );
   const times = lines.map(({ at }) => at).filter((at) => typeof at === 'string');
   return {

@@ -1,6 +1,7 @@
 /** What a classifier is trained and judged on: labelled batches of pictures or of features kept in memory, and accuracies. */
 
 import {
+  allFinite,
   type Backend,
   createExtractor,
   type FeatureExtractor,
@@ -21,6 +22,7 @@ import {
 import { modelConfig } from '@moco-ts/run';
 import type { ClassifierInfo } from './classifier-file.ts';
 import { labelsOf } from './evaluate.ts';
+import { expectFinite } from './finite.ts';
 import type { Reporter } from './reporter.ts';
 
 /** An encoder and what runs it. */
@@ -92,6 +94,7 @@ export async function featuresOf(job: EncoderAtWork, dataset: ImageDataset): Pro
   const extractor = await createExtractor(job.backend, modelConfig(job.info.run), job.params, BATCH);
   try {
     const data = await embed(job, dataset, extractor);
+    expectFinite(data, extractor.dim, 'features');
     return { data, labels: labelsOf(dataset), dim: extractor.dim };
   } finally {
     await extractor.dispose();
@@ -138,7 +141,7 @@ function labelled(
   };
 }
 
-/** The test split's accuracy, the whole network run. */
+/** The test split's accuracy, the whole network run. @throws DivergedError for logits that are not finite */
 export async function validation(
   job: EncoderAtWork,
   test: ImageDataset,
@@ -148,7 +151,9 @@ export async function validation(
   const model = { ...modelConfig(job.info.run), head: { classes } };
   const extractor = await createExtractor(job.backend, model, params, BATCH);
   try {
-    return accuracy(await embed(job, test, extractor), labelsOf(test), classes);
+    const logits = await embed(job, test, extractor);
+    expectFinite(logits, classes, 'logits');
+    return accuracy(logits, labelsOf(test), classes);
   } finally {
     await extractor.dispose();
   }
@@ -162,18 +167,25 @@ export async function linearValidation(job: EncoderAtWork, test: ImageDataset, c
     const fc = { 'fc.weight': params['fc.weight']!, 'fc.bias': params['fc.bias']! };
     const extractor = await createExtractor(job.backend, model, fc, 256);
     try {
-      return accuracy(await extractor.extract(data), labels, classes);
+      const logits = await extractor.extract(data);
+      expectFinite(logits, classes, 'logits');
+      return accuracy(logits, labels, classes);
     } finally {
       await extractor.dispose();
     }
   };
 }
 
-/** Percent of rows in which the label's logit is the largest, and among the 5 largest. logits [N, C] */
+/**
+ * Percent of rows in which the label's logit is the largest, and among the 5 largest. A row of values that are not finite
+ * counts as wrong, as does a label that is no class.
+ * @param logits [N, C]
+ */
 export function accuracy(logits: Float32Array, labels: Int32Array, classes: number): Accuracy {
   let [first, five] = [0, 0];
   labels.forEach((label, row) => {
     const own = logits.subarray(row * classes, (row + 1) * classes);
+    if (!(label >= 0 && label < classes) || !allFinite(own)) return;
     const above = own.reduce((count, value, c) => count + Number(c !== label && value >= own[label]!), 0);
     first += Number(above < 1);
     five += Number(above < 5);

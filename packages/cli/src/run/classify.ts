@@ -7,6 +7,7 @@ import {
   classifierState,
   classifierStep,
   createTrainer,
+  DivergedError,
   featureEncoder,
   isBuffer,
   learningRate,
@@ -31,6 +32,7 @@ import {
   pictureBatches,
   validation,
 } from './classify-data.ts';
+import { faultOf } from './finite.ts';
 import { lockFolder } from './lock.ts';
 import { openLog, type RunLog } from './log.ts';
 import type { Reporter } from './reporter.ts';
@@ -65,7 +67,8 @@ export function classesOf({ classes, name }: ImageDataset): readonly string[] {
 
 /**
  * Trains a classifier, validates it after each epoch, and keeps the last and the best.
- * @throws UserError for a set without labels, a loss that is no number, and a frozen encoder that changed
+ * @throws UserError for a set without labels and a frozen encoder that changed; DivergedError for a loss, weights or logits
+ * that are not finite, by which nothing is saved
  */
 export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
   const { info, train, test, params, folder, resume, reporter, stop, backend } = job;
@@ -96,6 +99,8 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
       if (linear && !cached && epoch === (resume?.info.epoch ?? 0)) expectUnchanged(tensors, backbone);
       const whole = cached ? { ...prefixed('q', backbone), ...tensors } : tensors;
       epoch++;
+      const fault = faultOf(whole);
+      if (fault !== undefined) throw new DivergedError(`${fault} after epoch ${epoch}: ${remedy}`);
       last = await validate(under('q', whole));
       const best = last.acc1 > bestAcc1;
       bestAcc1 = Math.max(bestAcc1, last.acc1);
@@ -107,6 +112,9 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
       await saveClassifier(join(folder, 'latest.safetensors'), saved, whole);
       if (best) await saveClassifier(join(folder, 'best.safetensors'), saved, whole);
     }
+  } catch (error) {
+    if (error instanceof DivergedError) log.write('diverged', { epoch, message: error.message });
+    throw error;
   } finally {
     reporter.close();
     log.close();
@@ -144,6 +152,8 @@ function stateOf(tensors: Readonly<Record<string, Tensor>>, cached: boolean): Re
   );
 }
 
+const remedy = 'the training diverged; try a lower --lr; what was saved is intact';
+
 /** @returns false after an interrupt */
 async function trainEpoch(
   { info, printFreq, reporter, stop }: ClassifyJob,
@@ -164,9 +174,7 @@ async function trainEpoch(
     const metrics = await trainer.step({ ...feeds }, lr, count);
     const value = (name: string) => metrics[name]!.data[0]!;
     if (!Number.isFinite(value('loss')))
-      throw new UserError(
-        `the loss is ${value('loss')} at epoch ${epoch}, step ${step}; try a lower --lr; what was saved is intact`,
-      );
+      throw new DivergedError(`the loss is ${value('loss')} at epoch ${epoch}, step ${step}: ${remedy}`);
     for (const name of ['loss', 'acc1', 'acc5'] as const) meters[name].add(value(name));
     meters.data.add(waited);
     const seconds = (performance.now() - asked) / 1000;

@@ -12,6 +12,7 @@ import {
 } from '@moco-ts/data';
 import { modelConfig, type RunConfig } from '@moco-ts/run';
 import { openData } from './dataset.ts';
+import { expectFinite } from './finite.ts';
 
 /** In percent; what a data set does not allow is missing. */
 export interface Measures {
@@ -35,6 +36,7 @@ export interface Timing {
 export interface Evaluation {
   readonly train: ImageDataset;
   readonly test: ImageDataset;
+  /** @throws DivergedError for features that are not finite, as `measure` does */
   run(backend: Backend, params: Params, pool: Pool): Promise<Measured>;
   /** The same for features that come from elsewhere; `backend` searches. */
   measure(source: FeatureSource, backend: Backend, pool: Pool): Promise<Measured>;
@@ -78,7 +80,11 @@ export async function openEvaluation(
   const { imageSize: size, mean, std } = config;
   const target = { size, mean, std };
   const measure: Evaluation['measure'] = async (source, backend, pool) => {
-    const embed = (data: Float32Array) => source.extract(data);
+    const embed = async (data: Float32Array) => {
+      const features = await source.extract(data);
+      expectFinite(features, source.dim, 'features');
+      return features;
+    };
     const read = { pool, batch: BATCH };
     const started = performance.now();
     if (labelled) {

@@ -20,6 +20,10 @@ describe('topK', () => {
       expect([...topK(values, k)].sort((a, b) => a - b)).toEqual(sorted.slice(0, k).sort((a, b) => a - b));
     }
   });
+  it('never prefers NaN to a number', () => {
+    const values = Float32Array.of(Number.NaN, Number.NaN, -3, Number.NaN, 2, -1);
+    expect([...topK(values, 3)].sort()).toEqual([2, 4, 5]);
+  });
   it('of nothing is nothing', () => {
     expect(topK(new Float32Array(0), 3)).toHaveLength(0);
   });
@@ -54,6 +58,23 @@ describe('knnVote', () => {
     // 100 exp(6) = 40343 against 100 exp(5) = 14841; all 200 of the second would give 29683.
     expect(knnVote(many, classes, { dim: 1, classes: 2 })).toBe(0);
     expect(knnVote(many, classes, { dim: 1, classes: 2, k: 300, temperature: 1 })).toBe(1);
+  });
+});
+
+describe('knnVote of what is not finite', () => {
+  const options = { dim: 1, classes: 2, k: 2 };
+  it('is no class, not the first', () => {
+    expect(knnVote(new Float32Array(4).fill(Number.NaN), [0, 0, 1, 1], options)).toBe(-1);
+  });
+  it('is that of the other rows', () => {
+    const similarity = Float32Array.of(Number.NaN, Number.POSITIVE_INFINITY, 0.5, 0.4);
+    expect(knnVote(similarity, [0, 0, 1, 1], { ...options, k: 4 })).toBe(1);
+  });
+  it('weighs by a temperature under which exp(1 / T) is infinite', () => {
+    // Shares exp(0), exp(-100), exp(-200): the first class alone counts.
+    expect(
+      knnVote(Float32Array.of(0.8, 0.9, 1), [0, 0, 1], { dim: 1, classes: 2, k: 3, temperature: 0.001 }),
+    ).toBe(1);
   });
 });
 
@@ -93,6 +114,25 @@ describe('knnAccuracy', () => {
     // Of the first 15 five are of class 0 in truth: 140 of 150 are right.
     const accuracy = await knnAccuracy(backend, bank, { features, labels }, { dim: 2, classes: 3, k: 1 });
     expect(accuracy).toBeCloseTo((100 * 140) / 150, 10);
+  });
+});
+
+describe('features that are not finite', () => {
+  const bank = { features: Float32Array.of(1, 0, Number.NaN, 1, 0, 2), labels: [0, 0, 1] };
+  it('are wrong as queries, and have no vote in the bank', async () => {
+    const features = Float32Array.of(Number.NaN, 1, Number.POSITIVE_INFINITY, 0, 2, 1, 1, 2);
+    // By the angle the third is of class 0, the fourth of class 1.
+    const queries = { features, labels: [0, 0, 0, 1] };
+    expect(await knnAccuracy(backend, bank, queries, { dim: 2, classes: 2, k: 1 })).toBe(50);
+  });
+  it('are no neighbours', async () => {
+    const found = await nearestNeighbours(
+      backend,
+      { features: Float32Array.of(1, 1.5, Number.NaN, 0), dim: 2 },
+      { ...bank, dim: 2 },
+      3,
+    );
+    expect(found.map((own) => own.map(({ row }) => row))).toEqual([[2, 0], []]);
   });
 });
 

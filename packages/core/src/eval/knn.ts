@@ -19,8 +19,8 @@ export interface KnnOptions {
 }
 
 /**
- * The class that the neighbours of one query vote for.
- * @param similarity cosine to each row of the bank
+ * The class that the neighbours of one query vote for; -1 where the bank has none with a finite similarity.
+ * @param similarity cosine to each row of the bank; rows for which it is not finite have no vote
  */
 export function knnVote(
   similarity: Float32Array,
@@ -28,15 +28,18 @@ export function knnVote(
   { classes, k = 200, temperature = 0.1 }: KnnOptions,
 ): number {
   const votes = new Float64Array(classes);
-  for (const neighbour of topK(similarity, k))
-    votes[labels[neighbour]!]! += Math.exp(similarity[neighbour]! / temperature);
-  let best = 0;
-  for (let c = 1; c < classes; c++) if (votes[c]! > votes[best]!) best = c;
+  const voters = topK(similarity, k).filter((row) => Number.isFinite(similarity[row]));
+  // Shifted by the largest, which leaves the shares as they are: exp of a cosine by a small temperature overflows.
+  const shift = voters.reduce((most, row) => Math.max(most, similarity[row]!), -1);
+  for (const row of voters) votes[labels[row]!]! += Math.exp((similarity[row]! - shift) / temperature);
+  let best = -1;
+  for (let c = 0; c < classes; c++) if (votes[c]! > (votes[best] ?? 0)) best = c;
   return best;
 }
 
 /**
- * The share of queries, in percent, whose class the votes name. Similarities are computed by the backend.
+ * The share of queries, in percent, whose class the votes name. A query whose features are not finite is wrong.
+ * Similarities are computed by the backend.
  */
 export async function knnAccuracy(
   backend: Backend,
@@ -47,7 +50,8 @@ export async function knnAccuracy(
   const { dim } = options;
   let right = 0;
   await eachSimilarity(backend, { ...queries, dim }, { ...bank, dim }, (i, similarity) => {
-    if (knnVote(similarity, bank.labels, options) === queries.labels[i]) right++;
+    const vote = knnVote(similarity, bank.labels, options);
+    if (vote >= 0 && vote === queries.labels[i]) right++;
   });
   return (100 * right) / (queries.features.length / dim);
 }

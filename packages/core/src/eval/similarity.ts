@@ -24,13 +24,18 @@ export function unitRows(features: Float32Array, dim: number): Float32Array {
 }
 
 /**
- * The indices of the k largest values, by a heap whose root is the smallest kept. Of equal values the earlier is kept.
+ * The indices of the k largest values, by a heap whose root is the smallest kept. Of equal values the earlier is kept; NaN
+ * is less than any.
  * @returns at most values.length indices, in no order
  */
 export function topK(values: Float32Array, k: number): Int32Array {
   const size = Math.min(k, values.length);
   const heap = new Int32Array(size);
-  const below = (a: number, b: number) => values[a]! < values[b]! || (values[a] === values[b] && a > b);
+  const value = (index: number) => {
+    const found = values[index]!;
+    return Number.isNaN(found) ? Number.NEGATIVE_INFINITY : found;
+  };
+  const below = (a: number, b: number) => value(a) < value(b) || (value(a) === value(b) && a > b);
   const sink = (from: number, index: number) => {
     let at = from;
     for (;;) {
@@ -45,7 +50,7 @@ export function topK(values: Float32Array, k: number): Int32Array {
   };
   for (let i = 0; i < size; i++) heap[i] = i;
   for (let i = (size >> 1) - 1; i >= 0; i--) sink(i, heap[i]!);
-  for (let i = size; i < values.length; i++) if (values[i]! > values[heap[0]!]!) sink(0, i);
+  for (let i = size; i < values.length; i++) if (values[i]! > value(heap[0]!)) sink(0, i);
   return heap;
 }
 
@@ -98,7 +103,8 @@ export interface Neighbour {
 }
 
 /**
- * The k rows of the bank that are nearest to each query, the nearest first; of equally near ones the earlier.
+ * The k rows of the bank that are nearest to each query, the nearest first; of equally near ones the earlier. Rows whose
+ * similarity is not finite are never found.
  * @param except rows that a query must not find, such as itself
  */
 export async function nearestNeighbours(
@@ -115,7 +121,7 @@ export async function nearestNeighbours(
     const nearest = [...topK(similarity, most)].sort((a, b) => similarity[b]! - similarity[a]! || a - b);
     found.push(
       nearest
-        .filter((row) => row !== own)
+        .filter((row) => row !== own && Number.isFinite(similarity[row]))
         .slice(0, k)
         .map((row) => ({ row, similarity: similarity[row]! })),
     );

@@ -84,6 +84,49 @@ describe('contrastiveAccuracy', () => {
   });
 });
 
+describe('an accuracy of logits that are not finite', () => {
+  const bad = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  it.each(bad)('is 0 where the positive is %d, whatever k', (x) => {
+    const logits = tensor([x, 1, 2, x, x, x], [2, 3]);
+    for (const k of [1, 2, 5]) expect(value(logits, (l) => contrastiveAccuracy(l, k))).toBe(0);
+  });
+  it.each(bad.slice(0, 2))('is 0 where another is %d', (x) => {
+    for (const k of [1, 2, 5]) {
+      expect(value(tensor([5, x, 1], [1, 3]), (l) => contrastiveAccuracy(l, k))).toBe(0);
+      const labels = tensor([0, 1], [2]);
+      const logits = tensor([1, x, 0, 1, x, 0], [2, 3]);
+      const of = evaluate([logits, labels], (l, label) => ({
+        y: labelAccuracy(l!, cast(label!, 'int32'), k),
+      }));
+      expect(of.y!.data[0]).toBe(0);
+    }
+  });
+  it.each([Number.NaN, 1e30, Number.POSITIVE_INFINITY])('of a batch is that of its other rows (%d)', (x) => {
+    const [keys, queries] = [tensor([1, 0, 0, 1], [2, 2]), tensor([3, 0, 0, x], [2, 2])];
+    const of = evaluate([queries, keys], (q, k) => {
+      const found = inBatchInfoNce(q!, k!, 1);
+      return { acc1: pairedAccuracy(found, 1), acc5: pairedAccuracy(found, 5) };
+    });
+    const expected = Number.isFinite(x) ? 100 : 50;
+    expect([of.acc1!.data[0], of.acc5!.data[0]]).toEqual([expected, expected]);
+  });
+  it('is 0 for a label that is no class, and so is no loss', () => {
+    for (const strange of [-1, 3, 7]) {
+      const inputs = [tensor([-1, -2, -3], [1, 3]), tensor([strange], [1])];
+      const of = evaluate(inputs, (l, label) => {
+        const labels = cast(label!, 'int32');
+        return {
+          loss: crossEntropy(l!, labels),
+          acc1: labelAccuracy(l!, labels, 1),
+          acc5: labelAccuracy(l!, labels, 5),
+        };
+      });
+      expect(of.loss!.data[0]).toBeNaN();
+      expect([of.acc1!.data[0], of.acc5!.data[0]]).toEqual([0, 0]);
+    }
+  });
+});
+
 describe('losses within a batch', () => {
   const first = tensor([1, 2, 2, 0, -3, 4], [2, 3]);
   const second = tensor([2, 1, 2, 1, 0, 1], [2, 3]);

@@ -1,7 +1,9 @@
 /** Contrastive losses and their accuracies. */
 import {
+  abs,
   add,
   cast,
+  div,
   equal,
   exp,
   less,
@@ -90,19 +92,24 @@ export function crossEntropy(logits: Traced, label: Traced): Traced {
 }
 
 /**
- * The share of rows, in percent, in which the label's logit is among the `k` largest; always 100 for `k` of C or more.
+ * The share of rows, in percent, in which the label's logit is among the `k` largest; for `k` of C or more, in which the
+ * logits are finite and the label is a class.
  * @param logits [N, C]
  * @param label int32 [N], in [0, C)
  */
 export function labelAccuracy(logits: Traced, label: Traced, k: number): Traced {
-  return rankAccuracy(labelled(logits, label), logits, logits.shape[1]! - 1, k);
+  return rankAccuracy({ logits, positive: labelled(logits, label), others: logits }, k);
 }
 
-/** The logits of the labels, [N, 1]. */
+/** The logits of the labels, [N, 1]; NaN for a label that is no class. */
 function labelled(logits: Traced, label: Traced): Traced {
   const columns = reshape(cast(label, 'float32'), [logits.shape[0]!, 1]);
-  return sum(mul(logits, cast(equal(columns, row(logits)), 'float32')), [1], true);
+  const chosen = cast(equal(columns, row(logits)), 'float32');
+  return div(sum(mul(logits, chosen), [1], true), sum(chosen, [1], true));
 }
+
+/** Above every float32 that a network computes with, and itself one: an infinity in a model's file not every reader takes. */
+const largest = 3.4e38;
 
 /** What a view's logit with itself is replaced by: exp gives 0 in float32 and in float64. */
 const excluded = -1e9;
@@ -191,8 +198,8 @@ function softplus(x: Traced): Traced {
 export function contrastiveAccuracy(logits: Traced, k: number): Traced {
   const [rows, columns] = logits.shape as [number, number];
   const positive = slice(logits, [0, 0], [rows, 1]);
-  const negatives = slice(logits, [0, 1], [rows, columns - 1]);
-  return rankAccuracy(positive, negatives, columns - 1, k);
+  const others = slice(logits, [0, 1], [rows, columns - 1]);
+  return rankAccuracy({ logits, positive, others }, k);
 }
 
 /**
@@ -200,14 +207,29 @@ export function contrastiveAccuracy(logits: Traced, k: number): Traced {
  * large as the positive.
  */
 export function pairedAccuracy({ logits, positive }: PairedLoss, k: number): Traced {
-  // The positive stands among the logits, but does not beat itself.
-  return rankAccuracy(positive, logits, logits.shape[1]! - 1, k);
+  return rankAccuracy({ logits, positive, others: logits }, k);
 }
 
-function rankAccuracy(positive: Traced, others: Traced, count: number, k: number): Traced {
-  // Counted by the others that are beaten: where a logit is NaN, none is.
-  const better = sub(count, sum(cast(less(others, positive), 'float32'), [1]));
-  return mul(mean(cast(less(better, k), 'float32')), 100);
+interface Ranked {
+  /** [N, M] */
+  readonly logits: Traced;
+  /** [N, 1] */
+  readonly positive: Traced;
+  /** What the positive is compared with: all logits, or those but its own. It does not beat itself. */
+  readonly others: Traced;
+}
+
+function rankAccuracy({ logits, positive, others }: Ranked, k: number): Traced {
+  const [rows, columns] = logits.shape as [number, number];
+  const better = sub(columns - 1, sum(cast(less(others, positive), 'float32'), [1]));
+  // NaN and infinite logits earn nothing. The loss has the sum over each row already, which tells of both.
+  const told = mul(cast(finite(positive), 'float32'), cast(finite(logSumExp(logits)), 'float32'));
+  return mul(mean(mul(cast(less(better, k), 'float32'), reshape(told, [rows]))), 100);
+}
+
+/** Whether elements are neither NaN nor infinite; every comparison with NaN is false. */
+function finite(x: Traced): Traced {
+  return less(abs(x), x.builder.constant(largest));
 }
 
 /**

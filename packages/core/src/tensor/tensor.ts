@@ -80,6 +80,14 @@ export function filled(shape: Shape, value: number, dtype: DType = 'float32'): T
   return { shape, dtype, data };
 }
 
+/** Whether no value is NaN or infinite. One sum instead of a test for each: a state has millions. */
+export function allFinite(data: ArrayLike<number>): boolean {
+  let sum = 0;
+  // 0 for what is finite, else NaN.
+  for (let i = 0; i < data.length; i++) sum += data[i]! * 0;
+  return sum === 0;
+}
+
 /** `float32 [2, 3]`, as messages write a type. */
 export function describe(type: TensorType): string {
   return `${type.dtype} [${type.shape.join(', ')}]`;
