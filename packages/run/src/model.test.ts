@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { type RunFlags, resolveConfig } from './config.ts';
-import { rateAt } from './model.ts';
+import { encoderOf, rateAt } from './model.ts';
 
 const folder = { source: { data: 'photos', split: 'train' as const } };
 const at = (flags: RunFlags, epoch: number, step: number) =>
@@ -30,4 +30,23 @@ it('grows with the batch where the method asks for it', () => {
   const flags = { method: 'moco-v3', batchSize: 1024, warmupEpochs: 0 } as const;
   expect(at(flags, 0, 0)).toBeCloseTo(1.2, 12);
   expect(at({ ...flags, scaleLr: false }, 0, 0)).toBeCloseTo(0.3, 12);
+});
+
+it('never tells to load what a checkpoint names', () => {
+  const config = {
+    ...resolveConfig({ data: 'photos' }, folder),
+    arch: 'unheard-of',
+    plugin: ['evil', '\u001b[2J'],
+  };
+  const message = (() => {
+    try {
+      encoderOf(config);
+      return '';
+    } catch (error) {
+      return (error as Error).message;
+    }
+  })();
+  expect(message).toContain('came with a plugin');
+  expect(message).not.toMatch(/--plugin \W*evil/);
+  expect(message).not.toContain('\u001b');
 });

@@ -10,6 +10,7 @@ import {
   type ModelHead,
   mocoV3Projection,
   type Optimizer,
+  printable,
   UserError,
 } from '@moco-ts/core';
 import type { RunConfig } from './config.ts';
@@ -20,7 +21,7 @@ export function encoderOf(config: RunConfig): { encoder: Encoder; encoderConfig:
   const { arch, imageSize, stem, patchSize, stopGradConv1, plugin } = config;
   if (plugin && !encoderNames().includes(arch))
     throw new UserError(
-      `the run's arch "${arch}" came with a plugin, which is only loaded when named: --plugin ${plugin.join(' --plugin ')}`,
+      `the run's arch "${arch}" came with a plugin, which only you can name, if you trust it: --plugin PACKAGE_OR_FILE (recorded: ${printable(JSON.stringify(plugin))})`,
     );
   return {
     encoder: encoderNamed(arch),

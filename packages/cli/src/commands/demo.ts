@@ -6,6 +6,7 @@ import { initialParams, presets, type RunConfig, resolveConfig } from '@moco-ts/
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import type { Io } from '../io.ts';
+import { currentCommit } from '../run/commit.ts';
 import { openData } from '../run/dataset.ts';
 import { type Measures, measureRows, openEvaluation } from '../run/evaluate.ts';
 import { exportModel } from '../run/export-model.ts';
@@ -14,7 +15,6 @@ import { defaultWorkers, openBackend, registerPlugins } from '../run/plugins.ts'
 import { createReporter } from '../run/reporter.ts';
 import { catchInterrupts } from '../run/stop.ts';
 import { train } from '../run/train.ts';
-import { currentCommit } from '../run/versions.ts';
 import { setting } from './flags.ts';
 
 /** The recipe: what a small encoder learns on small drawings within minutes on two cores. */

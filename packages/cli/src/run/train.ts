@@ -15,6 +15,7 @@ import {
 } from '@moco-ts/run';
 import { saveCheckpoint } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
+import { currentCommit } from './commit.ts';
 import { type EvaluationSets, type Measures, measureRows } from './evaluate.ts';
 import { removePartial, writeAtomic } from './files.ts';
 import { type Lock, lockFolder } from './lock.ts';
@@ -22,7 +23,7 @@ import { openLog, type RunLog } from './log.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import type { Progress, Reporter } from './reporter.ts';
 import { skipList } from './skipped.ts';
-import { currentCommit, describeMachine, version } from './versions.ts';
+import { describeMachine, version } from './versions.ts';
 
 export interface TrainJob {
   readonly config: RunConfig;

@@ -4,9 +4,6 @@
  * is not whole, is noticed and indexed anew.
  */
 import { readFile, rename, stat } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { type Neighbour, nearestNeighbours, UserError, unitRows } from '@moco-ts/core';
 import type { Index } from 'usearch';
 import { writeAtomic } from '../run/files.ts';
@@ -158,23 +155,17 @@ async function describe({ path, rows, dim }: VectorFile): Promise<Description | 
   }
 }
 
-/** As the user's folder sees it, or as this package does. */
+/** As this package sees it: what stands beside it, or above. The working folder may hold anybody's. */
 async function importUsearch(): Promise<typeof import('usearch')> {
-  const places = [join(process.cwd(), 'package.json'), import.meta.url];
-  for (const place of places) {
-    try {
-      const path = createRequire(place).resolve('usearch');
-      const module = (await import(pathToFileURL(path).href)) as { default?: unknown };
-      return (module.default ?? module) as typeof import('usearch');
-    } catch (error) {
-      const code = (error as { readonly code?: unknown }).code;
-      if (code !== 'MODULE_NOT_FOUND' && code !== 'ERR_MODULE_NOT_FOUND')
-        throw new UserError(
-          `the package usearch could not be loaded: ${(error as Error).message.split('\n')[0]}`,
-        );
-    }
+  try {
+    const module = (await import('usearch')) as { default?: unknown };
+    return (module.default ?? module) as typeof import('usearch');
+  } catch (error) {
+    const { code, message } = error as { readonly code?: unknown; readonly message: string };
+    throw new UserError(
+      code === 'ERR_MODULE_NOT_FOUND' && message.includes("'usearch'")
+        ? '--index needs a package where moco is installed: npm install usearch (or leave --index out: exact search needs none)'
+        : `the package usearch could not be loaded: ${message.split('\n')[0]}`,
+    );
   }
-  throw new UserError(
-    '--index needs a package: npm install usearch (or leave --index out: exact search needs none)',
-  );
 }

@@ -1,0 +1,45 @@
+/** Packages come from where this one is, never from the folder that a command happens to run in. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { moco, temporaryFolder } from '../testing.ts';
+import { npyHeader } from '../vectors/npy.ts';
+import { probe } from './backends.ts';
+
+const before = process.cwd();
+afterEach(() => process.chdir(before));
+
+/** A folder whose packages leave a mark when they are loaded. */
+function trap(...names: readonly string[]): { folder: string; mark: string } {
+  const folder = temporaryFolder();
+  const mark = join(folder, 'loaded');
+  for (const name of names) {
+    const home = join(folder, 'node_modules', name);
+    mkdirSync(home, { recursive: true });
+    writeFileSync(join(home, 'package.json'), JSON.stringify({ name, version: '1.0.0', main: 'index.js' }));
+    writeFileSync(
+      join(home, 'index.js'),
+      `require('fs').appendFileSync(${JSON.stringify(mark)}, '${name}\\n');`,
+    );
+  }
+  return { folder, mark };
+}
+
+it('search --index', async () => {
+  const { folder, mark } = trap('usearch', 'onnxruntime-node', 'hyparquet', 'sharp');
+  process.chdir(folder);
+  const values = Float32Array.from({ length: 20 * 4 }, (_, i) => Math.sin(i));
+  writeFileSync('v.npy', Buffer.concat([npyHeader(20, 4), new Uint8Array(values.buffer)]));
+  writeFileSync('v.ids.json', JSON.stringify({ ids: Array.from({ length: 20 }, (_, i) => `v${i}`) }));
+  const { code, err } = await moco('search', 'v.npy', 'v3', '--index');
+  expect(err).toMatch(/20 vectors indexed/);
+  expect(code).toBe(0);
+  expect(existsSync(mark) && readFileSync(mark, 'utf8')).toBe(false);
+});
+
+it('backends that need a package', async () => {
+  const { folder, mark } = trap('@tensorflow/tfjs-node', '@tensorflow/tfjs-node-gpu', 'webgpu');
+  process.chdir(folder);
+  for (const name of ['tfjs:node', 'tfjs:node-gpu', 'webgpu']) expect((await probe(name)).name).toBe(name);
+  expect(existsSync(mark) && readFileSync(mark, 'utf8')).toBe(false);
+});
