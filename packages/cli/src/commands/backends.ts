@@ -1,8 +1,7 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { Io } from '../io.ts';
-import { choices, deviceName, memoryOf, probe, probeHere } from '../run/backends.ts';
+import { choices, deviceName, memoryOf, probe } from '../run/backends.ts';
 import { wrap } from '../run/format.ts';
-import { registerPlugins } from '../run/plugins.ts';
 
 export function backendsCommand(program: Command, io: Io): void {
   program
@@ -11,13 +10,8 @@ export function backendsCommand(program: Command, io: Io): void {
     .description(
       'Lists the backends, what they run on, and their measured speed: one 3x3 convolution of 64 to 64 channels, 32 px, batch 8, in 10^9 operations per second. --backend auto takes the quickest.',
     )
-    .addOption(new Option('--probe <name>').hideHelp())
     .addHelpText('after', '\nExamples:\n  moco backends\n  moco pretrain photos/ --backend auto')
-    .action(async ({ probe: one }: { probe?: string }) => {
-      await registerPlugins();
-      if (one !== undefined) io.out(JSON.stringify(await probeHere(one)));
-      else await backends(io);
-    });
+    .action(() => backends(io));
 }
 
 async function backends(io: Io): Promise<void> {

@@ -1,3 +1,7 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { moco, pictureFolder, temporaryFolder, tiny } from '../testing.ts';
 import { choose, type Found } from './backends.ts';
@@ -22,6 +26,7 @@ it('takes the quickest, ort where another is hardly quicker, and no GPU in softw
   expect(() => choose([failed])).toThrow('no backend is usable here');
 });
 
+// Each driver is tried in a process that reads the sources anew.
 it('lists what is usable, and what the rest needs, within 80 columns', async () => {
   const { code, out } = await moco('backends');
   expect(code).toBe(0);
@@ -29,7 +34,7 @@ it('lists what is usable, and what the rest needs, within 80 columns', async () 
   expect(out).toMatch(/^ort {9}.* GiB .* \d+$/m);
   expect(out).toMatch(/^tfjs:wasm/m);
   expect(out).toContain('npm rebuild onnxruntime-node');
-});
+}, 300_000);
 
 it('stores what auto stood for', async () => {
   const folder = `${temporaryFolder()}/r`;
@@ -45,9 +50,30 @@ it('stores what auto stood for', async () => {
     'auto',
   );
   expect(made.out).toMatch(/^Backend: (\S+) \(\d+ GF\/s/m);
-  const { readFileSync } = await import('node:fs');
   const { config } = JSON.parse(readFileSync(`${folder}/config.json`, 'utf8'));
   expect(config.backend).toBe(/^Backend: (\S+)/m.exec(made.out)![1]);
+}, 300_000);
+
+it('tries a driver in a process of its own program, never in the one that asks', () => {
+  const folder = temporaryFolder();
+  const of = (path: string) => new URL(path, import.meta.url).href;
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  writeFileSync(
+    join(folder, 'bin.js'),
+    `import { appendFileSync } from 'node:fs';
+import { register } from '${import.meta.resolve('tsx/esm/api')}';
+appendFileSync(new URL('./starts', import.meta.url), process.argv.slice(2).join(' ') + '|');
+register({ tsconfig: '${fileURLToPath(of('../../tsconfig.sources.json'))}' });
+const { probe } = await import('${of('./backends.ts')}');
+console.log(JSON.stringify(await probe('tfjs:node')));
+`,
+  );
+  const { stdout, stderr } = spawnSync(process.execPath, [join(folder, 'bin.js'), 'a user'], {
+    encoding: 'utf8',
+  });
+  expect(stderr).toBe('');
+  expect(JSON.parse(stdout).name).toBe('tfjs:node');
+  expect(readFileSync(join(folder, 'starts'), 'utf8')).toBe('a user|');
 });
 
 it('wraps words', () => {

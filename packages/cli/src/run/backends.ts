@@ -1,7 +1,8 @@
 /** Which backends are usable on this machine, and how fast each is. */
 import { execFile, execFileSync } from 'node:child_process';
-import { realpathSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Backend, BackendError, conv2d, mean, type Tensor, trace, UserError } from '@moco-ts/core';
 import { openNamedBackend } from './plugins.ts';
 
@@ -48,23 +49,16 @@ const native: ReadonlySet<string> = new Set([
 const onGpu: ReadonlySet<string> = new Set(['ort:cuda', 'ort:webgpu', 'tfjs:node-gpu', 'webgpu']);
 const PROBE_MS = 60_000;
 
-/** The file of the command, behind the link that npm makes; undefined where it was started by no file. */
-function commandFile(): string | undefined {
-  try {
-    return process.argv[1] === undefined ? undefined : realpathSync(process.argv[1]);
-  } catch {
-    return undefined;
-  }
-}
+/** The program of the process that a driver's backend is tried in: a file of ours, whatever program this one is. */
+const child = fileURLToPath(
+  new URL(import.meta.url.endsWith('.ts') ? './probe-child.source.mjs' : './probe-child.js', import.meta.url),
+);
 
-/** Opens and measures a backend; a driver's is opened in a process of its own where the command is one. */
+/** Opens and measures a backend; a driver's is opened in a process of its own. */
 export async function probe(name: string): Promise<Found> {
-  const program = commandFile();
-  if (!native.has(name) || program === undefined || !/[\\/]bin\.(js|ts)$/.test(program))
-    return probeHere(name);
-  const args = [...process.execArgv, program, 'backends', '--probe', name];
+  if (!native.has(name)) return probeHere(name);
   const text = await new Promise<string>((resolve) => {
-    execFile(process.execPath, args, { timeout: PROBE_MS }, (error, out) =>
+    execFile(process.execPath, [child, name], { timeout: PROBE_MS }, (error, out) =>
       resolve(error && out === '' ? `crashed:${error.signal ?? error.code}` : out),
     );
   });
@@ -119,9 +113,10 @@ function nvidia(): { name: string; bytes: number } | undefined {
   if (asked !== null) return asked;
   try {
     const args = ['--query-gpu=name,memory.total', '--format=csv,noheader,nounits'];
-    const [line] = execFileSync('nvidia-smi', args, { encoding: 'utf8', timeout: 5000, stdio: 'pipe' }).split(
-      '\n',
-    );
+    // Windows looks for programs in the working folder first, which may hold anybody's.
+    const cwd = dirname(child);
+    const text = execFileSync('nvidia-smi', args, { cwd, encoding: 'utf8', timeout: 5000, stdio: 'pipe' });
+    const [line] = text.split('\n');
     const [name, mib] = line!.split(',').map((part) => part.trim()) as [string, string];
     asked = { name, bytes: Number(mib) * 2 ** 20 };
   } catch {
