@@ -7,11 +7,10 @@ import { createRequire } from 'node:module';
 import { basename, extname, join, normalize } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
+import { loadRuntime } from '../packages/backend-ort/dist/index.js';
 
 const [folder, ...models] = process.argv.slice(2);
-const node = createRequire(new URL('../packages/backend-ort/package.json', import.meta.url))(
-  'onnxruntime-node',
-);
+const node = await loadRuntime();
 const web = await import(
   pathToFileURL(createRequire(join(folder, 'package.json')).resolve('onnxruntime-web')).href
 );

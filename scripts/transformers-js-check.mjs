@@ -1,14 +1,12 @@
 // Features by transformers.js and by onnxruntime-node on the same model and pictures: node transformers-js-check.mjs FOLDER
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { loadRuntime } from '../packages/backend-ort/dist/index.js';
 import { applyClean, encodePng, openDataset, resize } from '../packages/data/dist/index.js';
 
 const [folder] = process.argv.slice(2);
-const ort = createRequire(new URL('../packages/backend-ort/package.json', import.meta.url))(
-  'onnxruntime-node',
-);
+const ort = await loadRuntime();
 const models = join(folder, 'models', 'emoji');
 const SIZE = 32;
 const { image_mean: mean, image_std: std } = JSON.parse(

@@ -3,14 +3,14 @@
 //   node benchmarks/export/run.mjs RUN CALIBRATION [RUN CALIBRATION ...]
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { loadRuntime } from '../../packages/backend-ort/dist/index.js';
 import { quantile, table } from '../lib/rounds.mjs';
 
 const root = join(import.meta.dirname, '..', '..');
 const moco = join(root, 'packages', 'cli', 'dist', 'bin.js');
-const ort = createRequire(join(root, 'packages', 'backend-ort', 'package.json'))('onnxruntime-node');
+const ort = await loadRuntime();
 const ROUNDS = 30;
 
 const args = process.argv.slice(2);

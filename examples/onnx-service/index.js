@@ -10,6 +10,8 @@ import { HTTPException } from 'hono/http-exception';
 import * as ort from 'onnxruntime-node';
 import sharp from 'sharp';
 
+// ONNX Runtime would send usage data, from its first session on.
+process.env.ORT_DISABLE_TELEMETRY = '1';
 const LARGEST = 10 * 2 ** 20;
 const IMAGE = /^[^.].*\.(avif|gif|jpe?g|png|tiff?|webp)$/i;
 

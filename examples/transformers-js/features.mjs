@@ -7,6 +7,8 @@ import { basename, dirname, resolve } from 'node:path';
 import { env, pipeline } from '@huggingface/transformers';
 
 const [folder, dtype, ...pictures] = process.argv.slice(2);
+// ONNX Runtime, which it brings, would send usage data.
+process.env.ORT_DISABLE_TELEMETRY = '1';
 env.allowRemoteModels = false;
 env.localModelPath = dirname(resolve(folder));
 

@@ -1,15 +1,16 @@
 /** The page trains on WebGPU (in software where there is no GPU), and what it saves is what `moco` and ONNX Runtime read. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { loadRuntime } from '@moco-ts/backend-ort';
 import { decodeSafetensors } from '@moco-ts/core';
 import { decodeFile } from '@moco-ts/data';
 import { decodeCheckpoint } from '@moco-ts/run';
-import ort from 'onnxruntime-node';
 import { beforeAll, expect, it } from 'vitest';
 import { moco, temporaryFolder } from '../../../packages/cli/src/testing.ts';
 import { download, inPhase, look, openFolder, set, type Tab, tabs } from './browser.ts';
 import { emojiFolder } from './pictures.ts';
 
+const ort = await loadRuntime();
 const open = tabs('--enable-unsafe-webgpu');
 const pictures = await emojiFolder(64);
 const folder = temporaryFolder();

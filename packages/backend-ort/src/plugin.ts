@@ -1,31 +1,20 @@
 /** The ONNX Runtime backend: on the CPU, or through one of its providers for GPUs. */
 import { readdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { type Backend, BackendError, type BackendOptions, defineBackend } from '@moco-ts/core';
 import { OnnxBuilder } from '@moco-ts/onnx';
 import type * as Ort from 'onnxruntime-node';
 import { type LoweredModel, lower } from './lower.ts';
 import { probeBlock } from './probe.ts';
 import { createProgram } from './program.ts';
+import { loadRuntime, runtimeFolder } from './runtime.ts';
 
 export interface OrtOptions extends BackendOptions {
   /** Channels in a block of the nchwc domain: 16, 8, or 0 for plain NCHW. Default: probed once. */
   readonly block?: number;
   /** Writes ONNX Runtime's own profile of each program to this path's prefix. */
   readonly profile?: string;
-}
-
-async function loadRuntime(): Promise<typeof Ort> {
-  try {
-    const module = await import('onnxruntime-node');
-    return (module.default ?? module) as typeof Ort;
-  } catch (error) {
-    throw new BackendError(
-      `the backend ort needs the package onnxruntime-node, which failed to load (${(error as Error).message.split('\n')[0]}): npm install onnxruntime-node`,
-    );
-  }
 }
 
 /**
@@ -139,8 +128,7 @@ async function tryProvider(ort: typeof Ort, device: Exclude<Device, 'cpu'>): Pro
 }
 
 function hasCudaLibraries(): boolean {
-  const root = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
-  const folder = join(root, 'bin', 'napi-v6', process.platform, process.arch);
+  const folder = join(runtimeFolder(), 'bin', 'napi-v6', process.platform, process.arch);
   return readdirSync(folder).some((name) => name.includes('providers_cuda'));
 }
 

@@ -32,11 +32,17 @@ describe('the sources', () => {
 
   it('start no shell, and programs by fixed names alone', () => {
     expect(using(/(?<![.\w])exec(Sync)?\(|shell:\s*true/)).toEqual([]);
-    // The version of a work tree, the GPU's name, and this program again.
+    // The GPU's name, and programs of ours.
     expect(using(/from 'node:child_process'/)).toEqual([
       'cli/src/run/backends.ts',
-      'cli/src/run/versions.ts',
       'data/src/loader/helper.ts',
+    ]);
+  });
+
+  it('know their own programs by their own paths', () => {
+    expect(using(/process\.argv\[1\]|process\.execArgv|createRequire\([^)]*cwd/)).toEqual([
+      // A plugin's name is the user's own word.
+      'cli/src/run/plugins.ts',
     ]);
   });
 
@@ -45,10 +51,42 @@ describe('the sources', () => {
       'backend-tfjs/src/native.ts',
       'backend-webgpu/src/plugin.ts',
       'cli/src/run/plugins.ts',
-      'cli/src/vectors/index-file.ts',
     ]);
   });
 });
+
+it('ONNX Runtime is loaded in one place, and wherever else with its telemetry off', () => {
+  const top = join(root, '..');
+  const files = ['packages', 'apps', 'examples', 'scripts', 'benchmarks', 'tests', 'parity', 'docs']
+    .flatMap((folder) => walk(join(top, folder)))
+    .concat(join(top, 'README.md'))
+    .filter((path) => /\.([cm]?[jt]s|md|py)$/.test(path));
+  expect(files.length).toBeGreaterThan(300);
+  const loading =
+    /^(?!import type\b).*(\bfrom |\(\s*)['"]onnxruntime-node['"]|^\s*import onnxruntime\b|\)\(\s*['"]onnxruntime-node['"]/m;
+  const found = new Map(
+    files
+      .map((path) => [relative(top, path), readFileSync(path, 'utf8')] as const)
+      .filter(([path, text]) => loading.test(text) && path !== relative(top, import.meta.filename)),
+  );
+  expect([...found.keys()].sort()).toEqual([
+    'README.md',
+    'examples/onnx-service/index.js',
+    'packages/backend-ort/src/runtime.ts',
+    // The page beside an exported model.
+    'packages/cli/src/run/model-card.ts',
+    'parity/onnx_check.py',
+  ]);
+  for (const [path, text] of found) expect(text, path).toContain('ORT_DISABLE_TELEMETRY');
+});
+
+function walk(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    if (/^(node_modules|dist|reference|\..*)$/.test(entry.name)) return [];
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? walk(path) : [path];
+  });
+}
 
 it('a checkpoint that names __proto__ changes no object but its own', () => {
   const saved = resolveConfig({ data: 'emoji' }, { source: { data: 'emoji', split: 'train' } });

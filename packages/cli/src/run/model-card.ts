@@ -21,8 +21,6 @@ export interface CardFacts {
   readonly measured?: readonly { readonly name: string; readonly measures: Measures }[];
 }
 
-const RUNTIME = 'onnxruntime-node';
-
 export function modelCard(facts: CardFacts): string {
   const { config, settings, file, size, dim, epochs, pictures, losses } = facts;
   const { arch, method, data, imageSize, mean, std } = config;
@@ -70,13 +68,16 @@ ${measuredTable(facts.measured)}
 ## How to run it
 
 \`\`\`js
-import * as ort from '${RUNTIME}'; // or onnxruntime-web, in a browser
+import * as ort from 'onnxruntime-node'; // or onnxruntime-web, in a browser
+process.env.ORT_DISABLE_TELEMETRY = '1'; // in Node: else it sends usage data to its maker
 const session = await ort.InferenceSession.create('${file}');
 const input = ${withPreprocess ? `new ort.Tensor('uint8', rgbBytes, [1, height, width, 3])` : `new ort.Tensor('float32', pixels, [1, 3, ${imageSize}, ${imageSize}])`};
 const { ${output} } = await session.run({ ${withPreprocess ? 'images' : (settings.names?.input ?? 'input')}: input });
 \`\`\`
 
 \`\`\`python
+import os
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 session = onnxruntime.InferenceSession("${file}")
 (${output},) = session.run(None, {"${withPreprocess ? 'images' : (settings.names?.input ?? 'input')}": ${withPreprocess ? 'rgb_bytes' : 'pixels'}})

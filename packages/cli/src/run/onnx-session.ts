@@ -1,6 +1,4 @@
 /** An exported model at work. */
-import { createRequire } from 'node:module';
-import type * as Ort from './onnxruntime.ts';
 
 export interface OnnxModel {
   /** The first output for a batch; all outputs by name as `all`. */
@@ -17,12 +15,10 @@ export interface OnnxResult {
   readonly all: Readonly<Record<string, Float32Array>>;
 }
 
-/** Opens a model of one input in the very package that the backend runs on. */
+/** Opens a model of one input in the very ONNX Runtime that the backend runs on. */
 export async function openModel(bytes: Uint8Array): Promise<OnnxModel> {
-  const own = createRequire(import.meta.url);
-  const ort = createRequire(own.resolve('@moco-ts/backend-ort/package.json'))(
-    'onnxruntime-node',
-  ) as typeof Ort;
+  const { loadRuntime } = await import('@moco-ts/backend-ort');
+  const ort = await loadRuntime();
   const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
   return {
     run: async (type, data, dims) => {

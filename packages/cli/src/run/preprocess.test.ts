@@ -1,13 +1,11 @@
 /** The exported preprocessing against the trainer's own evaluation input, on pictures of awkward shapes. */
-import { createRequire } from 'node:module';
+import { loadRuntime } from '@moco-ts/backend-ort';
 import { defineEncoder, reshape, rng } from '@moco-ts/core';
 import { applyClean, clearSide } from '@moco-ts/data';
 import { exportEncoder } from '@moco-ts/onnx';
 import { describe, expect, it } from 'vitest';
-import type * as Ort from './onnxruntime.ts';
 
-const own = createRequire(import.meta.url);
-const ort = createRequire(own.resolve('@moco-ts/backend-ort/package.json'))('onnxruntime-node') as typeof Ort;
+const ort = await loadRuntime();
 
 /** Its features are its input. */
 const identity = defineEncoder({
