@@ -56,7 +56,7 @@ describe('bad input: one line that names it, exit 1, nothing written', () => {
   const train = (...flags: string[]) => ['pretrain', pictures, ...tiny, '--out', out, ...flags];
   const table: readonly (readonly [string, readonly string[], RegExp])[] = [
     ['no such folder', ['pretrain', join(empty, 'no'), '--out', out], /no: no such folder/],
-    ['an empty folder', ['pretrain', empty, '--out', out], /no pictures in this folder/],
+    ['an empty folder', ['pretrain', empty, '--out', out], /no images in this folder/],
     ['no data', ['pretrain', '--out', out], /pretrain needs DATA/],
     ['K % batch != 0', train('--moco-k', '17'), /--moco-k 17 is no multiple of the 8 keys.*16/],
     ['K % 2 batch != 0', train('--moco-k', '24', '--symmetric'), /--moco-k 24 is no multiple of the 16 keys/],

@@ -72,7 +72,7 @@ it.each(['gif', 'webp'] as const)('of an animated %s the first frame is taken', 
 });
 
 it.each([
-  ['nothing at all', () => Buffer.alloc(0), /not a readable picture/],
+  ['nothing at all', () => Buffer.alloc(0), /not a readable image/],
   ['900 million pixels', () => header(30_000, 30_000), /more than 67 million pixels: make it smaller$/],
 ] as const)('%s is told in one line', async (name, bytes, message) => {
   const folder = join(root, name);
@@ -86,7 +86,7 @@ it('a damaged picture whose name has lines is told in one', async () => {
   const folder = join(root, 'lines');
   write(join(folder, 'two\nlines\u001b[31m.png'), 'x');
   const error = await (await openDataset(folder)).decode(0).catch((caught: Error) => caught);
-  expect((error as Error).message).toMatch(/two; lines\\x1b\[31m\.png: not a readable picture/);
+  expect((error as Error).message).toMatch(/two; lines\\x1b\[31m\.png: not a readable image/);
 });
 
 it('pipes, devices and folders with names of pictures are passed by; links to nothing are told', async () => {
@@ -101,5 +101,5 @@ it('pipes, devices and folders with names of pictures are passed by; links to no
   const set = await openDataset(folder);
   const ids = Array.from({ length: set.length }, (_, i) => set.id(i));
   expect(ids).toEqual(['good.png', 'link.png', 'to nothing.png']);
-  await expect(set.decode(2)).rejects.toThrow(/to nothing\.png: not a readable picture/);
+  await expect(set.decode(2)).rejects.toThrow(/to nothing\.png: not a readable image/);
 });

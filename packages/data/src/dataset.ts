@@ -37,7 +37,7 @@ export interface ImageDataset {
   readonly notes?: readonly string[];
   /** An index into `classes`; undefined without labels, and for an image that has none. */
   label(index: number): number | undefined;
-  /** A stable name: a path relative to the folder, `train/17`, `google/1f600`. */
+  /** A stable name: a path relative to the folder (bytes that are not UTF-8 as `\xe9`), `train/17`, `google/1f600`. */
   id(index: number): string;
   /** @throws DataError naming the file, if the picture is damaged. */
   decode(index: number): Promise<Picture>;

@@ -1,7 +1,10 @@
-import { join } from 'node:path';
-import { DataError } from '@moco-ts/core';
+import { readFile, stat } from 'node:fs/promises';
+import { DataError, UserError } from '@moco-ts/core';
 import sharp from 'sharp';
 import type { Picture, RawPictures, SharedPictures } from './dataset.ts';
+import { nameOfBytes, pathOf } from './datasets/names.ts';
+import { createGate } from './gate.ts';
+import { MachineError, patiently } from './machine.ts';
 
 // The pool runs pictures side by side; threads inside one small decode only cost.
 sharp.concurrency(1);
@@ -21,17 +24,19 @@ const SECONDS = 60;
 
 const PATTERN = new RegExp(`\\.(${EXTENSIONS.join('|')})$`, 'i');
 
-export function isPictureName(name: string): boolean {
+export function isImageName(name: string): boolean {
   return PATTERN.test(name) && !name.startsWith('.');
 }
 
 /**
  * Decodes one file: upright by its EXIF tag, converted to sRGB, transparency composited on white, 8 bit.
  * Of an animation, the first frame.
- * @throws DataError if the file is missing, truncated or no picture
+ * @param path text, or bytes where it is not UTF-8
+ * @throws DataError if the file is missing, truncated or no image; MachineError where the machine refuses to read it
  */
-export function decodeFile(path: string): Promise<Picture> {
-  return decode(path, path);
+export async function decodeFile(path: string | Buffer): Promise<Picture> {
+  const name = typeof path === 'string' ? path : nameOfBytes(path);
+  return decode(await readInput(path, name), name);
 }
 
 /**
@@ -41,6 +46,29 @@ export function decodeFile(path: string): Promise<Picture> {
  */
 export function decodeBytes(bytes: Uint8Array, name = 'the picture'): Promise<Picture> {
   return decode(bytes, name);
+}
+
+/** Larger files are left to libvips, which reads what it needs of them. */
+const WHOLE = 64 * 2 ** 20;
+/** Files that a thread has open at a time. */
+const reads = createGate(8);
+
+/** The bytes of a file, so that its errors are the system's, with their codes. */
+async function readInput(path: string | Buffer, name: string): Promise<string | Uint8Array> {
+  try {
+    return await reads.run(1, async () => {
+      const info = await patiently(printable(name), () => stat(path));
+      if (!info.isFile()) throw new DataError(`${printable(name)}: not a readable image (it is no file)`);
+      if (info.size > WHOLE && typeof path === 'string') return path;
+      return patiently(printable(name), () => readFile(path));
+    });
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    const reason =
+      code === 'ENOENT' ? 'no such file' : code === 'EACCES' ? 'permission denied' : (code ?? error);
+    throw new DataError(`${printable(name)}: not a readable image (${reason})`);
+  }
 }
 
 async function decode(input: string | Uint8Array, name: string): Promise<Picture> {
@@ -59,9 +87,14 @@ async function decode(input: string | Uint8Array, name: string): Promise<Picture
       throw new DataError(
         `${printable(name)}: more than ${Math.floor(MOST_PIXELS / 1e6)} million pixels: make it smaller`,
       );
-    throw new DataError(`${printable(name)}: not a readable picture (${printable(reason.trim())})`);
+    if (OUT_OF_MEMORY.test(reason))
+      throw new MachineError(`${printable(name)}: out of memory; give fewer workers or smaller images`);
+    throw new DataError(`${printable(name)}: not a readable image (${printable(reason.trim())})`);
   }
 }
+
+/** libvips, and GLib below it, have no codes. */
+const OUT_OF_MEMORY = /out of memory|unable to allocate|cannot allocate|too many open files/i;
 
 /** On one line: file names may hold anything. */
 function printable(text: string): string {
@@ -107,5 +140,5 @@ export function decoderOf(
   shared: Exclude<SharedPictures, { kind: 'here' }>,
 ): (index: number) => Promise<Picture> {
   if (shared.kind === 'raw') return async (index) => decodeRaw(shared, index);
-  return (index) => decodeFile(join(shared.root, shared.paths[index]!));
+  return (index) => decodeFile(pathOf(shared.root, shared.paths[index]!));
 }

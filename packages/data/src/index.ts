@@ -9,6 +9,7 @@ export {
   type Split,
 } from './dataset.ts';
 export { codepointsOf, DESIGNERS, type Designer, isHeldOutEmoji } from './datasets/emoji.ts';
+export { nameOfText } from './datasets/names.ts';
 export { decodeBytes, decodeFile, EXTENSIONS } from './decode.ts';
 export { encodePng, pictureOf } from './encode.ts';
 export { type LabelledSet, type LabelledSplits, labelled, labelSplits } from './labels.ts';
@@ -17,6 +18,7 @@ export { createLoader, type LoaderOptions } from './loader/create.ts';
 export type { Batch, BatchOptions, Loader } from './loader/loader.ts';
 export { createPool, type Pool } from './loader/pool.ts';
 export type { SkippedPicture } from './loader/skips.ts';
+export { ifDamaged, MachineError } from './machine.ts';
 export {
   BUILT_IN,
   HELD_OUT,

@@ -73,8 +73,8 @@ describe('embed', () => {
 
   it('says what is wrong with a picture, and goes on', async () => {
     const wrong: [unknown, string][] = [
-      ['./nowhere.png', './nowhere.png: not a readable picture'],
-      [new Uint8Array(8), 'picture 0: not a readable picture'],
+      ['./nowhere.png', './nowhere.png: not a readable image'],
+      [new Uint8Array(8), 'picture 0: not a readable image'],
       [
         { width: 2, height: 2, data: new Uint8Array(4) },
         'picture 0 gave 4 bytes for 2 x 2 pixels; RGB has 12',

@@ -10,7 +10,7 @@ import type { Io } from '../io.ts';
 import { type ClassifierFile, type ClassifierRecipe, readClassifier } from '../run/classifier-file.ts';
 import { type ClassifyJob, classesOf, classify } from '../run/classify.ts';
 import { validation } from '../run/classify-data.ts';
-import { openData } from '../run/dataset.ts';
+import { once, openData } from '../run/dataset.ts';
 import { openEncoder } from '../run/foreign.ts';
 import { defaultWorkers, openBackend, registerPlugins } from '../run/plugins.ts';
 import { createReporter } from '../run/reporter.ts';
@@ -84,9 +84,10 @@ export async function classifierCommand(given: Given, io: Io): Promise<number> {
   const encoder = options.random ? 'random' : checkpoint.path;
   try {
     return await withEngines(options, async (engines) => {
-      const train = await openData(recipe, 'train');
+      const tell = once(warn);
+      const train = await openData(recipe, 'train', tell);
       const classes = classesOf(train).length;
-      const test = await openData(recipe, 'test');
+      const test = await openData(recipe, 'test', tell);
       const what = recipe.train === 'linear' ? 'linear classifier on the frozen' : 'all layers of the';
       reporter.note(
         `${what} ${run.arch} of ${encoder}: ${train.length} pictures in ${classes} classes, ${recipe.epochs} epochs, batch ${recipe.batchSize}`,

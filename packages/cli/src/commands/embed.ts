@@ -56,6 +56,7 @@ async function embed(model: string, data: string, options: EmbedOptions, io: Io)
   const dataset = await openData(
     { data, ...(known && { designers: known }), ...(holdOut !== undefined && { holdOut }) },
     split,
+    warn,
   ).catch(async (error) => {
     await embedder.dispose();
     throw error;

@@ -97,7 +97,7 @@ async function exportRun(run: string, options: ExportOptions, io: Io): Promise<v
   } = options;
   const { path, config, params, commit, classes } = source;
   const calibration =
-    calibrate === undefined ? undefined : await openData({ ...config, data: calibrate }, 'train');
+    calibrate === undefined ? undefined : await openData({ ...config, data: calibrate }, 'train', warn);
   const settings: ExportSettings = {
     withHead,
     withPreprocess,

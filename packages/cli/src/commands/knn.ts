@@ -48,7 +48,8 @@ Examples:
 
 async function knn(run: string, data: string | undefined, options: KnnOptions, io: Io): Promise<void> {
   await registerPlugins();
-  const checkpoint = await openEncoder(run, (text) => io.err(`moco: warning: ${text}\n`));
+  const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
+  const checkpoint = await openEncoder(run, warn);
   const { designers, holdOut, workers } = options;
   const config = {
     ...checkpoint.info.config,
@@ -57,7 +58,7 @@ async function knn(run: string, data: string | undefined, options: KnnOptions, i
     ...(holdOut !== undefined && { holdOut }),
   };
   const k = { k: options.neighbours, temperature: options.temperature };
-  const evaluation = await openEvaluation(config, k);
+  const evaluation = await openEvaluation(config, k, undefined, warn);
   const { threads } = options;
   const backend = await openBackend(options.backend ?? 'ort', threads === undefined ? {} : { threads });
   const pool = createPool(workers ?? config.workers);

@@ -1,5 +1,5 @@
 /** Many small pictures as a few large ones. */
-import type { ImageDataset } from '@moco-ts/data';
+import { type ImageDataset, ifDamaged } from '@moco-ts/data';
 import sharp from 'sharp';
 
 export interface Sheets {
@@ -49,7 +49,7 @@ export async function thumbnails(
 }
 
 async function thumbnail(dataset: ImageDataset, row: number, cell: number): Promise<Uint8Array | undefined> {
-  const picture = await dataset.decode(row).catch(() => undefined);
+  const picture = await dataset.decode(row).catch(ifDamaged);
   if (!picture) return undefined;
   const { width, height, data } = picture;
   return sharp(data, { raw: { width, height, channels: 3 } })

@@ -160,7 +160,7 @@ async function pictureSections(
 ): Promise<string> {
   let dataset: ImageDataset;
   try {
-    dataset = await openData(config, 'train');
+    dataset = await openData(config, 'train', warn);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     warn(`${error.message}: the report has no pictures`);

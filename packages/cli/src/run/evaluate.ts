@@ -11,7 +11,7 @@ import {
   retrievalTasks,
 } from '@moco-ts/data';
 import { modelConfig, type RunConfig } from '@moco-ts/run';
-import { openData } from './dataset.ts';
+import { once, openData } from './dataset.ts';
 import { expectFinite } from './finite.ts';
 
 /** In percent; what a data set does not allow is missing. */
@@ -72,11 +72,13 @@ export async function openEvaluation(
   config: RunConfig,
   knn: KnnSettings,
   given?: EvaluationSets,
+  warn?: (text: string) => void,
 ): Promise<Evaluation> {
-  const train = given?.train ?? (await openData(config, 'train'));
+  const tell = warn && once(warn);
+  const train = given?.train ?? (await openData(config, 'train', tell));
   const emoji = train.source.data === 'emoji';
   const labelled = train.classes !== undefined && !emoji;
-  const test = given ? testOf(given, labelled) : await openTest(config, labelled, train);
+  const test = given ? testOf(given, labelled) : await openTest(config, labelled, train, tell);
   const { imageSize: size, mean, std } = config;
   const target = { size, mean, std };
   const measure: Evaluation['measure'] = async (source, backend, pool) => {
@@ -136,8 +138,13 @@ function testOf({ train, test }: EvaluationSets, labelled: boolean): ImageDatase
   return test ?? train;
 }
 
-function openTest(config: RunConfig, labelled: boolean, train: ImageDataset): Promise<ImageDataset> {
-  return openData(config, 'test').catch((error: Error) => {
+function openTest(
+  config: RunConfig,
+  labelled: boolean,
+  train: ImageDataset,
+  warn?: (text: string) => void,
+): Promise<ImageDataset> {
+  return openData(config, 'test', warn).catch((error: Error) => {
     if (labelled) throw error;
     return train;
   });

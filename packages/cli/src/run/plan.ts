@@ -43,7 +43,7 @@ export async function planRun(
   const source = flags.data ?? named.data;
   if (source === undefined)
     throw new UserError('pretrain needs DATA: an image folder, an idx or CIFAR folder, or emoji');
-  const dataset = opened ?? (await openData({ ...named, ...flags, data: source }, 'train'));
+  const dataset = opened ?? (await openData({ ...named, ...flags, data: source }, 'train', told.warn));
   const asked = resume
     ? resumeConfig(resume.info.config, flags, resume.path)
     : resolveConfig({ ...flags, data: source }, dataset, defaultWorkers());

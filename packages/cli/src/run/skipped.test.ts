@@ -25,7 +25,7 @@ it('a run lists each damaged picture once, with its reason, over all epochs and 
       .sort(),
   ).toEqual(['p003.png', 'two\nlines.png']);
   for (const { id, reason } of lines(run)) {
-    expect(reason).toMatch(/not a readable picture/);
+    expect(reason).toMatch(/not a readable image/);
     expect(err).toContain(`moco: warning: left out: ${reason}\n`);
     expect(reason).toContain(id.replace('\n', '; '));
   }

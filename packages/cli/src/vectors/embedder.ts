@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { createExtractor, type Params, UserError, under, unitRows } from '@moco-ts/core';
-import { createPool, type ImageDataset, loadClean, type SkippedPicture } from '@moco-ts/data';
+import { createPool, type ImageDataset, ifDamaged, loadClean, type SkippedPicture } from '@moco-ts/data';
 import { checksum, hexadecimal, modelConfig, type RunConfig } from '@moco-ts/run';
 import { systemReason } from '../run/files.ts';
 import { openEncoder } from '../run/foreign.ts';
@@ -115,6 +115,7 @@ async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOp
         const vectors: number[] = [];
         for (let i = at; i < Math.min(dataset.length, at + embedBatch); i++) {
           const picture = await dataset.decode(i).catch((error: Error) => {
+            ifDamaged(error);
             onSkip({ id: dataset.id(i), reason: error.message });
           });
           if (!picture) continue;

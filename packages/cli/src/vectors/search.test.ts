@@ -121,7 +121,7 @@ describe('moco search', () => {
     );
     writeFileSync(at('broken.png'), 'broken');
     expect((await moco('search', at('set.parquet'), at('broken.png'))).err).toMatch(
-      /^moco: [^\n]*broken.png: not a readable picture[^\n]*\n$/,
+      /^moco: [^\n]*broken.png: not a readable image[^\n]*\n$/,
     );
     expect((await moco('search', at('exact.npy'), image)).err).toMatch(
       /does not say what made its vectors: name the encoder with --model/,

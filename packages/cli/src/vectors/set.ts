@@ -1,6 +1,6 @@
 /** A set of vectors to work on: a file of moco embed, or pictures that are embedded at once. */
 import { UserError } from '@moco-ts/core';
-import { decodeFile, type ImageDataset, reopenDataset } from '@moco-ts/data';
+import { decodeFile, type ImageDataset, nameOfText, reopenDataset } from '@moco-ts/data';
 import type { Io } from '../io.ts';
 import { openData } from '../run/dataset.ts';
 import { type Embedder, type EmbedderOptions, openEmbedder } from './embedder.ts';
@@ -54,6 +54,7 @@ async function embedSet(source: string, embedder: Embedder, options: SetOptions,
   const dataset = await openData(
     { data: source, ...(designers && { designers }), ...(holdOut !== undefined && { holdOut }) },
     split,
+    warning(io),
   );
   const { ids, vectors } = await embedAll(embedder, dataset, io);
   if (ids.length === 0) throw new UserError(`${source}: none of its pictures could be read`);
@@ -98,6 +99,6 @@ export function filesAsDataset(paths: readonly string[]): ImageDataset {
     id: (index) => paths[index]!,
     decode: (index) => decodeFile(paths[index]!),
     source: { data: 'files', split: 'train' },
-    share: () => ({ kind: 'files', root: '', paths }),
+    share: () => ({ kind: 'files', root: '', paths: paths.map(nameOfText) }),
   };
 }

@@ -1,9 +1,9 @@
-import { join } from 'node:path';
 import type { DatasetSpec, ImageDataset } from '../dataset.ts';
 import { decodeFile } from '../decode.ts';
+import { pathOf } from './names.ts';
 
 export interface FileEntry {
-  /** Path of the file, relative to the root. */
+  /** Path of the file, relative to the root, as {@link pathOf} takes it. */
   readonly path: string;
   readonly id: string;
   readonly label?: number;
@@ -24,7 +24,7 @@ export function fileDataset(
     ...(classes === undefined ? {} : { classes }),
     label: (index) => entries[index]!.label,
     id: (index) => entries[index]!.id,
-    decode: (index) => decodeFile(join(root, paths[index]!)),
+    decode: (index) => decodeFile(pathOf(root, paths[index]!)),
     source,
     share: () => ({ kind: 'files', root, paths }),
   };

@@ -189,6 +189,30 @@ describe('image folders', () => {
     }
   });
 
+  it('names what is passed by', async () => {
+    const folder = join(root, 'passed by');
+    const names = [
+      'a.xcf',
+      'b.XCF',
+      'c.xcf',
+      'class/d.svg',
+      'class/e.jp2',
+      'README',
+      '.hidden.xcf',
+      'Thumbs.db',
+    ];
+    for (const name of names) write(join(folder, name), 'x');
+    const passed = '6 files passed by: 3 .xcf, 1 without an extension, 1 .jp2, 1 .svg';
+    await expect(openDataset(folder)).rejects.toThrow(`; ${passed})`);
+    await writePictures(folder, 2);
+    expect((await openDataset(folder)).notes).toEqual([`${folder}: ${passed}`]);
+    for (const extension of ['a', 'b', 'c']) write(join(folder, `f.${extension}`), 'x');
+    const [note] = (await openDataset(folder)).notes!;
+    expect(note).toMatch(/: 9 files passed by: 3 .xcf, 1 without an extension, 1 .a, 1 .b, 1 .c, 2 others$/);
+    await writePictures(join(root, 'only images'), 2);
+    expect((await openDataset(join(root, 'only images'))).notes).toEqual([]);
+  });
+
   it('says in one line what is wrong', async () => {
     const empty = join(root, 'empty');
     mkdirSync(empty);
@@ -197,7 +221,7 @@ describe('image folders', () => {
     await expect(openDataset(join(root, 'nowhere'))).rejects.toThrow(/nowhere: no such folder$/);
     await expect(openDataset('emojis')).rejects.toThrow(/built in: emoji/);
     await expect(openDataset(empty)).rejects.toThrow(
-      /empty: no pictures in this folder \(looked for .png, .jpg/,
+      /empty: no images in this folder \(looked for .png, .jpg/,
     );
     await expect(openDataset(file)).rejects.toThrow(/file.png: not a folder/);
     await expect(openDataset(empty)).rejects.toBeInstanceOf(DataError);

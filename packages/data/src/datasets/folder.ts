@@ -1,17 +1,14 @@
-import type { Dirent } from 'node:fs';
-import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { DataError, printable } from '@moco-ts/core';
 import { type DatasetSpec, type ImageDataset, MissingSplit, type Split } from '../dataset.ts';
-import { EXTENSIONS, isPictureName } from '../decode.ts';
+import { EXTENSIONS } from '../decode.ts';
 import { some } from '../words.ts';
 import { type FileEntry, fileDataset } from './files.ts';
 import { stableHash } from './hash.ts';
+import { listImages, passedByNote, subfolders, withImages } from './listing.ts';
 
 const TRAIN_FOLDERS = ['train', 'training'];
 const TEST_FOLDERS = ['test', 'testing', 'val', 'valid', 'validation'];
-/** What systems put beside files: thumbnails and resource forks, no images of the user's. */
-const SYSTEM_FOLDERS = new Set(['@eaDir', '__MACOSX', '#recycle', '$RECYCLE.BIN']);
 /** The most images beside class folders that are taken for strays: so many, or this share of all. */
 const STRAYS = 3;
 const STRAY_SHARE = 0.1;
@@ -41,11 +38,12 @@ export async function openFolder(data: string, options: FolderOptions): Promise<
   const from = (split === 'test' && !divided ? own.test : own.train) ?? '';
   const other = from === own.train ? own.test : own.train;
   const root = join(data, from);
-  const paths: string[] = [];
-  await walk(root, '', paths, new Set());
+  const { paths, passedBy } = await listImages(root);
   paths.sort(byCode);
+  const passed = passedByNote(passedBy);
   if (paths.length === 0) {
-    throw new DataError(`${root}: no pictures in this folder (looked for .${EXTENSIONS.join(', .')})`);
+    const why = passed === undefined ? '' : `; ${passed}`;
+    throw new DataError(`${root}: no images in this folder (looked for .${EXTENSIONS.join(', .')}${why})`);
   }
 
   const notes: string[] = [];
@@ -88,7 +86,10 @@ export async function openFolder(data: string, options: FolderOptions): Promise<
   const source: DatasetSpec = { data, split, ...(Object.keys(kept).length > 0 ? { options: kept } : {}) };
   return {
     ...fileDataset(basename(data) || data, root, entries, source, classes),
-    ...(notes.length > 0 && { notes: notes.map((note) => `${data}: ${note}`) }),
+    notes: [
+      ...notes.map((note) => `${data}: ${note}`),
+      ...(passed === undefined ? [] : [`${root}: ${passed}`]),
+    ],
     ...(classes === undefined && { unlabelled: unlabelled ?? 'its images lie in one folder' }),
   };
 }
@@ -113,67 +114,7 @@ function noClasses(paths: readonly string[], loose: readonly string[]): string |
   return `${loose.length} of its ${paths.length} images lie beside its folders, such as ${printable(loose[0]!)}`;
 }
 
-/** Those of some folders that hold an image, at any depth. */
-async function withImages(root: string, folders: readonly string[]): Promise<string[]> {
-  const seen = new Set<string>();
-  const found: string[] = [];
-  for (const name of folders) {
-    const first: string[] = [];
-    if (!SYSTEM_FOLDERS.has(name)) await walk(root, name, first, seen, 1);
-    if (first.length > 0) found.push(name);
-  }
-  return found;
-}
-
 const byCode = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 /** In one Unicode form: systems differ in how they write an é. */
 const classOf = (path: string) => path.slice(0, path.indexOf('/')).normalize('NFC');
 const isHeldOut = (path: string, share: number) => stableHash(path) / 0x100000000 < share;
-
-async function subfolders(folder: string): Promise<string[]> {
-  const names: string[] = [];
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
-    if (entry.name.startsWith('.')) continue;
-    if (entry.isDirectory() || (entry.isSymbolicLink() && (await isFolder(join(folder, entry.name))))) {
-      names.push(entry.name);
-    }
-  }
-  return names;
-}
-
-const isFolder = async (path: string) => (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
-
-/** Pipes and devices are no pictures, whatever their names, nor what leads to them: to read one may never end. */
-async function isDevice(entry: Dirent, path: string): Promise<boolean> {
-  if (!entry.isSymbolicLink()) return false;
-  const target = await stat(path).catch(() => undefined);
-  // A link to nothing is a damaged picture, and told as one.
-  return target !== undefined && !target.isFile();
-}
-
-/** Collects relative paths with `/`, `most` at most; follows links, each linked folder once. */
-async function walk(
-  root: string,
-  under: string,
-  out: string[],
-  seen: Set<string>,
-  most = Number.POSITIVE_INFINITY,
-): Promise<void> {
-  for (const entry of await readdir(join(root, under), { withFileTypes: true })) {
-    if (out.length >= most) return;
-    if (entry.name.startsWith('.') || SYSTEM_FOLDERS.has(entry.name)) continue;
-    const path = under === '' ? entry.name : `${under}/${entry.name}`;
-    if (entry.isDirectory()) await walk(root, path, out, seen, most);
-    else if (entry.isSymbolicLink() && (await isFolder(join(root, path)))) {
-      const real = await realpath(join(root, path));
-      if (seen.has(real)) continue;
-      seen.add(real);
-      await walk(root, path, out, seen, most);
-    } else if (
-      isPictureName(entry.name) &&
-      (entry.isFile() || entry.isSymbolicLink()) &&
-      !(await isDevice(entry, join(root, path)))
-    )
-      out.push(path);
-  }
-}

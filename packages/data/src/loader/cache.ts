@@ -1,4 +1,5 @@
 import type { ImageDataset, Picture } from '../dataset.ts';
+import { ifDamaged } from '../machine.ts';
 
 /*
  * Decoded pictures of a small set, in memory that all threads share. Each picture is written once, by whichever thread
@@ -31,7 +32,7 @@ export async function makeCache(
   let bytes = 0;
   let good = 0;
   for (let i = 0; i < probes; i++) {
-    const picture = await dataset.decode(Math.floor((i * dataset.length) / probes)).catch(() => undefined);
+    const picture = await dataset.decode(Math.floor((i * dataset.length) / probes)).catch(ifDamaged);
     if (picture === undefined) continue;
     bytes += picture.data.length;
     good++;

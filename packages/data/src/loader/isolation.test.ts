@@ -1,7 +1,6 @@
-import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { fileDataset } from '../datasets/files.ts';
 import { temporaryFolder, writePictures } from '../testing.ts';
 import { views } from '../views/config.ts';
@@ -47,23 +46,22 @@ async function collect(paths: readonly string[], isolate: boolean, workers: numb
   return { batches: batches.map(({ indices, views: made }) => ({ indices, views: made })), skipped };
 }
 
-/** The children of this process that wait for a pipe's writer: a decoder at work on it. */
-function waiting(): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        const parent = /^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1];
-        if (Number(parent) !== process.pid) return false;
-        // Opening a pipe without a writer waits, with no handle yet: the threads tell by what they wait in.
-        return readdirSync(`/proc/${pid}/task`).some((task) =>
-          /fifo|wait_for_partner/.test(readFileSync(`/proc/${pid}/task/${task}/wchan`, 'utf8')),
-        );
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
+/** A module that ends the process which looks at a file, as a defect in a decoder would, and counts. */
+function trap(path: string, counts: string): string {
+  const text = `import { appendFileSync } from 'node:fs';
+import promises from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
+const { stat } = promises;
+promises.stat = async (path, ...rest) => {
+  if (path === ${JSON.stringify(path)}) {
+    appendFileSync(${JSON.stringify(counts)}, '.');
+    process.kill(process.pid, 'SIGSEGV');
+    await new Promise(() => {});
+  }
+  return stat(path, ...rest);
+};
+syncBuiltinESMExports();`;
+  return `--import data:text/javascript,${encodeURIComponent(text)}`;
 }
 
 describe('processes in place of threads', () => {
@@ -73,19 +71,11 @@ describe('processes in place of threads', () => {
   });
 
   it('that a picture crashes are replaced; it is left out, and the order of the others is that of a damaged one', async () => {
-    // A pipe stands for a file on which the decoder hangs in native code, and is then struck down by a signal.
-    const pipe = join(folder, 'p999.png');
-    execFileSync('mkfifo', [pipe]);
-    const struck = new Set<number>();
-    const timer = setInterval(() => {
-      for (const pid of waiting()) {
-        if (struck.has(pid)) continue;
-        struck.add(pid);
-        process.kill(pid, 'SIGSEGV');
-      }
-    }, 50);
-    const crashed = await collect([...names, 'p999.png'], true, 1).finally(() => clearInterval(timer));
-    expect(struck.size).toBe(2);
+    const lethal = join(folder, 'p999.png');
+    const counts = join(root, 'deaths');
+    vi.stubEnv('NODE_OPTIONS', trap(lethal, counts));
+    const crashed = await collect([...names, 'p999.png'], true, 1).finally(() => vi.unstubAllEnvs());
+    expect(readFileSync(counts, 'utf8')).toBe('..');
     expect(crashed.skipped).toEqual([
       'p999.png: p999.png: decoding it ended a process twice (it was ended by SIGSEGV)',
     ]);

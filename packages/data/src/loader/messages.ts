@@ -33,7 +33,7 @@ export type Pictures = SharedPictures | { readonly kind: 'reopen'; readonly spec
 export type FromWorker =
   | { readonly decoding: number }
   | { readonly id: number; readonly result: JobResult }
-  | { readonly id: number; readonly error: string; readonly user: boolean };
+  | { readonly id: number; readonly error: string; readonly kind: 'data' | 'user' | 'defect' };
 
 export function picturesOf(dataset: ImageDataset): Pictures {
   return dataset.share?.() ?? { kind: 'reopen', spec: dataset.source };

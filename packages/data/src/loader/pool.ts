@@ -1,4 +1,4 @@
-import { DataError } from '@moco-ts/core';
+import { DataError, UserError } from '@moco-ts/core';
 import type { ImageDataset } from '../dataset.ts';
 import { type CacheBuffers, makeCache, openCache } from './cache.ts';
 import { type Helper, startProcess, startThread } from './helper.ts';
@@ -41,6 +41,8 @@ function cacheOf(dataset: ImageDataset): Promise<CacheBuffers | undefined> {
   }
   return cache;
 }
+
+const errors = { data: DataError, user: UserError, defect: Error } as const;
 
 function inProcess(): Pool {
   const readers = new WeakMap<ImageDataset, Promise<PictureReader>>();
@@ -127,7 +129,7 @@ function helpers(count: number, isolate: boolean): Pool {
     dispatch();
     if (task === undefined) return;
     if ('result' in message) task.resolve(message.result);
-    else task.reject(message.user ? new DataError(message.error) : new Error(message.error));
+    else task.reject(new errors[message.kind](message.error));
   }
 
   /**

@@ -55,9 +55,10 @@ async function answer(message: JobMessage): Promise<void> {
     void post({ id, result }, buffers);
   } catch (error) {
     const user = error instanceof UserError;
+    const kind = error instanceof DataError ? 'data' : user ? 'user' : 'defect';
     const text =
       error instanceof Error ? (user ? error.message : (error.stack ?? error.message)) : String(error);
-    void post({ id, error: text, user });
+    void post({ id, error: text, kind });
   }
 }
 

@@ -1,0 +1,64 @@
+/** Errors of the machine, which say nothing of the file that was to be read. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DataError, UserError } from '@moco-ts/core';
+
+/** The machine, a disk or a network failed while something was read: it is no damaged image. */
+export class MachineError extends UserError {
+  /** `MachineError` */
+  override name = 'MachineError';
+}
+
+/** Passes when others close files or free memory. */
+const SHORTAGES: Readonly<Record<string, string>> = {
+  EMFILE: 'too many open files; raise the limit (ulimit -n) or give fewer workers',
+  ENFILE: 'too many open files on this machine',
+  EAGAIN: 'the system is short of resources',
+  ENOMEM: 'out of memory; give fewer workers or smaller images',
+  ENOBUFS: 'the system is short of memory',
+};
+const FAILURES: Readonly<Record<string, string>> = {
+  EIO: 'the disk or network failed to read it (EIO)',
+  EREMOTEIO: 'the network file system failed (EREMOTEIO)',
+  ESTALE: 'the network file system lost it (ESTALE)',
+  ENODEV: 'its disk is gone (ENODEV)',
+  ENXIO: 'its disk is gone (ENXIO)',
+  ENOTCONN: 'its file system is not connected (ENOTCONN)',
+  ETIMEDOUT: 'the network file system did not answer (ETIMEDOUT)',
+  EHOSTDOWN: 'the network file system is down (EHOSTDOWN)',
+  EHOSTUNREACH: 'the network file system is out of reach (EHOSTUNREACH)',
+  ENETDOWN: 'the network is down (ENETDOWN)',
+  ENETUNREACH: 'the network is out of reach (ENETUNREACH)',
+  ECONNRESET: 'the network file system hung up (ECONNRESET)',
+};
+
+/** For `catch`: nothing in place of a damaged image; other errors go on. */
+export function ifDamaged(error: unknown): undefined {
+  if (!(error instanceof DataError)) throw error;
+}
+
+const codeOf = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code ?? '';
+
+/** How long a shortage is waited out, in milliseconds; each wait is longer than the one before. */
+const WAITS = [5, 20, 50, 100, 200, 400, 800, 1600, 3200];
+/** A failed disk may answer the second time. */
+const RETRIES = 2;
+
+/**
+ * Does what reads a file, again where the machine refused it.
+ * @param name for the message
+ * @throws MachineError when it goes on refusing; other errors as they come
+ */
+export async function patiently<T>(name: string, act: () => Promise<T>, pause = sleep): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await act();
+    } catch (error) {
+      const code = codeOf(error);
+      const reason = SHORTAGES[code] ?? FAILURES[code];
+      if (reason === undefined) throw error;
+      const wait = attempt < (code in SHORTAGES ? WAITS.length : RETRIES) ? WAITS[attempt] : undefined;
+      if (wait === undefined) throw new MachineError(`${name}: ${reason}`);
+      await pause(wait);
+    }
+  }
+}
