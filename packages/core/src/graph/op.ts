@@ -1,5 +1,5 @@
-import type { TensorType } from '../tensor/tensor.ts';
 import type { Attributes } from './graph.ts';
+import { addShapeRule, type ShapeRule } from './shape-rules.ts';
 import type { Traced } from './trace.ts';
 
 /** What a gradient rule sees. */
@@ -16,8 +16,7 @@ export interface GradContext {
 /** An operation: its shape rule and, where it has one, its gradient. */
 export interface Op {
   readonly name: string;
-  /** The types of the outputs. Throws ShapeError for what the op can't take. */
-  infer(inputs: readonly TensorType[], attrs: Attributes): TensorType[];
+  readonly infer: ShapeRule;
   /** The gradients by the inputs, as new nodes; undefined where there is none. */
   grad?(context: GradContext): (Traced | undefined)[];
   /**
@@ -34,6 +33,7 @@ export function defineOp(op: Op): Op {
   if (registry.has(op.name)) throw new RangeError(`the op "${op.name}" is defined already`);
   if (!op.grad && !op.gradient) throw new RangeError(`the op "${op.name}" needs a gradient or a reason`);
   registry.set(op.name, op);
+  addShapeRule(op.name, op.infer);
   return op;
 }
 

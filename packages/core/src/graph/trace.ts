@@ -1,7 +1,7 @@
 import { ShapeError } from '../errors.ts';
 import { type DType, describe, type Shape, scalar, type Tensor, type TensorType } from '../tensor/tensor.ts';
 import type { Attributes, Graph, Node, Port } from './graph.ts';
-import { opNamed } from './op.ts';
+import { shapeRule } from './shape-rules.ts';
 
 /** A value of a graph under construction: what layers and methods compute with. */
 export class Traced implements TensorType {
@@ -55,7 +55,7 @@ export class GraphBuilder {
       if (input.builder !== this) throw new ShapeError(`${op}: an operand belongs to another graph`);
     let types: TensorType[];
     try {
-      types = opNamed(op).infer(inputs, attrs);
+      types = shapeRule(op)(inputs, attrs);
     } catch (error) {
       if (!(error instanceof ShapeError)) throw error;
       throw new ShapeError(`${op}(${inputs.map(describe).join(', ')}): ${error.message}`);

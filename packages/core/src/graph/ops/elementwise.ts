@@ -1,22 +1,14 @@
 /** Elementwise ops. Binary ones broadcast as NumPy does. */
 import { ShapeError } from '../../errors.ts';
-import { broadcastAxes, broadcastShapes } from '../../tensor/broadcast.ts';
+import { broadcastShapes } from '../../tensor/broadcast.ts';
 import { type DType, sameShape, type TensorType } from '../../tensor/tensor.ts';
 import { defineOp, type GradContext } from '../op.ts';
 import { builderOf, lift, type Operand, type Traced } from '../trace.ts';
-import { sum } from './reduce.ts';
-import { reshape } from './shape.ts';
+import { unbroadcast } from './shape.ts';
 
 function expectFloat(...types: readonly TensorType[]): void {
   for (const type of types)
     if (type.dtype !== 'float32') throw new ShapeError(`expected float32 operands, got ${type.dtype}`);
-}
-
-/** Sums a gradient over the axes along which the operand was broadcast. */
-export function unbroadcast(gradient: Traced, like: TensorType): Traced {
-  if (sameShape(gradient.shape, like.shape)) return gradient;
-  const axes = broadcastAxes(like.shape, gradient.shape);
-  return reshape(axes.length > 0 ? sum(gradient, axes) : gradient, like.shape);
 }
 
 function unary(name: string, derivative: (dy: Traced, x: Traced, y: Traced) => Traced) {

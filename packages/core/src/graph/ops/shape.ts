@@ -1,10 +1,16 @@
 /** Constants and ops that move data without computing. */
 import { ShapeError } from '../../errors.ts';
 import { broadcastAxes, broadcastShapes } from '../../tensor/broadcast.ts';
-import { describe, type Shape, sameShape, sizeOf, type Tensor } from '../../tensor/tensor.ts';
+import {
+  describe,
+  type Shape,
+  sameShape,
+  sizeOf,
+  type Tensor,
+  type TensorType,
+} from '../../tensor/tensor.ts';
 import { defineOp } from '../op.ts';
 import type { Traced } from '../trace.ts';
-import { sum } from './reduce.ts';
 
 defineOp({
   name: 'constant',
@@ -61,14 +67,21 @@ defineOp({
       throw new ShapeError(`can't broadcast to [${(shape as Shape).join(', ')}]`);
     return [{ shape: shape as Shape, dtype: x!.dtype }];
   },
-  grad: ({ dOutputs, inputs: [x] }) => {
-    const dy = dOutputs[0]!;
-    return [reshape(sum(dy, broadcastAxes(x!.shape, dy.shape)), x!.shape)];
-  },
+  grad: ({ dOutputs, inputs: [x] }) => [unbroadcast(dOutputs[0]!, x!)],
 });
 /** The value repeated along axes of extent 1 and along new leading axes. */
 export function broadcastTo(x: Traced, shape: Shape): Traced {
   return sameShape(x.shape, shape) ? x : x.builder.emit('broadcastTo', [x], { shape: [...shape] })[0]!;
+}
+
+/** The transpose of {@link broadcastTo}: a gradient summed over the axes along which the operand was broadcast. */
+export function unbroadcast(gradient: Traced, like: TensorType): Traced {
+  if (sameShape(gradient.shape, like.shape)) return gradient;
+  const axes = broadcastAxes(like.shape, gradient.shape);
+  // By name: reductions stand on this file.
+  const summed =
+    axes.length > 0 ? gradient.builder.emit('sum', [gradient], { axes, keepDims: false })[0]! : gradient;
+  return reshape(summed, like.shape);
 }
 
 defineOp({
