@@ -1,36 +1,9 @@
 /** Convolutions and their input gradients as nchwc convolutions. Each rule returns false for what it leaves to the plain form. */
 import { type ConvAttributes, convAttributes, type Shape, type Shape4 } from '@moco-ts/core';
 import { type BlockedLowering, nchwc } from './lowering.ts';
-import type { BlockedRule } from './rules.ts';
+import { type BlockedConvOptions, blockedConv } from './nchwc-conv.ts';
+import type { BlockedRule } from './rule.ts';
 import { type SmallConvOptions, smallConv } from './wide.ts';
-
-export interface BlockedConvOptions {
-  readonly kernel: readonly number[];
-  readonly stride?: number;
-  /** Top, left, bottom, right. */
-  readonly pads?: readonly number[];
-  readonly dilations?: readonly number[];
-  /** A value of the result's shape to add. */
-  readonly addend?: string | undefined;
-}
-
-export function blockedConv(
-  lowering: BlockedLowering,
-  x: string,
-  w: string,
-  options: BlockedConvOptions,
-): string {
-  const { kernel, stride = 1, pads = [0, 0, 0, 0], dilations = [1, 1], addend } = options;
-  const attributes = {
-    kernel_shape: kernel,
-    strides: [stride, stride],
-    pads,
-    dilations,
-    group: 1,
-  };
-  const inputs = addend === undefined ? [x, w] : [x, w, '', addend];
-  return lowering.onnx.op('Conv', inputs, attributes, nchwc);
-}
 
 /** A convolution of a value in the form that is quickest for its size. */
 function convOf(

@@ -4,43 +4,13 @@
  * kW * 16 columns instead of kW.
  */
 import { convAttributes, type Shape4 } from '@moco-ts/core';
-import { blockedConv } from './conv.ts';
+import { type Chunk, chunks, type Geometry, gradientByChannel } from './lanes.ts';
 import type { BlockedLowering } from './lowering.ts';
+import { blockedConv } from './nchwc-conv.ts';
 import { pointwiseFilterGrad } from './pointwise-grad.ts';
 import { gatherRows, turnBlocks } from './rows.ts';
-import type { BlockedRule } from './rules.ts';
+import type { BlockedRule } from './rule.ts';
 import { stemFilterGrad } from './stem-grad.ts';
-
-/** One gradient's geometry. A lane is a band of dY's rows in one picture; lanes fill whole blocks. */
-export interface Geometry {
-  readonly batch: number;
-  readonly channels: number;
-  readonly filters: number;
-  readonly oh: number;
-  readonly ow: number;
-  readonly kernelHeight: number;
-  readonly kernelWidth: number;
-  readonly stride: number;
-  readonly padding: number;
-  /** Bands of a picture: more than one where the pictures alone don't fill blocks. */
-  readonly bands: number;
-  /** Rows of dY in a band; the last band's may reach past the picture. */
-  readonly bandRows: number;
-}
-
-/** A part of the sum over lanes and their rows. */
-export interface Chunk {
-  readonly firstLane: number;
-  readonly lanes: number;
-  readonly firstRow: number;
-  readonly rows: number;
-}
-
-/**
- * Lanes times positions of dY in one chunk: 64 filters of it are 1 MiB, which stays in a core's second-level cache
- * while every channel's pictures pass by. Without chunks the whole of dY streams from memory for each channel and row.
- */
-const chunkPositions = 4096;
 
 export const conv2dFilterGrad: BlockedRule = (node, lowering) => {
   const [x, dy] = node.inputs as [number, number];
@@ -89,22 +59,6 @@ function filterGrad(lowering: BlockedLowering, x: number, dy: number, geometry: 
   return lowering.reshape(turned, [filters, channels, kernelHeight, kernelWidth]);
 }
 
-export function chunks({ batch, bands, bandRows, ow }: Geometry, block: number): Chunk[] {
-  const blocks = (batch * bands) / block;
-  const perChunk = Math.max(1, Math.floor(chunkPositions / (block * bandRows * ow)));
-  const rows = Math.max(1, Math.min(bandRows, Math.floor(chunkPositions / (block * ow))));
-  const found: Chunk[] = [];
-  for (let b = 0; b < blocks; b += perChunk)
-    for (let row = 0; row < bandRows; row += rows)
-      found.push({
-        firstLane: b * block,
-        lanes: Math.min(perChunk, blocks - b) * block,
-        firstRow: row,
-        rows: Math.min(rows, bandRows - row),
-      });
-  return found;
-}
-
 /** The part of x that a chunk of dY meets: [C/B, lanes, rows, columns B], B channels side by side at each column. */
 function channelsAbreast(lowering: BlockedLowering, x: number, geometry: Geometry, chunk: Chunk): string {
   const { block } = lowering;
@@ -125,28 +79,5 @@ function channelsAbreast(lowering: BlockedLowering, x: number, geometry: Geometr
     });
     const turned = turnBlocks(lowering, rows, (channels / block) * (chunk.lanes / block) * tall * wide);
     return lowering.reshape(turned, [channels / block, chunk.lanes, tall, wide * block]);
-  });
-}
-
-/** A chunk of dY [N, O, OH, OW] as a filter of O outputs and its lanes as inputs. */
-export function gradientByChannel(
-  lowering: BlockedLowering,
-  dy: number,
-  geometry: Geometry,
-  chunk: Chunk,
-): string {
-  const { block } = lowering;
-  const { filters, ow, bands, bandRows } = geometry;
-  const key = `lanes by channel ${bands} ${Object.values(chunk)}`;
-  return lowering.once(`${dy}: ${key}`, () => {
-    const rows = gatherRows(lowering, dy, key, (put) => {
-      for (let o = 0; o < filters / block; o++)
-        for (let first = chunk.firstLane; first < chunk.firstLane + chunk.lanes; first += block)
-          for (let row = chunk.firstRow; row < chunk.firstRow + chunk.rows; row++)
-            for (let column = 0; column < ow; column++)
-              for (let lane = first; lane < first + block; lane++)
-                put(Math.floor(lane / bands), o, (lane % bands) * bandRows + row, column);
-    });
-    return lowering.reshape(rows, [filters, chunk.lanes, chunk.rows, ow]);
   });
 }

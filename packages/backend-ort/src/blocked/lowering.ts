@@ -2,7 +2,6 @@
 import { consumers, type Graph, type Node, type Shape } from '@moco-ts/core';
 import { PlainLowering } from '@moco-ts/onnx';
 import { fitsData, type Layout, stripShape } from './layout.ts';
-import type { RowOrder } from './rows.ts';
 
 /** A depthwise affine map of `data` that is not computed yet: what follows may be fused into it. */
 export interface Pending {
@@ -21,6 +20,14 @@ export interface Scaled {
   readonly factor: string;
   /** The factor where it is constant. */
   readonly constant: number | undefined;
+}
+
+/** An order of rows: runs of `unit` consecutive ones, by the number of the run. */
+export interface RowOrder {
+  readonly unit: number;
+  readonly runs: Int32Array;
+  /** Whether there is a row of zeros, which is the one after the last. */
+  readonly zeros: boolean;
 }
 
 export const nchwc = 'com.microsoft.nchwc';

@@ -5,7 +5,7 @@
 import type { Shape4 } from '@moco-ts/core';
 import { inverseDeviation } from '@moco-ts/onnx';
 import { type BlockedLowering, nchwc } from './lowering.ts';
-import type { BlockedRule } from './rules.ts';
+import type { BlockedRule } from './rule.ts';
 
 /** x times a factor for each channel, plus a bias for each, plus an addend of the same shape. */
 function affine(

@@ -3,8 +3,8 @@
  * picture is the channels of x. Under the filter dY [O, P] it gives [O, C], which lies as `filter` does.
  */
 import type { Node, Shape4 } from '@moco-ts/core';
-import { blockedConv } from './conv.ts';
 import type { BlockedLowering } from './lowering.ts';
+import { blockedConv } from './nchwc-conv.ts';
 import { gatherRows, type Put, turnBlocks } from './rows.ts';
 
 /** @returns dW [O, C, 1, 1] in the `filter` layout, for x and dY whose channels fill blocks. */

@@ -1,17 +1,9 @@
 /** Gathers of whole blocks: a `data` value as rows of B channels, one for each pixel of each block of channels. */
 import type { Shape4 } from '@moco-ts/core';
-import type { BlockedLowering } from './lowering.ts';
+import type { BlockedLowering, RowOrder } from './lowering.ts';
 
 /** Appends the row of a picture's block of channels at a pixel; zeros for a place outside. */
 export type Put = (picture: number, block: number, row: number, column: number) => void;
-
-/** An order of rows: runs of `unit` consecutive ones, by the number of the run. */
-export interface RowOrder {
-  readonly unit: number;
-  readonly runs: Int32Array;
-  /** Whether there is a row of zeros, which is the one after the last. */
-  readonly zeros: boolean;
-}
 
 /**
  * Rows of a `data` value [N, C, H, W] in another order. Gather copies rows in parallel, which Transpose and Pad don't.

@@ -6,10 +6,8 @@ import { conv2d, conv2dInputGrad } from './conv.ts';
 import { conv2dFilterGrad } from './filter-grad.ts';
 import { type BlockedLowering, nchwc } from './lowering.ts';
 import { batchNorm, batchNormGrad } from './norm.ts';
+import type { BlockedRule } from './rule.ts';
 import { onStrips } from './strips.ts';
-
-/** Lowers a node in blocked layouts, or returns false and leaves it to the plain rule. */
-export type BlockedRule = (node: Node, lowering: BlockedLowering) => boolean;
 
 /** Elementwise ops work on any layout, if all operands but single numbers are in the same one. */
 const elementwise: BlockedRule = (node, lowering) => {

@@ -1,8 +1,8 @@
 /** The filter gradient where x has less channels than a block: a stem's. See filter-grad.ts. */
 import type { Shape4 } from '@moco-ts/core';
-import { blockedConv } from './conv.ts';
-import { type Chunk, chunks, type Geometry, gradientByChannel } from './filter-grad.ts';
+import { type Chunk, chunks, type Geometry, gradientByChannel } from './lanes.ts';
 import { type BlockedLowering, nchwc } from './lowering.ts';
+import { blockedConv } from './nchwc-conv.ts';
 
 /** dW [O, C, kH, kW], plain. */
 export function stemFilterGrad(lowering: BlockedLowering, x: number, dy: number, geometry: Geometry): string {

@@ -4,8 +4,8 @@
  * column of each after the other, and the filter's columns are that far apart: its dilation.
  */
 import type { Shape, Shape4 } from '@moco-ts/core';
-import { blockedConv } from './conv.ts';
 import type { BlockedLowering } from './lowering.ts';
+import { blockedConv } from './nchwc-conv.ts';
 import { gatherRows, type Put } from './rows.ts';
 
 /** Beyond this many columns the two gathers cost what the kernel gains (docs/performance.md). */
