@@ -76,7 +76,7 @@ async function create(options: BackendOptions): Promise<Backend> {
         ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
       });
       try {
-        return await createProgram(ort, graph, model, session, compileOptions, block);
+        return createProgram(ort, graph, model, session, compileOptions, block);
       } catch (error) {
         await session.release();
         throw error;

@@ -7,6 +7,7 @@ import {
   expectTensor,
   feedNamed,
   type Graph,
+  type Port,
   type Program,
   type Shape,
   type StateSlot,
@@ -34,101 +35,143 @@ interface Slot extends StateSlot {
   missing: string | undefined;
 }
 
-export async function createProgram(
+export function createProgram(
   ort: typeof Ort,
   graph: Graph,
   model: LoweredModel,
   session: Ort.InferenceSession,
-  { state = [] }: CompileOptions,
+  options: CompileOptions,
   block: number,
-): Promise<Program> {
-  const blankOf = ({ dtype, shape }: TensorType, dims: Shape) =>
-    new ort.Tensor(dtype, allocate(dtype, sizeOf(shape)) as Float32Array, [...dims]);
-  const blank = (input: string, type: TensorType) => blankOf(type, model.strips.get(input) ?? type.shape);
-  const slots = new Map<string, Slot>();
-  for (const [{ input, output }, type] of stateTypes(graph, state)) {
-    const layout = model.layouts.get(input) ?? 'plain';
-    const current = blank(input, type);
-    const inPlace = model.inPlace.has(input);
-    const next = output === undefined ? undefined : inPlace ? current : blank(input, type);
-    const slot = { input, type, layout, current, next, missing: 'was never loaded' };
-    slots.set(input, output === undefined ? slot : { ...slot, output });
-  }
-  const feedPorts = graph.inputs.filter(({ name }) => !slots.has(name));
-  const stateOutputs = new Set([...slots.values()].map(({ output }) => output));
-  const resultPorts = graph.outputs.filter(({ name }) => !stateOutputs.has(name));
+): Program {
+  return new OrtProgram(ort, graph, model, session, options, block);
+}
 
-  const toDevice = ({ layout, type }: Slot, { data }: Tensor) =>
-    layout === 'filter' ? blockFilter(data as Float32Array, type.shape, block) : data;
-  const fromDevice = ({ input, layout, type, current, missing }: Slot): Tensor => {
-    if (missing) throw new BackendError(`the state "${input}" ${missing}`);
-    const data = current.data as Float32Array;
-    const copy = layout === 'filter' ? unblockFilter(data, type.shape, block) : data.slice();
-    return { ...type, data: copy };
-  };
-  const slotNamed = (name: string) => {
-    const slot = slots.get(name);
-    if (!slot) throw new BackendError(`the program has no state named "${name}"`);
-    return slot;
-  };
+class OrtProgram implements Program {
+  readonly memory: Program['memory'];
+  private readonly ort: typeof Ort;
+  private readonly graph: Graph;
+  private readonly session: Ort.InferenceSession;
+  private readonly block: number;
+  private readonly slots: Map<string, Slot>;
+  private readonly feedPorts: readonly Port[];
+  private readonly resultPorts: readonly Port[];
+  /** Whether the model begins with an output that is no tensor: see {@link noTensor}. */
+  private readonly refusesFirst: boolean;
 
-  return {
-    load: async (values) => {
-      const checked = Object.entries(values).map(([name, value]) => {
-        const slot = slotNamed(name);
-        expectTensor(`the state "${name}"`, value, slot.type);
-        return [slot, value] as const;
-      });
-      for (const [slot, value] of checked) {
-        (slot.current.data as Float32Array).set(toDevice(slot, value) as Float32Array);
-        slot.missing = undefined;
-      }
-    },
-    run: async (feeds) => {
-      const inputs: Record<string, Ort.Tensor> = {};
-      const fetches: Record<string, Ort.Tensor | null> = givesState(state) ? { [noTensor]: null } : {};
-      const results: Record<string, Ort.Tensor> = {};
-      for (const slot of slots.values()) {
-        if (slot.missing) throw new BackendError(`the state "${slot.input}" ${slot.missing}`);
-        inputs[slot.input] = slot.current;
-        if (slot.output !== undefined) fetches[outputName(slot.output)] = slot.next!;
-      }
-      for (const { name, value } of feedPorts) inputs[name] = feed(ort, name, feeds, graph.values[value]!);
-      for (const { name, value } of resultPorts) {
-        const type = graph.values[value]!;
-        results[name] = blankOf(type, type.shape);
-        fetches[outputName(name)] = results[name];
-      }
-      await session.run(inputs, fetches as Ort.InferenceSession.FetchesType).catch((error: Error) => {
-        if (isOfNoTensor(error)) return;
-        // What was to be updated in place is half old and half new.
-        for (const slot of slots.values())
-          if (slot.next === slot.current) slot.missing = 'was lost by a step that failed; load it again';
-        throw error;
-      });
-      for (const slot of slots.values()) if (slot.next) [slot.current, slot.next] = [slot.next, slot.current];
-      return Object.fromEntries(
-        resultPorts.map(({ name, value }) => {
-          const { dtype, shape } = graph.values[value]!;
-          return [name, { dtype, shape, data: results[name]!.data as Tensor['data'] }];
-        }),
-      );
-    },
-    read: async (names = [...slots.keys()]) =>
-      Object.fromEntries(names.map((name) => [name, fromDevice(slotNamed(name))])),
-    memory: {
-      stateBytes: [...slots.values()].reduce(
+  constructor(
+    ort: typeof Ort,
+    graph: Graph,
+    model: LoweredModel,
+    session: Ort.InferenceSession,
+    { state = [] }: CompileOptions,
+    block: number,
+  ) {
+    this.ort = ort;
+    this.graph = graph;
+    this.session = session;
+    this.block = block;
+    this.slots = this.slotsOf(model, state);
+    this.feedPorts = graph.inputs.filter(({ name }) => !this.slots.has(name));
+    const stateOutputs = new Set([...this.slots.values()].map(({ output }) => output));
+    this.resultPorts = graph.outputs.filter(({ name }) => !stateOutputs.has(name));
+    this.refusesFirst = givesState(state);
+    this.memory = {
+      stateBytes: [...this.slots.values()].reduce(
         (total, { type, current, next }) =>
           total + sizeOf(type.shape) * bytesOf(type.dtype) * (next && next !== current ? 2 : 1),
         0,
       ),
-    },
-    dispose: async () => {
-      // Whoever keeps the program does not keep its state.
-      slots.clear();
-      await session.release();
-    },
-  };
+    };
+  }
+
+  async load(values: Tensors): Promise<void> {
+    const checked = Object.entries(values).map(([name, value]) => {
+      const slot = this.slotNamed(name);
+      expectTensor(`the state "${name}"`, value, slot.type);
+      return [slot, value] as const;
+    });
+    for (const [slot, value] of checked) {
+      (slot.current.data as Float32Array).set(this.toDevice(slot, value) as Float32Array);
+      slot.missing = undefined;
+    }
+  }
+
+  async run(feeds: Tensors): Promise<Record<string, Tensor>> {
+    const inputs: Record<string, Ort.Tensor> = {};
+    const fetches: Record<string, Ort.Tensor | null> = this.refusesFirst ? { [noTensor]: null } : {};
+    const results: Record<string, Ort.Tensor> = {};
+    for (const slot of this.slots.values()) {
+      if (slot.missing) throw new BackendError(`the state "${slot.input}" ${slot.missing}`);
+      inputs[slot.input] = slot.current;
+      if (slot.output !== undefined) fetches[outputName(slot.output)] = slot.next!;
+    }
+    for (const { name, value } of this.feedPorts)
+      inputs[name] = feed(this.ort, name, feeds, this.graph.values[value]!);
+    for (const { name, value } of this.resultPorts) {
+      const type = this.graph.values[value]!;
+      results[name] = this.blank(type, type.shape);
+      fetches[outputName(name)] = results[name];
+    }
+    await this.session.run(inputs, fetches as Ort.InferenceSession.FetchesType).catch((error: Error) => {
+      if (isOfNoTensor(error)) return;
+      // What was to be updated in place is half old and half new.
+      for (const slot of this.slots.values())
+        if (slot.next === slot.current) slot.missing = 'was lost by a step that failed; load it again';
+      throw error;
+    });
+    for (const slot of this.slots.values())
+      if (slot.next) [slot.current, slot.next] = [slot.next, slot.current];
+    return Object.fromEntries(
+      this.resultPorts.map(({ name, value }) => {
+        const { dtype, shape } = this.graph.values[value]!;
+        return [name, { dtype, shape, data: results[name]!.data as Tensor['data'] }];
+      }),
+    );
+  }
+
+  async read(names: readonly string[] = [...this.slots.keys()]): Promise<Record<string, Tensor>> {
+    return Object.fromEntries(names.map((name) => [name, this.fromDevice(this.slotNamed(name))]));
+  }
+
+  async dispose(): Promise<void> {
+    // Whoever keeps the program does not keep its state.
+    this.slots.clear();
+    await this.session.release();
+  }
+
+  private slotsOf(model: LoweredModel, state: readonly StateSlot[]): Map<string, Slot> {
+    const slots = new Map<string, Slot>();
+    for (const [{ input, output }, type] of stateTypes(this.graph, state)) {
+      const blank = () => this.blank(type, model.strips.get(input) ?? type.shape);
+      const layout = model.layouts.get(input) ?? 'plain';
+      const current = blank();
+      const next = output === undefined ? undefined : model.inPlace.has(input) ? current : blank();
+      const slot = { input, type, layout, current, next, missing: 'was never loaded' };
+      slots.set(input, output === undefined ? slot : { ...slot, output });
+    }
+    return slots;
+  }
+
+  private slotNamed(name: string): Slot {
+    const slot = this.slots.get(name);
+    if (!slot) throw new BackendError(`the program has no state named "${name}"`);
+    return slot;
+  }
+
+  private blank({ dtype, shape }: TensorType, dims: Shape): Ort.Tensor {
+    return new this.ort.Tensor(dtype, allocate(dtype, sizeOf(shape)) as Float32Array, [...dims]);
+  }
+
+  private toDevice({ layout, type }: Slot, { data }: Tensor): Tensor['data'] {
+    return layout === 'filter' ? blockFilter(data as Float32Array, type.shape, this.block) : data;
+  }
+
+  private fromDevice({ input, layout, type, current, missing }: Slot): Tensor {
+    if (missing) throw new BackendError(`the state "${input}" ${missing}`);
+    const data = current.data as Float32Array;
+    const copy = layout === 'filter' ? unblockFilter(data, type.shape, this.block) : data.slice();
+    return { ...type, data: copy };
+  }
 }
 
 /** Whether a step was computed to its end, and only its first output refused: see {@link noTensor}. */

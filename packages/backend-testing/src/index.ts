@@ -9,6 +9,7 @@ export {
   lossGraph,
 } from './graphs.ts';
 export { createReference, referenceBackend } from './reference-backend.ts';
-export { type KitOptions, testBackend } from './test-backend.ts';
+export type { KitOptions } from './subject.ts';
+export { testBackend } from './test-backend.ts';
 export { type Factories, testTrajectories } from './test-trajectory.ts';
 export { type TinyConfig, tinyEncoder } from './tiny-encoder.ts';

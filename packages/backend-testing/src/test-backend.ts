@@ -5,20 +5,9 @@ import { type Case, caseOps, casesOf } from './cases/index.ts';
 import { expectClose } from './compare.ts';
 import { forwardGraph, gradientGraph, isDifferentiable } from './graphs.ts';
 import { note } from './notes.ts';
+import type { KitOptions, Subject } from './subject.ts';
 import { testState } from './test-state.ts';
 import { testTraining } from './test-training.ts';
-
-export interface KitOptions {
-  /** What the suites are called. */
-  readonly name: string;
-  /** The largest error of one op, as a part of the result's largest magnitude: 2e-5 for float32. */
-  readonly tolerance: number;
-  /** The backend says that it does not train: forward graphs alone are run. */
-  readonly inferenceOnly?: boolean;
-}
-
-/** How a suite gets at the backend, which exists only while tests run. */
-export type Subject = () => Backend;
 
 /**
  * Registers the suites for one backend. To be called at the top of a test file.

@@ -18,7 +18,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { expectClose, expectSameBits } from './compare.ts';
 import { note } from './notes.ts';
-import type { KitOptions, Subject } from './test-backend.ts';
+import type { KitOptions, Subject } from './subject.ts';
 import { tinyEncoder } from './tiny-encoder.ts';
 
 const steps = 3;

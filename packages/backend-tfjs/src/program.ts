@@ -6,7 +6,9 @@ import {
   expectTensor,
   feedNamed,
   type Graph,
+  type Port,
   type Program,
+  type StateSlot,
   sizeOf,
   stateTypes,
   type Tensor,
@@ -28,112 +30,119 @@ interface Slot {
 /**
  * @param activate makes the program's device the one that tfjs computes on: it has one at a time
  * @param layout of maps between the kernels
+ * @throws BackendError for an op without a kernel
  */
 export function createProgram(
-  given: Graph,
+  graph: Graph,
   { state = [] }: CompileOptions,
   activate: () => Promise<void>,
   layout: 'as given' | 'channels last' = 'as given',
 ): Program {
-  given.nodes.forEach((node, position) => {
+  graph.nodes.forEach((node, position) => {
     if (!kernels[node.op])
       throw new BackendError(`tfjs has no lowering of the op "${node.op}" (node ${position})`);
   });
-  const graph = layout === 'channels last' ? channelsLast(given) : given;
-  const slots = slotsOf(graph, state);
-  const feedPorts = graph.inputs.filter(({ name }) => !slots.has(name));
-  const replaced = new Map([...slots.values()].map((slot) => [slot.output, slot]));
-  const lastUse = lastUses(graph);
+  return new TfjsProgram(layout === 'channels last' ? channelsLast(graph) : graph, state, activate);
+}
 
-  const slotNamed = (name: string) => {
-    const slot = slots.get(name);
-    if (!slot) throw new BackendError(`the program has no state named "${name}"`);
-    return slot;
-  };
-  const loaded = ({ input, value }: Slot) => {
-    if (!value) throw new BackendError(`the state "${input}" was never loaded`);
-    return value;
-  };
-
+class TfjsProgram implements Program {
+  readonly memory: Program['memory'];
+  private readonly graph: Graph;
+  private readonly activate: () => Promise<void>;
+  private readonly slots: Map<string, Slot>;
+  private readonly feedPorts: readonly Port[];
+  private readonly resultPorts: readonly Port[];
+  private readonly lastUse: ReadonlyMap<number, readonly number[]>;
   /** Kernels are given to the device in the order of the calls; results may come when the next ones are given already. */
-  let issued: Promise<void> = Promise.resolve();
+  private issued: Promise<void> = Promise.resolve();
 
-  return {
-    load: async (values) => {
-      await issued;
-      await activate();
-      const checked = Object.entries(values).map(([name, value]) => {
-        const slot = slotNamed(name);
-        expectTensor(`the state "${name}"`, value, slot.type);
-        return [slot, value] as const;
-      });
-      for (const [slot, value] of checked) {
-        slot.value?.dispose();
-        slot.value = toDevice(value);
-      }
-    },
-    run: async (feeds) => {
-      const before = issued;
-      let giveWay = () => {};
-      issued = new Promise((resolve) => {
-        giveWay = resolve;
-      });
-      await before;
-      const results = await issue(feeds).finally(giveWay);
-      return results();
-    },
-    read: async (names = [...slots.keys()]) => {
-      await issued;
-      await activate();
-      const copies = names.map(async (name) => {
-        const slot = slotNamed(name);
-        // The next run may replace the slot's value before this one has come.
-        const held = tf.clone(loaded(slot));
-        try {
-          return [name, await toHost(held, slot.type)] as const;
-        } finally {
-          held.dispose();
-        }
-      });
-      return Object.fromEntries(await Promise.all(copies));
-    },
-    memory: {
-      stateBytes: [...slots.values()].reduce(
+  constructor(graph: Graph, state: readonly StateSlot[], activate: () => Promise<void>) {
+    this.graph = graph;
+    this.activate = activate;
+    this.slots = slotsOf(graph, state);
+    const replaced = new Set([...this.slots.values()].map(({ output }) => output));
+    this.feedPorts = graph.inputs.filter(({ name }) => !this.slots.has(name));
+    this.resultPorts = graph.outputs.filter(({ name }) => !replaced.has(name));
+    this.lastUse = lastUses(graph);
+    this.memory = {
+      stateBytes: [...this.slots.values()].reduce(
         (total, { type }) => total + sizeOf(type.shape) * bytesOf(type.dtype),
         0,
       ),
-    },
-    dispose: async () => {
-      await issued;
-      for (const slot of slots.values()) slot.value?.dispose();
-      slots.clear();
-    },
-  };
+    };
+  }
+
+  async load(values: Tensors): Promise<void> {
+    await this.issued;
+    await this.activate();
+    const checked = Object.entries(values).map(([name, value]) => {
+      const slot = this.slotNamed(name);
+      expectTensor(`the state "${name}"`, value, slot.type);
+      return [slot, value] as const;
+    });
+    for (const [slot, value] of checked) {
+      slot.value?.dispose();
+      slot.value = toDevice(value);
+    }
+  }
+
+  async run(feeds: Tensors): Promise<Record<string, Tensor>> {
+    const before = this.issued;
+    let giveWay = () => {};
+    this.issued = new Promise((resolve) => {
+      giveWay = resolve;
+    });
+    await before;
+    const results = await this.issue(feeds).finally(giveWay);
+    return results();
+  }
+
+  async read(names: readonly string[] = [...this.slots.keys()]): Promise<Record<string, Tensor>> {
+    await this.issued;
+    await this.activate();
+    const copies = names.map(async (name) => {
+      const slot = this.slotNamed(name);
+      // The next run may replace the slot's value before this one has come.
+      const held = tf.clone(loaded(slot));
+      try {
+        return [name, await toHost(held, slot.type)] as const;
+      } finally {
+        held.dispose();
+      }
+    });
+    return Object.fromEntries(await Promise.all(copies));
+  }
+
+  async dispose(): Promise<void> {
+    await this.issued;
+    for (const slot of this.slots.values()) slot.value?.dispose();
+    this.slots.clear();
+  }
 
   /** Gives all kernels of a run to the device and replaces the state. @returns what waits for the results */
-  async function issue(feeds: Tensors): Promise<() => Promise<Record<string, Tensor>>> {
-    await activate();
+  private async issue(feeds: Tensors): Promise<() => Promise<Record<string, Tensor>>> {
+    await this.activate();
+    const { graph, slots } = this;
     const values = new Map<number, tf.Tensor>();
     for (const { name, value } of graph.inputs) {
       const slot = slots.get(name);
       if (slot) values.set(value, loaded(slot));
     }
-    const fed = feedPorts.map(
+    const fed = this.feedPorts.map(
       ({ name, value }) => [value, feedNamed(feeds, name, graph.values[value]!)] as const,
     );
     for (const [value, feed] of fed) values.set(value, toDevice(feed));
     const owned = new Set([...slots.values()].map(({ value }) => value!));
     try {
-      runNodes(graph, values, lastUse, owned);
+      runNodes(graph, values, this.lastUse, owned);
     } catch (error) {
       for (const value of values.values()) if (!owned.has(value)) value.dispose();
       throw error;
     }
     // No await until the state is replaced: another program may make its device the active one meanwhile.
-    const outputs = graph.outputs.filter(({ name }) => !replaced.has(name));
-    const results = outputs.map(({ value }) => tf.clone(values.get(value)!));
+    const results = this.resultPorts.map(({ value }) => tf.clone(values.get(value)!));
     replaceState(graph, slots, values);
-    const copies = outputs.map(async ({ name, value }, i) => {
+    const copies = this.resultPorts.map(async ({ name, value }, i) => {
       return [name, await toHost(results[i]!, graph.values[value]!)] as const;
     });
     return async () => {
@@ -144,9 +153,20 @@ export function createProgram(
       }
     };
   }
+
+  private slotNamed(name: string): Slot {
+    const slot = this.slots.get(name);
+    if (!slot) throw new BackendError(`the program has no state named "${name}"`);
+    return slot;
+  }
 }
 
-function slotsOf(graph: Graph, state: NonNullable<CompileOptions['state']>): Map<string, Slot> {
+function loaded({ input, value }: Slot): tf.Tensor {
+  if (!value) throw new BackendError(`the state "${input}" was never loaded`);
+  return value;
+}
+
+function slotsOf(graph: Graph, state: readonly StateSlot[]): Map<string, Slot> {
   return new Map(
     stateTypes(graph, state).map(([{ input, output }, type]) => [
       input,

@@ -29,9 +29,10 @@ export function guardOf(device: Device): Guard {
 
 export function guarded(program: Program, guard: Guard): Program {
   return {
-    ...program,
+    memory: program.memory,
     load: (state) => guard(program.load(state)),
     run: (feeds) => guard(program.run(feeds)),
     read: (names) => guard(program.read(names)),
+    dispose: () => program.dispose(),
   };
 }

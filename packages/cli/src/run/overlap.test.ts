@@ -23,7 +23,10 @@ registerBackend('late', async () =>
           // The runs themselves go one after the other, as on a device's queue.
           let queue: Promise<unknown> = Promise.resolve();
           return {
-            ...program,
+            memory: program.memory,
+            load: (values) => program.load(values),
+            read: (names) => program.read(names),
+            dispose: () => program.dispose(),
             run: async (feeds) => {
               const number = ++begun;
               const run = queue.then(() => program.run(feeds));

@@ -1,0 +1,13 @@
+import type { Backend } from '@moco-ts/core';
+
+export interface KitOptions {
+  /** What the suites are called. */
+  readonly name: string;
+  /** The largest error of one op, as a part of the result's largest magnitude: 2e-5 for float32. */
+  readonly tolerance: number;
+  /** The backend says that it does not train: forward graphs alone are run. */
+  readonly inferenceOnly?: boolean;
+}
+
+/** How a suite gets at the backend, which exists only while tests run. */
+export type Subject = () => Backend;
