@@ -12,6 +12,13 @@ export interface Picture {
   readonly height: number;
   /** `width * height * 3` bytes. */
   readonly data: Uint8Array;
+  /** What was left out of it, if anything. */
+  readonly note?: string;
+}
+
+export interface DecodeOptions {
+  /** A smaller image will do, whose longer side has so many pixels. */
+  readonly within?: number;
 }
 
 /** How to open a data set again: plain JSON, to be stored with a run or sent to a thread. */
@@ -39,8 +46,11 @@ export interface ImageDataset {
   label(index: number): number | undefined;
   /** A stable name: a path relative to the folder (bytes that are not UTF-8 as `\xe9`), `train/17`, `google/1f600`. */
   id(index: number): string;
-  /** @throws DataError naming the file, if the picture is damaged. */
-  decode(index: number): Promise<Picture>;
+  /**
+   * @param options may ask for a smaller image where that costs less; a set need not heed them
+   * @throws DataError naming the file, if the image is damaged.
+   */
+  decode(index: number, options?: DecodeOptions): Promise<Picture>;
   /** How to open it again. */
   readonly source: DatasetSpec;
   /** What a thread of this process needs to decode the same pictures without scanning or loading again. */

@@ -1,123 +1,154 @@
-import { readFile, stat } from 'node:fs/promises';
 import { DataError, UserError } from '@moco-ts/core';
 import sharp from 'sharp';
-import type { Picture, RawPictures, SharedPictures } from './dataset.ts';
+import type { DecodeOptions, Picture, RawPictures, SharedPictures } from './dataset.ts';
 import { nameOfBytes, pathOf } from './datasets/names.ts';
+import { bmpSize, decodeBmp } from './formats/bmp.ts';
+import { type Format, formatOf, refusedFormat, type Size, sizeOf } from './formats/format.ts';
+import { decodeHeic, HEIC_EXTENSIONS, readsHeic } from './formats/heic.ts';
+import { decodePnm, pnmSize } from './formats/pnm.ts';
+import { onWhite } from './formats/rgb.ts';
+import { tiffTraits } from './formats/tiff.ts';
 import { createGate } from './gate.ts';
-import { MachineError, patiently } from './machine.ts';
+import { type Input, inputOf, openInput, printable } from './input.ts';
+import { MachineError } from './machine.ts';
 
 // The pool runs pictures side by side; threads inside one small decode only cost.
 sharp.concurrency(1);
 // Each picture is opened once per epoch: libvips' cache of open files would only hold memory.
 sharp.cache(false);
 
-/** File name extensions that are taken for pictures (what the installed sharp decodes). */
-export const EXTENSIONS = ['png', 'jpg', 'jpeg', 'webp', 'gif', 'avif', 'tif', 'tiff'] as const;
+/** File name extensions that are taken for images; {@link HEIC_EXTENSIONS} with them where their package is installed. */
+export const EXTENSIONS = [
+  ...['png', 'jpg', 'jpeg', 'jpe', 'jfif', 'webp', 'gif', 'avif', 'tif', 'tiff'],
+  ...['bmp', 'ppm', 'pgm', 'pbm', 'pnm'],
+] as const;
 
 /**
- * Larger pictures are refused: as bytes they would fill the memory. 67 million pixels, above what cameras of phones give but for
+ * Larger images are refused: as bytes they would fill the memory. 67 million pixels, above what cameras of phones give but for
  * their largest mode.
  */
 export const MOST_PIXELS = 2 ** 26;
-/** Nothing that is a picture takes so long. */
+/** Pixels that a thread decodes at a time, all images together: four of a camera's 24 million. */
+const decodes = createGate(1.5 * MOST_PIXELS);
+/** Nothing that is an image takes so long. */
 const SECONDS = 60;
 
-const PATTERN = new RegExp(`\\.(${EXTENSIONS.join('|')})$`, 'i');
+const endsIn = (extensions: readonly string[]) => new RegExp(`\\.(${extensions.join('|')})$`, 'i');
+const PATTERN = endsIn(EXTENSIONS);
+const HEIC_PATTERN = endsIn(HEIC_EXTENSIONS);
 
 export function isImageName(name: string): boolean {
-  return PATTERN.test(name) && !name.startsWith('.');
+  return !name.startsWith('.') && (PATTERN.test(name) || (HEIC_PATTERN.test(name) && readsHeic()));
 }
 
 /**
- * Decodes one file: upright by its EXIF tag, converted to sRGB, transparency composited on white, 8 bit.
- * Of an animation, the first frame.
+ * Decodes one file: upright by its EXIF tag, converted to sRGB, transparency composited on white, 8 bit. Of an animation or
+ * a file of pages, the first. What it is goes by its content, not its name.
  * @param path text, or bytes where it is not UTF-8
- * @throws DataError if the file is missing, truncated or no image; MachineError where the machine refuses to read it
+ * @throws DataError if the file is missing, damaged or no image of 1 or 3 bands of 8 or 16 bits; MachineError where the
+ * machine refuses to read it
  */
-export async function decodeFile(path: string | Buffer): Promise<Picture> {
-  const name = typeof path === 'string' ? path : nameOfBytes(path);
-  return decode(await readInput(path, name), name);
+export async function decodeFile(path: string | Buffer, options: DecodeOptions = {}): Promise<Picture> {
+  const name = printable(typeof path === 'string' ? path : nameOfBytes(path));
+  return decode(await openInput(path, name), name, options);
 }
 
 /**
  * The same for the bytes of a file.
  * @param name for the message
- * @throws DataError if they are truncated or no picture
+ * @throws DataError as {@link decodeFile}
  */
-export function decodeBytes(bytes: Uint8Array, name = 'the picture'): Promise<Picture> {
-  return decode(bytes, name);
+export async function decodeBytes(bytes: Uint8Array, name = 'the image'): Promise<Picture> {
+  return decode(inputOf(bytes), printable(name), {});
 }
 
-/** Larger files are left to libvips, which reads what it needs of them. */
-const WHOLE = 64 * 2 ** 20;
-/** Files that a thread has open at a time. */
-const reads = createGate(8);
-
-/** The bytes of a file, so that its errors are the system's, with their codes. */
-async function readInput(path: string | Buffer, name: string): Promise<string | Uint8Array> {
+async function decode(input: Input, name: string, options: DecodeOptions): Promise<Picture> {
   try {
-    return await reads.run(1, async () => {
-      const info = await patiently(printable(name), () => stat(path));
-      if (!info.isFile()) throw new DataError(`${printable(name)}: not a readable image (it is no file)`);
-      if (info.size > WHOLE && typeof path === 'string') return path;
-      return patiently(printable(name), () => readFile(path));
-    });
+    const plan = await planOf(input);
+    const pixels = plan.size ? plan.size.width * plan.size.height : MOST_PIXELS;
+    checkPixels(pixels);
+    return await decodes.run(pixels, () => decodeAs(plan, input, options));
   } catch (error) {
-    if (error instanceof UserError) throw error;
-    const { code } = error as NodeJS.ErrnoException;
-    const reason =
-      code === 'ENOENT' ? 'no such file' : code === 'EACCES' ? 'permission denied' : (code ?? error);
-    throw new DataError(`${printable(name)}: not a readable image (${reason})`);
-  }
-}
-
-async function decode(input: string | Uint8Array, name: string): Promise<Picture> {
-  try {
-    const { data, info } = await sharp(input, { failOn: 'error', limitInputPixels: MOST_PIXELS })
-      .timeout({ seconds: SECONDS })
-      .rotate()
-      .toColourspace('srgb')
-      .raw({ depth: 'uchar' })
-      .toBuffer({ resolveWithObject: true });
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    return { width: info.width, height: info.height, data: toRgb(bytes, info.channels) };
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    if (/exceeds pixel limit/.test(reason))
+    if (error instanceof TooLarge)
       throw new DataError(
-        `${printable(name)}: more than ${Math.floor(MOST_PIXELS / 1e6)} million pixels: make it smaller`,
+        `${name}: more than ${Math.floor(MOST_PIXELS / 1e6)} million pixels: make it smaller`,
       );
+    if (error instanceof UserError && !(error instanceof DataError)) throw error;
+    const reason = (error instanceof Error ? error.message : String(error)).trim();
     if (OUT_OF_MEMORY.test(reason))
-      throw new MachineError(`${printable(name)}: out of memory; give fewer workers or smaller images`);
-    throw new DataError(`${printable(name)}: not a readable image (${printable(reason.trim())})`);
+      throw new MachineError(`${name}: out of memory; give fewer workers or smaller images`);
+    throw new DataError(`${name}: not a readable image (${printable(reason)})`);
   }
+}
+
+class TooLarge extends Error {}
+
+function checkPixels(pixels: number): void {
+  if (pixels > MOST_PIXELS) throw new TooLarge();
 }
 
 /** libvips, and GLib below it, have no codes. */
 const OUT_OF_MEMORY = /out of memory|unable to allocate|cannot allocate|too many open files/i;
 
-/** On one line: file names may hold anything. */
-function printable(text: string): string {
-  return text
-    .replaceAll('\n', '; ')
-    .replaceAll(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+interface Plan {
+  readonly format: Format;
+  /** Undefined where only decoding tells. */
+  readonly size?: Size | undefined;
+  /** A band that is not said to be alpha, and left out. */
+  readonly unnamedBand?: boolean;
 }
 
-/** RGB from grey (1 channel), grey and alpha (2), RGB (3) or RGBA (4), on white: for small pictures faster than sharp's. */
-function toRgb(bytes: Uint8Array, channels: number): Uint8Array {
-  if (channels === 3) return bytes;
-  const pixels = bytes.length / channels;
-  const out = new Uint8Array(pixels * 3);
-  const green = channels > 2 ? 1 : 0;
-  for (let i = 0; i < pixels; i++) {
-    const from = i * channels;
-    const alpha = channels % 2 === 0 ? bytes[from + channels - 1]! : 255;
-    const white = 255 * (255 - alpha) + 127;
-    out[i * 3] = (bytes[from]! * alpha + white) / 255;
-    out[i * 3 + 1] = (bytes[from + green]! * alpha + white) / 255;
-    out[i * 3 + 2] = (bytes[from + 2 * green]! * alpha + white) / 255;
+/** What the file is, by its content: libvips would open drawings and documents too. @throws DataError with a reason alone */
+async function planOf(input: Input): Promise<Plan> {
+  const { head } = input;
+  const format = formatOf(head);
+  if (format === undefined) {
+    const known = refusedFormat(head);
+    throw new DataError(known ? `${known}, which is not read; save it as PNG or JPEG` : 'of no known format');
   }
-  return out;
+  if (format === 'heic') return { format };
+  if (format === 'bmp') return { format, size: bmpSize(head) };
+  if (format === 'pnm') return { format, size: pnmSize(head) };
+  if (format === 'tiff') {
+    const traits = await tiffTraits(input.read);
+    if (traits?.refused !== undefined) throw new DataError(traits.refused);
+    if (traits !== undefined) return { format, size: traits, unnamedBand: traits.unnamedBand };
+  }
+  return { format, size: sizeOf(head, format) ?? (await sizeBySharp(input)) };
+}
+
+const sharpOptions = { failOn: 'error', limitInputPixels: false } as const;
+
+async function sizeBySharp({ source }: Input): Promise<Size> {
+  const { width, height } = await sharp(source, sharpOptions).metadata();
+  return { width, height };
+}
+
+async function decodeAs(
+  { format, unnamedBand }: Plan,
+  { source, whole }: Input,
+  { within }: DecodeOptions,
+): Promise<Picture> {
+  if (format === 'bmp') return decodeBmp(await whole());
+  if (format === 'pnm') return decodePnm(await whole());
+  if (format === 'heic') return decodeHeic(await whole(), ({ width, height }) => checkPixels(width * height));
+  const image = sharp(source, { failOn: 'error', limitInputPixels: MOST_PIXELS })
+    .timeout({ seconds: SECONDS })
+    .rotate();
+  if (unnamedBand) image.removeAlpha();
+  // Resizing would take the band for alpha.
+  else if (within !== undefined) image.resize(within, within, { fit: 'inside', withoutEnlargement: true });
+  const { data, info } = await image
+    .toColourspace('srgb')
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return {
+    width: info.width,
+    height: info.height,
+    data: onWhite(bytes, info.channels),
+    ...(unnamedBand && { note: 'a band that is not said to be alpha is left out' }),
+  };
 }
 
 /** The picture at `index` of an uncompressed set, as interleaved RGB. */

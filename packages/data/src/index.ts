@@ -1,6 +1,7 @@
 /** Data sets, views and the loader. */
 export {
   type DatasetSpec,
+  type DecodeOptions,
   type ImageDataset,
   MissingSplit,
   type Picture,

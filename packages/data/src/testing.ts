@@ -37,6 +37,69 @@ export function encoded(
     .toBuffer();
 }
 
+export interface TiffTags {
+  readonly samples: number;
+  readonly bits: number;
+  readonly photometric: number;
+  readonly extra?: readonly number[];
+  /** 1: unsigned, 2: signed, 3: float. */
+  readonly format?: number;
+  readonly big?: boolean;
+}
+
+/** An uncompressed TIFF of one strip, of low bytes first. */
+export function tiff(width: number, height: number, pixels: Uint8Array, tags: TiffTags): Buffer {
+  const { samples, bits, photometric, extra, format = 1, big = false } = tags;
+  const many = (value: number) => Array<number>(samples).fill(value);
+  const fields: [tag: number, type: 3 | 4, values: readonly number[]][] = [
+    [256, 4, [width]],
+    [257, 4, [height]],
+    [258, 3, many(bits)],
+    [259, 3, [1]],
+    [262, 3, [photometric]],
+    [273, 4, [0]],
+    [277, 3, [samples]],
+    [278, 4, [height]],
+    [279, 4, [pixels.length]],
+    ...(extra ? [[338, 3, extra] as [number, 3, readonly number[]]] : []),
+    [339, 3, many(format)],
+  ];
+  const [head, entry, room] = big ? [16, 20, 8] : [8, 12, 4];
+  const directory = (big ? 8 : 2) + fields.length * entry + room;
+  const parts: Buffer[] = [];
+  let end = head + directory;
+  const place = (bytes: Buffer) => {
+    parts.push(bytes);
+    end += bytes.length;
+    return end - bytes.length;
+  };
+  const first = Buffer.alloc(end);
+  first.write('II');
+  const word = (value: number, at: number) =>
+    big ? first.writeBigUInt64LE(BigInt(value), at) : first.writeUInt32LE(value, at);
+  first.writeUInt16LE(big ? 43 : 42, 2);
+  if (big) first.writeUInt16LE(8, 4);
+  word(head, big ? 8 : 4);
+  if (big) word(fields.length, head);
+  else first.writeUInt16LE(fields.length, head);
+  const strip = place(Buffer.from(pixels));
+  fields.forEach(([tag, type, given], i) => {
+    const values = tag === 273 ? [strip] : given;
+    const at = head + (big ? 8 : 2) + i * entry;
+    const packed = Buffer.alloc(values.length * (type === 3 ? 2 : 4));
+    values.forEach((value, v) => {
+      if (type === 3) packed.writeUInt16LE(value, 2 * v);
+      else packed.writeUInt32LE(value, 4 * v);
+    });
+    first.writeUInt16LE(tag, at);
+    first.writeUInt16LE(type, at + 2);
+    word(values.length, at + 4);
+    if (packed.length <= room) packed.copy(first, at + entry - room);
+    else word(place(packed), at + entry - room);
+  });
+  return Buffer.concat([first, ...parts]);
+}
+
 /** `count` PNGs of different colours. */
 export async function writePictures(folder: string, count: number, name = 'p'): Promise<void> {
   for (let i = 0; i < count; i++) {

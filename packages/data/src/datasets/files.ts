@@ -24,7 +24,7 @@ export function fileDataset(
     ...(classes === undefined ? {} : { classes }),
     label: (index) => entries[index]!.label,
     id: (index) => entries[index]!.id,
-    decode: (index) => decodeFile(pathOf(root, paths[index]!)),
+    decode: (index, options) => decodeFile(pathOf(root, paths[index]!), options),
     source,
     share: () => ({ kind: 'files', root, paths }),
   };

@@ -3,6 +3,7 @@ import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { UserError } from '@moco-ts/core';
 import { isImageName } from '../decode.ts';
+import { HEIC_EXTENSIONS, HEIC_HINT } from '../formats/heic.ts';
 import { patiently } from '../machine.ts';
 import { nameOfBytes, nameOfText, pathOf } from './names.ts';
 
@@ -118,5 +119,7 @@ export function passedByNote(passedBy: ReadonlyMap<string, number>): string | un
     .map(([extension, count]) => `${count} ${extension || 'without an extension'}`);
   const rest = counts.slice(NAMED).reduce((sum, [, count]) => sum + count, 0);
   if (rest > 0) named.push(`${rest} others`);
-  return `${total} file${total === 1 ? '' : 's'} passed by: ${named.join(', ')}`;
+  const heic = HEIC_EXTENSIONS.some((extension) => passedBy.has(`.${extension}`));
+  const hint = heic ? `; to read HEIC, beside MoCo.ts: ${HEIC_HINT}` : '';
+  return `${total} file${total === 1 ? '' : 's'} passed by: ${named.join(', ')}${hint}`;
 }

@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { mainProgram } from '../formats/heic.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
 
 export interface Helper {
@@ -22,9 +23,12 @@ const entry = new URL(
   import.meta.url,
 );
 
+/** What was started, for the helper's own look-up of packages. */
+const program = () => [mainProgram() ?? ''].filter(Boolean);
+
 export function startThread({ message, exit }: Listener): Helper {
   // Options of this process, such as a test runner's loaders, are none of the thread's.
-  const worker = new Worker(entry, { execArgv: [] });
+  const worker = new Worker(entry, { execArgv: [], argv: program() });
   let reason = 'it ended by itself';
   worker.on('error', (error) => {
     reason = error.message;
@@ -40,7 +44,10 @@ export function startThread({ message, exit }: Listener): Helper {
 
 /** What crashes it leaves this process alone; batches come over a pipe. */
 export function startProcess({ message, exit }: Listener): Helper {
-  const child: ChildProcess = fork(fileURLToPath(entry), { execArgv: [], serialization: 'advanced' });
+  const child: ChildProcess = fork(fileURLToPath(entry), program(), {
+    execArgv: [],
+    serialization: 'advanced',
+  });
   const ended = new Promise<void>((resolve) => {
     child.on('exit', (code, signal) => {
       resolve();

@@ -1,0 +1,79 @@
+/**
+ * HEIC and HEIF, by a package that the user installs: its decoder is LGPL, so that MoCo.ts neither ships it nor depends on it.
+ */
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+import { DataError } from '@moco-ts/core';
+import type { Picture } from '../dataset.ts';
+import type { Size } from './format.ts';
+import { onWhite } from './rgb.ts';
+
+const PACKAGE = 'heic-decode';
+/** Names of files that are images where the package is installed. */
+export const HEIC_EXTENSIONS = ['heic', 'heif', 'hif'] as const;
+/** What to tell who has such files. */
+export const HEIC_HINT = `npm install ${PACKAGE}`;
+
+/** The package's own form, as far as it is used. */
+interface HeicImage {
+  readonly width: number;
+  readonly height: number;
+  decode(): Promise<{ readonly data: Uint8ClampedArray }>;
+}
+interface HeicPackage {
+  all(input: { buffer: Uint8Array }): Promise<HeicImage[] & { dispose?(): void }>;
+}
+
+let program = process.argv[1];
+
+/** In a thread or process of the pool: the program that started it. */
+export function setProgram(path: string | undefined): void {
+  program = path;
+}
+export const mainProgram = () => program;
+
+let found: string | null | undefined;
+
+/**
+ * Where the package is: beside MoCo.ts, or in the project of the program that runs. The current folder is not asked, since
+ * its code must not run because someone stands in it.
+ */
+function locate(): string | undefined {
+  if (found === undefined) {
+    found = null;
+    const bases = [import.meta.url, ...(program === undefined ? [] : [pathToFileURL(program).href])];
+    for (const base of bases) {
+      try {
+        found = createRequire(base).resolve(PACKAGE);
+        break;
+      } catch {
+        // The next place may have it.
+      }
+    }
+  }
+  return found ?? undefined;
+}
+
+export const readsHeic = () => locate() !== undefined;
+
+/**
+ * Upright, since the file's own turns are part of decoding.
+ * @param check is called with the size before pixels are made, and may throw
+ * @throws DataError for what is damaged, or where no package reads it
+ */
+export async function decodeHeic(bytes: Uint8Array, check: (size: Size) => void): Promise<Picture> {
+  const path = locate();
+  if (path === undefined) throw new DataError(`HEIC is read by a package of its own: ${HEIC_HINT}`);
+  const loaded = (await import(pathToFileURL(path).href)) as { default: HeicPackage };
+  const images = await loaded.default.all({ buffer: bytes });
+  try {
+    const [first] = images;
+    if (first === undefined) throw new DataError('it holds no image');
+    const { width, height } = first;
+    check({ width, height });
+    const { data } = await first.decode();
+    return { width, height, data: onWhite(data, 4) };
+  } finally {
+    images.dispose?.();
+  }
+}

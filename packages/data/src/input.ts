@@ -1,0 +1,91 @@
+/** The bytes of a file, read by us: so that its errors are the system's, with their codes, and names may be any bytes. */
+import { open, readFile, stat } from 'node:fs/promises';
+import { DataError, UserError } from '@moco-ts/core';
+import { HEAD } from './formats/format.ts';
+import type { ReadAt } from './formats/tiff.ts';
+import { createGate } from './gate.ts';
+import { patiently } from './machine.ts';
+
+export interface Input {
+  /** The first bytes: all, or {@link HEAD} at least. */
+  readonly head: Uint8Array;
+  /** For sharp: the bytes, or the path of a large file. */
+  readonly source: Uint8Array | string;
+  /** All bytes. */
+  whole(): Promise<Uint8Array>;
+  readonly read: ReadAt;
+}
+
+/** Larger files are left to libvips, which reads what it needs of them. */
+const LARGE = 64 * 2 ** 20;
+/** Of no file are more bytes read. */
+const MOST_BYTES = 2 ** 30;
+/** Of a large file: enough for the markers of a photo before its size. */
+const LARGE_HEAD = 256 * 2 ** 10;
+/** Files that a thread has open at a time. */
+const reads = createGate(8);
+
+export function inputOf(bytes: Uint8Array): Input {
+  return {
+    head: bytes,
+    source: bytes,
+    whole: async () => bytes,
+    read: (offset, length) => bytes.subarray(offset, offset + length),
+  };
+}
+
+/**
+ * @param name for the message
+ * @throws DataError for a file that can't be opened, MachineError where the machine refuses
+ */
+export async function openInput(path: string | Buffer, name: string): Promise<Input> {
+  const reading = <T>(act: () => Promise<T>) => reads.run(1, () => told(name, act));
+  return reading(async () => {
+    const info = await stat(path);
+    if (!info.isFile()) throw new DataError(`${name}: not a readable image (it is no file)`);
+    if (info.size <= LARGE) return inputOf(await readFile(path));
+    const whole = () => {
+      if (info.size > MOST_BYTES)
+        throw new DataError(`${name}: a file of ${Math.round(info.size / 2 ** 20)} MiB: make it smaller`);
+      return reading(() => readFile(path));
+    };
+    if (typeof path !== 'string') return inputOf(await readFile(path));
+    const read = (offset: number, length: number) => readAt(path, offset, length);
+    return {
+      head: await read(0, Math.max(HEAD, LARGE_HEAD)),
+      source: path,
+      whole,
+      read: (offset, length) => reading(() => read(offset, length)),
+    };
+  });
+}
+
+async function readAt(path: string, offset: number, length: number): Promise<Uint8Array> {
+  const file = await open(path);
+  try {
+    const bytes = new Uint8Array(length);
+    const { bytesRead } = await file.read(bytes, 0, length, offset);
+    return bytes.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+async function told<T>(name: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await patiently(name, act);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    const reason =
+      code === 'ENOENT' ? 'no such file' : code === 'EACCES' ? 'permission denied' : (code ?? error);
+    throw new DataError(`${name}: not a readable image (${reason})`);
+  }
+}
+
+/** On one line: file names may hold anything. */
+export function printable(text: string): string {
+  return text
+    .replaceAll('\n', '; ')
+    .replaceAll(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
