@@ -1,7 +1,9 @@
 import { openBackend, openEncoder, openEncoderBytes, registerPlugins } from '@moco-ts/cli/run';
 import {
+  allFinite,
   type BackendPlugin,
   createExtractor,
+  DivergedError,
   type Encoder,
   type FeatureExtractor,
   UserError,
@@ -43,7 +45,7 @@ export interface LoadedEncoder {
    * Features of pictures, in evaluation mode: resized, the centre cut out, normalised as in training. Calls may overlap. The
    * number of pictures in a call may change the last bits.
    * @returns a row of `featureDim` numbers for each picture, in order
-   * @throws UserError for a picture that can't be read
+   * @throws UserError for a picture that can't be read; DivergedError for features that are not finite
    */
   embed(images: readonly Image[]): Promise<Float32Array[]>;
   /** Frees what the encoder holds; calls under way are finished first. */
@@ -120,6 +122,8 @@ async function open(
       applyClean(picture, { size: imageSize, mean, std }, undefined, pixels, row * floats);
     const { dim, extract } = await compiled(images.length < FEW ? 1 : batchSize);
     const features = await extract(pixels);
+    if (!allFinite(features))
+      throw new DivergedError(`${path} gives features that are not finite: its training diverged`);
     return images.map((_, row) => features.slice(row * dim, (row + 1) * dim));
   }
 

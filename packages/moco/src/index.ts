@@ -9,6 +9,7 @@ export {
   type BackendPlugin,
   CheckpointError,
   DataError,
+  DivergedError,
   defineBackend,
   defineEncoder,
   type Encoder,

@@ -121,7 +121,7 @@ export interface RunConfig {
   readonly keep: number;
   /** Epochs between evaluations; 0: never. */
   readonly knnEvery: number;
-  /** Steps of the run after which it stops. */
+  /** Steps of the run after which this command stops; one that goes on has its own limit, or none. */
   readonly maxSteps?: number;
 }
 
@@ -220,7 +220,7 @@ const bound = [
 ] as const;
 
 /**
- * The configuration with which a checkpoint goes on: its own, with what the flags change.
+ * The configuration with which a checkpoint goes on: its own but for `maxSteps`, with what the flags change.
  * @param source the checkpoint's name, for messages
  * @throws UserError when a flag asks for a model or an optimizer that the checkpoint is not of
  */
@@ -239,8 +239,10 @@ export function resumeConfig(saved: RunConfig, flags: RunFlags, source: string):
     throw new UserError('--start-epoch and --resume exclude each other: the checkpoint knows its epoch');
   const refused = meaningless(saved.method, flags);
   if (refused !== undefined) throw new UserError(refused);
+  // A limit is of the command that it was given to: kept, it would stop whoever goes on at once.
+  const { maxSteps: _, ...kept } = saved;
   // Settings that came with later versions have their defaults.
-  const config = { ...defaults, ...saved, ...flags };
+  const config = { ...defaults, ...kept, ...flags };
   check(config);
   return config;
 }

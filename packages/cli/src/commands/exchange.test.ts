@@ -154,6 +154,19 @@ describe('moco import', () => {
       1,
       expect.stringMatching(/"q\.bn1\.bias" holds values that are not finite/),
     ]);
+    const variance = Float32Array.from({ length: 32 }, (_, i) => (i === 7 ? -1e-3 : 1));
+    const negative = { ...query, 'bn1.running_var': { ...query['bn1.running_var']!, data: variance } };
+    writeFileSync(at('negative.safetensors'), encodeSafetensors(negative));
+    for (const args of [
+      ['import', at('negative.safetensors'), '-o', at('never.safetensors')],
+      ['knn', at('negative.safetensors'), pictureFolder(4)],
+    ]) {
+      const { code, err } = await moco(...args);
+      expect([code, err]).toEqual([
+        1,
+        expect.stringMatching(/"q\.bn1\.running_var" holds a negative variance/),
+      ]);
+    }
     await moco('import', official, '-o', at('imported.safetensors'));
     const own = await moco('import', at('imported.safetensors'), '-o', at('never.safetensors'));
     expect([own.code, own.err]).toEqual([1, expect.stringMatching(/is a checkpoint of moco already/)]);

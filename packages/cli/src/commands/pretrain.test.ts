@@ -139,6 +139,18 @@ describe('a run that goes on', () => {
   });
 });
 
+it('--max-steps limits the command, not the run', async () => {
+  const folder = join(temporaryFolder(), 'r');
+  const first = await moco(...base, '--epochs', '2', '--out', folder, '--max-steps', '1');
+  expect(first).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('Go on with: moco pretrain --resume'),
+  });
+  const second = await moco('pretrain', '--resume', folder);
+  expect(second).toMatchObject({ code: 0, err: '', out: expect.stringContaining('checkpoint-0002') });
+  expect(losses(folder)).toHaveLength(4);
+});
+
 describe('an interrupt', () => {
   it('ends the step, saves, says how to go on; a kill loses no more than the last checkpoint', async () => {
     const folder = join(temporaryFolder(), 'r');

@@ -9,6 +9,7 @@ import {
   checkpointName,
   decodeCheckpoint,
   encodeCheckpoint,
+  type Position,
 } from '@moco-ts/run';
 import { writeAtomic } from './files.ts';
 import { version } from './versions.ts';
@@ -35,7 +36,8 @@ export const checkpointBytes = (
 ) => encodeCheckpoint({ ...info, moco: version }, tensors, crc32);
 
 /**
- * Saves, then removes all but the newest `config.keep` checkpoints.
+ * Saves, then removes all but the newest checkpoints.
+ * @param keep how many, this one among them
  * @returns the path
  * @throws UserError when the disk refuses; earlier checkpoints are untouched then
  */
@@ -43,6 +45,7 @@ export async function saveCheckpoint(
   folder: string,
   info: Omit<CheckpointInfo, 'moco'>,
   tensors: Readonly<Record<string, Tensor>>,
+  keep: number = info.config.keep,
 ): Promise<string> {
   const name = checkpointName(info);
   const path = join(folder, name);
@@ -51,20 +54,38 @@ export async function saveCheckpoint(
   try {
     await mkdir(folder, { recursive: true });
     await writeAtomic(path, bytes);
-    const { epoch, step, globalStep } = info;
-    await writeAtomic(
-      join(folder, 'latest.json'),
-      `${JSON.stringify({ file: name, epoch, step, globalStep })}\n`,
-    );
+    await writeLatest(folder, name, info);
   } catch (error) {
     const kept = before
       ? `; ${before} is intact: free some space, then moco pretrain --resume ${folder}`
       : '';
     throw new UserError(`${(error as Error).message}${kept}`);
   }
-  const old = (await listCheckpoints(folder)).filter((other) => other !== name).slice(info.config.keep - 1);
-  for (const other of old) await rm(join(folder, other), { force: true });
+  await removeOld(folder, name, keep);
   return path;
+}
+
+function writeLatest(folder: string, file: string, { epoch, step, globalStep }: Position): Promise<void> {
+  return writeAtomic(join(folder, 'latest.json'), `${JSON.stringify({ file, epoch, step, globalStep })}\n`);
+}
+
+/** Removes all but a checkpoint and the newest others, `keep` in all. */
+export async function removeOld(folder: string, name: string, keep: number): Promise<void> {
+  const old = (await listCheckpoints(folder)).filter((other) => other !== name).slice(keep - 1);
+  for (const other of old) await rm(join(folder, other), { force: true });
+}
+
+/**
+ * Renames the newest checkpoint, one that leads nowhere, to `*.diverged`.
+ * @returns the path of the one before, if there is any
+ */
+export async function setDivergedAside(path: string): Promise<string | undefined> {
+  const folder = dirname(path);
+  await rename(path, `${path}.diverged`);
+  const [before] = await listCheckpoints(folder);
+  if (before === undefined) await rm(join(folder, 'latest.json'), { force: true });
+  else await writeLatest(folder, before, (await readCheckpoint(join(folder, before))).info);
+  return before && join(folder, before);
 }
 
 /** @throws CheckpointError when the file is missing, damaged or none of this program's */

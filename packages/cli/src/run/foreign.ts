@@ -28,6 +28,7 @@ import {
 } from '@moco-ts/run';
 import { openCheckpoint } from './checkpoint.ts';
 import { systemReason } from './files.ts';
+import { faultOf } from './finite.ts';
 import { defaultWorkers } from './plugins.ts';
 import { version } from './versions.ts';
 
@@ -160,7 +161,10 @@ export async function openEncoderBytes(
 }
 
 function asRun(path: string, opened: Foreign | Checkpoint, warn: (message: string) => void): Checkpoint {
-  if (isCheckpoint(opened)) return opened;
+  if (isCheckpoint(opened)) {
+    checkFinite(path, opened.tensors);
+    return opened;
+  }
   const { info, tensors } = asCheckpoint(opened, basename(path));
   checkFinite(path, tensors);
   for (const remark of describeForeign(opened).remarks) warn(remark);
@@ -193,11 +197,9 @@ export function isCheckpoint(opened: Foreign | Checkpoint): opened is Checkpoint
   return 'info' in opened;
 }
 
-/** @throws CheckpointError when an encoder has weights that are not finite: a run that diverged, or damage */
+/** @throws CheckpointError when an encoder has weights that are not finite, or negative variances: a run that diverged, or damage */
 export function checkFinite(file: string, params: Params): void {
-  for (const [name, { data }] of Object.entries(params))
-    if (!data.every(Number.isFinite))
-      throw new CheckpointError(
-        `${file}: "${name}" holds values that are not finite: the run diverged, or the file is damaged`,
-      );
+  const fault = faultOf(params);
+  if (fault !== undefined)
+    throw new CheckpointError(`${file}: ${fault}: the run diverged, or the file is damaged`);
 }

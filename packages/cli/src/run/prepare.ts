@@ -27,6 +27,7 @@ import {
   viewsOf,
 } from '@moco-ts/run';
 import { type Evaluation, type EvaluationSets, openEvaluation } from './evaluate.ts';
+import { checkFinite } from './foreign.ts';
 import { openBackend, registerPlugins } from './plugins.ts';
 import type { Reporter } from './reporter.ts';
 
@@ -124,6 +125,7 @@ function fitted(
         `${path}: "${name}" is [${found.shape}], not [${shape}]: it is of another model`,
       );
   }
+  checkFinite(path, tensors);
   const strange = Object.keys(tensors).find((name) => !(name in fresh));
   if (strange !== undefined) throw new CheckpointError(`${path} holds "${strange}": it is of another model`);
   return tensors;

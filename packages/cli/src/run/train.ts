@@ -2,22 +2,21 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BackendError, type Params, type Tensor, type Trainer, UserError, under } from '@moco-ts/core';
+import { BackendError, type Params, type Tensor, type Trainer, under } from '@moco-ts/core';
 import type { Batch, ImageDataset } from '@moco-ts/data';
 import {
   type Checkpoint,
-  checkpointName,
   createMeters,
   type Meters,
   meterStates,
   type RunConfig,
   rateAt,
 } from '@moco-ts/run';
-import { saveCheckpoint } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
 import { currentCommit } from './commit.ts';
 import { type EvaluationSets, type Measures, measureRows } from './evaluate.ts';
 import { removePartial, writeAtomic } from './files.ts';
+import { createKeeper, type Keeper } from './keeper.ts';
 import { type Lock, lockFolder } from './lock.ts';
 import { openLog, type RunLog } from './log.ts';
 import { type Prepared, prepare } from './prepare.ts';
@@ -65,8 +64,8 @@ const HISTORY = 20;
 
 /**
  * Trains until the last epoch, `maxSteps` or a stop, and saves.
- * @throws UserError before anything is written for settings that can't work; later when the loss is no number or the
- * disk refuses, with the last checkpoint intact
+ * @throws UserError before anything is written for settings that can't work; later when the disk refuses, with the last
+ * checkpoint intact; DivergedError for a loss, or a state to be saved, that is not finite
  */
 export async function train(job: TrainJob): Promise<TrainResult> {
   const { config, dataset, folder, resume, reporter } = job;
@@ -74,6 +73,7 @@ export async function train(job: TrainJob): Promise<TrainResult> {
   const prepared = await prepare(config, dataset, resume, reporter, onSkip, job.evaluateOn);
   let lock: Lock | undefined;
   let log: RunLog | undefined;
+  let keeper: Keeper | undefined;
   try {
     await mkdir(folder, { recursive: true });
     lock = lockFolder(folder, reporter.note);
@@ -83,10 +83,14 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     const { epoch, step, globalStep } = prepared.position;
     const { stateBytes } = prepared.trainer.memory;
     log.write(resume ? 'resume' : 'start', { epoch, step, globalStep, stateBytes });
-    return await loop(job, prepared, log);
+    const { backend } = prepared;
+    const from = resume && { path: resume.path, globalStep };
+    keeper = createKeeper({ folder, config, backend, log, from });
+    return await loop(job, prepared, log, keeper);
   } finally {
     reporter.close();
     log?.close();
+    await keeper?.dispose();
     await prepared.dispose();
     lock?.release();
   }
@@ -110,31 +114,30 @@ function commitField(): { commit?: string } {
 }
 
 async function loop(
-  { config, folder, resume, reporter, stop }: TrainJob,
+  { config, resume, reporter, stop }: TrainJob,
   { dataset, loader, pool, backend, evaluation, method, position, trainer }: Prepared,
   log: RunLog,
+  keeper: Keeper,
 ): Promise<TrainResult> {
   const { stepsPerEpoch } = loader;
   const started = performance.now();
   const commit = commitField();
   let { epoch, step, globalStep } = position;
   let losses = [...(resume?.info.losses ?? [])];
-  let saved = resume?.path;
-  let savedAt = resume ? globalStep : -1;
   let measures: Measures | undefined;
   let meters = createMeters(step > 0 ? resume?.info.meters : undefined);
   const pace = createPace();
   const mayGoOn = () => !stop.requested && globalStep < (config.maxSteps ?? Number.POSITIVE_INFINITY);
 
+  /** Of the last step. */
+  let images: Float32Array | undefined;
   const save = async () => {
-    if (savedAt === globalStep) return;
     const inside = step > 0 ? { meters: meterStates(meters) } : {};
     const info = { epoch, step, globalStep, config, pictures: dataset.length, losses, ...inside, ...commit };
-    saved = await saveCheckpoint(folder, info, await trainer.state());
-    savedAt = globalStep;
-    log.write('checkpoint', { epoch, step, globalStep, file: checkpointName(info) });
+    await keeper.save(info, () => trainer.state(), images);
+    // An evaluation may follow, which wants the memory.
+    images = undefined;
   };
-  const kept = () => (saved ? `the last good checkpoint is ${saved}` : 'no checkpoint was made before');
   const progress = (lr: number, step: number, globalStep: number): Progress => {
     const left = (config.epochs - epoch) * stepsPerEpoch - step;
     const { epochs, batchSize } = config;
@@ -162,18 +165,14 @@ async function loop(
   const book = async ({ at, lr, metrics: promised, asked, waited }: Issued) => {
     const metrics = await promised.catch((error: unknown) => {
       if (!(error instanceof BackendError)) throw error;
-      throw new BackendError(`${error.message}; ${kept()}`);
+      throw new BackendError(`${error.message}; ${keeper.kept}`);
     });
     const now = performance.now();
     const seconds = (now - Math.max(asked, settled)) / 1000;
     settled = now;
     const values = scalars(metrics);
-    if (!Number.isFinite(values.loss!)) {
-      log.write('diverged', { ...at, loss: String(values.loss) });
-      throw new UserError(
-        `the loss is ${values.loss} at epoch ${at.epoch}, step ${at.step} (step ${at.globalStep} of the run); ${kept()}; try a lower --lr or --warmup-epochs`,
-      );
-    }
+    if (!Number.isFinite(values.loss!)) throw await keeper.refuse(values.loss!, at);
+    await keeper.passed(at.globalStep);
     for (const name of ['loss', 'acc1', 'acc5', 'spread'] as const) meters[name].add(values[name]!);
     meters.time.add(seconds);
     meters.data.add(waited / 1000);
@@ -201,6 +200,7 @@ async function loop(
       if (step + 1 < stepsPerEpoch) pending = ask(batches);
       lr = rateAt(config, epoch, step, stepsPerEpoch);
       const done = (epoch + step / stepsPerEpoch) / config.epochs;
+      images = (batch as Batch).views[0];
       const feeds = method.feeds(batch as Batch, { epoch, step, globalStep, progress: done });
       const metrics = trainer.step(feeds, lr, globalStep);
       // Whoever waits for it meets the failure.
@@ -240,9 +240,10 @@ async function loop(
     }
   }
   await save();
+  await keeper.finish();
   return {
     outcome: epoch >= config.epochs ? 'done' : 'stopped',
-    checkpoint: saved!,
+    checkpoint: keeper.path!,
     params: await queryParams(trainer),
     ...(measures && { measures }),
     skipped: loader.skipped.length,

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { DataError, UserError } from '@moco-ts/core';
+import { DataError, DivergedError, UserError } from '@moco-ts/core';
 import type { ImageDataset, SkippedPicture } from '@moco-ts/data';
 import { hexadecimal } from '@moco-ts/run';
 import { systemReason } from '../run/files.ts';
@@ -87,6 +87,8 @@ export async function embedToFile(
     await journal.remove();
     return { finished: true, rows: journal.rows };
   } catch (error) {
+    // Of a model that gives nothing there is nothing to go on with.
+    if (error instanceof DivergedError && journal.rows === 0) await journal.remove();
     const reason = systemReason(error);
     throw reason === undefined ? error : new UserError(`${output} could not be written: ${reason}`);
   } finally {

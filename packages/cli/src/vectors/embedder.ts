@@ -1,7 +1,16 @@
 /** From pictures to vectors: by an encoder as `moco knn` opens it, or by a model of `moco export --with-preprocess`. */
 import { readFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import { createExtractor, type Params, UserError, under, unitRows } from '@moco-ts/core';
+import {
+  allFinite,
+  createExtractor,
+  DivergedError,
+  type Params,
+  printable,
+  UserError,
+  under,
+  unitRows,
+} from '@moco-ts/core';
 import { createPool, type ImageDataset, ifDamaged, loadClean, type SkippedPicture } from '@moco-ts/data';
 import { checksum, hexadecimal, modelConfig, type RunConfig } from '@moco-ts/run';
 import { systemReason } from '../run/files.ts';
@@ -47,10 +56,26 @@ export interface Embedder {
 
 export const embedBatch = 64;
 
-/** @throws UserError */
+/** @throws UserError; while it embeds, DivergedError for values that are not finite */
 export async function openEmbedder(model: string, options: EmbedderOptions): Promise<Embedder> {
   await registerPlugins();
-  return model.toLowerCase().endsWith('.onnx') ? openOnnx(model, options) : openRun(model, options);
+  const isOnnx = model.toLowerCase().endsWith('.onnx');
+  const embedder = await (isOnnx ? openOnnx(model, options) : openRun(model, options));
+  return {
+    ...embedder,
+    async *embed(dataset, from, onSkip) {
+      for await (const batch of embedder.embed(dataset, from, onSkip)) {
+        const at = allFinite(batch.vectors)
+          ? -1
+          : batch.vectors.findIndex((value) => !Number.isFinite(value));
+        if (at >= 0)
+          throw new DivergedError(
+            `${model}: its features of ${printable(dataset.id(batch.indices[Math.floor(at / embedder.dim)]!))} are not finite: its training diverged; take an earlier checkpoint, or train with a lower --lr`,
+          );
+        yield batch;
+      }
+    },
+  };
 }
 
 async function openRun(model: string, options: EmbedderOptions): Promise<Embedder> {

@@ -97,6 +97,16 @@ describe('createExtractor', () => {
     }
     expect(new Set(all).size).toBeGreaterThan(10);
   });
+  it('takes other weights', async () => {
+    const extractor = await createExtractor(counting().backend, { encoder, encoderConfig }, params, 5);
+    const before = await extractor.extract(pictures);
+    const others = encoder.init(encoderConfig, (name) => rng(1, name));
+    await extractor.load(others);
+    const fresh = await createExtractor(counting().backend, { encoder, encoderConfig }, others, 5);
+    const after = await extractor.extract(pictures);
+    expect(after).toEqual(await fresh.extract(pictures));
+    expect(after).not.toEqual(before);
+  });
   it('gives unit vectors with a head', async () => {
     const model = { encoder, encoderConfig, head: { mlp: false, dim: 3 } };
     const extractor = await createExtractor(counting().backend, model, params, 4);

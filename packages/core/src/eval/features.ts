@@ -1,5 +1,5 @@
 /** Features of pictures from a trained encoder, in evaluation mode. */
-import type { Backend, Tensors } from '../backend.ts';
+import type { Backend } from '../backend.ts';
 import type { Encoder, EncoderConfig, ForwardContext, Params, TracedParams } from '../encoder.ts';
 import type { Graph } from '../graph/graph.ts';
 import { type Traced, trace } from '../graph/trace.ts';
@@ -70,6 +70,8 @@ export interface FeatureExtractor {
    * @returns [M, dim]
    */
   extract(pictures: Float32Array): Promise<Float32Array>;
+  /** Takes other weights of the same shapes. */
+  load(params: Params): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -83,8 +85,9 @@ export async function createExtractor(
   const graph = encoderGraph(model, params, batch);
   const names = graph.inputs.map((port) => port.name).filter((name) => name !== 'input');
   const program = await backend.compile(graph, { state: names.map((input) => ({ input })) });
-  const state: Tensors = Object.fromEntries(names.map((name) => [name, params[name]!]));
-  await program.load(state);
+  const load = (weights: Params) =>
+    program.load(Object.fromEntries(names.map((name) => [name, weights[name]!])));
+  await load(params);
   const shape = [batch, ...model.encoder.inputShape(model.encoderConfig)];
   const picture = sizeOf(shape) / batch;
   const dim = model.head ? headDim(model.head) : model.encoder.featureDim(model.encoderConfig);
@@ -103,6 +106,7 @@ export async function createExtractor(
       }
       return out;
     },
+    load,
     dispose: () => program.dispose(),
   };
 }

@@ -1,0 +1,141 @@
+/** The checkpoints of a run under way, of which none is called good that does not lead on. */
+import { basename, dirname, join } from 'node:path';
+import type { FeatureExtractor } from '@moco-ts/core';
+import { allFinite, type Backend, createExtractor, DivergedError, type Tensor, under } from '@moco-ts/core';
+import {
+  type CheckpointInfo,
+  checkpointName,
+  modelConfig,
+  type Position,
+  type RunConfig,
+} from '@moco-ts/run';
+import { listCheckpoints, removeOld, saveCheckpoint, setDivergedAside } from './checkpoint.ts';
+import { faultOf } from './finite.ts';
+import type { RunLog } from './log.ts';
+
+type State = Readonly<Record<string, Tensor>>;
+
+export interface Keeper {
+  /** The newest checkpoint. */
+  readonly path: string | undefined;
+  /** What to say of it where a run ends. */
+  readonly kept: string;
+  /**
+   * Saves, unless this very position is saved. A state is saved if it is finite, its variances are not negative, and it
+   * gives finite features in evaluation mode: running statistics may diverge where those of batches do not show it.
+   * @param images [N, 3, S, S], normalised, of the last step; undefined before the first
+   * @throws DivergedError
+   */
+  save(info: Omit<CheckpointInfo, 'moco'>, state: () => Promise<State>, images?: Float32Array): Promise<void>;
+  /** A step was finite. @param globalStep of it */
+  passed(globalStep: number): Promise<void>;
+  /** The error for a step with a loss that is not finite. */
+  refuse(loss: number, at: Position): Promise<DivergedError>;
+  /** Removes what is older than the run keeps. */
+  finish(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+interface Saved {
+  readonly path: string;
+  readonly globalStep: number;
+  /** It is this process's, not what it went on from. */
+  readonly own: boolean;
+  /** The step behind it was finite. */
+  readonly proven?: boolean;
+}
+
+export interface KeeperSettings {
+  readonly folder: string;
+  readonly config: RunConfig;
+  readonly backend: Backend;
+  readonly log: RunLog;
+  /** The checkpoint that the run goes on from, and its position. */
+  readonly from: { readonly path: string; readonly globalStep: number } | undefined;
+}
+
+export function createKeeper({ folder, config, backend, log, from }: KeeperSettings): Keeper {
+  let saved: Saved | undefined = from && { ...from, own: false };
+  const trial = createTrial(backend, config);
+  const removeOthers = async ({ path, own }: Saved) => {
+    if (own) await removeOld(folder, basename(path), config.keep);
+  };
+  return {
+    get path() {
+      return saved?.path;
+    },
+    get kept() {
+      return saved ? `the last good checkpoint is ${saved.path}` : 'no checkpoint was made before';
+    },
+    async save(info, read, images) {
+      const { epoch, step, globalStep } = info;
+      if (saved?.globalStep === globalStep) return;
+      const state = await read();
+      const fault = faultOf(state) ?? (images && (await trial.fault(state, images)));
+      if (fault !== undefined) {
+        log.write('diverged', { epoch, step, globalStep, message: `Step ${globalStep}: ${fault}` });
+        throw new DivergedError(
+          `${fault} after step ${globalStep}, and nothing is saved by it; ${this.kept}; ${REMEDY}`,
+        );
+      }
+      // One more than the run keeps, until the step behind it has shown that it leads on.
+      const path = await saveCheckpoint(folder, info, state, config.keep + 1);
+      saved = { path, globalStep, own: true };
+      log.write('checkpoint', { epoch, step, globalStep, file: checkpointName(info) });
+    },
+    async passed(globalStep) {
+      if (!saved || saved.globalStep !== globalStep || saved.proven) return;
+      saved = { ...saved, proven: true };
+      await removeOthers(saved);
+    },
+    async refuse(loss, { epoch, step, globalStep }) {
+      log.write('diverged', { epoch, step, globalStep, loss: String(loss) });
+      const left = saved?.globalStep === globalStep ? await whatLeadsHere(saved) : this.kept;
+      return new DivergedError(
+        `the loss is ${loss} at epoch ${epoch}, step ${step} (step ${globalStep} of the run); ${left}; ${REMEDY}`,
+      );
+    },
+    async finish() {
+      if (saved) await removeOthers(saved);
+    },
+    dispose: trial.dispose,
+  };
+}
+
+const REMEDY = 'try a lower --lr or --warmup-epochs';
+
+/**
+ * What to say of a checkpoint whose very next step diverged: it would only lead there again. One of this process is set
+ * aside as `*.diverged`, so that whoever goes on meets the one before.
+ */
+async function whatLeadsHere({ path, own }: Saved): Promise<string> {
+  if (own) {
+    const before = await setDivergedAside(path);
+    const left = before === undefined ? 'there is no other' : `the last good checkpoint is ${before}`;
+    return `${path} leads there, and is set aside as .diverged; ${left}`;
+  }
+  const names = await listCheckpoints(dirname(path));
+  const before = names[names.indexOf(basename(path)) + 1];
+  const way = before === undefined ? '' : `; the one before is ${join(dirname(path), before)}`;
+  return `${path} leads there at once${way}`;
+}
+
+/** Images that a state is tried on. */
+const TRIED = 8;
+
+/** Computes features by states, one after the other. */
+function createTrial(backend: Backend, config: RunConfig) {
+  // Compiled once, at the first checkpoint.
+  let extractor: FeatureExtractor | undefined;
+  return {
+    async fault(state: State, images: Float32Array): Promise<string | undefined> {
+      const params = under('q', state);
+      const batch = Math.min(TRIED, config.batchSize);
+      if (extractor) await extractor.load(params);
+      else extractor = await createExtractor(backend, modelConfig(config), params, batch);
+      const features = await extractor.extract(images.subarray(0, batch * 3 * config.imageSize ** 2));
+      return allFinite(features) ? undefined : 'the features of images are not finite';
+    },
+    dispose: async () => extractor?.dispose(),
+  };
+}
