@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ShapeError } from './errors.ts';
 import { grad, gradients } from './grad.ts';
+import { defineOp } from './graph/op.ts';
 import { conv2d } from './graph/ops/conv.ts';
 import {
   abs,
@@ -12,9 +13,11 @@ import {
   mul,
   neg,
   relu,
+  reluGrad,
+  select,
   stopGradient,
 } from './graph/ops/elementwise.ts';
-import { updateSlice } from './graph/ops/index-ops.ts';
+import { gather, updateSlice } from './graph/ops/index-ops.ts';
 import { layerNorm } from './graph/ops/layer-norm.ts';
 import { batchNorm, batchNormGrad } from './graph/ops/norm.ts';
 import { max, sum } from './graph/ops/reduce.ts';
@@ -56,8 +59,36 @@ describe('gradients', () => {
       byZ: [4, 10, 18],
     });
   });
-  it("don't flow through integers, but through a cast that changes nothing", () => {
-    expect(derivatives((x) => sum(cast(cast(x, 'int32'), 'float32'))).byX).toEqual([0, 0, 0]);
+  it('are an error through a type that has none, where nothing says that they stop', () => {
+    for (const dtype of ['int32', 'uint8', 'bool'] as const) {
+      const through = (x: Traced) => sum(cast(cast(x, dtype), 'float32'));
+      expect(() => derivatives(through)).toThrow(
+        `cast has no gradient by its input 0, ${dtype} [3]: put stopGradient`,
+      );
+      expect(derivatives((x) => add(sum(x), through(stopGradient(x)))).byX).toEqual([1, 1, 1]);
+    }
+    expect(() => derivatives((x, z) => sum(gather(z, cast(x, 'int32'))))).toThrow(
+      /gather has no .*input 1, int32/,
+    );
+    expect(() => derivatives((x, z) => sum(select(cast(x, 'bool'), z, x)))).toThrow(
+      /select has no .*input 0, bool/,
+    );
+  });
+  it('are an error where an op gives none by a float, whatever the op', () => {
+    defineOp({ name: 'test/forgets', infer: ([x]) => [x!], grad: () => [undefined] });
+    const forgets = (x: Traced) => x.builder.emit('test/forgets', [x])[0]!;
+    expect(() => derivatives((x) => sum(forgets(x)))).toThrow(/test\/forgets has no gradient by its input 0/);
+    expect(derivatives((x) => sum(mul(x, forgets(stopGradient(x))))).byX).toHaveLength(3);
+  });
+  it('are of floats, by floats', () => {
+    const graph = trace((builder) => ({ loss: sum(cast(builder.input('x', [3], 'int32'), 'float32')) }));
+    expect(() => grad(graph, 'loss', ['x'])).toThrow('there is no gradient of or by int32 [3]');
+  });
+  it('of the gradient of relu are 0 by what decides it', () => {
+    // d/dx of sum(relu'(x) x) with relu'(x) = 1 for these.
+    expect(derivatives((x) => sum(reluGrad(x, x))).byX).toEqual([1, 1, 1]);
+  });
+  it('flow through a cast that changes nothing', () => {
     const same = (x: Traced) => x.builder.emit('cast', [x], { dtype: 'float32' })[0]!;
     expect(derivatives((x, z) => sum(mul(same(x), z))).byX).toEqual([4, 5, 6]);
   });

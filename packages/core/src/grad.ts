@@ -4,17 +4,20 @@ import { type Graph, portNamed } from './graph/graph.ts';
 import { opNamed } from './graph/op.ts';
 import { add } from './graph/ops/elementwise.ts';
 import { GraphBuilder, Traced } from './graph/trace.ts';
-import { filled, scalar, sizeOf } from './tensor/tensor.ts';
+import { describe, filled, isFloat, scalar, sizeOf } from './tensor/tensor.ts';
 
 /**
  * The gradients of a scalar by some values, as new nodes of the same graph.
  * Nothing is computed for values that the loss doesn't reach: their gradient is a constant zero.
  * @param loss float32 with one element
- * @throws ShapeError when the loss is no scalar, or when the path crosses an op that can't be differentiated
+ * @throws ShapeError when the loss or one of the values is not of a float type, when the loss is no scalar, and when its
+ * path crosses an op, or a cast to a type without gradients, that can't be differentiated
  */
 export function gradients(loss: Traced, by: readonly Traced[]): Traced[] {
   const { builder } = loss;
   if (sizeOf(loss.shape) !== 1) throw new ShapeError(`a loss is a scalar, not [${loss.shape.join(', ')}]`);
+  for (const value of [loss, ...by])
+    if (!isFloat(value.dtype)) throw new ShapeError(`there is no gradient of or by ${describe(value)}`);
   const nodes = [...builder.nodes];
   const active = reachable(builder, by);
   const found = new Map<number, Traced>([
@@ -33,8 +36,13 @@ export function gradients(loss: Traced, by: readonly Traced[]): Traced[] {
     const outputs = node.outputs.map(wrap);
     const dInputs = op.grad({ inputs, outputs, dOutputs, attrs: node.attrs, needs });
     dInputs.forEach((gradient, i) => {
-      if (!gradient || !needs[i]) return;
+      if (!needs[i]) return;
       const id = node.inputs[i]!;
+      // What is left out here would be missing from the sum, and nothing would tell.
+      if (!gradient || !isFloat(inputs[i]!.dtype))
+        throw new ShapeError(
+          `${node.op} has no gradient by its input ${i}, ${describe(inputs[i]!)}: put stopGradient before it`,
+        );
       const sum = found.get(id);
       found.set(id, sum ? add(sum, gradient) : gradient);
     });

@@ -17,7 +17,7 @@ export interface GradContext {
 export interface Op {
   readonly name: string;
   readonly infer: ShapeRule;
-  /** The gradients by the inputs, as new nodes; undefined where there is none. */
+  /** The gradients by the inputs, as new nodes; undefined for what `needs` does not ask for, and where there is none: an error. */
   grad?(context: GradContext): (Traced | undefined)[];
   /**
    * Why the op has no gradient: 'none' for a derivative that is zero or undefined everywhere (comparisons, indices),

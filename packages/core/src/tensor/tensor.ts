@@ -1,4 +1,4 @@
-/** Element types of tensors. Gradients exist for `float32` alone. */
+/** Element types of tensors. Gradients exist for float types alone, of which `float32` is the only one: {@link isFloat}. */
 export type DType = 'float32' | 'int32' | 'uint8' | 'bool';
 
 export type Shape = readonly number[];
@@ -16,6 +16,11 @@ export type TypedArray = Float32Array | Int32Array | Uint8Array;
 /** A tensor on the host: dense, row-major. `bool` is stored as one byte, 0 or 1. */
 export interface Tensor extends TensorType {
   readonly data: TypedArray;
+}
+
+/** Whether there are gradients of and by such values. */
+export function isFloat(dtype: DType): boolean {
+  return dtype === 'float32';
 }
 
 /** The number of elements of a shape; 1 for a scalar. */

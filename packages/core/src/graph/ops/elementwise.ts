@@ -1,8 +1,8 @@
 /** Elementwise ops. Binary ones broadcast as NumPy does. */
 import { ShapeError } from '../../errors.ts';
 import { broadcastShapes } from '../../tensor/broadcast.ts';
-import { type DType, sameShape, type TensorType } from '../../tensor/tensor.ts';
-import { defineOp, type GradContext } from '../op.ts';
+import { type DType, filled, isFloat, sameShape, type TensorType } from '../../tensor/tensor.ts';
+import { defineOp } from '../op.ts';
 import { builderOf, lift, type Operand, type Traced } from '../trace.ts';
 import { unbroadcast } from './shape.ts';
 
@@ -115,7 +115,11 @@ defineOp({
     if (!sameShape(dy!.shape, y!.shape)) throw new ShapeError('expected two operands of one shape');
     return [dy!];
   },
-  grad: ({ dOutputs, inputs: [, y] }) => [reluGrad(dOutputs[0]!, y!), undefined],
+  // By y it is 0 wherever there is one.
+  grad: ({ dOutputs, inputs: [, y], needs }) => [
+    reluGrad(dOutputs[0]!, y!),
+    needs[1] ? y!.builder.constant(filled(y!.shape, 0)) : undefined,
+  ],
 });
 /** The gradient of relu: `dy` where the output `y` (or input) is positive, else 0. */
 export function reluGrad(dy: Traced, y: Traced): Traced {
@@ -148,11 +152,12 @@ export function select(condition: Traced, a: Operand, b: Operand): Traced {
 defineOp({
   name: 'cast',
   infer: ([x], { dtype }) => [{ shape: x!.shape, dtype: dtype as DType }],
-  grad: ({ dOutputs, inputs: [x], attrs }: GradContext) => [
-    x!.dtype === 'float32' && attrs.dtype === 'float32' ? dOutputs[0] : undefined,
-  ],
+  grad: ({ dOutputs, inputs: [x] }) => [isFloat(x!.dtype) ? cast(dOutputs[0]!, x!.dtype) : undefined],
 });
-/** Another dtype. Float to integer truncates toward zero; to bool, non-zero is true. */
+/**
+ * Another dtype. Float to integer truncates toward zero; to bool, non-zero is true. Between float types gradients flow; a
+ * loss that depends on a float through another type has none by it, which is an error: put stopGradient before.
+ */
 export function cast(x: Traced, dtype: DType): Traced {
   return x.dtype === dtype ? x : x.builder.emit('cast', [x], { dtype })[0]!;
 }
