@@ -11,6 +11,7 @@ import * as damage from './damage.mjs';
 import * as disk from './disk.mjs';
 import * as files from './files.mjs';
 import * as kills from './kills.mjs';
+import * as large from './large.mjs';
 import { finish, flags, pictures } from './lib.mjs';
 import * as lock from './lock.mjs';
 import * as long from './long.mjs';
@@ -21,6 +22,7 @@ import * as workers from './workers.mjs';
 const kinds = {
   kills,
   damage,
+  large,
   disk,
   lock,
   pictures: pictureFaults,

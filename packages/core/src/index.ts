@@ -1,4 +1,5 @@
 export * from './backend.ts';
+export * from './byte-source.ts';
 export * from './encoder.ts';
 export * from './errors.ts';
 export * from './eval/features.ts';

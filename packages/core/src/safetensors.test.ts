@@ -1,7 +1,8 @@
 /// <reference types="node" />
 import { describe, expect, it } from 'vitest';
+import { bytesSource } from './byte-source.ts';
 import { CheckpointError } from './errors.ts';
-import { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
+import { decodeSafetensors, encodeSafetensors, readSafetensors, safetensorsParts } from './safetensors.ts';
 import { filled, scalar, type Tensor, tensor } from './tensor/tensor.ts';
 
 /** A file of all dtypes, written by the Python package safetensors 0.8 from PyTorch tensors. */
@@ -103,6 +104,11 @@ describe('a round trip', () => {
     expect(offsets.at(-1)![1]).toBe(bytes.length - 8 - size);
     expect(header.weights.data_offsets[0] % 4).toBe(0);
   });
+  it('is the same of a file that is read in parts', async () => {
+    expect(await readSafetensors(bytesSource('own', bytes))).toEqual(decodeSafetensors(bytes, 'own'));
+    const joined = safetensorsParts(written, { run: 'r1' }).flatMap((part) => [...part]);
+    expect(joined).toEqual([...bytes]);
+  });
   it('of nothing is empty', () => {
     expect(decodeSafetensors(encodeSafetensors({}), 'own')).toEqual({ tensors: {}, metadata: {} });
   });
@@ -114,6 +120,14 @@ describe('what is refused', () => {
       expect(read(new Uint8Array(fromPython.subarray(0, length))), `${length} bytes`).toThrow(
         CheckpointError,
       );
+  });
+  it('the same of a file that is read in parts', async () => {
+    for (let length = 0; length < fromPython.length; length++) {
+      const part = new Uint8Array(fromPython.subarray(0, length));
+      await expect(readSafetensors(bytesSource('x', part)), `${length} bytes`).rejects.toThrow(
+        CheckpointError,
+      );
+    }
   });
   it.each([
     ['no bytes', new Uint8Array(0), /has 0 bytes/],

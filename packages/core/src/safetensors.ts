@@ -1,6 +1,7 @@
 /** The safetensors format: a JSON header of names, dtypes, shapes and offsets, then the bytes. */
+import { type ByteSource, readExactly } from './byte-source.ts';
 import { CheckpointError, printable } from './errors.ts';
-import { allocate, bytesOf, type DType, sizeOf, type Tensor } from './tensor/tensor.ts';
+import { bytesOf, type DType, sizeOf, type Tensor, type TypedArray } from './tensor/tensor.ts';
 
 // Globals of Node and browsers alike; core takes the types of neither.
 declare class TextEncoder {
@@ -32,6 +33,24 @@ export function encodeSafetensors(
   tensors: Readonly<Record<string, Tensor>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
+  const parts = safetensorsParts(tensors, metadata);
+  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+/**
+ * The same bytes in parts, of which all but the first are the tensors' own memory: a file may be larger than an array
+ * can be.
+ */
+export function safetensorsParts(
+  tensors: Readonly<Record<string, Tensor>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array[] {
   const header: Record<string, Entry | Readonly<Record<string, string>>> = {};
   if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
   // Wide elements first, so that all stay aligned without gaps, which the format forbids.
@@ -44,15 +63,13 @@ export function encodeSafetensors(
   }
   const text = new TextEncoder().encode(JSON.stringify(header));
   const headerSize = Math.ceil(text.length / 8) * 8;
-  const out = new Uint8Array(8 + headerSize + end).fill(0x20, 8 + text.length, 8 + headerSize);
-  new DataView(out.buffer).setBigUint64(0, BigInt(headerSize), true);
-  out.set(text, 8);
-  let at = 8 + headerSize;
-  for (const [, { data }] of entries) {
-    out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
-    at += data.byteLength;
-  }
-  return out;
+  const front = new Uint8Array(8 + headerSize).fill(0x20, 8 + text.length);
+  new DataView(front.buffer).setBigUint64(0, BigInt(headerSize), true);
+  front.set(text, 8);
+  return [
+    front,
+    ...entries.map(([, { data }]) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
+  ];
 }
 
 /**
@@ -61,20 +78,65 @@ export function encodeSafetensors(
  * @throws CheckpointError when the bytes are no safetensors file, are cut off, or hold a dtype that can't be read
  */
 export function decodeSafetensors(bytes: Uint8Array, source: string): SafetensorsFile {
-  const fail = (why: string) =>
-    new CheckpointError(`${source} is no readable safetensors file: ${printable(why, 300)}`);
-  if (bytes.length < 8) throw fail(`it has ${bytes.length} bytes`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const headerSize = Number(view.getBigUint64(0, true));
-  if (headerSize > maxHeader || 8 + headerSize > bytes.length) throw fail('the header is cut off');
+  const fail = failure(source);
+  const headerSize = headerSizeOf(bytes, bytes.length, fail);
+  const body = bytes.subarray(8 + headerSize);
+  const { entries, metadata } = parseHeader(bytes.subarray(8, 8 + headerSize), body.length, fail);
+  const tensors = entries.map(([name, entry]) => {
+    const [start, end] = entry.data_offsets;
+    // A copy with a buffer of its own: `slice` of Node's Buffer would share the file's.
+    return [name, tensorOf(name, entry, new Uint8Array(body.subarray(start, end)), fail)] as const;
+  });
+  return { tensors: Object.fromEntries(tensors), metadata };
+}
+
+/**
+ * The same of a file that is read a tensor at a time: it may be larger than what one array or one read can hold, and no
+ * second copy of it is in memory.
+ * @throws CheckpointError as {@link decodeSafetensors} does; and what `source` throws
+ */
+export async function readSafetensors(source: ByteSource): Promise<SafetensorsFile> {
+  const fail = failure(source.name);
+  const front = await readExactly(source, 0, Math.min(8, source.size));
+  const headerSize = headerSizeOf(front, source.size, fail);
+  const text = await readExactly(source, 8, headerSize);
+  const { entries, metadata } = parseHeader(text, source.size - 8 - headerSize, fail);
+  const tensors: Record<string, Tensor> = {};
+  for (const [name, entry] of entries) {
+    const [start, end] = entry.data_offsets;
+    const found = await readExactly(source, 8 + headerSize + start, end - start);
+    const own = found.byteOffset === 0 && found.buffer.byteLength === found.length;
+    const raw = own && found.buffer instanceof ArrayBuffer ? found : new Uint8Array(found);
+    tensors[name] = tensorOf(name, entry, raw as Uint8Array<ArrayBuffer>, fail);
+  }
+  return { tensors, metadata };
+}
+
+const failure = (source: string) => (why: string) =>
+  new CheckpointError(`${source} is no readable safetensors file: ${printable(why, 300)}`);
+
+/** @param front at least the first 8 bytes of a file of `size` bytes, or all of a smaller one */
+function headerSizeOf(front: Uint8Array, size: number, fail: Fail): number {
+  if (front.length < 8) throw fail(`it has ${size} bytes`);
+  const headerSize = Number(new DataView(front.buffer, front.byteOffset).getBigUint64(0, true));
+  if (headerSize > maxHeader || 8 + headerSize > size) throw fail('the header is cut off');
+  return headerSize;
+}
+
+interface Header {
+  readonly entries: [name: string, entry: Entry][];
+  readonly metadata: Record<string, string>;
+}
+
+/** @param bytes of the body behind it */
+function parseHeader(text: Uint8Array, bytes: number, fail: Fail): Header {
   let header: Record<string, unknown>;
   try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, 8 + headerSize)));
+    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text));
   } catch {
     throw fail('the header is no JSON');
   }
   if (typeof header !== 'object' || header === null) throw fail('the header is no object');
-  const body = bytes.subarray(8 + headerSize);
   const entries: [name: string, entry: Entry][] = [];
   let metadata: Record<string, string> = {};
   for (const [name, entry] of Object.entries(header)) {
@@ -82,13 +144,12 @@ export function decodeSafetensors(bytes: Uint8Array, source: string): Safetensor
       if (!isMetadata(entry)) throw fail('its metadata is no object of texts');
       metadata = entry;
     } else if (isEntry(entry)) {
-      checkEntry(name, entry, body.length, fail);
+      checkEntry(name, entry, bytes, fail);
       entries.push([name, entry]);
     } else throw fail(`the entry "${name}" is malformed`);
   }
-  checkCover(entries, body.length, fail);
-  const tensors = entries.map(([name, entry]) => [name, readTensor(name, entry, body, fail)] as const);
-  return { tensors: Object.fromEntries(tensors), metadata };
+  checkCover(entries, bytes, fail);
+  return { entries, metadata };
 }
 
 function isMetadata(value: unknown): value is Record<string, string> {
@@ -145,21 +206,25 @@ function checkCover(entries: readonly [name: string, entry: Entry][], bytes: num
 
 type Fail = (why: string) => Error;
 
-function readTensor(name: string, entry: Entry, body: Uint8Array, fail: Fail): Tensor {
-  const { shape } = entry;
-  const [start, end] = entry.data_offsets;
-  const size = sizeOf(shape);
-  // A copy with a buffer of its own: `slice` of Node's Buffer would share the file's.
-  const raw = new Uint8Array(body.subarray(start, end));
-  const dtype = dtypes.get(entry.dtype);
+/** @param raw the whole of its buffer, which becomes the tensor's where the dtype is one of ours */
+function tensorOf(
+  name: string,
+  { shape, dtype: code }: Entry,
+  raw: Uint8Array<ArrayBuffer>,
+  fail: Fail,
+): Tensor {
+  const dtype = dtypes.get(code);
   if (dtype) {
-    const data = allocate(dtype, size);
-    new Uint8Array(data.buffer).set(raw);
     if (dtype === 'bool' && raw.some((value) => value > 1))
       throw fail(`"${name}" holds booleans other than 0 and 1`);
-    return { shape, dtype, data };
+    return { shape, dtype, data: viewOf(dtype, raw) };
   }
-  return entry.dtype === 'I64' ? fromInt64(name, shape, raw, fail) : fromFloat(entry.dtype, shape, raw);
+  return code === 'I64' ? fromInt64(name, shape, raw, fail) : fromFloat(code, shape, raw);
+}
+
+function viewOf(dtype: DType, raw: Uint8Array<ArrayBuffer>): TypedArray {
+  if (dtype === 'float32') return new Float32Array(raw.buffer);
+  return dtype === 'int32' ? new Int32Array(raw.buffer) : raw;
 }
 
 function fromInt64(name: string, shape: readonly number[], raw: Uint8Array, fail: Fail): Tensor {

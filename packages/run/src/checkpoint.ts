@@ -3,7 +3,14 @@
  * position, configuration, meters. So a save has one commit point, and there is no moment at which tensors and JSON of
  * different steps lie side by side.
  */
-import { CheckpointError, decodeSafetensors, encodeSafetensors, type Tensor } from '@moco-ts/core';
+import {
+  CheckpointError,
+  decodeSafetensors,
+  encodeSafetensors,
+  type SafetensorsFile,
+  safetensorsParts,
+  type Tensor,
+} from '@moco-ts/core';
 import type { RunConfig } from './config.ts';
 import { type Crc32, crc32 as portable } from './crc32.ts';
 import type { MeterStates } from './meters.ts';
@@ -45,26 +52,36 @@ export function checkpointName({ epoch, step }: Position): string {
 }
 
 /** The bytes of a checkpoint. @param crc32 a quicker one where there is one */
-export function encodeCheckpoint(
+export const encodeCheckpoint = (
   info: CheckpointInfo,
   tensors: Readonly<Record<string, Tensor>>,
   crc32: Crc32 = portable,
-): Uint8Array {
+): Uint8Array => encodeSafetensors(tensors, metadataOf(info, tensors, crc32));
+
+/** The same bytes in parts, without a copy of the tensors: a checkpoint may be larger than an array can be. */
+export const checkpointParts = (
+  info: CheckpointInfo,
+  tensors: Readonly<Record<string, Tensor>>,
+  crc32: Crc32 = portable,
+): Uint8Array[] => safetensorsParts(tensors, metadataOf(info, tensors, crc32));
+
+function metadataOf(info: CheckpointInfo, tensors: Readonly<Record<string, Tensor>>, crc32: Crc32) {
   const moco = JSON.stringify(info);
-  return encodeSafetensors(tensors, {
-    format: 'moco-ts',
-    crc32: checksum(tensors, crc32),
-    moco,
-    mocoCrc32: hexadecimal(crc32(moco)),
-  });
+  return { format: 'moco-ts', crc32: checksum(tensors, crc32), moco, mocoCrc32: hexadecimal(crc32(moco)) };
 }
+
+/** zlib counts in 32 bits. */
+const summedAtOnce = 2 ** 30;
 
 /** Of all names and bytes: the format itself would not notice a flipped bit. */
 export function checksum(tensors: Readonly<Record<string, Tensor>>, crc32: Crc32 = portable): string {
   let sum = 0;
   for (const [name, { data }] of Object.entries(tensors).sort(([a], [b]) => (a < b ? -1 : 1))) {
     sum = crc32(name, sum);
-    sum = crc32(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), sum);
+    for (let at = 0; at < data.byteLength; at += summedAtOnce) {
+      const length = Math.min(summedAtOnce, data.byteLength - at);
+      sum = crc32(new Uint8Array(data.buffer, data.byteOffset + at, length), sum);
+    }
   }
   return hexadecimal(sum);
 }
@@ -77,7 +94,19 @@ export const hexadecimal = (sum: number) => sum.toString(16).padStart(8, '0');
  * @throws CheckpointError when the bytes are damaged or none of this program's
  */
 export function decodeCheckpoint(bytes: Uint8Array, path: string, crc32: Crc32 = portable): Checkpoint {
-  const { tensors, metadata } = decodeSafetensors(bytes, path);
+  return checkpointOf(decodeSafetensors(bytes, path), path, crc32);
+}
+
+/**
+ * What a safetensors file is as a checkpoint.
+ * @param path of the file, for messages
+ * @throws CheckpointError when it is damaged or none of this program's
+ */
+export function checkpointOf(
+  { tensors, metadata }: SafetensorsFile,
+  path: string,
+  crc32: Crc32 = portable,
+): Checkpoint {
   if (metadata.moco === undefined || metadata.crc32 === undefined)
     throw new CheckpointError(`${path} is a safetensors file, but no checkpoint of moco pretrain`);
   if (checksum(tensors, crc32) !== metadata.crc32)

@@ -1,16 +1,17 @@
 /** The cells of an ablation on the disk: one JSON each, so that what is measured is never measured again. */
 
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DivergedError, UserError } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import { initialParams, meaningful, type RunConfig, type RunFlags, resolveConfig } from '@moco-ts/run';
-import { openCheckpoint } from '../run/checkpoint.ts';
+import { holdsRun, openCheckpoint } from '../run/checkpoint.ts';
 import { openData } from '../run/dataset.ts';
 import { type Measures, openEvaluation } from '../run/evaluate.ts';
 import { writeAtomic } from '../run/files.ts';
 import { defaultWorkers, openBackend } from '../run/plugins.ts';
 import type { Reporter } from '../run/reporter.ts';
+import { textIfThere } from '../run/source.ts';
 import { train } from '../run/train.ts';
 import { version } from '../run/versions.ts';
 import { type Setting, settingName } from './sweeps.ts';
@@ -90,7 +91,7 @@ export async function runCell(
     return result;
   }
   const run = join(folder, 'runs', cellName(cell));
-  const resume = await openCheckpoint(run, reporter.warn, true).catch(() => undefined);
+  const resume = (await holdsRun(run)) ? await openCheckpoint(run, reporter.warn, true) : undefined;
   const about = { sweep, series, x, seed: cell.seed, config, pictures: dataset.length, moco: version };
   const started = performance.now();
   const seconds = () => (performance.now() - started) / 1000;
@@ -141,7 +142,7 @@ export async function untrained(
 const start: Setting = { sweep: 'm', series: 'untrained', x: '', flags: { method: 'moco-v2' } };
 
 async function readCell(path: string): Promise<CellResult | undefined> {
-  const text = await readFile(path, 'utf8').catch(() => undefined);
+  const text = await textIfThere(path);
   if (text === undefined) return undefined;
   try {
     return JSON.parse(text) as CellResult;

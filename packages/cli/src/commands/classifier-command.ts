@@ -1,6 +1,5 @@
 /** What `moco lincls` and `moco finetune` share: both train a classifier on an encoder, and differ in what else is trained. */
 
-import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { type Params, UserError, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
@@ -14,6 +13,7 @@ import { once, openData } from '../run/dataset.ts';
 import { openEncoder } from '../run/foreign.ts';
 import { defaultWorkers, openBackend, registerPlugins } from '../run/plugins.ts';
 import { createReporter } from '../run/reporter.ts';
+import { entryIfThere } from '../run/source.ts';
 import { catchInterrupts } from '../run/stop.ts';
 import { milestones, setting } from './flags.ts';
 
@@ -140,8 +140,7 @@ async function findResume(
   { resume, out }: ClassifierOptions,
 ): Promise<ClassifierFile | undefined> {
   const path = join(folder, 'latest.safetensors');
-  const there = (await stat(path).catch(() => undefined)) !== undefined;
-  if (!there) return undefined;
+  if ((await entryIfThere(path)) === undefined) return undefined;
   if (!resume)
     throw new UserError(
       `${folder} holds a classifier already; go on with --resume, or choose ${out ? 'another' : 'an'} --out`,

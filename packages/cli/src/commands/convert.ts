@@ -1,11 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { encodeSafetensors, type Params, UserError, under } from '@moco-ts/core';
+import { type Params, safetensorsParts, UserError, under } from '@moco-ts/core';
 import { type EncoderOptions, encodeTorch, positionsTensor } from '@moco-ts/exchange';
 import { isVit } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
-import { writeAtomic } from '../run/files.ts';
+import { sizeOfData, writeAtomic } from '../run/files.ts';
 import { asCheckpoint, checkFinite, describeForeign, isCheckpoint, openAny } from '../run/foreign.ts';
 import { bytes } from '../run/format.ts';
 import { registerPlugins } from '../run/plugins.ts';
@@ -70,11 +70,11 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
   const named = names === 'moco' ? officialNames(plain, info.config) : plain;
   await mkdir(dirname(output), { recursive: true });
   const written = safetensors
-    ? encodeSafetensors(named, { format: 'pt', arch })
+    ? safetensorsParts(named, { format: 'pt', arch })
     : await encodeTorch(names === 'moco' ? { epoch: info.epoch, arch, state_dict: named } : named);
   await writeAtomic(output, written);
   io.out(
-    `${output}: ${arch}, ${Object.keys(named).length} tensors${withHead ? ' with its head' : ''}, ${bytes(written.length)}\n`,
+    `${output}: ${arch}, ${Object.keys(named).length} tensors${withHead ? ' with its head' : ''}, ${bytes(sizeOfData(written))}\n`,
   );
   if (isCheckpoint(opened)) return;
   for (const remark of describeForeign(opened).remarks) io.err(`moco: note: ${remark}\n`);

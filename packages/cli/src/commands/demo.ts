@@ -1,4 +1,4 @@
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Params, UserError } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
@@ -13,6 +13,7 @@ import { exportModel } from '../run/export-model.ts';
 import { duration, percent } from '../run/format.ts';
 import { defaultWorkers, openBackend, registerPlugins } from '../run/plugins.ts';
 import { createReporter } from '../run/reporter.ts';
+import { namesIn, textIfThere } from '../run/source.ts';
 import { catchInterrupts } from '../run/stop.ts';
 import { train } from '../run/train.ts';
 import { setting } from './flags.ts';
@@ -100,11 +101,10 @@ async function demo({ out, seed: chosen, epochs }: DemoOptions, io: Io): Promise
 
 /** The demo starts from nothing each time; only what a run writes is removed. */
 async function clear(folder: string): Promise<void> {
-  const text = await readFile(join(folder, 'config.json'), 'utf8').catch(() => undefined);
+  const text = await textIfThere(join(folder, 'config.json'));
   if (text !== undefined && (JSON.parse(text) as { config: RunConfig }).config.data !== RECIPE.data)
     throw new UserError(`${folder} holds a run on other pictures; choose another --out`);
   const own =
     /^(checkpoint-.*\.safetensors(\.damaged)?|latest\.json|config\.json|log\.jsonl|model\.onnx|events\.out\.tfevents\..*)$/;
-  for (const name of await readdir(folder).catch(() => []))
-    if (own.test(name)) await rm(join(folder, name), { force: true });
+  for (const name of await namesIn(folder)) if (own.test(name)) await rm(join(folder, name), { force: true });
 }

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Params, UserError, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
@@ -21,6 +21,7 @@ import { bytes } from '../run/format.ts';
 import { modelCard } from '../run/model-card.ts';
 import { openModel } from '../run/onnx-session.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
+import { textIfThere } from '../run/source.ts';
 import { modelFiles, tensorNames, transformersConfigs } from '../run/transformers-js.ts';
 import { integer, oneOf } from './flags.ts';
 
@@ -216,7 +217,7 @@ function tellMeasures([before, after]: readonly Figures[], io: Io): void {
 
 /** A card of an earlier export may be written over, a page of the user's not. */
 async function mayReplace(card: string): Promise<boolean> {
-  const text = await readFile(card, 'utf8').catch(() => undefined);
+  const text = await textIfThere(card);
   return text === undefined || text.includes('exported by MoCo.ts');
 }
 

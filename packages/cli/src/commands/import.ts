@@ -4,7 +4,7 @@ import { UserError } from '@moco-ts/core';
 import type { EncoderOptions } from '@moco-ts/exchange';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
-import { checkpointBytes } from '../run/checkpoint.ts';
+import { checkpointFile } from '../run/checkpoint.ts';
 import { writeAtomic } from '../run/files.ts';
 import { asCheckpoint, checkFinite, describeForeign, isCheckpoint, openAny } from '../run/foreign.ts';
 import { registerPlugins } from '../run/plugins.ts';
@@ -51,7 +51,7 @@ Examples:
       const { info, tensors } = asCheckpoint(opened, basename(file));
       checkFinite(file, tensors);
       await mkdir(dirname(output), { recursive: true });
-      await writeAtomic(output, checkpointBytes(info, tensors));
+      await writeAtomic(output, checkpointFile(info, tensors));
       const { title, remarks } = describeForeign(opened);
       io.out(`${output}: ${title}\n`);
       for (const remark of remarks) io.err(`moco: note: ${remark}\n`);

@@ -3,14 +3,14 @@ import { readFile } from 'node:fs/promises';
 import {
   CheckpointError,
   createTrainer,
-  decodeSafetensors,
   encoderNamed,
-  encodeSafetensors,
   initEncoder,
   type MocoConfig,
   mocoState,
   mocoStep,
   prefixed,
+  readSafetensors,
+  safetensorsParts,
   sgd,
   type Tensor,
   UserError,
@@ -21,6 +21,7 @@ import type { Io } from '../io.ts';
 import { writeAtomic } from '../run/files.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
 import { parseSpec, type ReplaySpec } from '../run/replay-spec.ts';
+import { withSource } from '../run/source.ts';
 
 interface ReplayOptions {
   readonly in: string;
@@ -48,12 +49,9 @@ export function replayCommand(program: Command, io: Io): void {
     .action(async (specPath: string, options: ReplayOptions) => {
       await registerPlugins();
       const spec = parseSpec(await readText(specPath), specPath);
-      const bytes = await readFile(options.in).catch((error: Error) => {
-        throw new CheckpointError(`${options.in} could not be read: ${error.message}`);
-      });
-      const { tensors } = decodeSafetensors(bytes, options.in);
+      const { tensors } = await withSource(options.in, readSafetensors);
       const out = await replay(spec, tensors, options.in, options.backend);
-      await writeAtomic(options.out, encodeSafetensors(out));
+      await writeAtomic(options.out, safetensorsParts(out));
       const losses = out.loss!.data;
       io.out(
         `${losses.length} steps, loss ${losses[0]!.toFixed(6)} to ${losses.at(-1)!.toFixed(6)}: ${options.out}\n`,

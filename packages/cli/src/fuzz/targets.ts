@@ -14,7 +14,7 @@ import {
 } from '@moco-ts/core';
 import { bytesSource, encodeTorch, findEncoder, readTorch, torchTensors } from '@moco-ts/exchange';
 import { resolveConfig } from '@moco-ts/run';
-import { checkpointBytes, readCheckpoint } from '../run/checkpoint.ts';
+import { checkpointFile, readCheckpoint } from '../run/checkpoint.ts';
 import { openVectors } from '../vectors/file.ts';
 import { npyHeader } from '../vectors/npy.ts';
 import { writeParquet } from '../vectors/parquet.ts';
@@ -117,7 +117,7 @@ function checkpointTarget(): FuzzTarget {
   const info = { epoch: 3, step: 0, globalStep: 30, config, pictures: 5, losses: [1.5] };
   return {
     name: 'checkpoint',
-    corpus: [{ name: 'own checkpoint', bytes: checkpointBytes(info, tensors) }],
+    corpus: [{ name: 'own checkpoint', bytes: new Uint8Array(Buffer.concat(checkpointFile(info, tensors))) }],
     read: async (bytes) => {
       writeFileSync(path, bytes);
       const { info, tensors: read } = await readCheckpoint(path);

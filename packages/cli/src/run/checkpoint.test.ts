@@ -1,4 +1,13 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { CheckpointError, encodeSafetensors, tensor } from '@moco-ts/core';
 import { checkpointName, resolveConfig } from '@moco-ts/run';
@@ -6,6 +15,7 @@ import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../testing.ts';
 import {
   checkNewest,
+  holdsRun,
   listCheckpoints,
   openCheckpoint,
   readCheckpoint,
@@ -112,6 +122,45 @@ describe('checkpoints', () => {
     const other = join(folder, 'other.safetensors');
     writeFileSync(other, encodeSafetensors({ x: tensor([1], [1]) }));
     await expect(readCheckpoint(other)).rejects.toThrow(CheckpointError);
+  });
+
+  it('are read in parts, as those must be that are larger than one read may be', async () => {
+    const folder = temporaryFolder();
+    const path = await save(folder, 3, 7);
+    const whole = await readCheckpoint(path);
+    for (const atOnce of [1, 7, 64]) expect(await readCheckpoint(path, atOnce)).toEqual(whole);
+    truncateSync(path, statSync(path).size - 1);
+    await expect(readCheckpoint(path, 7)).rejects.toThrow(CheckpointError);
+  });
+
+  it('that are all damaged stay where they are, and are never begun anew over', async () => {
+    const folder = temporaryFolder();
+    for (const epoch of [1, 2]) truncateSync(await save(folder, epoch), 40);
+    const before = readdirSync(folder);
+    for (let time = 0; time < 2; time++)
+      await expect(opened(folder, true)).rejects.toThrow('none of the 2 checkpoints');
+    expect(readdirSync(folder)).toEqual(before);
+    expect(await holdsRun(folder)).toBe(true);
+    // As earlier versions left it.
+    for (const name of await listCheckpoints(folder))
+      renameSync(join(folder, name), join(folder, `${name}.damaged`));
+    expect(await holdsRun(folder)).toBe(true);
+    await expect(opened(folder)).rejects.toThrow('holds no checkpoint but damaged ones');
+    expect(await holdsRun(temporaryFolder())).toBe(false);
+  });
+
+  it('that cannot be read now are not taken for damaged', async () => {
+    const folder = temporaryFolder();
+    await save(folder, 1);
+    const blocked = join(folder, 'checkpoint-0002.safetensors');
+    mkdirSync(blocked);
+    const attempt = opened(folder, true);
+    await expect(attempt).rejects.toThrow(`${blocked} is no file`);
+    await expect(attempt).rejects.not.toThrow(CheckpointError);
+    expect((await listCheckpoints(folder))[0]).toBe('checkpoint-0002.safetensors');
+    // A folder that cannot be read is not an empty one.
+    symlinkSync('loop', join(folder, 'loop'));
+    await expect(listCheckpoints(join(folder, 'loop'))).rejects.toThrow('could not be read');
   });
 
   it('that have later ones beside them are no place to go on', async () => {

@@ -1,39 +1,48 @@
 /** Checkpoints in folders. `latest.json` is for people and scripts; nothing here reads it. */
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { CheckpointError, type Tensor, UserError } from '@moco-ts/core';
+import { CheckpointError, readSafetensors, type Tensor, UserError } from '@moco-ts/core';
 import {
   type Checkpoint,
   type CheckpointInfo,
   checkpointName,
-  decodeCheckpoint,
-  encodeCheckpoint,
+  checkpointOf,
+  checkpointParts,
   type Position,
 } from '@moco-ts/run';
 import { writeAtomic } from './files.ts';
+import { entryIfThere, namesIn, withSource } from './source.ts';
 import { version } from './versions.ts';
 
 const PATTERN = /^checkpoint-(\d+)(?:-(\d+))?\.safetensors$/;
 
-/** The checkpoints of a run folder by name, the newest first. */
+/**
+ * The checkpoints of a run folder by name, the newest first.
+ * @throws UserError for a folder that can't be read
+ */
 export async function listCheckpoints(folder: string): Promise<string[]> {
   const order = (name: string) => {
     const [, epoch, step = 0] = PATTERN.exec(name)!;
     return [Number(epoch), Number(step)] as const;
   };
-  return (await readdir(folder).catch(() => []))
+  return (await namesIn(folder))
     .filter((name) => PATTERN.test(name))
     .map((name) => ({ name, at: order(name) }))
     .sort((a, b) => b.at[0] - a.at[0] || b.at[1] - a.at[1])
     .map(({ name }) => name);
 }
 
-/** The bytes of a checkpoint by this version. */
-export const checkpointBytes = (
+/** Whether a folder has checkpoints, or damaged ones alone: a run that is never begun anew over them. */
+export async function holdsRun(folder: string): Promise<boolean> {
+  return (await namesIn(folder)).some((name) => PATTERN.test(name.replace(/\.damaged$/, '')));
+}
+
+/** The bytes of a checkpoint by this version, in parts. */
+export const checkpointFile = (
   info: Omit<CheckpointInfo, 'moco'>,
   tensors: Readonly<Record<string, Tensor>>,
-) => encodeCheckpoint({ ...info, moco: version }, tensors, crc32);
+) => checkpointParts({ ...info, moco: version }, tensors, crc32);
 
 /**
  * Saves, then removes all but the newest checkpoints.
@@ -49,7 +58,7 @@ export async function saveCheckpoint(
 ): Promise<string> {
   const name = checkpointName(info);
   const path = join(folder, name);
-  const bytes = checkpointBytes(info, tensors);
+  const bytes = checkpointFile(info, tensors);
   const before = (await listCheckpoints(folder))[0];
   try {
     await mkdir(folder, { recursive: true });
@@ -88,37 +97,47 @@ export async function setDivergedAside(path: string): Promise<string | undefined
   return before && join(folder, before);
 }
 
-/** @throws CheckpointError when the file is missing, damaged or none of this program's */
-export async function readCheckpoint(path: string): Promise<Checkpoint> {
-  const bytes = await readFile(path).catch((error: Error) => {
-    throw new CheckpointError(`${path} could not be read: ${error.message}`);
-  });
-  return decodeCheckpoint(bytes, path, crc32);
+/**
+ * @param atOnce the most bytes that one call of the system reads
+ * @throws CheckpointError when the file is damaged or none of this program's
+ * @throws UserError when it can't be read now
+ */
+export function readCheckpoint(path: string, atOnce?: number): Promise<Checkpoint> {
+  return withSource(path, async (source) => checkpointOf(await readSafetensors(source), path, crc32), atOnce);
 }
 
 /**
  * Opens a checkpoint by its path, or the newest intact one of a run folder.
  * @param warn told of each damaged checkpoint that was passed over
- * @param setAside rename those to `*.damaged`, so that a run that goes on does not meet them again
+ * @param setAside rename those to `*.damaged` once an intact one is found, so that a run that goes on does not meet them
+ * again
  * @throws CheckpointError when there is none
+ * @throws UserError for one that can't be read now, of which nothing is known
  */
 export async function openCheckpoint(
   path: string,
   warn: (message: string) => void,
   setAside = false,
 ): Promise<Checkpoint> {
-  const entry = await stat(path).catch(() => undefined);
+  const entry = await entryIfThere(path);
   if (entry === undefined) throw new CheckpointError(`${path}: no such checkpoint or run folder`);
   if (!entry.isDirectory()) return readCheckpoint(path);
   const names = await listCheckpoints(path);
-  if (names.length === 0) throw new CheckpointError(`${path} holds no checkpoint`);
+  if (names.length === 0)
+    throw new CheckpointError(
+      `${path} holds no checkpoint${(await holdsRun(path)) ? ' but damaged ones (*.damaged)' : ''}`,
+    );
+  const damaged: string[] = [];
   for (const name of names) {
     try {
-      return await readCheckpoint(join(path, name));
+      const found = await readCheckpoint(join(path, name));
+      if (setAside)
+        for (const other of damaged) await rename(join(path, other), join(path, `${other}.damaged`));
+      return found;
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error;
       warn(`${error.message}; going back to the one before`);
-      if (setAside) await rename(join(path, name), join(path, `${name}.damaged`));
+      damaged.push(name);
     }
   }
   throw new CheckpointError(`none of the ${names.length} checkpoints in ${path} is intact`);

@@ -1,10 +1,10 @@
 /** Trained classifiers on the disk: one safetensors file with the encoder, the classifier, and how they were made. */
 
-import { readFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import { CheckpointError, decodeSafetensors, encodeSafetensors, type Tensor } from '@moco-ts/core';
+import { CheckpointError, readSafetensors, safetensorsParts, type Tensor } from '@moco-ts/core';
 import { checksum, type RunConfig } from '@moco-ts/run';
 import { writeAtomic } from './files.ts';
+import { withSource } from './source.ts';
 import { version } from './versions.ts';
 
 /** How a classifier is trained. */
@@ -59,16 +59,16 @@ export async function saveClassifier(
   const classifier = JSON.stringify({ ...info, moco: version });
   await writeAtomic(
     path,
-    encodeSafetensors(tensors, { format: 'moco-ts', crc32: checksum(tensors, crc32), classifier }),
+    safetensorsParts(tensors, { format: 'moco-ts', crc32: checksum(tensors, crc32), classifier }),
   );
 }
 
-/** @throws CheckpointError when the file is missing, damaged or none of a classifier */
+/**
+ * @throws CheckpointError when the file is damaged or none of a classifier
+ * @throws UserError when it can't be read now
+ */
 export async function readClassifier(path: string): Promise<ClassifierFile> {
-  const bytes = await readFile(path).catch((error: Error) => {
-    throw new CheckpointError(`${path} could not be read: ${error.message}`);
-  });
-  const { tensors, metadata } = decodeSafetensors(bytes, path);
+  const { tensors, metadata } = await withSource(path, readSafetensors);
   if (metadata.classifier === undefined || metadata.crc32 === undefined)
     throw new CheckpointError(
       `${path} holds no classifier; moco lincls and moco finetune write them as best.safetensors`,

@@ -9,6 +9,16 @@ export interface Disk {
   rename(from: string, to: string): Promise<void>;
 }
 
+/** What a file is to hold; a file that is larger than an array can be comes in parts. */
+export type FileData = Uint8Array | string | readonly Uint8Array[];
+
+const partsOf = (data: FileData): readonly (Uint8Array | string)[] =>
+  typeof data === 'string' || data instanceof Uint8Array ? [data] : data;
+
+/** In bytes. */
+export const sizeOfData = (data: FileData): number =>
+  partsOf(data).reduce((sum, part) => sum + Buffer.byteLength(part), 0);
+
 const disk: Disk = { open, rename };
 const TEMPORARY = '.partial';
 
@@ -28,6 +38,9 @@ const reasons: Readonly<Record<string, string>> = {
   ELOOP: 'its links lead in a circle',
   EMFILE: 'too many files are open in this process: raise ulimit -n',
   ENFILE: 'too many files are open on this machine',
+  ENOMEM: 'there is not enough memory',
+  ESTALE: 'the network file system has lost it',
+  ETIMEDOUT: 'the disk does not answer',
 };
 
 /** Why a system call failed, in words; undefined for any other error. */
@@ -55,12 +68,12 @@ export function describeSystemError(error: unknown): string | undefined {
  * forced too, or the rename might be lost.
  * @throws UserError when the disk refuses; the temporary file is gone and what was there before is untouched
  */
-export async function writeAtomic(path: string, data: Uint8Array | string, via: Disk = disk): Promise<void> {
+export async function writeAtomic(path: string, data: FileData, via: Disk = disk): Promise<void> {
   const temporary = `${path}${TEMPORARY}`;
   try {
     const file = await via.open(temporary, 'w');
     try {
-      await file.writeFile(data);
+      for (const part of partsOf(data)) await file.writeFile(part);
       await file.sync();
     } finally {
       await file.close();

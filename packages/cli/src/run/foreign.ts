@@ -1,9 +1,8 @@
 /** Encoders from anywhere: runs and checkpoints of this program, files of PyTorch, safetensors files. */
 
-import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { CheckpointError, decodeSafetensors, type Params, prefixed, UserError } from '@moco-ts/core';
+import { CheckpointError, type Params, prefixed, readSafetensors, UserError } from '@moco-ts/core';
 import {
   type ByteSource,
   bytesSource,
@@ -20,16 +19,16 @@ import {
 import {
   type Checkpoint,
   type CheckpointInfo,
-  decodeCheckpoint,
+  checkpointOf,
   type Method,
   type RunConfig,
   type RunFlags,
   resolveConfig,
 } from '@moco-ts/run';
 import { openCheckpoint } from './checkpoint.ts';
-import { systemReason } from './files.ts';
 import { faultOf } from './finite.ts';
 import { defaultWorkers } from './plugins.ts';
+import { entryIfThere, withSource } from './source.ts';
 import { version } from './versions.ts';
 
 /** An encoder of another program. */
@@ -48,17 +47,10 @@ export async function openAny(
   options: EncoderOptions,
   warn: (message: string) => void,
 ): Promise<Foreign | Checkpoint> {
-  const entry = await stat(path).catch(() => undefined);
+  const entry = await entryIfThere(path);
   if (entry === undefined) throw new UserError(`${path}: no such file or run folder`);
   if (entry.isDirectory()) return openCheckpoint(path, warn);
-  const file = await open(path, 'r').catch((error: unknown) => {
-    throw new UserError(`${path} could not be read: ${systemReason(error) ?? (error as Error).message}`);
-  });
-  try {
-    return await openSource(fileSource(path, file, entry.size), options);
-  } finally {
-    await file.close();
-  }
+  return withSource(path, (source) => openSource(source, options));
 }
 
 async function openSource(source: ByteSource, options: EncoderOptions): Promise<Foreign | Checkpoint> {
@@ -67,28 +59,6 @@ async function openSource(source: ByteSource, options: EncoderOptions): Promise<
   if (front[8] === 0x7b) return openSafetensors(source, options);
   if (isTorch(front)) return openTorch(source, options);
   throw new CheckpointError(`${source.name} is neither a file of torch.save nor a safetensors file`);
-}
-
-/** Bytes that one call of the system may read; on Linux 2 GB are too many. */
-const maxRead = 2 ** 30;
-
-/** A file as what readers take parts of. */
-export function fileSource(name: string, file: FileHandle, size: number): ByteSource {
-  return {
-    name,
-    size,
-    read: async (offset, length) => {
-      const bytes = new Uint8Array(length);
-      let done = 0;
-      while (done < length) {
-        const chunk = Math.min(length - done, maxRead);
-        const { bytesRead } = await file.read(bytes, done, chunk, offset + done);
-        if (bytesRead === 0) break;
-        done += bytesRead;
-      }
-      return bytes.subarray(0, done);
-    },
-  };
 }
 
 async function openTorch(source: ByteSource, options: EncoderOptions): Promise<Foreign> {
@@ -103,9 +73,9 @@ function epochOf(value: Value): number {
 
 async function openSafetensors(source: ByteSource, options: EncoderOptions): Promise<Foreign | Checkpoint> {
   const { name } = source;
-  const bytes = await source.read(0, source.size);
-  const { tensors, metadata } = decodeSafetensors(bytes, name);
-  if (metadata.moco !== undefined) return decodeCheckpoint(bytes, name, crc32);
+  const file = await readSafetensors(source);
+  const { tensors, metadata } = file;
+  if (metadata.moco !== undefined) return checkpointOf(file, name, crc32);
   return { encoder: await findEncoder(loadedTensors(name, tensors), options), epoch: 0 };
 }
 

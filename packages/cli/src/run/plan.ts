@@ -1,13 +1,13 @@
 /** From what a user names to a run: where to go on from, the data, the settings and the folder. */
-import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UserError } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
 import { type Checkpoint, type RunConfig, type RunFlags, resolveConfig, resumeConfig } from '@moco-ts/run';
 import { chooseBackend } from './backends.ts';
-import { checkNewest, listCheckpoints, openCheckpoint } from './checkpoint.ts';
+import { checkNewest, holdsRun, openCheckpoint } from './checkpoint.ts';
 import { openData } from './dataset.ts';
 import { defaultWorkers, registerPlugins } from './plugins.ts';
+import { entryIfThere } from './source.ts';
 
 export interface Wish {
   readonly flags: RunFlags;
@@ -70,9 +70,9 @@ async function findResume(
   if (path === undefined) return undefined;
   if (path === 'auto') {
     const folder = out ?? defaultFolder(flags);
-    return (await listCheckpoints(folder)).length > 0 ? openCheckpoint(folder, warn, true) : undefined;
+    return (await holdsRun(folder)) ? openCheckpoint(folder, warn, true) : undefined;
   }
-  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+  const isFolder = (await entryIfThere(path))?.isDirectory() ?? false;
   const here = out === undefined || resolve(out) === resolve(isFolder ? path : dirname(path));
   const checkpoint = await openCheckpoint(path, warn, here);
   if (!isFolder && here) await checkNewest(path);
@@ -88,12 +88,11 @@ async function chooseFolder(
 ): Promise<string> {
   if (resume && (out === undefined || resumePath === 'auto')) return dirname(resume.path);
   const folder = out ?? defaultFolder(config);
+  // A run that was killed before its first checkpoint has nothing to lose.
   const taken = async (path: string) =>
-    (await stat(join(path, 'config.json')).catch(() => undefined)) !== undefined;
+    (await entryIfThere(join(path, 'config.json'))) !== undefined && (await holdsRun(path));
   const holdsResumed = resume !== undefined && resolve(dirname(resume.path)) === resolve(folder);
   if (holdsResumed || !(await taken(folder))) return folder;
-  // A run that was killed before its first checkpoint has nothing to lose.
-  if ((await listCheckpoints(folder)).length === 0) return folder;
   if (out !== undefined)
     throw new UserError(
       `${folder} holds a run already; go on with --resume ${folder}, or choose another --out`,

@@ -1,5 +1,4 @@
 /** From pictures to vectors: by an encoder as `moco knn` opens it, or by a model of `moco export --with-preprocess`. */
-import { readFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import {
   allFinite,
@@ -13,10 +12,10 @@ import {
 } from '@moco-ts/core';
 import { createPool, type ImageDataset, ifDamaged, loadClean, type SkippedPicture } from '@moco-ts/data';
 import { checksum, hexadecimal, modelConfig, type RunConfig } from '@moco-ts/run';
-import { systemReason } from '../run/files.ts';
 import { openEncoder } from '../run/foreign.ts';
 import { openModel } from '../run/onnx-session.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
+import { readWhole } from '../run/source.ts';
 
 export interface EmbedderOptions {
   /** Default `ort`. */
@@ -115,9 +114,7 @@ async function openRun(model: string, options: EmbedderOptions): Promise<Embedde
 async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOptions): Promise<Embedder> {
   if (withHead) throw new UserError(`${model} is exported already: leave --with-head out`);
   if (backend !== 'ort') throw new UserError(`${model} runs in ONNX Runtime: leave --backend out`);
-  const bytes = await readFile(model).catch((error: unknown) => {
-    throw new UserError(`${model} could not be read: ${systemReason(error) ?? (error as Error).message}`);
-  });
+  const bytes = await readWhole(model);
   const session = await openModel(bytes).catch((error: Error) => {
     throw new UserError(`${model} is no model that ONNX Runtime takes: ${error.message.split('\n')[0]}`);
   });

@@ -1,10 +1,6 @@
 /** Files of vectors with ids: `.parquet`, or `.npy` with the ids in a `.ids.json` beside it. */
-import { open } from 'node:fs/promises';
 import { DataError, UserError } from '@moco-ts/core';
 import type { DatasetSpec } from '@moco-ts/data';
-import type { ByteSource } from '@moco-ts/exchange';
-import { systemReason } from '../run/files.ts';
-import { fileSource } from '../run/foreign.ts';
 import { openNpy } from './npy-file.ts';
 import { openParquet } from './parquet-file.ts';
 
@@ -49,20 +45,6 @@ export async function openVectors(path: string): Promise<VectorFile> {
   if (format === undefined)
     throw new UserError(`${path}: the name of a file of vectors ends in ${formats.join(' or ')}`);
   return format === '.npy' ? openNpy(path) : openParquet(path);
-}
-
-/** Opens a file for as long as `work` takes. @throws UserError when the system refuses */
-export async function withSource<T>(path: string, work: (source: ByteSource) => Promise<T>): Promise<T> {
-  const file = await open(path, 'r').catch((error: unknown) => {
-    throw new UserError(`${path} could not be read: ${systemReason(error) ?? (error as Error).message}`);
-  });
-  try {
-    const entry = await file.stat();
-    if (!entry.isFile()) throw new UserError(`${path} is no file`);
-    return await work(fileSource(path, file, entry.size));
-  } finally {
-    await file.close();
-  }
 }
 
 /** @throws DataError when the JSON is not what this program writes */

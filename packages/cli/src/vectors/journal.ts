@@ -4,11 +4,12 @@
  * tell the truth. The output is made from it at the end, whole.
  */
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { UserError } from '@moco-ts/core';
 import { describeSystemError } from '../run/files.ts';
+import { textIfThere } from '../run/source.ts';
 import type { VectorRows } from './parquet.ts';
 
 /** What must be the same for an interrupted run to go on: by its name as the user knows it. */
@@ -45,12 +46,12 @@ export async function openJournal(output: string, dim: number, job: Job): Promis
   const folder = journalFolder(output);
   const path = (name: string) => join(folder, name);
   await mkdir(folder, { recursive: true });
-  const before = await readFile(path('job.json'), 'utf8').catch(() => undefined);
+  const before = await textIfThere(path('job.json'));
   if (before === undefined) await writeFile(path('job.json'), `${JSON.stringify(job)}\n`);
   else checkSame(folder, before, job);
   const vectors = await open(path('vectors.f32'), 'a+');
   const log = await open(path('log.jsonl'), 'a+');
-  let { next, rows } = await recover(vectors, log, dim);
+  let { next, rows } = await recover(vectors, log, path('log.jsonl'), dim);
   const close = async () => {
     await vectors.close();
     await log.close();
@@ -113,18 +114,17 @@ function checkSame(folder: string, text: string, job: Job): void {
 async function recover(
   vectors: FileHandle,
   log: FileHandle,
+  logPath: string,
   dim: number,
 ): Promise<{ next: number; rows: number }> {
   const bytes = (await vectors.stat()).size;
-  const text = await log.readFile('utf8');
+  const size = (await log.stat()).size;
   let [next, rows, end] = [0, 0, 0];
-  for (const line of text.split('\n').slice(0, -1)) {
-    let entry: Line;
-    try {
-      entry = JSON.parse(line) as Line;
-    } catch {
-      break;
-    }
+  // By lines: the ids of millions of images are more than one text may hold.
+  for await (const line of createInterface({ input: createReadStream(logPath) })) {
+    const whole = end + Buffer.byteLength(line) + 1 <= size;
+    const entry = whole ? parsed(line) : undefined;
+    if (entry === undefined) break;
     if (4 * dim * (rows + entry.ids.length) > bytes) break;
     next = entry.next;
     rows += entry.ids.length;
@@ -133,6 +133,14 @@ async function recover(
   await log.truncate(end);
   await vectors.truncate(4 * dim * rows);
   return { next, rows };
+}
+
+function parsed(line: string): Line | undefined {
+  try {
+    return JSON.parse(line) as Line;
+  } catch {
+    return undefined;
+  }
 }
 
 async function* linesOf(path: string): AsyncGenerator<Line> {

@@ -1,9 +1,9 @@
 /** A `.npy` of vectors and, beside it, a `.ids.json`: `{"moco": ..., "crc32": ..., "ids": [...]}`. */
-import { readFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { DataError } from '@moco-ts/core';
 import { hexadecimal } from '@moco-ts/run';
-import { checkVectors, parseInfo, type VectorFile, withSource } from './file.ts';
+import { textIfThere, withSource } from '../run/source.ts';
+import { checkVectors, parseInfo, type VectorFile } from './file.ts';
 import { type NpyHeader, npyFront, npyValues, parseNpyHeader } from './npy.ts';
 
 /** Where the ids of a `.npy` are. */
@@ -70,9 +70,9 @@ export async function readNpy(path: string, checksum?: string): Promise<Float32A
 
 async function readSidecar(path: string, { rows }: NpyHeader): Promise<Sidecar> {
   const name = idsPath(path);
-  const text = await readFile(name, 'utf8').catch(() => {
+  const text = await textIfThere(name);
+  if (text === undefined)
     throw new DataError(`${name} is missing: it holds the ids of ${path}, as {"ids": ["...", ...]}`);
-  });
   let side: Partial<Sidecar> | null;
   try {
     side = JSON.parse(text) as Partial<Sidecar> | null;

@@ -1,0 +1,90 @@
+/**
+ * Files as what readers take parts of: `readFile` takes no more than 2 GiB, and a checkpoint may be larger. What the system
+ * refuses to read says nothing about the file: such errors are plain UserErrors, never of damage.
+ */
+import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
+import { type ByteSource, readExactly, UserError } from '@moco-ts/core';
+import { systemReason } from './files.ts';
+import { bytes as inBytes } from './format.ts';
+
+/** Bytes that one call of the system may read; on Linux 2 GB are too many. */
+const maxRead = 2 ** 30;
+
+/** @param atOnce the most bytes that one call reads */
+export function fileSource(name: string, file: FileHandle, size: number, atOnce = maxRead): ByteSource {
+  return {
+    name,
+    size,
+    read: async (offset, length) => {
+      const bytes = room(name, length);
+      let done = 0;
+      while (done < length) {
+        const chunk = Math.min(length - done, atOnce);
+        const { bytesRead } = await file.read(bytes, done, chunk, offset + done).catch((error: unknown) => {
+          throw unreadable(name, error);
+        });
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+      return done === length ? bytes : bytes.subarray(0, done);
+    },
+  };
+}
+
+function room(name: string, length: number): Uint8Array {
+  try {
+    return new Uint8Array(length);
+  } catch {
+    throw new UserError(`${name} could not be read: a part of ${inBytes(length)} does not fit into memory`);
+  }
+}
+
+/**
+ * Opens a file for as long as `work` takes.
+ * @throws UserError when the system refuses, or it is no file
+ */
+export async function withSource<T>(
+  path: string,
+  work: (source: ByteSource) => Promise<T>,
+  atOnce?: number,
+): Promise<T> {
+  // A pipe would keep `open` waiting.
+  const entry = await stat(path).catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
+  if (!entry.isFile()) throw new UserError(`${path} is no file`);
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
+  try {
+    return await work(fileSource(path, file, (await file.stat()).size, atOnce));
+  } finally {
+    await file.close();
+  }
+}
+
+/** All of a file. @throws UserError as {@link withSource} does */
+export const readWhole = (path: string): Promise<Uint8Array> =>
+  withSource(path, (source) => readExactly(source, 0, source.size));
+
+/** A text; undefined where there is none. @throws UserError where there is one that can't be read */
+export const textIfThere = (path: string) => ifThere(path, () => readFile(path, 'utf8'));
+
+/** What a path is; undefined where nothing is. @throws UserError where that can't be told */
+export const entryIfThere = (path: string) => ifThere(path, () => stat(path));
+
+/** The names in a folder, none where it does not exist. @throws UserError where it can't be read */
+export const namesIn = async (folder: string) => (await ifThere(folder, () => readdir(folder))) ?? [];
+
+/** What does not exist is told from what can't be read now: to take one for the other begins anew over it. */
+async function ifThere<T>(path: string, act: () => Promise<T>): Promise<T | undefined> {
+  return act().catch((error: unknown) => {
+    const { code } = error as { readonly code?: unknown };
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw unreadable(path, error);
+  });
+}
+
+function unreadable(path: string, error: unknown): UserError {
+  return new UserError(`${path} could not be read: ${systemReason(error) ?? (error as Error).message}`);
+}
