@@ -1,66 +1,51 @@
-/** Options at run time: the command's own parsers judge the values, so that the two can't differ. */
-import { addPretrainOptions } from '@moco-ts/cli/run';
+/** Options at run time, judged by the table of settings as the command's flags are. */
 import { UserError } from '@moco-ts/core';
-import { Command, type Option } from 'commander';
+import { faultOf, presetNames, type Rule, type SettingName, settings } from '@moco-ts/run';
 
-/** Options that no flag of the command has, or that may be objects here. */
-const others = new Set(['data', 'testData', 'signal', 'onEvaluation', 'onWarning', 'mean', 'std']);
+/** Options that are no settings of a run. */
+const others: Readonly<Record<string, Rule | undefined>> = {
+  preset: { type: 'name', of: presetNames },
+  out: { type: 'text' },
+  resume: { type: 'text' },
+  testData: undefined,
+  signal: undefined,
+  onEvaluation: undefined,
+  onWarning: undefined,
+};
 
-const flags = new Map(
-  addPretrainOptions(new Command()).options.map((option) => [
-    option.attributeName() === 'weightDecay' ? 'wd' : option.attributeName(),
-    option,
-  ]),
-);
+/** Settings that may be objects here. */
+const objects: readonly string[] = ['data', 'arch', 'backend'];
 
-/** The names of all options. */
-export const optionNames: readonly string[] = [...flags.keys(), ...others];
+/** The names of all options. A setting that only the command has is none. */
+export const optionNames: readonly string[] = [
+  ...Object.keys(settings).filter((name) => name !== 'plugin'),
+  ...Object.keys(others),
+];
 
 /** @throws UserError on the first option that is unknown, of another type or out of its range */
 export function checkOptions(options: object): void {
   for (const [name, value] of Object.entries(options)) {
-    const flag = flags.get(name);
-    if (value === undefined || others.has(name)) continue;
-    if (flag === undefined) throw new UserError(unknown(name));
-    if ((name === 'arch' || name === 'backend') && typeof value === 'object') continue;
-    const wrong = refusal(flag, value);
+    if (!optionNames.includes(name)) throw new UserError(unknown(name));
+    const rule = others[name] ?? settings[name as SettingName]?.rule;
+    if (value === undefined || rule === undefined) continue;
+    if (objects.includes(name) && typeof value === 'object') continue;
+    const wrong = refusal(name, rule, value);
     if (wrong !== undefined) throw new UserError(`${name}: ${shown(value)} is not right. ${wrong}`);
   }
-  const { mean, std, signal } = options as { mean?: unknown; std?: unknown; signal?: unknown };
-  for (const [name, value] of Object.entries({ mean, std }))
-    if (value !== undefined && !isTriple(value))
-      throw new UserError(`${name}: ${shown(value)} is not right. Give three numbers, for R, G and B.`);
+  const { signal } = options as { signal?: unknown };
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw new UserError('signal: give the signal of an AbortController.');
 }
 
 /** What is wrong with a value; undefined if nothing is. */
-function refusal(flag: Option, value: unknown): string | undefined {
-  if (flag.isBoolean() || flag.negate) return typeof value === 'boolean' ? undefined : 'Give true or false.';
-  const values: unknown[] = Array.isArray(value) && takesMany(flag) ? value : [value];
-  const parse = flag.parseArg as ((text: string, before?: unknown) => unknown) | undefined;
-  for (const each of values) {
-    if (parse === undefined) {
-      if (typeof each !== 'string' || each === '') return 'Give a name.';
-      continue;
-    }
-    try {
-      const parsed = parse(String(each), undefined);
-      const [found] = Array.isArray(parsed) ? (parsed as unknown[]) : [parsed];
-      if (found !== each) return typeof found === 'number' ? 'Give a number.' : 'Give a text.';
-    } catch (error) {
-      return (error as Error).message;
-    }
-  }
-  return takesMany(flag) && !Array.isArray(value) ? 'Give an array.' : undefined;
+function refusal(name: string, rule: Rule, value: unknown): string | undefined {
+  const fault = faultOf(rule, value);
+  if (fault === undefined) return undefined;
+  if (name === 'mean' || name === 'std') return 'Give three numbers, for R, G and B.';
+  if (rule.type === 'list' && !Array.isArray(value)) return 'Give an array.';
+  if (rule.type === 'number' && typeof value !== 'number') return 'Give a number.';
+  return rule.type === 'text' && value === '' ? 'Give a name.' : fault;
 }
-
-const takesMany = (flag: Option) => ['schedule', 'designers'].includes(flag.attributeName());
-
-const isTriple = (value: unknown) =>
-  Array.isArray(value) &&
-  value.length === 3 &&
-  value.every((x) => typeof x === 'number' && Number.isFinite(x));
 
 function shown(value: unknown): string {
   if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`;

@@ -47,7 +47,7 @@ export interface Step {
 
 /** What a run leaves. */
 export interface PretrainResult {
-  /** `stopped`: by a signal, a loop that was left, or `maxSteps`; {@link RunOptions.resume} goes on. */
+  /** `stopped`: by a signal, a loop that was left, or `maxSteps`; {@link OwnOptions.resume} goes on. */
   readonly outcome: 'done' | 'stopped';
   /** The run folder: checkpoints, `config.json`, `log.jsonl` and TensorBoard's events. */
   readonly folder: string;

@@ -11,9 +11,9 @@ import {
   safetensorsParts,
   type Tensor,
 } from '@moco-ts/core';
-import type { RunConfig } from './config.ts';
 import { type Crc32, crc32 as portable } from './crc32.ts';
 import type { MeterStates } from './meters.ts';
+import type { RunConfig } from './settings.ts';
 
 /** Where a run stands: the next step to take. */
 export interface Position {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { leakWarning, type RunFlags, resolveConfig, resumeConfig, splitsOf, viewsOf } from './config.ts';
+import { leakWarning, resolveConfig, resumeConfig, splitsOf, viewsOf } from './config.ts';
+import type { RunFlags } from './settings.ts';
 
 const folder = { source: { data: 'photos', split: 'train' as const } };
 const resolve = (flags: RunFlags = {}) => resolveConfig({ data: 'photos', ...flags }, folder);

@@ -1,172 +1,8 @@
 /** The resolved configuration of a run: everything that decides its result, as plain JSON. */
 import { UserError } from '@moco-ts/core';
 import { type ImageDataset, type ViewConfig, views } from '@moco-ts/data/portable';
-import {
-  defaultDecay,
-  defaultRate,
-  defaultWarmup,
-  hasQueue,
-  type Method,
-  meaningless,
-  rowOf,
-} from './methods.ts';
-
-export const optimizers = ['sgd', 'adamw', 'lars'] as const;
-/** What applies the gradients. */
-export type Optimizer = (typeof optimizers)[number];
-
-/** The settings of a run, defaults included; plain JSON. */
-export interface RunConfig {
-  /** The folder or the built-in set; `object:NAME` for a data set of a program's own. */
-  readonly data: string;
-  /** `emoji`: whose drawings. */
-  readonly designers?: readonly string[];
-  /** Image folders: the share of pictures held out as a test split. */
-  readonly holdOut?: number;
-  /** The contrastive method. */
-  readonly method: Method;
-  /** The encoder's name. */
-  readonly arch: string;
-  /** Pixels. */
-  readonly imageSize: number;
-  /** Default: the arch's own, but `cifar` for a ResNet on pictures of 64 pixels or less. */
-  readonly stem?: 'imagenet' | 'cifar';
-  /** ViTs: side of a patch in pixels; default 16. */
-  readonly patchSize?: number;
-  /** ViTs: the linear patch projection stays as initialised (MoCo v3, section 4.2). */
-  readonly stopGradConv1: boolean;
-  /** Length of queries and keys. */
-  readonly mocoDim: number;
-  /** Keys in the queue; `instdisc`: noise samples. */
-  readonly mocoK: number;
-  /** Momentum of the key encoder, in [0, 1]. */
-  readonly mocoM: number;
-  /** `moco-v3`: m rises to 1 by half a cosine. */
-  readonly mocoMCos: boolean;
-  /** Temperature. */
-  readonly mocoT: number;
-  /** A head of two layers. */
-  readonly mlp: boolean;
-  /** `moco-v3`: width of the projector's and predictor's hidden layers. */
-  readonly mocoMlpDim: number;
-  /** The loss; `nce` for `instdisc` alone. */
-  readonly loss: 'infonce' | 'nce';
-  /** `instdisc`: the share of a slot's old value in its new one. */
-  readonly bankMomentum: number;
-  /** `instdisc`: noise samples for each picture, or one draw for the batch. */
-  readonly bankDraw: 'picture' | 'batch';
-  /** `instdisc`: weight of the proximal term. */
-  readonly proximal: number;
-  /** The views of MoCo v2. */
-  readonly augPlus: boolean;
-  /** Whether views may be blurred. */
-  readonly blur: boolean;
-  /** Least share of a picture's area in a crop, in (0, 1]. */
-  readonly cropMin: number;
-  /** Of the channels R, G, B in [0, 1], subtracted from pixels. */
-  readonly mean: readonly number[];
-  /** Of the channels, by which pixels are divided. */
-  readonly std: readonly number[];
-  /** Pictures in a step. */
-  readonly batchSize: number;
-  /** Epochs in all. */
-  readonly epochs: number;
-  /** Epoch that the run counted from. */
-  readonly startEpoch: number;
-  /** What applies the gradients. */
-  readonly optimizer: Optimizer;
-  /** Learning rate. */
-  readonly lr: number;
-  /** The rate is `lr` for a batch of 256, and grows with the batch. */
-  readonly scaleLr: boolean;
-  /** Of `sgd` and `lars`. */
-  readonly momentum: number;
-  /** Weight decay. */
-  readonly wd: number;
-  /** Epochs at which the rate falls tenfold. */
-  readonly schedule: readonly number[];
-  /** Cosine schedule. */
-  readonly cos: boolean;
-  /** Epochs of a linear rise. */
-  readonly warmupEpochs: number;
-  /** The rate follows the schedule within epochs too. */
-  readonly lrPerStep: boolean;
-  /** `sync`: one group over all ranks, of which there is one here. */
-  readonly bn: 'shuffle' | 'split' | 'sync' | 'plain';
-  /** Groups of batch normalisation. */
-  readonly bnSplits: number;
-  /** Views swapped and a second loss added. */
-  readonly symmetric: boolean;
-  /** Decides weights, order, views and permutations. */
-  readonly seed: number;
-  /** What computes. */
-  readonly backend: string;
-  /** What the user loaded by `--plugin`; to tell, never to load by itself. */
-  readonly plugin?: readonly string[];
-  /** Threads of the backend; default all cores. */
-  readonly threads?: number;
-  /** Threads that make views. */
-  readonly workers: number;
-  /** Damaged pictures that are left out before it is an error. */
-  readonly maxBad?: number;
-  /** Pictures are decoded in processes instead of threads: one that crashes the decoder is left out. */
-  readonly isolate?: boolean;
-  /** Steps between lines of the log. */
-  readonly printFreq: number;
-  /** Epochs between checkpoints. */
-  readonly saveEvery: number;
-  /** Steps of the run between checkpoints, besides those of whole epochs. */
-  readonly saveEverySteps?: number;
-  /** Checkpoints to keep. */
-  readonly keep: number;
-  /** Epochs between evaluations; 0: never. */
-  readonly knnEvery: number;
-  /** Steps of the run after which this command stops; one that goes on has its own limit, or none. */
-  readonly maxSteps?: number;
-}
-
-/** What the command line names; the rest comes from defaults or from a checkpoint. */
-export type RunFlags = { -readonly [Key in keyof RunConfig]?: RunConfig[Key] };
-
-const defaults = {
-  arch: 'resnet50',
-  stopGradConv1: true,
-  mocoDim: 128,
-  mocoK: 65536,
-  mocoM: 0.999,
-  mocoMCos: false,
-  mocoT: 0.07,
-  mlp: false,
-  mocoMlpDim: 4096,
-  loss: 'infonce',
-  bankMomentum: 0.5,
-  bankDraw: 'picture',
-  proximal: 0,
-  augPlus: false,
-  blur: true,
-  cropMin: 0.2,
-  // ImageNet's channels, as the papers have them whatever the pictures.
-  mean: [0.485, 0.456, 0.406],
-  std: [0.229, 0.224, 0.225],
-  batchSize: 256,
-  epochs: 200,
-  startEpoch: 0,
-  optimizer: 'sgd',
-  scaleLr: false,
-  momentum: 0.9,
-  schedule: [120, 160],
-  cos: false,
-  lrPerStep: false,
-  bn: 'shuffle',
-  bnSplits: 8,
-  symmetric: false,
-  seed: 0,
-  backend: 'ort',
-  printFreq: 10,
-  saveEvery: 1,
-  keep: 3,
-  knnEvery: 0,
-} as const satisfies Partial<RunConfig>;
+import { defaultDecay, defaultRate, defaultWarmup, hasQueue, meaningless, rowOf } from './methods.ts';
+import { defaults, flagOf, type RunConfig, type RunFlags, settingEntries } from './settings.ts';
 
 /** Pictures of known small sets are trained on as they are; photographs are cut to the papers' 224. */
 export function defaultImageSize(dataset: Pick<ImageDataset, 'source' | 'share'>): number {
@@ -204,30 +40,16 @@ export function resolveConfig(
   return config;
 }
 
-/** What the weights in a checkpoint are bound to, with the flag that would change it. */
-const bound = [
-  ['method', '--method'],
-  ['arch', '--arch'],
-  ['stem', '--stem'],
-  ['mocoDim', '--moco-dim'],
-  ['mocoK', '--moco-k'],
-  ['mlp', '--mlp'],
-  ['mocoMlpDim', '--moco-mlp-dim'],
-  ['patchSize', '--patch-size'],
-  ['stopGradConv1', '--stop-grad-conv1'],
-  ['loss', '--loss'],
-  ['optimizer', '--optimizer'],
-] as const;
-
 /**
  * The configuration with which a checkpoint goes on: its own but for `maxSteps`, with what the flags change.
  * @param source the checkpoint's name, for messages
  * @throws UserError when a flag asks for a model or an optimizer that the checkpoint is not of
  */
 export function resumeConfig(saved: RunConfig, flags: RunFlags, source: string): RunConfig {
-  for (const [key, flag] of bound) {
+  for (const [key, { bound }] of settingEntries) {
     const [wanted, found] = [flags[key], saved[key]];
-    if (wanted !== undefined && wanted !== found) {
+    if (bound && wanted !== undefined && wanted !== found) {
+      const flag = flagOf(key);
       const told =
         typeof found === 'boolean' ? (found ? 'was made with it' : 'was made without') : `has ${found}`;
       throw new UserError(

@@ -26,9 +26,10 @@ import {
   type TrainingStep,
 } from '@moco-ts/core';
 import type { Batch } from '@moco-ts/data/portable';
-import { type RunConfig, splitsOf } from './config.ts';
+import { splitsOf } from './config.ts';
 import { isVit } from './methods.ts';
 import { encoderOf, optimizerOf } from './model.ts';
+import type { RunConfig } from './settings.ts';
 
 /** When a step is taken. */
 export interface Moment {

@@ -1,9 +1,6 @@
 /** SPEC.md's table of methods: what each sets, and which flags mean something to it. */
-import type { Optimizer, RunConfig, RunFlags } from './config.ts';
-
-export const methods = ['moco-v1', 'moco-v2', 'moco-v3', 'simclr', 'instdisc'] as const;
-/** A row of the table of methods. */
-export type Method = (typeof methods)[number];
+import type { Method } from './method-names.ts';
+import { flagOf, type Optimizer, type RunConfig, type RunFlags, settingEntries } from './settings.ts';
 
 /** Whether an arch is a vision transformer, to which other defaults apply. */
 export const isVit = (arch: string): boolean => arch.startsWith('vit');
@@ -60,26 +57,10 @@ export function defaultWarmup(method: Method, arch: string, epochs: number): num
   return method === 'moco-v3' || method === 'simclr' ? Math.min(10, Math.floor(0.1 * epochs)) : 0;
 }
 
-const queues = ['moco-v1', 'moco-v2'] as const;
-
-/** Flags that some methods have no use for: it would mislead to take them in silence. */
-const meaning: readonly [key: keyof RunFlags, flag: string, of: readonly Method[]][] = [
-  ['mocoK', '--moco-k', [...queues, 'instdisc']],
-  ['mocoM', '--moco-m', [...queues, 'moco-v3']],
-  ['mocoMCos', '--moco-m-cos', ['moco-v3']],
-  ['mocoMlpDim', '--moco-mlp-dim', ['moco-v3']],
-  ['mlp', '--mlp', [...queues, 'simclr', 'instdisc']],
-  ['augPlus', '--aug-plus', [...queues, 'simclr', 'instdisc']],
-  ['symmetric', '--symmetric', queues],
-  ['bankMomentum', '--bank-momentum', ['instdisc']],
-  ['bankDraw', '--bank-draw', ['instdisc']],
-  ['proximal', '--proximal', ['instdisc']],
-];
-
 /** Flags without those that the method has no use for: for recipes that are taken from one method to another. */
 export function meaningful(method: Method, flags: RunFlags): RunFlags {
   const kept: RunFlags = { ...flags };
-  for (const [key, , of] of meaning) if (!of.includes(method)) delete kept[key];
+  for (const [key, { methods }] of settingEntries) if (methods && !methods.includes(method)) delete kept[key];
   if (method !== 'instdisc') delete kept.loss;
   if (kept.bn === 'shuffle' && !hasQueue({ method })) delete kept.bn;
   return kept;
@@ -87,9 +68,10 @@ export function meaningful(method: Method, flags: RunFlags): RunFlags {
 
 /** A line on the first flag that the method has no use for. */
 export function meaningless(method: Method, flags: RunFlags): string | undefined {
-  for (const [key, flag, of] of meaning)
-    if (flags[key] !== undefined && flags[key] !== false && !of.includes(method))
-      return `${flag} means nothing to ${method}; it belongs to ${of.join(', ')}`;
+  // It would mislead to take them in silence.
+  for (const [key, { methods }] of settingEntries)
+    if (methods && flags[key] !== undefined && flags[key] !== false && !methods.includes(method))
+      return `${flagOf(key)} means nothing to ${method}; it belongs to ${methods.join(', ')}`;
   if (flags.loss === 'nce' && method !== 'instdisc')
     return `--loss nce belongs to instdisc; ${method} has infonce`;
   if (flags.bn === 'shuffle' && !hasQueue({ method }))

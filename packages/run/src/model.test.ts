@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
-import { type RunFlags, resolveConfig } from './config.ts';
+import { resolveConfig } from './config.ts';
 import { encoderOf, rateAt } from './model.ts';
+import type { RunFlags } from './settings.ts';
 
 const folder = { source: { data: 'photos', split: 'train' as const } };
 const at = (flags: RunFlags, epoch: number, step: number) =>

@@ -13,8 +13,8 @@ import {
   printable,
   UserError,
 } from '@moco-ts/core';
-import type { RunConfig } from './config.ts';
 import { isVit } from './methods.ts';
+import type { RunConfig } from './settings.ts';
 
 /** @throws UserError for an unknown arch */
 export function encoderOf(config: RunConfig): { encoder: Encoder; encoderConfig: EncoderConfig } {

@@ -1,9 +1,9 @@
 /** Parsers of option values; each message ends a line that names the flag. */
-import { cosine as cosineRule, faultOf, type Rule, type RuleName, rules, whole } from '@moco-ts/run';
+import { cosine as cosineRule, faultOf, type Rule, type SettingName, settings, whole } from '@moco-ts/run';
 import { InvalidArgumentError } from 'commander';
 
 /** A number as a rule allows it. */
-const within = (rule: Rule) => (text: string) => {
+export const within = (rule: Rule) => (text: string) => {
   const value = text.trim() === '' ? Number.NaN : Number(text);
   const fault = faultOf(rule, value);
   if (fault !== undefined) throw new InvalidArgumentError(fault);
@@ -11,20 +11,28 @@ const within = (rule: Rule) => (text: string) => {
 };
 
 /** A number that the table of settings allows by that name. */
-export const setting = (name: RuleName) => within(rules[name]);
+export const setting = (name: SettingName) => within(settings[name].rule);
 
 /** A whole number of at least `least` and at most `most`. */
 export const integer = (least: number, most: number) => within(whole(least, most));
 
+/** How many neighbours are searched for. */
+export const neighbours = integer(1, 1_000_000);
+
 /** A number in [-1, 1]. */
 export const cosine = within(cosineRule);
 
-const milestone = setting('startEpoch');
+/** Collects `120 160`, each as a rule allows it. */
+export const each = (rule: Rule) => {
+  const parse = within(rule);
+  return (text: string, before: unknown): number[] => [
+    ...((before as number[] | undefined) ?? []),
+    parse(text),
+  ];
+};
 
-/** Collects `120 160`, each a whole number. */
-export function milestones(text: string, before: number[] | undefined): number[] {
-  return [...(before ?? []), milestone(text)];
-}
+/** Epochs. */
+export const milestones = each(settings.startEpoch.rule);
 
 /** `google,twitter` */
 export function names(text: string): string[] {

@@ -6,7 +6,7 @@ import type { Io } from '../io.ts';
 import { measureRows, openEvaluation } from '../run/evaluate.ts';
 import { openEncoder } from '../run/foreign.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
-import { names, setting } from './flags.ts';
+import { names, neighbours, setting } from './flags.ts';
 
 interface KnnOptions {
   readonly neighbours: number;
@@ -28,7 +28,7 @@ export function knnCommand(program: Command, io: Io): void {
     )
     .argument('<run>', 'run folder, checkpoint, or a file that moco import takes')
     .argument('[data]', 'data set, if not the one of the run')
-    .option('-k, --neighbours <n>', 'neighbours that vote', setting('neighbours'), 200)
+    .option('-k, --neighbours <n>', 'neighbours that vote', neighbours, 200)
     .option('-T, --temperature <x>', 'temperature of the votes', setting('mocoT'), 0.1)
     .option('--random', 'also measure the untrained network of the run')
     .option('--backend <name>', 'what computes', 'ort')

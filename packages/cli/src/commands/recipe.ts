@@ -4,19 +4,17 @@ import { UserError } from '@moco-ts/core';
 import { type PresetName, presets, type RunFlags } from '@moco-ts/run';
 
 /** What the options parse to. */
-export interface RecipeOptions extends Omit<RunFlags, 'data' | 'wd'> {
+export interface RecipeOptions extends Omit<RunFlags, 'data'> {
   readonly preset?: PresetName;
-  readonly weightDecay?: number;
 }
 
 /** Explicit flags before those of a preset. */
 export function namedFlags(data: string | undefined, options: RecipeOptions): RunFlags {
-  const { preset, weightDecay, ...rest } = options;
+  const { preset, ...rest } = options;
   return {
     ...(preset !== undefined && presets[preset].flags),
     ...rest,
     ...(data !== undefined && { data }),
-    ...(weightDecay !== undefined && { wd: weightDecay }),
   };
 }
 

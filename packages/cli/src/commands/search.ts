@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { search } from '../vectors/search.ts';
-import { setting } from './flags.ts';
+import { neighbours } from './flags.ts';
 import { type DataOptions, dataFlags, type ModelOptions, modelFlags } from './vector-flags.ts';
 
 interface CommandOptions extends ModelOptions, DataOptions {
@@ -20,7 +20,7 @@ export function searchCommand(program: Command, io: Io): void {
     )
     .argument('<set>', 'file of moco embed, or an image folder')
     .argument('<pictures...>', 'image files, or ids of the set')
-    .option('-k, --neighbours <n>', 'how many to print', setting('neighbours'), 10)
+    .option('-k, --neighbours <n>', 'how many to print', neighbours, 10)
     .option('--model <model>', 'the encoder, as for moco embed')
     .option('--index', 'search an index beside the file, which is made once')
     .option('--json', 'a line of JSON for each picture');

@@ -1,5 +1,4 @@
 /** What a run needs that has no terminal in it: for programs that train. */
-export { addPretrainOptions } from '../commands/pretrain-options.ts';
 export type { EvaluationSets, Measures } from './evaluate.ts';
 export { openEncoder, openEncoderBytes } from './foreign.ts';
 export { planRun, type RunPlan } from './plan.ts';

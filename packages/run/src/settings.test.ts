@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from './config.ts';
-import { methods } from './methods.ts';
-import { faultOf, rules, settingsFault } from './ranges.ts';
+import { methods } from './method-names.ts';
+import { faultOf } from './rule.ts';
+import { settings, settingsFault } from './settings.ts';
 
 const folder = { source: { data: 'photos', split: 'train' as const } };
 
@@ -10,7 +11,7 @@ describe('the table of settings', () => {
     for (const arch of ['resnet50', 'vit_small']) {
       const config = resolveConfig({ data: 'photos', method, arch }, folder);
       expect(settingsFault(config)).toBeUndefined();
-      expect(Object.keys(config).filter((key) => !Object.hasOwn(rules, key))).toEqual([]);
+      expect(Object.keys(config).filter((key) => !Object.hasOwn(settings, key))).toEqual([]);
     }
   });
 
@@ -36,9 +37,9 @@ describe('the table of settings', () => {
   });
 
   it('takes the bounds themselves', () => {
-    expect([0, 1].map((value) => faultOf(rules.mocoM, value))).toEqual([undefined, undefined]);
-    expect(faultOf(rules.cropMin, 1)).toBeUndefined();
-    expect(faultOf(rules.seed, 2 ** 32 - 1)).toBeUndefined();
-    expect(faultOf(rules.seed, 2 ** 32)).toMatch('Give a whole number from 0 to 4294967295.');
+    expect([0, 1].map((value) => faultOf(settings.mocoM.rule, value))).toEqual([undefined, undefined]);
+    expect(faultOf(settings.cropMin.rule, 1)).toBeUndefined();
+    expect(faultOf(settings.seed.rule, 2 ** 32 - 1)).toBeUndefined();
+    expect(faultOf(settings.seed.rule, 2 ** 32)).toMatch('Give a whole number from 0 to 4294967295.');
   });
 });

@@ -1,0 +1,106 @@
+/** What values are right: judged alike where a flag, an option of the library or a stored setting has them. */
+
+/** What a value may be; `Value` is the type of those that are right. */
+export type Rule<Value = unknown> = Shape & { readonly value?: Value };
+
+type Shape = NumberShape | NameShape | ListShape | { readonly type: 'text' } | { readonly type: 'truth' };
+
+interface NumberShape {
+  readonly type: 'number';
+  readonly whole?: boolean;
+  readonly least: number;
+  readonly most: number;
+  /** `least` itself is too little. */
+  readonly above?: boolean;
+}
+
+interface NameShape {
+  readonly type: 'name';
+  readonly of: readonly string[];
+}
+
+interface ListShape {
+  readonly type: 'list';
+  readonly of: Shape;
+  readonly least: number;
+  readonly most: number;
+}
+
+/** A whole number in [least, most]. */
+export const whole = (least: number, most: number): Rule<number> => ({
+  type: 'number',
+  whole: true,
+  least,
+  most,
+});
+/** A number in [least, most]. */
+export const number = (least: number, most: number): Rule<number> => ({ type: 'number', least, most });
+/** A number in (least, most]. */
+export const above = (least: number, most: number): Rule<number> => ({
+  type: 'number',
+  least,
+  most,
+  above: true,
+});
+/** One of some names. */
+export const name = <const Name extends string>(of: readonly Name[]): Rule<Name> => ({ type: 'name', of });
+/** From `least` to `most` values of one rule. */
+export const list = <Value>(of: Rule<Value>, least: number, most: number): Rule<readonly Value[]> => ({
+  type: 'list',
+  of,
+  least,
+  most,
+});
+export const truth: Rule<boolean> = { type: 'truth' };
+export const text: Rule<string> = { type: 'text' };
+
+/** In [-1, 1]. */
+export const cosine = number(-1, 1);
+
+/** The largest number that a step can be fed. */
+export const largestFloat = 3.4e38;
+/** More epochs, or steps between two events, than any run has. */
+export const longest = 1_000_000_000;
+
+/** Characters of a path or a name: what Linux takes of a path, in bytes. */
+const longestText = 4096;
+
+/** What is wrong with a value, as a sentence that asks for a right one; undefined if nothing is. */
+export function faultOf(rule: Rule, value: unknown): string | undefined {
+  switch (rule.type) {
+    case 'number':
+      return isWithin(rule, value) ? undefined : `Give ${described(rule)}.`;
+    case 'name':
+      return rule.of.includes(value as string) ? undefined : `Choose from ${rule.of.join(', ')}.`;
+    case 'truth':
+      return typeof value === 'boolean' ? undefined : 'Give true or false.';
+    case 'text':
+      return typeof value === 'string' && value !== '' && value.length <= longestText && !value.includes('\0')
+        ? undefined
+        : `Give a text of at most ${longestText} characters.`;
+    case 'list': {
+      if (!Array.isArray(value) || value.length < rule.least || value.length > rule.most)
+        return `Give a list of ${rule.least === rule.most ? rule.least : `${rule.least} to ${rule.most}`} values.`;
+      return value.map((item) => faultOf(rule.of, item)).find((fault) => fault !== undefined);
+    }
+  }
+}
+
+function isWithin(rule: NumberShape, value: unknown): boolean {
+  if (typeof value !== 'number' || (rule.whole && !Number.isSafeInteger(value))) return false;
+  return (rule.above ? value > rule.least : value >= rule.least) && value <= rule.most;
+}
+
+/** `a whole number from 1 to 16384`, `a number above 0, at most 1` */
+function described({ whole: isWhole, least, most, above: beyond }: NumberShape): string {
+  const kind = isWhole ? 'a whole number' : 'a number';
+  const bounded = most < longest;
+  if (beyond) return `${kind} above ${least}${bounded ? `, at most ${most}` : ''}`;
+  return `${kind} from ${least}${most < largestFloat ? ` to ${most}` : ''}`;
+}
+
+/** A value for a message, at most 60 characters of it. */
+export function shown(value: unknown): string {
+  const json = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? typeof value);
+  return json.length > 60 ? `${json.slice(0, 60)}...` : json;
+}

@@ -1,0 +1,488 @@
+/**
+ * The settings of a run: one table. Flags, `--help`, the library's options, the checks of each and the stored
+ * configuration are derived from it: a new setting is one entry.
+ */
+import { type Method, methods } from './method-names.ts';
+import {
+  above,
+  faultOf,
+  largestFloat,
+  list,
+  longest,
+  name,
+  number,
+  type Rule,
+  shown,
+  text,
+  truth,
+  whole,
+} from './rule.ts';
+
+/** Under which heading `--help` lists a setting. */
+export type Group = 'Method' | 'Encoder and views' | 'Training' | 'Data' | 'Machine' | 'Run';
+
+interface Entry {
+  readonly group?: Group;
+  /** The flags that set it, with a placeholder for its value: `-b, --batch-size <n>`. Without: no flag does. */
+  readonly flags?: string;
+  /** A line for `--help`, with the default in brackets. */
+  readonly doc?: string;
+  /** The line for `--no-...`, which a setting that is true or false may have. */
+  readonly not?: string;
+  /** The methods that have a use for it. Default: all. */
+  readonly methods?: readonly Method[];
+  /** The weights in a checkpoint are bound to it: a run that goes on can't change it. */
+  readonly bound?: true;
+}
+
+/** What is known of a setting. */
+export interface Setting<Value = unknown> extends Entry {
+  readonly rule: Rule<Value>;
+  /** Before the method's own. */
+  readonly default?: Value;
+}
+
+/** A setting that every configuration has. */
+type Always<Value> = Setting<Value> & { readonly always: true };
+type Defaulted<Value> = Always<Value> & { readonly default: Value };
+
+const defaulted = <Value>(
+  rule: Rule<Value>,
+  entry: Entry & { readonly default: NoInfer<Value> },
+): Defaulted<Value> => ({
+  ...entry,
+  rule,
+  always: true,
+});
+/** The user names it, or `resolveConfig` finds it by what else is known. */
+const always = <Value>(rule: Rule<Value>, entry: Entry): Always<Value> => ({ ...entry, rule, always: true });
+const optional = <Value>(rule: Rule<Value>, entry: Entry): Setting<Value> => ({ ...entry, rule });
+
+const share = number(0, 1);
+/** Of lengths of a vector and widths of a layer: a matrix of two has 1 GB. */
+const width = whole(1, 16_384);
+/** Epochs or steps, from one on. */
+const count = whole(1, longest);
+
+export const optimizers = ['sgd', 'adamw', 'lars'] as const;
+/** What applies the gradients. */
+export type Optimizer = (typeof optimizers)[number];
+
+const queues = ['moco-v1', 'moco-v2'] as const;
+const momentumEncoders = [...queues, 'moco-v3'] as const;
+const plainHeads = [...queues, 'simclr', 'instdisc'] as const;
+
+export const settings = {
+  /** The folder or the built-in set; `object:NAME` for a data set of a program's own. */
+  data: always(text, {}),
+  /** The contrastive method, which sets head, temperature, views, optimizer and schedule. Default `moco-v1`. */
+  method: defaulted(name(methods), {
+    default: 'moco-v1',
+    group: 'Method',
+    flags: '--method <name>',
+    doc: `${methods.join(', ')}: sets head, T, views, optimizer, schedule (moco-v1)`,
+    bound: true,
+  }),
+  /** Length of queries and keys. Default 128; `moco-v3` 256. */
+  mocoDim: defaulted(width, {
+    default: 128,
+    group: 'Method',
+    flags: '--moco-dim <n>',
+    doc: 'length of queries and keys (128; moco-v3: 256)',
+    bound: true,
+  }),
+  /** Keys in the queue, a multiple of the batch, default 65536; `instdisc`: noise samples, default 4096. */
+  mocoK: defaulted(whole(1, 2 ** 24), {
+    default: 65536,
+    group: 'Method',
+    flags: '--moco-k <n>',
+    doc: 'keys in the queue, a multiple of the batch (65536); instdisc: noise samples (4096)',
+    methods: [...queues, 'instdisc'],
+    bound: true,
+  }),
+  /** Momentum of the key encoder, in [0, 1]. Default 0.999; `moco-v3` 0.99. */
+  mocoM: defaulted(share, {
+    default: 0.999,
+    group: 'Method',
+    flags: '--moco-m <x>',
+    doc: 'momentum of the key encoder (0.999; moco-v3: 0.99)',
+    methods: momentumEncoders,
+  }),
+  /** `moco-v3`: m rises to 1 by half a cosine. Default true. */
+  mocoMCos: defaulted(truth, {
+    default: false,
+    group: 'Method',
+    flags: '--moco-m-cos',
+    doc: 'moco-v3: m rises to 1 by half a cosine (on)',
+    not: 'moco-v3: m stays',
+    methods: ['moco-v3'],
+  }),
+  /** Temperature. Default 0.07; `moco-v2` 0.2; `moco-v3` 0.2 for ViTs, 1 for ResNets; `simclr` 0.1. */
+  mocoT: defaulted(above(0, 1000), {
+    default: 0.07,
+    group: 'Method',
+    flags: '--moco-t <x>',
+    doc: 'temperature (0.07; moco-v2 0.2; moco-v3 0.2 for ViTs, 1 for ResNets; simclr 0.1)',
+  }),
+  /** A head of two layers. Default that of the method: `moco-v2` and `simclr` have it. */
+  mlp: defaulted(truth, {
+    default: false,
+    group: 'Method',
+    flags: '--mlp',
+    doc: 'two-layer head (moco-v2, simclr)',
+    not: 'linear head (moco-v1, instdisc)',
+    methods: plainHeads,
+    bound: true,
+  }),
+  /** `moco-v3`: width of the hidden layers of projector and predictor. Default 4096. */
+  mocoMlpDim: defaulted(width, {
+    default: 4096,
+    group: 'Method',
+    flags: '--moco-mlp-dim <n>',
+    doc: "moco-v3: width of the heads' hidden layers (4096)",
+    methods: ['moco-v3'],
+    bound: true,
+  }),
+  /** The loss; `nce` is the default of `instdisc`, and its alone. */
+  loss: defaulted(name(['infonce', 'nce']), {
+    default: 'infonce',
+    group: 'Method',
+    flags: '--loss <name>',
+    doc: 'instdisc: nce or infonce (nce)',
+    bound: true,
+  }),
+  /** `instdisc`: share of a slot's old value in its new one, in [0, 1]. Default 0.5. */
+  bankMomentum: defaulted(share, {
+    default: 0.5,
+    group: 'Method',
+    flags: '--bank-momentum <x>',
+    doc: "instdisc: share of a slot's old value in its new one (0.5)",
+    methods: ['instdisc'],
+  }),
+  /** `instdisc`: noise samples for each picture, or one draw for the batch. Default `picture`. */
+  bankDraw: defaulted(name(['picture', 'batch']), {
+    default: 'picture',
+    group: 'Method',
+    flags: '--bank-draw <kind>',
+    doc: 'instdisc: noise samples for each picture, or for the batch (picture)',
+    methods: ['instdisc'],
+  }),
+  /** `instdisc`: weight of the proximal term. Default 0. */
+  proximal: defaulted(number(0, largestFloat), {
+    default: 0,
+    group: 'Method',
+    flags: '--proximal <x>',
+    doc: 'instdisc: weight of the proximal term (0)',
+    methods: ['instdisc'],
+  }),
+  /** `moco-v1`, `moco-v2`: swap the views and add the second loss. Default false. */
+  symmetric: defaulted(truth, {
+    default: false,
+    group: 'Method',
+    flags: '--symmetric',
+    doc: 'moco-v1, moco-v2: swap the views and add the second loss',
+    methods: queues,
+  }),
+  /**
+   * Groups of batch normalisation; `shuffle`: with permuted keys; `sync`: one group over all ranks, of which there is one
+   * here. Default `shuffle` where there is a queue, else `sync`.
+   */
+  bn: defaulted(name(['shuffle', 'split', 'sync', 'plain']), {
+    default: 'shuffle',
+    group: 'Method',
+    flags: '--bn <kind>',
+    doc: 'shuffle: groups, keys permuted; split: groups; sync, plain: the whole batch (shuffle where there is a queue, else sync)',
+  }),
+  /** Groups of batch normalisation. Default 8. */
+  bnSplits: defaulted(whole(1, 65_536), {
+    default: 8,
+    group: 'Method',
+    flags: '--bn-splits <n>',
+    doc: 'groups of batch normalisation (8)',
+  }),
+  /** An encoder's name. Default `resnet50`. */
+  arch: defaulted(text, {
+    default: 'resnet50',
+    group: 'Encoder and views',
+    flags: '-a, --arch <name>',
+    doc: 'encoder (resnet50)',
+    bound: true,
+  }),
+  /** Side of a view in pixels. Default 224; 32 for emoji, CIFAR and idx sets. */
+  imageSize: always(whole(1, 4096), {
+    group: 'Encoder and views',
+    flags: '--image-size <px>',
+    doc: 'side of a view (224; 32 for emoji, CIFAR and idx sets)',
+  }),
+  /** ResNets: default `imagenet`, up to 64 pixels `cifar`. */
+  stem: optional(name(['imagenet', 'cifar']), {
+    group: 'Encoder and views',
+    flags: '--stem <kind>',
+    doc: "imagenet or cifar (the arch's; cifar up to 64 px)",
+    bound: true,
+  }),
+  /** ViTs: side of a patch in pixels. Default 16. */
+  patchSize: optional(whole(1, 4096), {
+    group: 'Encoder and views',
+    flags: '--patch-size <px>',
+    doc: 'ViTs: side of a patch (16)',
+    bound: true,
+  }),
+  /** ViTs: leave the linear patch projection as initialised (MoCo v3, section 4.2). Default true. */
+  stopGradConv1: defaulted(truth, {
+    default: true,
+    group: 'Encoder and views',
+    flags: '--stop-grad-conv1',
+    doc: 'ViTs: leave the patch projection as initialised (on)',
+    not: 'ViTs: train the patch projection',
+    bound: true,
+  }),
+  /** The views of MoCo v2, with blur. Default that of the method: `moco-v2` and `simclr` have them. */
+  augPlus: defaulted(truth, {
+    default: false,
+    group: 'Encoder and views',
+    flags: '--aug-plus',
+    doc: 'views of MoCo v2: with blur (moco-v2, simclr)',
+    not: 'views of MoCo v1 (moco-v1, instdisc)',
+    methods: plainHeads,
+  }),
+  /** Blur, where the views have it. Default true. */
+  blur: defaulted(truth, {
+    default: true,
+    group: 'Encoder and views',
+    flags: '--blur',
+    doc: 'views with blur, where they have it (on)',
+    not: 'views without blur',
+  }),
+  /** Least share of a picture's area in a crop, in (0, 1]. Default 0.2; `moco-v3` 0.08. */
+  cropMin: defaulted(above(0, 1), {
+    default: 0.2,
+    group: 'Encoder and views',
+    flags: '--crop-min <x>',
+    doc: 'least share of the area in a crop (0.2; moco-v3: 0.08)',
+  }),
+  /** Of the channels R, G, B in [0, 1], subtracted from pixels. Default ImageNet's, as the papers have them whatever the pictures. */
+  mean: defaulted(list(number(-1000, 1000), 3, 3), { default: [0.485, 0.456, 0.406] }),
+  /** Of the channels, by which pixels are divided. Default ImageNet's. */
+  std: defaulted(list(above(0, 1000), 3, 3), { default: [0.229, 0.224, 0.225] }),
+  /** Epochs in all. Default 200; `moco-v3` 300. */
+  epochs: defaulted(count, {
+    default: 200,
+    group: 'Training',
+    flags: '--epochs <n>',
+    doc: 'epochs in all (200; moco-v3: 300)',
+  }),
+  /** Epoch to count from, without a checkpoint. Default 0. */
+  startEpoch: defaulted(whole(0, longest), {
+    default: 0,
+    group: 'Training',
+    flags: '--start-epoch <n>',
+    doc: 'epoch to count from, without a checkpoint (0)',
+  }),
+  /** Pictures in a step. Default 256. */
+  batchSize: defaulted(whole(1, 65_536), {
+    default: 256,
+    group: 'Training',
+    flags: '-b, --batch-size <n>',
+    doc: 'pictures in a step (256)',
+  }),
+  /** What applies the gradients. Default `sgd`; `moco-v3` `adamw` for ViTs, else `lars`; `simclr` `lars`. */
+  optimizer: defaulted(name(optimizers), {
+    default: 'sgd',
+    group: 'Training',
+    flags: '--optimizer <name>',
+    doc: `${optimizers.join(', ')} (sgd; moco-v3: adamw for ViTs, else lars; simclr: lars)`,
+    bound: true,
+  }),
+  /** Learning rate. Default 0.03 for `sgd`, 0.3 for `lars`, 0.001 for `adamw`; `moco-v3` with `adamw` 0.00015. */
+  lr: always(above(0, largestFloat), {
+    group: 'Training',
+    flags: '--lr <x>',
+    doc: 'learning rate (sgd 0.03, lars 0.3, adamw 0.001; moco-v3 with adamw 0.00015)',
+  }),
+  /** The rate is for a batch of 256, and grows with it. Default true for `moco-v3` and `simclr`. */
+  scaleLr: defaulted(truth, {
+    default: false,
+    group: 'Training',
+    flags: '--scale-lr',
+    doc: 'the rate is for a batch of 256, and grows with it (moco-v3, simclr)',
+    not: 'the rate is taken as it is (the others)',
+  }),
+  /** Epochs at which the rate falls tenfold. Default 120 and 160. */
+  schedule: defaulted(list(whole(0, longest), 0, 1000), {
+    default: [120, 160],
+    group: 'Training',
+    flags: '--schedule <epochs...>',
+    doc: 'epochs at which the rate falls tenfold (120 160)',
+  }),
+  /** Cosine schedule. Default that of the method: `moco-v2`, `moco-v3` and `simclr` have it. */
+  cos: defaulted(truth, {
+    default: false,
+    group: 'Training',
+    flags: '--cos',
+    doc: 'cosine schedule (moco-v2, moco-v3, simclr)',
+    not: 'step schedule (moco-v1, instdisc)',
+  }),
+  /** Follow the schedule within epochs too. Default true for `moco-v3` and `simclr`. */
+  lrPerStep: defaulted(truth, {
+    default: false,
+    group: 'Training',
+    flags: '--lr-per-step',
+    doc: 'follow the schedule within epochs too (moco-v3, simclr)',
+    not: 'change the rate at epochs alone (the others)',
+  }),
+  /** Epochs of a linear rise. Default 0; `moco-v3` 40 for ViTs, else 10; `simclr` 10. */
+  warmupEpochs: always(number(0, longest), {
+    group: 'Training',
+    flags: '--warmup-epochs <n>',
+    doc: 'epochs of a linear rise (0; moco-v3: 40 for ViTs, else 10; simclr: 10)',
+  }),
+  /** Of `sgd` and `lars`, in [0, 1]. Default 0.9. */
+  momentum: defaulted(share, {
+    default: 0.9,
+    group: 'Training',
+    flags: '--momentum <x>',
+    doc: 'momentum of sgd and lars (0.9)',
+  }),
+  /** Weight decay. Default 0.0001; `lars` 0.000001; `moco-v3` with `adamw` 0.1. */
+  wd: always(number(0, largestFloat), {
+    group: 'Training',
+    flags: '--wd, --weight-decay <x>',
+    doc: 'weight decay (0.0001; lars 0.000001; moco-v3 with adamw 0.1)',
+  }),
+  /** Decides weights, order, views and permutations; below 2^32. Default 0. */
+  seed: defaulted(whole(0, 2 ** 32 - 1), {
+    default: 0,
+    group: 'Training',
+    flags: '--seed <n>',
+    doc: 'decides weights, order, views, permutations (0)',
+  }),
+  /** Threads that make views. Default the machine's cores less one, 8 at most; 0: the calling thread. */
+  workers: always(whole(0, 256), {
+    group: 'Data',
+    flags: '-j, --workers <n>',
+    doc: 'threads that make views (cores - 1, at most 8)',
+  }),
+  /** Decode in processes instead of threads: a picture that crashes the decoder is left out. Default false. */
+  isolate: optional(truth, {
+    group: 'Data',
+    flags: '--isolate',
+    doc: 'processes instead: a picture that crashes the decoder is left out',
+  }),
+  /** Damaged pictures that are left out before it is an error. Default 1 %, at least 10. */
+  maxBad: optional(whole(0, longest), {
+    group: 'Data',
+    flags: '--max-bad <n>',
+    doc: 'damaged pictures that are left out before it is an error (1 %, at least 10)',
+  }),
+  /** Share of an image folder that is kept for testing, in [0, 1]. Default 0. */
+  holdOut: optional(share, {
+    group: 'Data',
+    flags: '--hold-out <x>',
+    doc: 'share of an image folder kept for testing (0)',
+  }),
+  /** `emoji`: whose drawings. Default google and twitter. */
+  designers: optional(list(text, 1, 16), {
+    group: 'Data',
+    flags: '--designers <names>',
+    doc: 'emoji: google,twitter,apple,facebook (google,twitter)',
+  }),
+  /** What computes, by name. Default `ort`. */
+  backend: defaulted(text, {
+    default: 'ort',
+    group: 'Machine',
+    flags: '--backend <name>',
+    doc: 'what computes; see moco backends; auto: the quickest (ort)',
+  }),
+  /** Threads of the backend. Default all cores. */
+  threads: optional(whole(1, 1024), {
+    group: 'Machine',
+    flags: '--threads <n>',
+    doc: 'threads of the backend (all cores)',
+  }),
+  /** What the user loaded by `--plugin`; to tell, never to load by itself. */
+  plugin: optional(list(text, 0, 64), {}),
+  /** Stop, and save, after this many steps of the run; one that goes on has its own limit, or none. */
+  maxSteps: optional(count, {
+    group: 'Run',
+    flags: '--max-steps <n>',
+    doc: 'stop, and save, after this many steps of the run',
+  }),
+  /** Steps between lines of the log. Default 10. */
+  printFreq: defaulted(count, {
+    default: 10,
+    group: 'Run',
+    flags: '-p, --print-freq <n>',
+    doc: 'steps between lines of the log (10)',
+  }),
+  /** Epochs between checkpoints. Default 1. */
+  saveEvery: defaulted(count, {
+    default: 1,
+    group: 'Run',
+    flags: '--save-every <n>',
+    doc: 'epochs between checkpoints (1)',
+  }),
+  /** Steps of the run between checkpoints, besides those of whole epochs. Default none. */
+  saveEverySteps: optional(count, {
+    group: 'Run',
+    flags: '--save-every-steps <n>',
+    doc: 'steps between checkpoints, besides (none)',
+  }),
+  /** Checkpoints to keep. Default 3. */
+  keep: defaulted(count, { default: 3, group: 'Run', flags: '--keep <n>', doc: 'checkpoints to keep (3)' }),
+  /** Epochs between evaluations; 0: never. Default 0. */
+  knnEvery: defaulted(whole(0, longest), {
+    default: 0,
+    group: 'Run',
+    flags: '--knn-every <n>',
+    doc: 'epochs between evaluations; 0: never (0)',
+  }),
+};
+
+type Table = typeof settings;
+/** The name of a setting, as configurations have it. */
+export type SettingName = keyof Table;
+type ValueOf<Entry> = Entry extends { readonly rule: Rule<infer Value> } ? Value : never;
+type Values = { readonly [Name in SettingName]: ValueOf<Table[Name]> };
+type AlwaysName = {
+  [Name in SettingName]: Table[Name] extends { readonly always: true } ? Name : never;
+}[SettingName];
+
+type DefaultName = {
+  [Name in SettingName]: Table[Name] extends { readonly default: unknown } ? Name : never;
+}[SettingName];
+
+/** The settings of a run, defaults included; plain JSON. */
+export interface RunConfig
+  extends Pick<Values, AlwaysName>,
+    Partial<Pick<Values, Exclude<SettingName, AlwaysName>>> {}
+
+/** What the command line names; the rest comes from defaults or from a checkpoint. */
+export type RunFlags = { -readonly [Name in keyof RunConfig]?: RunConfig[Name] };
+
+/** The entries of the table, in its order. */
+export const settingEntries = Object.entries(settings) as [SettingName, Setting][];
+
+/** The long flag of a setting, as messages have it: `--batch-size`. */
+export function flagOf(setting: SettingName): string {
+  const { flags }: Setting = settings[setting];
+  return /--[a-z0-9-]+/.exec(flags ?? '')?.[0] ?? setting;
+}
+
+/** The defaults that depend on nothing. */
+export const defaults = Object.fromEntries(
+  settingEntries.flatMap(([key, { default: value }]) => (value === undefined ? [] : [[key, value]])),
+) as Pick<Values, DefaultName>;
+
+/**
+ * The first setting that is out of its range, with what to give instead: `threads is 100000. Give a whole number from 1 to
+ * 1024.`; undefined if there is none. Names that the table has not are passed over, as are those without a value.
+ */
+export function settingsFault(given: object): string | undefined {
+  for (const [key, value] of Object.entries(given)) {
+    if (value === undefined || !Object.hasOwn(settings, key)) continue;
+    const fault = faultOf(settings[key as SettingName].rule, value);
+    if (fault !== undefined) return `${key} is ${shown(value)}. ${fault}`;
+  }
+  return undefined;
+}
