@@ -78,7 +78,6 @@ describe('gradients', () => {
     defineOp({ name: 'test/forgets', infer: ([x]) => [x!], grad: () => [undefined] });
     const forgets = (x: Traced) => x.builder.emit('test/forgets', [x])[0]!;
     expect(() => derivatives((x) => sum(forgets(x)))).toThrow(/test\/forgets has no gradient by its input 0/);
-    expect(derivatives((x) => sum(mul(x, forgets(stopGradient(x))))).byX).toHaveLength(3);
   });
   it('are of floats, by floats', () => {
     const graph = trace((builder) => ({ loss: sum(cast(builder.input('x', [3], 'int32'), 'float32')) }));

@@ -66,10 +66,11 @@ function reachable(builder: GraphBuilder, sources: readonly Traced[]): Set<numbe
  */
 export function grad(graph: Graph, loss: string, by: readonly string[]): Graph {
   const builder = new GraphBuilder();
-  builder.values.push(...graph.values);
-  builder.nodes.push(...graph.nodes);
-  builder.inputs.push(...graph.inputs);
-  builder.outputs.push(...graph.outputs);
+  // One by one: as arguments of one call, those of a large graph may overflow the stack.
+  for (const value of graph.values) builder.values.push(value);
+  for (const node of graph.nodes) builder.nodes.push(node);
+  for (const port of graph.inputs) builder.inputs.push(port);
+  for (const port of graph.outputs) builder.outputs.push(port);
   const find = (ports: Graph['inputs'], name: string) => new Traced(builder, portNamed(ports, name).value);
   const found = gradients(
     find(graph.outputs, loss),

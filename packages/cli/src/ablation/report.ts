@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RunConfig } from '@moco-ts/run';
 import * as Plot from '@observablehq/plot';
-import { chart, legend, palette } from '../html/chart.ts';
+import { chart, domainOf, legend, palette } from '../html/chart.ts';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
 import { type Measures, measureRows } from '../run/evaluate.ts';
 import { writeAtomic } from '../run/files.ts';
@@ -118,6 +118,7 @@ function axes(name: SweepName, xs: readonly (number | string)[]): Plot.PlotOptio
           base: 2,
           label,
           ticks: powers(ticks as number[]),
+          ...domainOf(ticks as number[], true),
           tickFormat: (k: number) => `${k}`,
         },
       }
@@ -142,7 +143,7 @@ function publishedChart(name: SweepName): string {
         name,
         points.map(({ x }) => x),
       ),
-      y: { label: '↑ percent', grid: true, nice: true },
+      y: { label: '↑ percent', grid: true, nice: true, ...domainOf(values.map(({ value }) => value!)) },
       color: { domain: names, range: [...palette] },
       marks: [
         Plot.lineY(values, { x: 'x', y: 'value', stroke: 'series', marker: 'circle' }),
@@ -167,7 +168,13 @@ function pointsWithOrder(name: SweepName): readonly { readonly series: string }[
     : published[name].points;
 }
 
-function measuredChart(name: SweepName, points: readonly Point[], floor: number, measure: string): string {
+/** Exported for the test. */
+export function measuredChart(
+  name: SweepName,
+  points: readonly Point[],
+  floor: number,
+  measure: string,
+): string {
   const drawn = points.filter(({ values }) => values.length > 0);
   return chart(
     {
@@ -175,7 +182,12 @@ function measuredChart(name: SweepName, points: readonly Point[], floor: number,
         name,
         points.map(({ x }) => x),
       ),
-      y: { label: `↑ ${measure}, percent`, grid: true, nice: true },
+      y: {
+        label: `↑ ${measure}, percent`,
+        grid: true,
+        nice: true,
+        ...domainOf([floor, ...drawn.flatMap(({ least, most }) => [least, most])]),
+      },
       color: { domain: seriesOf(points), range: [...palette] },
       marks: [
         Plot.ruleY([floor], { strokeDasharray: '4 3', strokeOpacity: 0.6 }),

@@ -45,9 +45,22 @@ describe('the linear probe', () => {
     const source = read(join(run, (await listCheckpoints(run))[0]!)).tensors;
     const backbone = Object.keys(source).filter((name) => /^q\.(?!fc\.)/.test(name));
     expect(backbone.length).toBeGreaterThan(40);
-    for (const name of backbone) expect(tensors[name]!.data, name).toEqual(source[name]!.data);
+    const bytes = ({ buffer, byteOffset, byteLength }: ArrayBufferView) =>
+      Buffer.from(buffer, byteOffset, byteLength);
+    const changed = backbone.filter((name) => !bytes(tensors[name]!.data).equals(bytes(source[name]!.data)));
+    expect(changed).toEqual([]);
     expect(tensors['q.fc.weight']!.shape).toEqual([2, 256]);
     expect(logged(folder, 'validation')).toHaveLength(3);
+  });
+
+  it('has the accuracies of batches and of the test split in series of their own for TensorBoard', () => {
+    const events = readdirSync(folder).find((name) => name.startsWith('events.out.tfevents'))!;
+    const text = readFileSync(join(folder, events), 'latin1');
+    // A tag stands behind its field's number, 1, and its length.
+    const tag = (name: string) => `\n${String.fromCharCode(name.length)}${name}`;
+    for (const name of ['train/loss', 'train/acc1', 'train/acc5', 'lr', 'test/acc1', 'test/acc5'])
+      expect(text.includes(tag(name)), name).toBe(true);
+    for (const name of ['loss', 'acc1', 'acc5']) expect(text.includes(tag(name)), name).toBe(false);
   });
 
   it('is measured again by -e, to the same figure', async () => {

@@ -25,6 +25,19 @@ export function chart(options: Plot.PlotOptions, label: string): string {
   return drawn.outerHTML;
 }
 
+/**
+ * The domain of an axis where all values are one, else none, and the chart finds its own: a scale from a value to itself
+ * gives each mark the whole height of the chart.
+ * @param log the axis is logarithmic
+ */
+export function domainOf(values: readonly number[], log = false): { domain?: [number, number] } {
+  const [first] = values;
+  if (first === undefined || values.some((value) => value !== first)) return {};
+  if (log) return { domain: [first / 2, first * 2] };
+  const room = Math.abs(first) / 10 || 1;
+  return { domain: [first - room, first + room] };
+}
+
 /** A legend as text beside its colours: Plot's own would have to be placed by a figure. */
 export function legend(names: readonly string[]): string {
   return names

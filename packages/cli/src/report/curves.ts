@@ -1,6 +1,6 @@
 /** The curves of a run, as figures. */
 import * as Plot from '@observablehq/plot';
-import { chart, legend, palette } from '../html/chart.ts';
+import { chart, domainOf, legend, palette } from '../html/chart.ts';
 import { escapeHtml } from '../html/page.ts';
 import { type Measures, measureRows } from '../run/evaluate.ts';
 import type { LogLine } from './history.ts';
@@ -41,15 +41,17 @@ export interface Curve {
 }
 
 /** A figure; empty where there is nothing to draw. */
-export function curve({ title, x, y, points, level, note, dots = false }: Curve): string {
+export function curve({ title, x: xName, y: yName, points, level, note, dots = false }: Curve): string {
   if (points.length === 0) return '';
   const names = [...new Set(points.map(({ series }) => series))];
+  const drawn = [...grouped(points).values()].flatMap(thinned);
+  const y = domainOf(drawn.map((point) => point.y).concat(level ? [level.value] : []));
   const few = dots || points.length <= 20;
   const svg = chart(
     {
       marginLeft: 56,
-      x: { label: `${x} →` },
-      y: { label: `↑ ${y}`, grid: true, nice: true },
+      x: { label: `${xName} →`, ...domainOf(drawn.map((point) => point.x)) },
+      y: { label: `↑ ${yName}`, grid: true, nice: true, ...y },
       color: { domain: names, range: [...palette] },
       marks: [
         ...(level
@@ -64,7 +66,7 @@ export function curve({ title, x, y, points, level, note, dots = false }: Curve)
               }),
             ]
           : []),
-        Plot.lineY(points, {
+        Plot.lineY(drawn, {
           x: 'x',
           y: 'y',
           stroke: 'series',
@@ -89,8 +91,30 @@ function describe(points: readonly Point[]): string {
 
 function grouped(points: readonly Point[]): Map<string, Point[]> {
   const groups = new Map<string, Point[]>();
-  for (const point of points) groups.set(point.series, [...(groups.get(point.series) ?? []), point]);
+  for (const point of points) {
+    const group = groups.get(point.series);
+    if (group) group.push(point);
+    else groups.set(point.series, [point]);
+  }
   return groups;
+}
+
+/** As many as a chart can show; of each stretch of more, in their order, the least and the greatest. */
+const SHOWN = 2000;
+
+/** Fewer points of one series, under which its curve looks the same. */
+export function thinned(points: readonly Point[]): Point[] {
+  if (points.length <= SHOWN) return [...points];
+  const stretch = Math.ceil(points.length / (SHOWN / 2));
+  const kept: Point[] = [];
+  for (let at = 0; at < points.length; at += stretch) {
+    const own = points.slice(at, at + stretch);
+    const least = own.reduce((a, b) => (b.y < a.y ? b : a));
+    const greatest = own.reduce((a, b) => (b.y > a.y ? b : a));
+    const both = own.filter((point) => point === least || point === greatest);
+    kept.push(...both);
+  }
+  return kept;
 }
 
 const short = (value: number) => Number(value.toPrecision(4)).toString();

@@ -39,3 +39,18 @@ it('alarms are told in words', () => {
     'Step 17: the loss was NaN',
   ]);
 });
+
+it('reads a log of a long run that went on often, at once', () => {
+  const [runs, each] = [300, 150];
+  const text = Array.from({ length: runs }, (_, run) => [
+    ...(run > 0 ? [line('resume', { globalStep: run * each - 10, epoch: 0, step: run * each - 10 })] : []),
+    ...Array.from({ length: each + (run > 0 ? 10 : 0) }, (_, i) =>
+      line('step', { globalStep: run * each + i - (run > 0 ? 10 : 0), loss: run }),
+    ),
+  ]).flat();
+  const { steps, resumed } = historyOf(text.join('\n'));
+  expect(resumed).toBe(runs - 1);
+  expect(steps.map(({ globalStep }) => globalStep)).toEqual(Array.from({ length: runs * each }, (_, i) => i));
+  // The last ten of each stretch were taken again by the next.
+  expect(steps[each - 10]).toMatchObject({ loss: 1 });
+});

@@ -38,8 +38,8 @@ export async function readHistory(folder: string): Promise<History> {
 }
 
 export function historyOf(text: string): History {
-  const lines: LogLine[] = [];
-  let [damaged, resumed] = [0, 0];
+  const all: LogLine[] = [];
+  let damaged = 0;
   for (const line of text.split('\n')) {
     if (line.trim() === '') continue;
     const found = parse(line);
@@ -47,12 +47,9 @@ export function historyOf(text: string): History {
       damaged++;
       continue;
     }
-    if (found.event === 'resume') {
-      resumed++;
-      takeBack(lines, found);
-    }
-    lines.push(found);
+    all.push(found);
   }
+  const lines = withoutTakenBack(all);
   const of = (...events: string[]) => lines.filter(({ event }) => events.includes(event));
   const alarms = of('alarm', 'diverged').map(({ event, epoch, message, loss, globalStep }) =>
     event === 'alarm'
@@ -66,7 +63,7 @@ export function historyOf(text: string): History {
     evaluations: of('evaluation'),
     validations: of('validation'),
     alarms,
-    resumed,
+    resumed: of('resume').length,
     damaged,
     ...(times.length > 0 && { began: times[0]!, ended: times.at(-1)! }),
   };
@@ -82,14 +79,23 @@ function parse(line: string): LogLine | undefined {
   }
 }
 
-/** Removes what was logged after the checkpoint from which the run goes on. */
-function takeBack(lines: LogLine[], { globalStep, epoch }: LogLine): void {
-  const kept = lines.filter((line) => {
-    if (line.event === 'step') return Number(line.globalStep) < Number(globalStep);
-    if (line.event === 'epoch') return Number(line.globalStep) <= Number(globalStep);
-    if (line.event === 'evaluation' || line.event === 'validation')
-      return Number(line.epoch) <= Number(epoch);
-    return true;
-  });
-  lines.splice(0, lines.length, ...kept);
+/** Leaves out what was logged after the checkpoint from which the run later went on. */
+function withoutTakenBack(lines: readonly LogLine[]): LogLine[] {
+  const kept: LogLine[] = [];
+  // From the end, so that one look at each line will do, however often the run went on.
+  let [steps, epochs] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+  for (const line of [...lines].reverse()) {
+    if (line.event === 'resume') {
+      steps = Math.min(steps, Number(line.globalStep));
+      epochs = Math.min(epochs, Number(line.epoch));
+    }
+    if (isKept(line, steps, epochs)) kept.push(line);
+  }
+  return kept.reverse();
+}
+
+function isKept({ event, globalStep, epoch }: LogLine, steps: number, epochs: number): boolean {
+  if (event === 'step') return !(Number(globalStep) >= steps);
+  if (event === 'epoch') return !(Number(globalStep) > steps);
+  return (event !== 'evaluation' && event !== 'validation') || !(Number(epoch) > epochs);
 }

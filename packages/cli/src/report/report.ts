@@ -98,7 +98,7 @@ function runCurves(history: History, config: RunConfig, pictures: number | undef
     value: chance.loss,
     label: `${chance.formula} = ${chance.loss.toFixed(2)}, a guess`,
   };
-  const total = Math.max(1, ...steps.map(({ globalStep }) => Number(globalStep)));
+  const total = steps.reduce((most, { globalStep }) => Math.max(most, Number(globalStep)), 1);
   const done = (step: number) => Math.min(1, step / (total * (config.epochs / Math.max(1, epochs.length))));
   const keys = config.method === 'simclr' || config.method === 'instdisc' ? undefined : config.mocoM;
   const momenta = steps.map(({ globalStep }) => ({
@@ -231,9 +231,15 @@ function figureList(figures: readonly (readonly [string, string])[]): string {
   return `<ul class="figures">${items.join('')}</ul>`;
 }
 
+/** So many are told on the page. */
+const ALARMS = 20;
+
 function remarks({ alarms, resumed, damaged }: History): string {
   const told = [
-    ...alarms.map((text) => `<p class="alarm">${escapeHtml(text)}</p>`),
+    ...alarms.slice(0, ALARMS).map((text) => `<p class="alarm">${escapeHtml(text)}</p>`),
+    ...(alarms.length > ALARMS
+      ? [`<p class="alarm">${alarms.length - ALARMS} more stand in the log.</p>`]
+      : []),
     ...(resumed > 0
       ? [`<p class="soft">Gone on with ${resumed === 1 ? 'once' : `${resumed} times`}.</p>`]
       : []),

@@ -104,7 +104,8 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
       last = await validate(under('q', whole));
       const best = last.acc1 > bestAcc1;
       bestAcc1 = Math.max(bestAcc1, last.acc1);
-      log.write('validation', { epoch, ...last, bestAcc1 }, { step: epoch, values: { ...last } });
+      const values = tagged('test', { acc1: last.acc1, acc5: last.acc5 });
+      log.write('validation', { epoch, ...last, bestAcc1 }, { step: epoch * batches.stepsPerEpoch, values });
       reporter.note(
         `Epoch ${epoch}: test Acc@1 ${last.acc1.toFixed(2)} %  Acc@5 ${last.acc5.toFixed(2)} %${best ? '  (best)' : ''}`,
       );
@@ -189,13 +190,22 @@ async function trainEpoch(
     await reporter.step(progress);
     if ((step - 1) % printFreq === 0) {
       const values = { loss: value('loss'), acc1: value('acc1'), acc5: value('acc5'), lr };
-      log.write('step', { epoch, step: step - 1, globalStep: count, ...values }, { step: count, values });
+      const scalars = { ...tagged('train', { loss: values.loss, acc1: values.acc1, acc5: values.acc5 }), lr };
+      log.write(
+        'step',
+        { epoch, step: step - 1, globalStep: count, ...values },
+        { step: count, values: scalars },
+      );
     }
     if (step === batches.stepsPerEpoch) reporter.epoch(progress);
     asked = performance.now();
   }
   return true;
 }
+
+/** TensorBoard's tags: a value of a batch and one of the test split are two series. */
+const tagged = (split: 'train' | 'test', values: Readonly<Record<string, number>>) =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [`${split}/${name}`, value]));
 
 /** @throws UserError when training changed a frozen encoder: the check of the official linear probe */
 function expectUnchanged(tensors: Readonly<Record<string, Tensor>>, backbone: Params): void {
