@@ -26,7 +26,7 @@ import { version } from './run/versions.ts';
 /** The commands in which an encoder or a backend has a name. */
 const withPlugins: ReadonlySet<string> = new Set([
   ...['pretrain', 'knn', 'lincls', 'finetune', 'export', 'ablate', 'report', 'backends', 'bench'],
-  ...['embed', 'search', 'dedupe', 'map'],
+  ...['embed', 'search', 'dedupe', 'map', 'import', 'convert'],
 ]);
 
 /**

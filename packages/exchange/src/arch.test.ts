@@ -31,6 +31,16 @@ describe("torchvision's and timm's shapes", () => {
   });
 });
 
+it('do not tell the stem of an encoder whose own is no ImageNet or CIFAR stem', () => {
+  const block = { 'layer1.0.conv1.weight': [8, 8, 3, 3], 'layer1.0.conv2.weight': [8, 8, 3, 3] };
+  const stages = Object.fromEntries([2, 3, 4].map((stage) => [`layer${stage}.0.bn1.bias`, [8]]));
+  expect(inferArch({ ...block, ...stages, 'conv1.weight': [8, 3, 3, 3] })).toEqual({ arch: 'resnet-micro' });
+  expect(inferArch({ ...block, ...stages, 'conv1.weight': [8, 3, 7, 7] })).toEqual({
+    arch: 'resnet-micro',
+    stem: 'imagenet',
+  });
+});
+
 it('of a network that is not known tell nothing', () => {
   expect(inferArch({})).toBeUndefined();
   const { 'layer4.1.conv1.weight': _, 'layer4.1.conv2.weight': __, ...cut } = resnetShapes('resnet18');

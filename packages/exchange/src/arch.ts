@@ -28,6 +28,9 @@ const resnets: Readonly<Record<string, string>> = {
   'basic 1.1.1.1 8 8/1': 'resnet-micro',
 };
 
+/** Those whose stem is neither ImageNet's nor CIFAR's. */
+export const ownStem: ReadonlySet<string> = new Set(['resnet-tiny', 'resnet-micro']);
+
 /** Stem, width, blocks. */
 const vits: Readonly<Record<string, string>> = {
   'patch 192 12': 'vit_tiny',
@@ -61,7 +64,8 @@ function inferResnet(shapes: Shapes): FoundArch | undefined {
   const signature = `${bottleneck ? 'bottleneck' : 'basic'} ${depths.join('.')} ${width} ${inner}/${inner / perGroup}`;
   const arch = resnets[signature];
   if (arch === undefined) return undefined;
-  if (arch === 'resnet-tiny') return { arch };
+  // Two stems of 3x3 convolutions differ by their stride alone, which no shape tells; the encoder's own is the likelier.
+  if (ownStem.has(arch) && kernel === 3) return { arch };
   return { arch, stem: kernel === 3 ? 'cifar' : 'imagenet' };
 }
 
@@ -88,7 +92,7 @@ function threes(shapes: Shapes): number {
 
 /** Pixels when neither the file nor the caller says: the papers' size, or CIFAR's behind its stem. */
 export function defaultSize({ arch, stem }: FoundArch): number {
-  return stem === 'cifar' || arch === 'resnet-tiny' ? 32 : 224;
+  return stem === 'cifar' || ownStem.has(arch) ? 32 : 224;
 }
 
 /** The encoder's own configuration. */

@@ -116,7 +116,10 @@ describe('official checkpoints', () => {
     expect([kind, head?.type, head?.dim, head?.hidden]).toEqual(['momentum', 'projector', 4, 6]);
     expect(Object.keys(rest)).toContain('predictor.0.weight');
     expect(Object.keys(key)).toContain('fc.6.weight');
-    expect(notes).toEqual(['its positions are the fixed ones']);
+    expect(notes).toEqual([
+      'its positions are the fixed ones',
+      "not said by the file, so assumed: ImageNet's mean and standard deviation",
+    ]);
     expect(unexpected).toEqual([]);
   });
 });
@@ -144,12 +147,40 @@ describe('what does not match', () => {
       changed((q) => Object.fromEntries(Object.entries(q).filter(([name]) => name !== 'layer1.0.bn1.bias'))),
     ).rejects.toThrow(/w\.safetensors: 1 of the 60 weights of narrow are missing: layer1\.0\.bn1\.bias/);
     await expect(
-      changed((q) => Object.fromEntries(Object.entries(q).map(([name, value]) => [`net.${name}`, value]))),
+      changed((q) => Object.fromEntries(Object.entries(q).map(([name, value]) => [`${name}.x`, value]))),
     ).rejects.toThrow('w.safetensors: none of its tensors is one of narrow');
     await expect(changed((q) => q, { arch: 'resnet18' })).rejects.toThrow(
       /"conv1\.weight" is \[2, 3, 7, 7\], that of resnet18 \[64, 3, 7, 7\]: it is another model/,
     );
     await expect(changed((q) => q, { arch: 'resnet17' })).rejects.toThrow(/there is no arch "resnet17"/);
+  });
+  const one = { shape: [1], dtype: 'float32', data: new Float32Array(1) } as const;
+  it.each([
+    'layer1.0.se.fc1.weight',
+    'layer4.0.conv4.weight',
+    'layer5.0.conv1.weight',
+    'conv1.bias',
+    'norm_pre.weight',
+    'module.layer2.0.attn.weight',
+  ])('is refused where it would change the features: %s', async (name) => {
+    await expect(changed((q) => ({ ...q, [name]: one }))).rejects.toThrow(
+      `w.safetensors: narrow has no place for 1 of its tensors, so it is another network: ${name}`,
+    );
+  });
+  it.each([
+    'blocks.0.ls1.gamma',
+    'blocks.1.attn.q_norm.weight',
+    'blocks.0.norm3.weight',
+    'reg_token',
+    'dist_token',
+    'fc_norm.weight',
+  ])('is refused of a ViT, too: %s', async (name) => {
+    const file = torchTensors(await readTorch(fixtureSource('timm-vit.pth')));
+    const tensors = await file.read(Object.keys(file.shapes));
+    const more = loadedTensors('w', { ...tensors, [name]: one });
+    await expect(findEncoder(more, { arch: 'narrow-vit', imageSize: side })).rejects.toThrow(
+      `w: narrow-vit has no place for 1 of its tensors, so it is another network: ${name}`,
+    );
   });
   it('is refused without a name for it', async () => {
     const file = torchTensors(await readTorch(fixtureSource('shared.pth')));
@@ -178,5 +209,66 @@ describe('positions', () => {
   it('that are learned are refused', async () => {
     await expect(moved()).rejects.toThrow(/positions \(pos_embed\) are not the fixed .* by up to 0\.10/);
     expect((await moved({ ignorePositions: true })).notes[0]).toMatch(/left out and are not the fixed ones/);
+  });
+});
+
+describe('an encoder under a prefix', () => {
+  const query = found('shared.pth').then(({ query: own }) => own);
+  const moved = (tensors: Params, prefix: string, by = 0): Params =>
+    Object.fromEntries(
+      Object.entries(tensors).map(([name, value]) => [
+        `${prefix}${name}`,
+        { ...value, data: (value.data as Float32Array).map((x) => x + by) },
+      ]),
+    );
+  const open = (tensors: Params, options: EncoderOptions = {}) =>
+    findEncoder(loadedTensors('w', tensors), { arch: 'narrow', imageSize: side, ...options });
+
+  it.each(['encoder.', 'backbone.', 'module.backbone.', 'resnet.', 'model.net.0.', ''])(
+    'is found: %s',
+    async (prefix) => {
+      expect((await open(moved(await query, prefix))).query).toEqual(await query);
+    },
+  );
+
+  it.each([
+    ["DINO's teacher", 'teacher.backbone.', 'student.module.backbone.'],
+    ['not the running mean', 'backbone.', 'backbone_momentum.'],
+    ['not the target', 'online_encoder.', 'target_encoder.'],
+  ])('of two: %s', async (_, wanted, other) => {
+    const both = { ...moved(await query, other, 1), ...moved(await query, wanted) };
+    const chosen = await open(both);
+    expect(chosen.query).toEqual(await query);
+    expect(chosen.notes).toContain(`the encoder is what is under ${wanted}`);
+    expect(chosen.unexpected).toContain(`${other}conv1.weight`);
+    const named = await open(both, { prefix: other.slice(0, -1) });
+    expect(named.query).toEqual(moved(await query, '', 1));
+  });
+
+  it('of two that are alike is asked for', async () => {
+    const two = { ...moved(await query, 'a.'), ...moved(await query, 'b.', 1) };
+    await expect(open(two)).rejects.toThrow(
+      'w holds 2 networks: a., b.; take one of them by moco import --prefix',
+    );
+    expect((await open(two, { prefix: 'b' })).query).toEqual(moved(await query, '', 1));
+    await expect(open(two, { prefix: 'c' })).rejects.toThrow(
+      /^w: no name of its tensors begins with c\.; they are a\.conv1/,
+    );
+  });
+
+  it('in dicts of their own, as DINO saves them', async () => {
+    const bytes = await encodeTorch({
+      student: moved(await query, 'module.backbone.', 1),
+      teacher: moved(await query, 'backbone.'),
+      epoch: 3,
+    });
+    const { query: teacher } = await findEncoder(
+      torchTensors(await readTorch(bytesSource('dino.pth', bytes))),
+      {
+        arch: 'narrow',
+        imageSize: side,
+      },
+    );
+    expect(teacher).toEqual(await query);
   });
 });

@@ -1,6 +1,6 @@
 /** From a foreign file's tensors to an encoder of this project, every weight accounted for. */
 import { CheckpointError, encoderNamed, type Params, printable, sameShape } from '@moco-ts/core';
-import { defaultSize, encoderConfigOf, type FoundArch, inferArch, type Shapes } from './arch.ts';
+import { defaultSize, encoderConfigOf, type FoundArch, inferArch, ownStem, type Shapes } from './arch.ts';
 import { type FoundHead, headOf } from './head.ts';
 import { type Layout, layoutOf, listed, type Names } from './layout.ts';
 import { checkPositions } from './positions.ts';
@@ -16,6 +16,17 @@ export interface EncoderOptions {
   readonly ignorePositions?: boolean;
   /** Also read the momentum encoder, the queue and the predictor. */
   readonly withKey?: boolean;
+  /** What the encoder's names have in front. Default: what is found. */
+  readonly prefix?: string;
+  /** What is known of the encoder beside its shapes, which tell the rest. */
+  readonly known?: KnownEncoder;
+}
+
+/** What a file says about its encoder. */
+export interface KnownEncoder extends FoundArch {
+  readonly imageSize: number;
+  /** Whose head may stand under `fc`. */
+  readonly head: 'queue' | 'momentum';
 }
 
 /** An encoder out of a foreign file. */
@@ -46,16 +57,18 @@ const counter = /(^|\.)num_batches_tracked$/;
  * @throws CheckpointError when the architecture is none that is known, or weights are missing or of other shapes
  */
 export async function findEncoder(file: TensorFile, options: EncoderOptions = {}): Promise<FoundEncoder> {
-  const layout = layoutOf(Object.keys(file.shapes));
+  const layout = layoutOf(Object.keys(file.shapes), file.name, options.prefix);
   const found = shapesOf(file, layout.query);
-  const arch = archOf(file, found, options.arch);
-  const imageSize = options.imageSize ?? arch.imageSize ?? defaultSize(arch);
+  const { known } = options;
+  const arch = archOf(file, found, options.arch ?? known?.arch, known);
+  const imageSize = options.imageSize ?? known?.imageSize ?? arch.imageSize ?? defaultSize(arch);
   const encoder = encoderNamed(arch.arch);
   const config = encoderConfigOf(arch, imageSize);
   const expected = encoderShapes(encoder, config);
   checkShapes(file.name, arch.arch, expected, found);
   const vit = 'cls_token' in expected;
-  const head = headOf(layout.kind, vit ? 'vit' : 'resnet', encoder.featureDim(config), found);
+  const headKind = layout.kind === 'plain' ? known?.head : layout.kind;
+  const head = headOf(headKind ?? 'plain', vit ? 'vit' : 'resnet', encoder.featureDim(config), found);
 
   const model = { ...expected, ...head?.shapes };
   const take = async (names: Names, wanted: (name: string) => boolean = () => true): Promise<Params> => {
@@ -64,16 +77,34 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
     return Object.fromEntries(chosen.map(([name, own]) => [name, tensors[own]!]));
   };
   const isModel = (name: string) => Object.hasOwn(model, name);
-  const query = floats(file.name, await take(layout.query, isModel));
-  const none: Params = {};
-  const notes = vit ? [...checkPositions(file.name, await take(layout.query, isPositions), options)] : [];
-  if (arch.arch === 'vit_small' && layout.kind === 'plain')
-    notes.push(
-      'vit_small has 12 heads here, as in MoCo v3; of weights for 6 heads (DeiT) the features would be wrong',
-    );
   const strange = Object.entries(layout.query).filter(
     ([name]) => !isModel(name) && !counter.test(name) && !(vit && isPositions(name)),
   );
+  const inside = strange.filter(([name]) => partOfEncoder.test(name)).map(([, own]) => own);
+  if (inside.length > 0)
+    throw new CheckpointError(
+      `${file.name}: ${arch.arch} has no place for ${inside.length} of its tensors, so it is another network: ${listed(inside, 3)}`,
+    );
+  const query = floats(file.name, await take(layout.query, isModel));
+  const none: Params = {};
+  const notes = vit ? [...checkPositions(file.name, await take(layout.query, isPositions), options)] : [];
+  if (arch.arch === 'vit_small' && layout.kind === 'plain' && known === undefined)
+    notes.push(
+      'vit_small has 12 heads here, as in MoCo v3; of weights for 6 heads (DeiT) the features would be wrong',
+    );
+  if (known === undefined) {
+    const sized = (options.imageSize ?? arch.imageSize) !== undefined;
+    const assumed = [
+      ...(sized ? [] : [`${imageSize} px`]),
+      ...(ownStem.has(arch.arch) && arch.stem === undefined ? ['a stem of stride 2'] : []),
+      "ImageNet's mean and standard deviation",
+    ];
+    notes.push(
+      `not said by the file, so assumed: ${assumed.join(', ')}${sized ? '' : ' (moco import --image-size)'}`,
+    );
+  }
+  if (layout.unexpected.length > 0 && layout.kind === 'plain')
+    notes.push(`the encoder is what is under ${printable(layout.prefix)}`);
   return {
     kind: layout.kind,
     arch,
@@ -87,16 +118,30 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
   };
 }
 
+/** What stands before the features, and so changes them: stem, blocks, tokens, normalisations; a head does not. */
+const partOfEncoder =
+  /^(layer\d+|blocks|layers|stages|conv\d+|bn\d+|stem|patch_embed|norm|norm_pre|fc_norm|ln_pre|pre_norm|cls_token|dist_token|reg_token|register_tokens|ls\d+)(\.|$)/;
+
 const isPositions = (name: string) => name === 'pos_embed';
 
 function shapesOf({ shapes }: TensorFile, names: Names): Shapes {
   return Object.fromEntries(Object.entries(names).map(([name, own]) => [name, shapes[own]!]));
 }
 
-/** The named architecture with what the shapes say of its stem and patches; else what they say alone. */
-function archOf(file: TensorFile, found: Shapes, named: string | undefined): FoundArch {
+/** The named architecture with what is known and what the shapes say of its stem and patches; else what they say alone. */
+function archOf(
+  file: TensorFile,
+  found: Shapes,
+  named: string | undefined,
+  known: KnownEncoder | undefined,
+): FoundArch {
   const inferred = inferArch(found);
-  if (named !== undefined) return inferred?.arch === named ? inferred : { arch: named };
+  if (named !== undefined) {
+    const told = inferred?.arch === named ? inferred : { arch: named };
+    if (known?.arch !== named) return told;
+    const { stem, patchSize } = known;
+    return { ...told, ...(stem && { stem }), ...(patchSize !== undefined && { patchSize }) };
+  }
   if (inferred !== undefined) return inferred;
   throw new CheckpointError(
     `${file.name}: its ${Object.keys(file.shapes).length} tensors (${listed(Object.keys(file.shapes), 3)}) are of no encoder that is known here; if they are of one, name it by --arch`,

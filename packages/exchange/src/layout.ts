@@ -1,5 +1,6 @@
-/** Whose names a state dict has: official MoCo programs', or torchvision's and timm's plain ones. */
+/** Whose names a state dict has: official MoCo programs', or torchvision's and timm's plain ones, under whatever prefix. */
 import { CheckpointError, printable, under } from '@moco-ts/core';
+import { attributesOf } from './pickle-machine.ts';
 import { type Dict, isKind, type TensorRef, type Value } from './values.ts';
 
 /** Names of this project, each with the file's own. */
@@ -9,6 +10,8 @@ export type Names = Readonly<Record<string, string>>;
 export interface Layout {
   /** `queue`: MoCo v1 and v2; `momentum`: MoCo v3; `plain`: one network. */
   readonly kind: 'queue' | 'momentum' | 'plain';
+  /** What the encoder's names have in front in the file, with its point; without what wrappers put there. */
+  readonly prefix: string;
   /** The (query) encoder, its head or projector under `fc`. */
   readonly query: Names;
   /** The momentum encoder, likewise. */
@@ -19,25 +22,44 @@ export interface Layout {
   readonly unexpected: readonly string[];
 }
 
-/** Where programs keep a network's state dict beside other things: the official MoCo, timm and DeiT. */
-const wrappers = ['state_dict', 'model'] as const;
+/** Under which `moco convert` keeps what the tensors don't tell: in safetensors' metadata, and beside a state dict. */
+export const aboutKey = 'moco_encoder';
+
+/** The tensors of a file by name, and what it says about them. */
+export interface FoundTensors {
+  readonly tensors: ReadonlyMap<string, TensorRef>;
+  /** The text under {@link aboutKey}. */
+  readonly about?: string;
+}
+
+/** Where programs keep a network's state dict beside other things. */
+const wrappers = ['state_dict', 'model', 'model_state_dict'] as const;
 
 /**
- * The tensors of a checkpoint's state dict, by the names of the file.
+ * The tensors of a checkpoint's state dict, by the names of the file. Where there are several dicts of tensors (DINO's
+ * `student` and `teacher`), their names stand in front of those of their tensors.
  * @throws CheckpointError when there are none
  */
-export function stateDict(value: Value, file: string): Map<string, TensorRef> {
-  const top = dictOf(value);
-  const wrapped = wrappers.map((name) => dictOf(top?.get(name))).find((found) => found !== undefined);
-  const dict: Dict = wrapped ?? top ?? new Map();
-  const tensors = new Map<string, TensorRef>();
-  for (const [name, item] of dict)
-    if (typeof name === 'string' && isKind(item, 'tensor')) tensors.set(name, item);
+export function stateDict(value: Value, file: string): FoundTensors {
+  const top = dictOf(value) ?? new Map();
+  const wrapped = wrappers.map((name) => dictOf(top.get(name))).find((found) => found !== undefined);
+  const dict = wrapped ?? top;
+  const tensors = new Map(tensorsIn(dict, ''));
+  if (tensors.size === 0 && wrapped === undefined)
+    for (const [name, item] of top)
+      if (typeof name === 'string' && item instanceof Map)
+        for (const [own, tensor] of tensorsIn(item, `${name}.`)) tensors.set(own, tensor);
   if (tensors.size === 0)
     throw new CheckpointError(
-      `${file} holds no state dict: tensors by name are expected at the top, or under ${wrappers.join(' or ')}`,
+      `${file} holds no state dict: tensors by name are expected at the top, or under ${wrappers.slice(0, -1).join(', ')} or ${wrappers.at(-1)}`,
     );
-  return tensors;
+  const about = attributesOf(dict)?.get(aboutKey);
+  return { tensors, ...(typeof about === 'string' && { about }) };
+}
+
+function* tensorsIn(dict: Dict, prefix: string): Generator<[string, TensorRef]> {
+  for (const [name, item] of dict)
+    if (typeof name === 'string' && isKind(item, 'tensor')) yield [`${prefix}${name}`, item];
 }
 
 function dictOf(value: Value | undefined): Dict | undefined {
@@ -47,13 +69,28 @@ function dictOf(value: Value | undefined): Dict | undefined {
 /** What wrappers of modules put in front of each name: data parallelism, compilation. */
 const wrapping = /^(module\.|_orig_mod\.)+/;
 
-/** Sorts a state dict's names. */
-export function layoutOf(names: readonly string[]): Layout {
+/** Names that every network of a kind has, and that tell where it is kept: `backbone.layer1.0.conv1.weight`. */
+const telling = /(?:^|\.)(layer1\.0\.conv1\.weight|blocks\.0\.attn\.qkv\.weight)$/;
+
+/** Of several networks the one that programs evaluate: DINO's teacher, else the one that is no running mean of another. */
+const preferred: readonly ((prefix: string) => boolean)[] = [
+  (prefix) => /(^|[._])teacher[._]/.test(prefix),
+  (prefix) => !/(^|[._])(momentum|target|ema|key|student)([._]|$)/.test(prefix),
+];
+
+/**
+ * Sorts a state dict's names.
+ * @param prefix what the encoder's names have in front; default: what is found
+ * @throws CheckpointError when there are several networks, or none under the prefix
+ */
+export function layoutOf(names: readonly string[], file = 'the file', prefix?: string): Layout {
   const bare: Names = Object.fromEntries(names.map((name) => [name.replace(wrapping, ''), name]));
-  const has = (prefix: string) => Object.keys(bare).some((name) => name.startsWith(`${prefix}.`));
+  const has = (front: string) => Object.keys(bare).some((name) => name.startsWith(`${front}.`));
+  if (prefix !== undefined) return plainLayout(bare, dotted(prefix), file);
   if (has('encoder_q'))
     return {
       kind: 'queue',
+      prefix: 'encoder_q.',
       query: under('encoder_q', bare),
       key: under('encoder_k', bare),
       rest: matching(bare, /^queue(_ptr)?$/),
@@ -62,12 +99,49 @@ export function layoutOf(names: readonly string[]): Layout {
   if (has('base_encoder'))
     return {
       kind: 'momentum',
+      prefix: 'base_encoder.',
       query: projectorAsFc(under('base_encoder', bare)),
       key: projectorAsFc(under('momentum_encoder', bare)),
       rest: matching(bare, /^predictor\./),
       unexpected: Object.values(matching(bare, /^(?!(base_encoder|momentum_encoder|predictor)\.)/)),
     };
-  return { kind: 'plain', query: bare, key: {}, rest: {}, unexpected: [] };
+  return plainLayout(bare, findPrefix(Object.keys(bare), file), file);
+}
+
+const dotted = (prefix: string) => (prefix === '' || prefix.endsWith('.') ? prefix : `${prefix}.`);
+
+function findPrefix(names: readonly string[], file: string): string {
+  const found = new Set(
+    names
+      .filter((name) => telling.test(name))
+      .map((name) => name.slice(0, name.length - telling.exec(name)![1]!.length)),
+  );
+  const prefixes = found.has('') ? [''] : [...found];
+  if (prefixes.length <= 1) return prefixes[0] ?? '';
+  const chosen = preferred.map((fits) => prefixes.filter(fits)).find(({ length }) => length === 1);
+  if (chosen === undefined)
+    throw new CheckpointError(
+      `${file} holds ${prefixes.length} networks: ${listed(prefixes)}; take one of them by moco import --prefix`,
+    );
+  return chosen[0]!;
+}
+
+function plainLayout(bare: Names, prefix: string, file: string): Layout {
+  const inside = Object.entries(bare).filter(([name]) => name.startsWith(prefix));
+  if (inside.length === 0)
+    throw new CheckpointError(
+      `${file}: no name of its tensors begins with ${printable(prefix)}; they are ${listed(Object.values(bare), 3)}`,
+    );
+  return {
+    kind: 'plain',
+    prefix,
+    query: Object.fromEntries(inside.map(([name, own]) => [name.slice(prefix.length), own])),
+    key: {},
+    rest: {},
+    unexpected: Object.entries(bare)
+      .filter(([name]) => !name.startsWith(prefix))
+      .map(([, own]) => own),
+  };
 }
 
 function matching(names: Names, pattern: RegExp): Names {
@@ -75,7 +149,7 @@ function matching(names: Names, pattern: RegExp): Names {
 }
 
 /** MoCo v3 puts the projector where the network has its classifier: `head` of ViTs, `fc` of ResNets. */
-function projectorAsFc(names: Names): Names {
+export function projectorAsFc(names: Names): Names {
   return Object.fromEntries(
     Object.entries(names).map(([name, own]) => [name.replace(/^head\./, 'fc.'), own]),
   );

@@ -1,7 +1,7 @@
 /** The machine behind `pickle.ts`: a stack, marks in it, and a memo, as Python's, but with values of this package alone. */
 import { printable } from '@moco-ts/core';
 import { PickleError, PickleReader } from './pickle-reader.ts';
-import { type Callable, isKey, isKind, type Key, type Meter, type Value } from './values.ts';
+import { type Callable, type Dict, isKey, isKind, type Key, type Meter, type Value } from './values.ts';
 
 /** What a pickle may ask its surroundings for. */
 export interface PickleHost {
@@ -148,13 +148,16 @@ export class Machine implements Meter {
     this.push(made);
   }
 
-  /** Attributes: those of a namespace are its items, those of an OrderedDict (`_metadata`) are of no use here. */
+  /** Attributes: those of a namespace are its items, those of an OrderedDict (`_metadata`) stand beside its items. */
   build(at: number): void {
     const state = this.#pop();
     const target = this.top();
     if (!(target instanceof Map) || !(state instanceof Map))
       throw new PickleError(`refuses attributes of what is no plain container at byte ${at}`);
-    if (!this.#namespaces.has(target)) return;
+    if (!this.#namespaces.has(target)) {
+      attributes.set(target, state);
+      return;
+    }
     this.spend(state.size);
     for (const [key, value] of state) target.set(key, value);
   }
@@ -162,6 +165,13 @@ export class Machine implements Meter {
   persistent(): void {
     this.push(this.#host.persistent(this.#pop()));
   }
+}
+
+const attributes = new WeakMap<Dict, Dict>();
+
+/** What an OrderedDict of a pickle has beside its items. */
+export function attributesOf(dict: Dict): Dict | undefined {
+  return attributes.get(dict);
 }
 
 function callableOf(value: Value, at: number): Callable {

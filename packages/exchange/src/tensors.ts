@@ -7,15 +7,18 @@ export interface TensorFile {
   /** For messages. */
   readonly name: string;
   readonly shapes: Readonly<Record<string, readonly number[]>>;
+  /** What `moco convert` wrote beside the tensors. */
+  readonly about?: string;
   /** @throws CheckpointError for damage, and types that are not read */
   read(names: readonly string[]): Promise<Params>;
 }
 
 /** The state dict of a file of torch.save. @throws CheckpointError when it has none */
 export function torchTensors(file: TorchFile): TensorFile {
-  const tensors = stateDict(file.value, file.name);
+  const { tensors, about } = stateDict(file.value, file.name);
   return {
     name: file.name,
+    ...(about !== undefined && { about }),
     shapes: Object.fromEntries([...tensors].map(([name, { shape }]) => [name, shape])),
     read: async (names) =>
       Object.fromEntries(await file.read(new Map(names.map((name) => [name, tensors.get(name)!])))),
@@ -23,9 +26,10 @@ export function torchTensors(file: TorchFile): TensorFile {
 }
 
 /** Tensors that are in memory, such as those of a safetensors file. */
-export function loadedTensors(name: string, tensors: Readonly<Params>): TensorFile {
+export function loadedTensors(name: string, tensors: Readonly<Params>, about?: string): TensorFile {
   return {
     name,
+    ...(about !== undefined && { about }),
     shapes: Object.fromEntries(Object.entries(tensors).map(([key, { shape }]) => [key, shape])),
     read: async (names) => Object.fromEntries(names.map((key) => [key, tensors[key]!])),
   };

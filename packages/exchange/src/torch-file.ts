@@ -91,7 +91,13 @@ export function readPickle(
 /** One line for what was wrong with a pickle. */
 export function pickleFailure({ message }: PickleError, file: string, within = ''): CheckpointError {
   return message.startsWith('refuses ')
-    ? new CheckpointError(`${file}: ${message}${within}: only tensors and plain containers are read`)
+    ? new CheckpointError(
+        `${file}: ${message}${within}: only tensors and plain containers are read${
+          message.startsWith('refuses numpy.')
+            ? '; NumPy values stand beside its tensors: save the state dict alone, torch.save(checkpoint["state_dict"], "weights.pth")'
+            : ''
+        }`,
+      )
     : new CheckpointError(`${file} is no readable file of torch.save: ${message}`);
 }
 

@@ -41,6 +41,15 @@ interface Archive {
   readonly folder: string;
 }
 
+/** Records of an archive: a network has hundreds of tensors, its optimizer a few times as many. */
+const maxRecords = 20_000;
+
+/** What archives of programs hold and those of tensors do not. */
+const programs: readonly (readonly [record: RegExp, what: string])[] = [
+  [/^[^/]*\/(constants\.pkl|code\/.*|model\.json)$/, 'a TorchScript archive'],
+  [/^[^/]*\/archive_format$|(^|\/)serialized_exported_program\.json$/, 'a program of torch.export'],
+];
+
 async function openArchive(source: ByteSource): Promise<Archive> {
   const fail = (why: string) =>
     new CheckpointError(`${source.name} is no readable file of torch.save: ${why}`);
@@ -53,8 +62,17 @@ async function openArchive(source: ByteSource): Promise<Archive> {
   const reader = new ZipReader(new SourceReader(source), { checkOverlappingEntry: true });
   const entries = new Map<string, FileEntry>();
   let total = 0;
-  for (const entry of await asked(reader.getEntries())) {
+  const directory = reader.getEntriesGenerator();
+  for (;;) {
+    const { value: entry, done } = await asked(directory.next());
+    if (done) break;
     if (isFolder(entry)) continue;
+    if (entries.size === maxRecords) throw fail(`it holds more than ${maxRecords} records`);
+    const program = programs.find(([record]) => record.test(entry.filename));
+    if (program)
+      throw new CheckpointError(
+        `${source.name} is ${program[1]}, which holds code: save its weights by torch.save(model.state_dict(), "weights.pth")`,
+      );
     const { filename, compressedSize, uncompressedSize, compressionMethod, encrypted } = entry;
     const shown = printable(filename);
     if (entries.has(filename)) throw fail(`it holds ${shown} twice`);
@@ -99,8 +117,6 @@ function isFolder(entry: Entry): entry is Exclude<Entry, FileEntry> {
 export async function readTorchZip(source: ByteSource): Promise<TorchFile> {
   const fail = (why: string) => new CheckpointError(`${source.name} ${why}`);
   const archive = await openArchive(source);
-  if (archive.has('constants.pkl'))
-    throw fail('is a TorchScript archive, which holds code: save the state dict by torch.save instead');
   if (archive.has('byteorder') && new TextDecoder().decode(await archive.read('byteorder')) !== 'little')
     throw fail('was saved on a big-endian machine, which is not read here');
   if (archive.sizeOf('data.pkl') > maxPickle)

@@ -1,9 +1,31 @@
 /** Writes files that `torch.load(..., weights_only=True)` reads. */
 import { type DType, stridesOf, type Tensor } from '@moco-ts/core';
 import { Uint8ArrayReader, Uint8ArrayWriter, ZipWriter } from '@zip.js/zip.js';
+import { aboutKey } from './layout.ts';
 
 /** What can be written: tensors, plain values, and dicts of those. */
-export type Writable = Tensor | string | number | boolean | null | { readonly [key: string]: Writable };
+export type Writable =
+  | Tensor
+  | StateDict
+  | string
+  | number
+  | boolean
+  | null
+  | { readonly [key: string]: Writable };
+
+/**
+ * Tensors by name as an OrderedDict that has a text beside its items, as the attribute {@link aboutKey}: it stays with
+ * the tensors through torch.load and torch.save, and load_state_dict does not see it.
+ */
+export class StateDict {
+  readonly tensors: Readonly<Record<string, Tensor>>;
+  readonly about: string;
+
+  constructor(tensors: Readonly<Record<string, Tensor>>, about: string) {
+    this.tensors = tensors;
+    this.about = about;
+  }
+}
 
 const storageTypes: Readonly<Record<DType, string>> = {
   float32: 'FloatStorage',
@@ -65,6 +87,7 @@ class Pickler {
     else if (typeof value === 'boolean') this.#parts.push(new Uint8Array([value ? 0x88 : 0x89]));
     else if (typeof value === 'string') this.#text(value);
     else if (typeof value === 'number') this.#number(value);
+    else if (value instanceof StateDict) this.#stateDict(value);
     else if (isTensor(value)) this.#tensor(value);
     else this.#dict(value);
   }
@@ -94,7 +117,19 @@ class Pickler {
   }
 
   #dict(value: { readonly [key: string]: Writable }): void {
-    this.#code('}(');
+    this.#code('}');
+    this.#items(value);
+  }
+
+  #stateDict({ tensors, about }: StateDict): void {
+    this.#code('ccollections\nOrderedDict\n)R');
+    this.#items(tensors);
+    this.#dict({ [aboutKey]: about });
+    this.#code('b');
+  }
+
+  #items(value: { readonly [key: string]: Writable }): void {
+    this.#code('(');
     for (const [key, item] of Object.entries(value)) {
       this.#text(key);
       this.value(item);

@@ -1,10 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { type Params, safetensorsParts, UserError, under } from '@moco-ts/core';
-import { type EncoderOptions, encodeTorch, positionsTensor } from '@moco-ts/exchange';
+import { aboutKey, type EncoderOptions, encodeTorch, positionsTensor, StateDict } from '@moco-ts/exchange';
 import { isVit } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
+import { aboutText } from '../run/about.ts';
 import { sizeOfData, writeAtomic } from '../run/files.ts';
 import { asCheckpoint, checkFinite, describeForeign, isCheckpoint, openAny } from '../run/foreign.ts';
 import { bytes } from '../run/format.ts';
@@ -68,10 +69,12 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
   const token = plain.cls_token;
   if (isVit(arch) && token) plain.pos_embed = positionsTensor(token.shape[2]!, imageSize / patchSize);
   const named = names === 'moco' ? officialNames(plain, info.config) : plain;
+  const about = aboutText(info.config, info.epoch);
+  const state = new StateDict(named, about);
   await mkdir(dirname(output), { recursive: true });
   const written = safetensors
-    ? safetensorsParts(named, { format: 'pt', arch })
-    : await encodeTorch(names === 'moco' ? { epoch: info.epoch, arch, state_dict: named } : named);
+    ? safetensorsParts(named, { format: 'pt', arch, [aboutKey]: about })
+    : await encodeTorch(names === 'moco' ? { epoch: info.epoch, arch, state_dict: state } : state);
   await writeAtomic(output, written);
   io.out(
     `${output}: ${arch}, ${Object.keys(named).length} tensors${withHead ? ' with its head' : ''}, ${bytes(sizeOfData(written))}\n`,

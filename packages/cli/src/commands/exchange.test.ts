@@ -13,10 +13,29 @@ import {
   under,
 } from '@moco-ts/core';
 import { registerEncoders } from '@moco-ts/encoders';
-import { bytesSource, encodeTorch, positionsTensor, readTorch, torchTensors } from '@moco-ts/exchange';
+import {
+  bytesSource,
+  encodeTorch,
+  positionsTensor,
+  readTorch,
+  StateDict,
+  torchTensors,
+} from '@moco-ts/exchange';
+import {
+  checksum,
+  encodeCheckpoint,
+  encoderOf,
+  initialParams,
+  isVit,
+  type RunConfig,
+  type RunFlags,
+  resolveConfig,
+} from '@moco-ts/run';
 import { describe, expect, it } from 'vitest';
 import { readCheckpoint } from '../run/checkpoint.ts';
+import { meanCosine } from '../run/export-model.ts';
 import { moco, pictureFolder, temporaryFolder, tiny, writePictures } from '../testing.ts';
+import { readNpy } from '../vectors/npy-file.ts';
 
 registerEncoders();
 const folder = temporaryFolder();
@@ -70,7 +89,10 @@ describe('moco import', () => {
     const { code, out, err } = await moco('import', official, '-o', path, '--image-size', '16');
     expect(code).toBe(0);
     expect(out).toBe(`${path}: resnet-tiny, 16 px, mlp head of 8; of MoCo v1 or v2 (encoder_q)\n`);
-    expect(err).toBe('moco: note: 1 tensor was left out: module.neck.weight\n');
+    expect(err).toBe(
+      "moco: note: not said by the file, so assumed: a stem of stride 2, ImageNet's mean and standard deviation\n" +
+        'moco: note: 1 tensor was left out: module.neck.weight\n',
+    );
     const { info, tensors } = await readCheckpoint(path);
     expect(info).toMatchObject({ epoch: 200, step: 0 });
     expect(info.config).toMatchObject({
@@ -92,7 +114,10 @@ describe('moco import', () => {
     const pictures = pictureFolder(12);
     const measured = await moco('knn', official, pictures, '-j', '0', '--threads', '1');
     expect(measured).toMatchObject({ code: 0, out: expect.stringContaining('edited copies') });
-    expect(measured.err).toBe('moco: warning: 1 tensor was left out: module.neck.weight\n');
+    expect(measured.err).toBe(
+      "moco: warning: not said by the file, so assumed: 32 px, a stem of stride 2, ImageNet's mean and standard deviation (moco import --image-size)\n" +
+        'moco: warning: 1 tensor was left out: module.neck.weight\n',
+    );
     const exported = await moco('export', official, '-o', at('direct.onnx'));
     expect(exported).toMatchObject({ code: 0, out: expect.stringContaining('256 features') });
     const labelled = temporaryFolder();
@@ -173,6 +198,135 @@ describe('moco import', () => {
   });
 });
 
+describe('a round trip', () => {
+  const pictures = pictureFolder(4);
+  /** A run's checkpoint with random weights and statistics, which show a wrong stem, size or normalisation. */
+  function checkpoint(name: string, flags: RunFlags): { path: string; config: RunConfig } {
+    const config = resolveConfig(
+      { data: 'photos', ...flags },
+      { source: { data: 'photos', split: 'train' } },
+    );
+    const params = initialParams(config);
+    for (const [name, { data }] of Object.entries(params))
+      if (/running_(mean|var)$/.test(name)) {
+        const values = random(name);
+        data.set(Float32Array.from(data, () => values.uniform(0.1, 0.3)));
+      }
+    const info = { epoch: 7, step: 0, globalStep: 9, config, pictures: 4, losses: [], moco: '0' };
+    writeFileSync(at(name), encodeCheckpoint(info, prefixed('q', params)));
+    return { path: at(name), config };
+  }
+  async function features(model: string): Promise<Float32Array> {
+    const out = at('features.npy');
+    const done = await moco(
+      'embed',
+      model,
+      pictures,
+      '--out',
+      out,
+      '--raw',
+      '--restart',
+      '-j',
+      '0',
+      '--threads',
+      '1',
+    );
+    expect([done.code, done.err]).toEqual([0, '']);
+    return readNpy(out);
+  }
+
+  const runs = {
+    'resnet18 at 64 px': { arch: 'resnet18', imageSize: 64 },
+    'resnet18 at 96 px': { arch: 'resnet18', imageSize: 96, mean: [0.5, 0.4, 0.3], std: [0.2, 0.3, 0.4] },
+    'resnet-micro at 64 px': { arch: 'resnet-micro', imageSize: 64, method: 'moco-v2', mocoDim: 32 },
+    'resnet-micro at 96 px': { arch: 'resnet-micro', imageSize: 96 },
+    'resnet-micro, stride 1': { arch: 'resnet-micro', imageSize: 32, stem: 'cifar', method: 'simclr' },
+    'a ViT': { arch: 'vit_tiny', imageSize: 32, patchSize: 8, method: 'moco-v3', mocoMlpDim: 16 },
+  } as const satisfies Record<string, RunFlags>;
+  const files = {
+    '.pth': ['back.pth', '--with-head'],
+    '.safetensors': ['back.safetensors', '--with-head'],
+    'the official names': ['back.pth.tar', '--names', 'moco', '--with-head'],
+  } as const;
+  /** Of the larger encoders one file each is enough: they only take longer. */
+  const every = (Object.keys(runs) as (keyof typeof runs)[]).flatMap((run, i) =>
+    (Object.keys(files) as (keyof typeof files)[])
+      .filter((_, way) => run.startsWith('resnet-micro') || way === i % 3)
+      .map((file) => [run, file] as const),
+  );
+
+  it.each(every)('gives the same encoder: %s by %s', async (run, way) => {
+    const { path, config } = checkpoint('own.safetensors', runs[run]);
+    const [file, ...flags] = files[way];
+    expect((await moco('convert', path, '-o', at(file), ...flags)).code).toBe(0);
+    const again = at('again.safetensors');
+    const { code, err } = await moco('import', at(file), '-o', again);
+    expect([code, err]).toEqual([
+      0,
+      isVit(config.arch) ? 'moco: note: its positions are the fixed ones\n' : '',
+    ]);
+    const { info, tensors } = await readCheckpoint(again);
+    for (const key of kept) expect([key, info.config[key]]).toEqual([key, config[key]]);
+    expect(encoderOf(info.config).encoderConfig).toEqual({
+      ...encoderOf(config).encoderConfig,
+      // Said aloud where the encoder has it by default.
+      ...(config.arch === 'resnet18' && { stem: info.config.stem }),
+    });
+    expect(info.epoch).toBe(7);
+    expect(checksum(tensors)).toBe(checksum((await readCheckpoint(path)).tensors));
+    // Of the larger ones the same settings and weights are enough: they only compute longer.
+    if (config.arch !== 'resnet-micro') return;
+    const [found, wanted] = [await features(again), await features(path)];
+    expect(meanCosine(found, wanted, wanted.length / 4)).toBeCloseTo(1, 12);
+  });
+  const kept = [
+    'method',
+    'arch',
+    'imageSize',
+    'patchSize',
+    'mean',
+    'std',
+    'mlp',
+    'mocoDim',
+    'mocoMlpDim',
+  ] as const;
+
+  it('keeps what it knows of a run where a flag says otherwise', async () => {
+    const { path } = checkpoint('own.safetensors', { arch: 'resnet-micro', imageSize: 96, stem: 'imagenet' });
+    await moco('convert', path, '-o', at('small.pth'));
+    expect(
+      (await moco('import', at('small.pth'), '-o', at('small.safetensors'), '--image-size', '64')).code,
+    ).toBe(0);
+    expect((await readCheckpoint(at('small.safetensors'))).info.config).toMatchObject({
+      imageSize: 64,
+      stem: 'imagenet',
+    });
+  });
+
+  it.each([
+    ['no JSON', '{', /it is no JSON/],
+    [
+      'wild values',
+      JSON.stringify({ ...about(), imageSize: 1e9 }),
+      /imageSize is 1000000000\. Give a whole number/,
+    ],
+    ['too little', JSON.stringify({ ...about(), arch: undefined }), /arch is missing/],
+  ])('refuses %s in what the file says of its encoder', async (_, text, message) => {
+    writeFileSync(at('odd.pth'), await encodeTorch(new StateDict(backbone(query), text)));
+    const { code, err } = await moco('import', at('odd.pth'), '-o', at('never.safetensors'));
+    expect([code, err]).toEqual([1, expect.stringMatching(message)]);
+    expect(err.trim().split('\n')).toHaveLength(1);
+  });
+
+  function about(): object {
+    const { method, arch, imageSize, mean, std, mlp, mocoDim, mocoMlpDim } = resolveConfig(
+      { data: 'x', arch: 'resnet-tiny', imageSize: 32 },
+      { source: { data: 'x', split: 'train' } },
+    );
+    return { method, arch, imageSize, mean, std, mlp, mocoDim, mocoMlpDim };
+  }
+});
+
 describe('moco convert', () => {
   it('gives the weights back by their plain names, from foreign files and runs', async () => {
     await moco('import', official, '-o', at('imported.safetensors'));
@@ -204,7 +358,10 @@ describe('moco convert', () => {
     writeFileSync(at('vit.pth'), await encodeTorch({ model: { ...vit, pos_embed } }));
     const { code, out, err } = await moco('convert', at('vit.pth'), '-o', at('vit.safetensors'));
     expect([code, out]).toEqual([0, expect.stringContaining('vit_tiny')]);
-    expect(err).toBe('moco: note: its positions are the fixed ones\n');
+    expect(err).toBe(
+      'moco: note: its positions are the fixed ones\n' +
+        "moco: note: not said by the file, so assumed: ImageNet's mean and standard deviation\n",
+    );
     same(safetensorsFile(at('vit.safetensors')), { ...vit, pos_embed });
     expect((await moco('import', at('vit.safetensors'), '-o', at('vit-run.safetensors'))).code).toBe(0);
     expect((await readCheckpoint(at('vit-run.safetensors'))).info.config).toMatchObject({

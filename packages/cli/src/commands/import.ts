@@ -18,6 +18,7 @@ interface ImportOptions extends EncoderOptions {
 export function foreignFlags(command: Command): Command {
   return command
     .option('-a, --arch <name>', 'the encoder, if its shapes should not say')
+    .option('--prefix <text>', "what the encoder's names have in front, as backbone. (found)")
     .option('--image-size <pixels>', 'if the file does not say (224)', setting('imageSize'))
     .option('--ignore-positions', 'take a ViT whose positions are not the fixed ones');
 }

@@ -1,7 +1,13 @@
 /** Trained classifiers on the disk: one safetensors file with the encoder, the classifier, and how they were made. */
 
 import { crc32 } from 'node:zlib';
-import { CheckpointError, readSafetensors, safetensorsParts, type Tensor } from '@moco-ts/core';
+import {
+  CheckpointError,
+  readSafetensors,
+  type SafetensorsFile,
+  safetensorsParts,
+  type Tensor,
+} from '@moco-ts/core';
 import { checksum, type RunConfig } from '@moco-ts/run';
 import { writeAtomic } from './files.ts';
 import { withSource } from './source.ts';
@@ -68,7 +74,11 @@ export async function saveClassifier(
  * @throws UserError when it can't be read now
  */
 export async function readClassifier(path: string): Promise<ClassifierFile> {
-  const { tensors, metadata } = await withSource(path, readSafetensors);
+  return classifierOf(await withSource(path, readSafetensors), path);
+}
+
+/** The same of a file that is read. */
+export function classifierOf({ tensors, metadata }: SafetensorsFile, path: string): ClassifierFile {
   if (metadata.classifier === undefined || metadata.crc32 === undefined)
     throw new CheckpointError(
       `${path} holds no classifier; moco lincls and moco finetune write them as best.safetensors`,

@@ -1,9 +1,10 @@
 /** Encoders from anywhere: runs and checkpoints of this program, files of PyTorch, safetensors files. */
 
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { CheckpointError, type Params, prefixed, readSafetensors, UserError } from '@moco-ts/core';
+import { CheckpointError, type Params, prefixed, readSafetensors, UserError, under } from '@moco-ts/core';
 import {
+  aboutKey,
   type ByteSource,
   bytesSource,
   type EncoderOptions,
@@ -13,6 +14,7 @@ import {
   listed,
   loadedTensors,
   readTorch,
+  type TensorFile,
   torchTensors,
   type Value,
 } from '@moco-ts/exchange';
@@ -25,7 +27,9 @@ import {
   type RunFlags,
   resolveConfig,
 } from '@moco-ts/run';
-import { openCheckpoint } from './checkpoint.ts';
+import { type About, aboutFlags, knownEncoder, parseAbout } from './about.ts';
+import { listCheckpoints, openCheckpoint } from './checkpoint.ts';
+import { type ClassifierFile, classifierOf } from './classifier-file.ts';
 import { faultOf } from './finite.ts';
 import { defaultWorkers } from './plugins.ts';
 import { entryIfThere, withSource } from './source.ts';
@@ -36,6 +40,8 @@ export interface Foreign {
   readonly encoder: FoundEncoder;
   /** Epochs that it was trained for, when the file says so. */
   readonly epoch: number;
+  /** What `moco convert` said of it. */
+  readonly about?: About;
 }
 
 /**
@@ -49,7 +55,12 @@ export async function openAny(
 ): Promise<Foreign | Checkpoint> {
   const entry = await entryIfThere(path);
   if (entry === undefined) throw new UserError(`${path}: no such file or run folder`);
-  if (entry.isDirectory()) return openCheckpoint(path, warn);
+  if (entry.isDirectory()) {
+    // A folder of moco lincls or finetune.
+    const best = join(path, 'best.safetensors');
+    const only = (await listCheckpoints(path)).length === 0 && (await entryIfThere(best));
+    return only ? openAny(best, options, warn) : openCheckpoint(path, warn);
+  }
   return withSource(path, (source) => openSource(source, options));
 }
 
@@ -63,7 +74,21 @@ async function openSource(source: ByteSource, options: EncoderOptions): Promise<
 
 async function openTorch(source: ByteSource, options: EncoderOptions): Promise<Foreign> {
   const file = await readTorch(source);
-  return { encoder: await findEncoder(torchTensors(file), options), epoch: epochOf(file.value) };
+  const found = await findKnown(torchTensors(file), options);
+  return { epoch: epochOf(file.value), ...found };
+}
+
+/** With what the file says of itself, as far as no option says otherwise. */
+async function findKnown(
+  file: TensorFile,
+  options: EncoderOptions,
+): Promise<Pick<Foreign, 'encoder' | 'about'> & { readonly epoch?: number }> {
+  const about = file.about === undefined ? undefined : parseAbout(file.about, file.name);
+  // Another arch than the file's is another encoder.
+  if (about === undefined || (options.arch ?? about.arch) !== about.arch)
+    return { encoder: await findEncoder(file, options) };
+  const encoder = await findEncoder(file, { ...options, known: knownEncoder(about) });
+  return { encoder, about, epoch: about.epoch };
 }
 
 function epochOf(value: Value): number {
@@ -76,16 +101,28 @@ async function openSafetensors(source: ByteSource, options: EncoderOptions): Pro
   const file = await readSafetensors(source);
   const { tensors, metadata } = file;
   if (metadata.moco !== undefined) return checkpointOf(file, name, crc32);
-  return { encoder: await findEncoder(loadedTensors(name, tensors), options), epoch: 0 };
+  if (metadata.classifier !== undefined) return encoderOfClassifier(classifierOf(file, name));
+  return { epoch: 0, ...(await findKnown(loadedTensors(name, tensors, metadata[aboutKey]), options)) };
+}
+
+/** The encoder below a classifier of `moco lincls` or `finetune`, as a checkpoint of the run that it came from. */
+function encoderOfClassifier({ path, info, tensors }: ClassifierFile): Checkpoint {
+  const encoder = Object.entries(under('q', tensors)).filter(([name]) => !name.startsWith('fc.'));
+  const position = { epoch: info.epoch, step: 0, globalStep: 0 };
+  return {
+    path,
+    info: { ...position, config: info.run, pictures: 0, losses: [], moco: info.moco },
+    tensors: prefixed('q', Object.fromEntries(encoder)),
+  };
 }
 
 /** A foreign encoder as a checkpoint of a run that this program could have made. */
 export function asCheckpoint(
-  { encoder, epoch }: Foreign,
+  { encoder, epoch, about }: Foreign,
   data: string,
 ): { info: Omit<CheckpointInfo, 'moco'>; tensors: Params } {
   const { query, key, rest } = encoder;
-  const config = configOf(encoder, data);
+  const config = configOf(encoder, data, about);
   return {
     info: { epoch, step: 0, globalStep: 0, config, pictures: 0, losses: [] },
     tensors: { ...prefixed('q', query), ...prefixed('k', key), ...rest },
@@ -93,12 +130,17 @@ export function asCheckpoint(
 }
 
 /** What a run would have been configured by; of what trains, the defaults of its method. */
-function configOf({ arch, imageSize, head, rest, kind }: FoundEncoder, data: string): RunConfig {
+function configOf(
+  { arch, imageSize, head, rest, kind }: FoundEncoder,
+  data: string,
+  about: About | undefined,
+): RunConfig {
   const method: Method = kind === 'momentum' ? 'moco-v3' : head?.type === 'mlp' ? 'moco-v2' : 'moco-v1';
   const keys = rest.queue?.shape[1];
   const flags: RunFlags & { data: string } = {
-    data,
     method,
+    ...(about && aboutFlags(about)),
+    data,
     arch: arch.arch,
     imageSize,
     ...(arch.stem && { stem: arch.stem }),
