@@ -19,6 +19,7 @@ export { createLoader, type LoaderOptions } from './loader/create.ts';
 export type { Batch, BatchOptions, Loader } from './loader/loader.ts';
 export { createPool, type Pool } from './loader/pool.ts';
 export type { SkippedPicture } from './loader/skips.ts';
+export { createGate, type Gate } from './gate.ts';
 export { ifDamaged, MachineError } from './machine.ts';
 export {
   BUILT_IN,

@@ -108,15 +108,18 @@ export async function writePictures(folder: string, count: number, name = 'p'): 
   }
 }
 
-const here = fileURLToPath(new URL('.', import.meta.url));
-
 /**
  * Runs the text of a module in a process of its own, under limits of the shell.
- * @param text imports sources of this package by paths that begin with `./`; what it gives to `answer` is the result
+ * @param text imports sources by paths that begin with `./`; what it gives to `answer` is the result
  * @param limits for `ulimit`
+ * @param here folder of the sources, this package's by default
  * @returns the answer, and the most memory that the process held, in MiB
  */
-export async function inChild(text: string, limits = ''): Promise<{ answer: unknown; peak: number }> {
+export async function inChild(
+  text: string,
+  limits = '',
+  here = fileURLToPath(new URL('.', import.meta.url)),
+): Promise<{ answer: unknown; peak: number }> {
   const folder = mkdtempSync(join(tmpdir(), 'moco-child-'));
   const file = join(folder, 'child.mts');
   const head = `const answer = (value: unknown) => console.log(JSON.stringify({ answer: value, peak: process.resourceUsage().maxRSS / 1024 }));\n`;

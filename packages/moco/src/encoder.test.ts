@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type BackendPlugin, createExtractor, type Encoder, under } from '@moco-ts/core';
+import { encodePng } from '@moco-ts/data';
 import { modelConfig } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../cli/src/run/checkpoint.ts';
@@ -69,6 +70,14 @@ describe('embed', () => {
     const files = Array.from({ length: 6 }, (_, i) => png(i));
     const together = await Promise.all(files.map((file) => encoder.embed([file])));
     for (const [i, file] of files.entries()) expect(together[i]).toEqual(await encoder.embed([file]));
+  });
+
+  it('holds few photos at a time', async () => {
+    const photo = await encodePng({ width: 4000, height: 3000, data: new Uint8Array(3 * 12e6) });
+    const before = process.resourceUsage().maxRSS;
+    expect(await encoder.embed(Array.from({ length: 32 }, () => photo))).toHaveLength(32);
+    // As bytes all are 1,100 MiB, four of them 137.
+    expect((process.resourceUsage().maxRSS - before) / 1024).toBeLessThan(700);
   });
 
   it('says what is wrong with a picture, and goes on', async () => {

@@ -9,7 +9,7 @@ import {
   UserError,
   under,
 } from '@moco-ts/core';
-import { applyClean, checkedPicture, decodeBytes, decodeFile, type Picture } from '@moco-ts/data';
+import { applyClean, checkedPicture, createGate, decodeBytes, decodeFile, type Picture } from '@moco-ts/data';
 import { modelConfig, type RunConfig } from '@moco-ts/run';
 import { translate } from './check-options.ts';
 import type { BackendName } from './options.ts';
@@ -114,12 +114,14 @@ async function open(
     return extractor;
   };
   const floats = 3 * imageSize * imageSize;
+  // Each image under way is held whole.
+  const decodes = createGate(4);
 
   async function chunk(images: readonly Image[]): Promise<Float32Array[]> {
     const pixels = new Float32Array(images.length * floats);
-    const pictures = await Promise.all(images.map(decode));
-    for (const [row, picture] of pictures.entries())
-      applyClean(picture, { size: imageSize, mean, std }, undefined, pixels, row * floats);
+    const place = async (image: Image, row: number) =>
+      applyClean(await decode(image, row), { size: imageSize, mean, std }, undefined, pixels, row * floats);
+    await Promise.all(images.map((image, row) => decodes.run(1, () => place(image, row))));
     const { dim, extract } = await compiled(images.length < FEW ? 1 : batchSize);
     const features = await extract(pixels);
     if (!allFinite(features))

@@ -1,5 +1,5 @@
 /** Many small pictures as a few large ones. */
-import { type ImageDataset, ifDamaged } from '@moco-ts/data';
+import { createGate, type ImageDataset, ifDamaged } from '@moco-ts/data';
 import sharp from 'sharp';
 
 export interface Sheets {
@@ -12,6 +12,8 @@ export interface Sheets {
 }
 
 const sheetPixels = 1024;
+/** Decodes that are under way at a time: each may hold a whole image. */
+const DECODES = 4;
 
 /**
  * Pictures scaled into squares, whole, on nothing.
@@ -29,7 +31,10 @@ export async function thumbnails(
   const urls: string[] = [];
   for (let at = 0; at < rows.length; at += columns * columns) {
     const part = rows.slice(at, at + columns * columns);
-    const cells = await Promise.all(part.map((row) => (row < 0 ? undefined : thumbnail(dataset, row, cell))));
+    const few = createGate(DECODES);
+    const cells = await Promise.all(
+      part.map((row) => (row < 0 ? undefined : few.run(1, () => thumbnail(dataset, row, cell)))),
+    );
     const sheet = Buffer.alloc(side * side * 4);
     cells.forEach((pixels, i) => {
       if (!pixels) return;
@@ -49,7 +54,7 @@ export async function thumbnails(
 }
 
 async function thumbnail(dataset: ImageDataset, row: number, cell: number): Promise<Uint8Array | undefined> {
-  const picture = await dataset.decode(row).catch(ifDamaged);
+  const picture = await dataset.decode(row, { within: cell }).catch(ifDamaged);
   if (!picture) return undefined;
   const { width, height, data } = picture;
   return sharp(data, { raw: { width, height, channels: 3 } })

@@ -1,6 +1,7 @@
 /** Pictures for a report: the views that the network saw, and neighbours by its features. */
 import { type Backend, createExtractor, nearestNeighbours, type Params, rng } from '@moco-ts/core';
 import {
+  createGate,
   createLoader,
   encodePng,
   type ImageDataset,
@@ -32,6 +33,13 @@ export async function image(picture: Picture, alt: string): Promise<string> {
   return `<img src="data:image/png;base64,${png}" width="${width}" height="${height}" alt="${escapeHtml(alt)}">`;
 }
 
+/** Decodes that are under way at a time: each may hold a whole image. */
+const decodes = createGate(4);
+
+/** An image of the set, decoded no larger than needed. */
+const thumbnail = (dataset: ImageDataset, index: number) =>
+  decodes.run(1, async () => image(await dataset.decode(index, { within: 4 * SIDE }), dataset.id(index)));
+
 /** The views of the first pictures of the first epoch, exactly those of the run. */
 export async function viewGrid(config: RunConfig, dataset: ImageDataset): Promise<string> {
   const { imageSize: size, mean, std, seed } = config;
@@ -55,7 +63,7 @@ export async function viewGrid(config: RunConfig, dataset: ImageDataset): Promis
           const planes = view.subarray(row * 3 * size * size, (row + 1) * 3 * size * size);
           return image(pictureOf(planes, { size, mean, std }), `view ${v + 1} of ${name}`);
         });
-        const original = await image(await dataset.decode(index), name);
+        const original = await thumbnail(dataset, index);
         return `<tr><td>${original}</td>${(await Promise.all(shown)).map((cell) => `<td>${cell}</td>`).join('')}</tr>`;
       });
       const heads = ['picture', ...views.map((_, v) => `view ${v + 1}`)];
@@ -106,7 +114,7 @@ export async function neighbourGrid(
   );
   const cell = async (row: number, text: string) => {
     const index = indices[row]!;
-    return `<td>${await image(await dataset.decode(index), dataset.id(index))}<br><span class="soft">${text}</span></td>`;
+    return `<td>${await thumbnail(dataset, index)}<br><span class="soft">${text}</span></td>`;
   };
   const lines = await Promise.all(
     nearest.map(async (found, i) => {
