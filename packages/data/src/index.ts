@@ -13,13 +13,13 @@ export { codepointsOf, DESIGNERS, type Designer, isHeldOutEmoji } from './datase
 export { nameOfText } from './datasets/names.ts';
 export { decodeBytes, decodeFile, EXTENSIONS } from './decode.ts';
 export { encodePng, pictureOf } from './encode.ts';
+export { createGate, type Gate } from './gate.ts';
 export { type LabelledSet, type LabelledSplits, labelled, labelSplits } from './labels.ts';
 export { type CleanOptions, loadClean, type PictureBatch, type ReadOptions } from './loader/clean.ts';
 export { createLoader, type LoaderOptions } from './loader/create.ts';
 export type { Batch, BatchOptions, Loader } from './loader/loader.ts';
 export { createPool, type Pool } from './loader/pool.ts';
 export type { SkippedPicture } from './loader/skips.ts';
-export { createGate, type Gate } from './gate.ts';
 export { ifDamaged, MachineError } from './machine.ts';
 export {
   BUILT_IN,

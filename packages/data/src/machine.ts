@@ -36,6 +36,11 @@ export function ifDamaged(error: unknown): undefined {
   if (!(error instanceof DataError)) throw error;
 }
 
+/** For `catch` of what looks whether something is there: nothing in its place, unless the machine failed. */
+export function ifMissing(error: unknown): undefined {
+  if (error instanceof UserError) throw error;
+}
+
 const codeOf = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code ?? '';
 
 /** How long a shortage is waited out, in milliseconds; each wait is longer than the one before. */

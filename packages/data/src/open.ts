@@ -5,6 +5,7 @@ import { openCifar } from './datasets/cifar.ts';
 import { type Designer, openEmoji } from './datasets/emoji.ts';
 import { openFolder } from './datasets/folder.ts';
 import { openIdx } from './datasets/idx.ts';
+import { ifMissing, patiently } from './machine.ts';
 import { divide } from './subset.ts';
 
 /** Data sets that are known by name alone. */
@@ -31,7 +32,7 @@ export interface OpenOptions {
  */
 export async function openDataset(data: string, options: OpenOptions = {}): Promise<ImageDataset> {
   if (data === 'emoji') return openEmoji(options);
-  const entry = await stat(data).catch(() => undefined);
+  const entry = await patiently(data, () => stat(data)).catch(ifMissing);
   if (entry === undefined) {
     const asPath = /[/\\.]/.test(data);
     throw new DataError(

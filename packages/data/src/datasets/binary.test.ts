@@ -29,6 +29,15 @@ describe('idx files', () => {
     expect([test.id(0), test.label(0), test.classes]).toEqual(['test/0', undefined, undefined]);
   });
 
+  it.each(['', '.gz'])("reads more than comes in one piece ('%s')", async (ending) => {
+    const folder = join(root, `pieces${ending}`);
+    const values = Buffer.from(Uint8Array.from({ length: 70 * 60 * 60 }, (_, i) => (i * 7 + (i >> 8)) & 255));
+    const whole = Buffer.concat([Buffer.from([0, 0, 8, 3, 0, 0, 0, 70, 0, 0, 0, 60, 0, 0, 0, 60]), values]);
+    write(join(folder, `train-images-idx3-ubyte${ending}`), ending === '' ? whole : gzipSync(whole));
+    const { data } = await (await openDataset(folder)).decode(69);
+    expect(Buffer.from(data.filter((_, i) => i % 3 === 0))).toEqual(values.subarray(69 * 3600));
+  });
+
   it('names a damaged file, with sizes', async () => {
     const cases: [string, Record<string, Buffer>, RegExp][] = [
       [

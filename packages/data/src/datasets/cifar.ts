@@ -2,10 +2,13 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataError } from '@moco-ts/core';
 import { type ImageDataset, MissingSplit, type Split } from '../dataset.ts';
+import { ifMissing, patiently } from '../machine.ts';
 import { rawDataset } from './raw.ts';
 
 const SIDE = 32;
 const PIXELS = 3 * SIDE * SIDE;
+/** Thirteen times the true sets. */
+const MOST_BYTES = 2 ** 31 - 1;
 
 interface Variant {
   readonly name: string;
@@ -59,7 +62,8 @@ async function read(variant: Variant, root: string, folder: string, split: Split
   const paths = variant.files[split].map((name) => join(root, name));
   let length = 0;
   for (const path of paths) {
-    const size = (await stat(path).catch(() => undefined))?.size;
+    const info = await patiently(path, () => stat(path)).catch(ifMissing);
+    const size = info?.isFile() ? info.size : undefined;
     if (size === undefined) {
       const Kind = split === 'test' ? MissingSplit : DataError;
       throw new Kind(`${path}: missing; the ${split} split of ${variant.name} needs it`);
@@ -70,6 +74,8 @@ async function read(variant: Variant, root: string, folder: string, split: Split
     }
     length += size / record;
   }
+  if (length * record > MOST_BYTES)
+    throw new DataError(`${paths[0]}: ${length} images, more than are held in memory`);
   const bytes = new SharedArrayBuffer(length * PIXELS);
   const pixels = new Uint8Array(bytes);
   const labels = new Uint8Array(length);

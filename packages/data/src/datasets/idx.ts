@@ -1,17 +1,22 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { open, readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
+import { createGunzip } from 'node:zlib';
 import { DataError } from '@moco-ts/core';
 import { type ImageDataset, MissingSplit, type Split } from '../dataset.ts';
+import { patiently } from '../machine.ts';
 import { rawDataset } from './raw.ts';
-
-const unzip = promisify(gunzip);
 
 // The idx format (LeCun's MNIST page): two zero bytes, a type (8: unsigned byte), the number of dimensions, then the
 // dimensions as big-endian 32-bit integers, then the values.
 const PICTURES = 0x0803;
 const LABELS = 0x0801;
+/** A set is held in memory, shared with the threads. */
+const MOST_BYTES = 2 ** 32;
+/** No images are packed so small (MNIST: 5), once they are many. */
+const MOST_RATIO = 200;
+const FREE_BYTES = 2 ** 26;
+/** Bytes behind the values that are read, and ignored. */
+const MOST_BEHIND = 2 ** 20;
 
 /**
  * An MNIST-style set: `train-images-idx3-ubyte` and `t10k-...` (or `test-...`), with or without `.gz`; labels beside
@@ -36,8 +41,7 @@ export async function openIdx(folder: string, split: Split): Promise<ImageDatase
   const { sizes, values } = await readIdx(path, PICTURES);
   const [length, height, width] = sizes as [number, number, number];
   if (length * height * width === 0) throw new DataError(`${path}: holds no pictures (${sizes.join(' x ')})`);
-  const bytes = new SharedArrayBuffer(values.length);
-  new Uint8Array(bytes).set(values);
+  const bytes = values.buffer as unknown as SharedArrayBuffer;
 
   const labelFile = find(starts[split], 'labels');
   let labels: Uint8Array | undefined;
@@ -58,29 +62,85 @@ export async function openIdx(folder: string, split: Split): Promise<ImageDatase
 }
 
 async function readIdx(path: string, magic: number): Promise<{ sizes: number[]; values: Uint8Array }> {
-  let bytes: Uint8Array = await readFile(path);
-  if (path.endsWith('.gz')) {
-    bytes = await unzip(bytes).catch((error: Error) => {
-      throw new DataError(`${path}: damaged gzip file of ${bytes.length} bytes (${error.message})`);
-    });
+  const info = await patiently(path, () => stat(path));
+  // To open a pipe may never end.
+  if (!info.isFile()) throw new DataError(`${path}: no file`);
+  const file = await patiently(path, () => open(path));
+  try {
+    const raw = file.createReadStream({ autoClose: false });
+    if (!path.endsWith('.gz')) return await fill(path, magic, info.size, raw);
+    // Closed when the bytes are there: what follows in a bomb is never unpacked.
+    const unzipped = raw.pipe(createGunzip());
+    raw.on('error', (error) => unzipped.destroy(error));
+    try {
+      return await fill(path, magic, MOST_RATIO * info.size + FREE_BYTES, unzipped);
+    } catch (error) {
+      if (!(error as NodeJS.ErrnoException).code?.startsWith('Z_')) throw error;
+      const { message } = error as Error;
+      throw new DataError(`${path}: damaged gzip file of ${info.size} bytes (${message})`);
+    } finally {
+      raw.destroy();
+    }
+  } finally {
+    await file.close();
   }
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** @param most bytes that the file can hold */
+async function fill(path: string, magic: number, most: number, stream: AsyncIterable<Uint8Array>) {
   const ranks = magic & 0xff;
-  const header = 4 + 4 * ranks;
-  if (bytes.length >= 4 && view.getUint32(0) !== magic) {
+  const header = new Uint8Array(4 + 4 * ranks);
+  let read = 0;
+  let sizes: number[] | undefined;
+  let values = new Uint8Array(0);
+  for await (const chunk of stream) {
+    const head = chunk.subarray(0, Math.max(0, header.length - read));
+    if (head.length > 0) header.set(head, read);
+    if (read < header.length && read + head.length === header.length) {
+      sizes = sizesOf(path, header, magic);
+      values = room(path, header.length, sizes, most);
+    }
+    const rest = chunk.subarray(head.length);
+    const at = read + head.length - header.length;
+    if (sizes !== undefined && at < values.length) values.set(rest.subarray(0, values.length - at), at);
+    read += chunk.length;
+    // To the end of a sound file, so that its checksum is compared.
+    if (sizes !== undefined && read > header.length + values.length + MOST_BEHIND) break;
+  }
+  if (sizes === undefined) {
+    if (read >= 4) sizesOf(path, header, magic);
+    throw new DataError(`${path}: truncated: ${read} bytes, but the header alone has ${header.length}`);
+  }
+  if (read < header.length + values.length) throw truncated(path, read, header.length + values.length, sizes);
+  return { sizes, values };
+}
+
+function sizesOf(path: string, header: Uint8Array, magic: number): number[] {
+  const view = new DataView(header.buffer);
+  if (view.getUint32(0) !== magic) {
     const found = view.getUint32(0).toString(16).padStart(8, '0');
+    const ranks = magic & 0xff;
     throw new DataError(
       `${path}: not an idx file of ${ranks} dimensions (starts with ${found}, not 0000080${ranks})`,
     );
   }
-  if (bytes.length < header) {
-    throw new DataError(`${path}: truncated: ${bytes.length} bytes, but the header alone has ${header}`);
-  }
-  const sizes = Array.from({ length: ranks }, (_, i) => view.getUint32(4 + 4 * i));
-  const expected = header + sizes.reduce((product, size) => product * size, 1);
-  if (bytes.length < expected) {
-    const has = `${bytes.length} bytes of the ${expected}`;
-    throw new DataError(`${path}: truncated: ${has} that its header (${sizes.join(' x ')}) asks for`);
-  }
-  return { sizes, values: bytes.subarray(header, expected) };
+  return Array.from({ length: magic & 0xff }, (_, i) => view.getUint32(4 + 4 * i));
+}
+
+/** Memory for the values, if the file can hold them. */
+function room(path: string, header: number, sizes: readonly number[], most: number): Uint8Array<ArrayBuffer> {
+  const count = sizes.reduce((product, size) => product * size, 1);
+  if (count > MOST_BYTES)
+    throw new DataError(
+      `${path}: its header asks for ${sizes.join(' x ')} bytes; sets of such files are held in memory, up to 4 GiB`,
+    );
+  if (header + count > most) throw truncated(path, most, header + count, sizes);
+  return new Uint8Array(new SharedArrayBuffer(count) as unknown as ArrayBuffer);
+}
+
+function truncated(path: string, has: number, expected: number, sizes: readonly number[]): DataError {
+  const asked = `of the ${expected} that its header (${sizes.join(' x ')}) asks for`;
+  return path.endsWith('.gz') && has >= FREE_BYTES
+    ? new DataError(`${path}: too small a gzip file to hold images: the most it can is ${has} bytes ${asked}`)
+    : new DataError(`${path}: truncated: ${has} bytes ${asked}`);
 }

@@ -1,10 +1,9 @@
 /** What lies in folders: images, folders, and files that are passed by. */
 import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
-import { UserError } from '@moco-ts/core';
 import { isImageName } from '../decode.ts';
 import { HEIC_EXTENSIONS, HEIC_HINT } from '../formats/heic.ts';
-import { patiently } from '../machine.ts';
+import { ifMissing, patiently } from '../machine.ts';
 import { nameOfBytes, nameOfText, pathOf } from './names.ts';
 
 export interface Listing {
@@ -82,9 +81,7 @@ async function walk(
 
 /** What a link leads to. A link to nothing is `none`: a damaged image, and told as one. */
 async function kindOf(root: string, path: string): Promise<'file' | 'folder' | 'other' | 'none'> {
-  const target = await patiently(path, () => stat(pathOf(root, path))).catch((error: unknown) => {
-    if (error instanceof UserError) throw error;
-  });
+  const target = await patiently(path, () => stat(pathOf(root, path))).catch(ifMissing);
   if (target === undefined) return 'none';
   return target.isFile() ? 'file' : target.isDirectory() ? 'folder' : 'other';
 }
