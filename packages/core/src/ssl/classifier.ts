@@ -1,13 +1,15 @@
 /** A linear classifier on an encoder: the linear probe (MoCo, arXiv 1911.05722, section 4.1) and fine-tuning. */
-import { defineEncoder, type Encoder, isBuffer, type Params } from '../encoder.ts';
+import { defineEncoder, type Encoder, type Params, type TracedParams } from '../encoder.ts';
 import { UserError } from '../errors.ts';
 import { reshape } from '../graph/ops/shape.ts';
+import type { Traced } from '../graph/trace.ts';
 import { normalOf } from '../nn/init.ts';
 import { linear } from '../nn/layers.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
 import { rng } from '../rng.ts';
 import { filled, type Tensor } from '../tensor/tensor.ts';
-import { initSlots, prefixed, type StateTypes, StepTracer, type TrainingStep, under } from '../train/step.ts';
+import { prefixed, under } from '../train/branch.ts';
+import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../train/step.ts';
 import { crossEntropy, labelAccuracy } from './losses.ts';
 import { frozenOf, type PassConfig, trainingPass } from './pass.ts';
 
@@ -71,14 +73,13 @@ export function classifierStep(config: ClassifierConfig, state: StateTypes): Tra
   const step = new StepTracer(state);
   const x = step.feed('x', [batch, ...encoder.inputShape(encoderConfig)]);
   const label = step.feed('label', [batch], 'int32');
-  const params = under('q', step.state);
-  const frozen = frozenNames(config, params);
-  const classify = (features: Parameters<typeof linear>[2]) => linear(params, 'fc', features);
-  let logits: ReturnType<typeof classify>;
+  const frozen = frozenNames(config, under('q', step.state));
+  const q = step.branch('q', { frozen });
+  const classify = (features: Traced, params: TracedParams) => linear(params, 'fc', features);
+  let logits: Traced;
   if (config.train === 'all') {
-    const [found, after] = trainingPass(config, params, x, (_, features) => classify(features));
-    logits = found;
-    for (const [name, value] of Object.entries(after)) if (isBuffer(name)) step.setState(`q.${name}`, value);
+    logits = trainingPass(config, q, x, classify);
+    step.keep(q, 'buffers');
   } else {
     const context = {
       config: encoderConfig,
@@ -86,13 +87,13 @@ export function classifierStep(config: ClassifierConfig, state: StateTypes): Tra
       normalization: { splits: 1 },
       updates: new Map(),
     };
-    logits = classify(encoder.forward(context, params, x));
+    logits = classify(encoder.forward(context, q.params, x), q.params);
   }
   const loss = crossEntropy(logits, label);
   step.metric('acc1', labelAccuracy(logits, label, 1));
   step.metric('acc5', labelAccuracy(logits, label, 5));
   step.metric('loss', loss);
-  step.minimize(loss, 'q', optimizer, config.exposeGradients ?? false, { frozen });
+  step.minimize(loss, q, optimizer, config.exposeGradients);
   return step.finish(optimizer);
 }
 

@@ -4,7 +4,7 @@ import { mul } from '../graph/ops/elementwise.ts';
 import { sum } from '../graph/ops/reduce.ts';
 import { type Traced, trace } from '../graph/trace.ts';
 import { interpret } from '../reference/interpreter.ts';
-import { followers } from './ema.ts';
+import { emaUpdate } from './ema.ts';
 
 const vector = (...data: number[]) => ({ shape: [data.length], data });
 const names = ['w', 'still', 'bn.running_mean'];
@@ -16,7 +16,7 @@ function run(fed: boolean) {
     const [k, q] = [inputs('k'), inputs('q')];
     const both = { ...q, 'predictor.w': builder.input('p', [2]) };
     const momentum = fed ? builder.input('m', []) : 0.75;
-    const after = followers(k, both, momentum, new Set(['still']));
+    const after = emaUpdate(k, both, momentum, new Set(['still']));
     const loss = sum(mul(after.w!, after.w!));
     return { ...after, gradient: gradients(loss, [q.w!])[0]! };
   });

@@ -2,7 +2,7 @@
  * InstDisc (Wu et al., arXiv 1805.01978): one training step as a pure graph. The dictionary is a memory bank with a slot
  * for each picture of the data set, which holds features of past encoders.
  */
-import { isBuffer, type Params } from '../encoder.ts';
+import type { Params } from '../encoder.ts';
 import { UserError } from '../errors.ts';
 import { add, greater, mul, select, stopGradient, sub } from '../graph/ops/elementwise.ts';
 import { gather, scatterAdd } from '../graph/ops/index-ops.ts';
@@ -14,7 +14,8 @@ import { normalize } from '../nn/layers.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
 import { rng } from '../rng.ts';
 import { filled, scalar, type Tensor } from '../tensor/tensor.ts';
-import { initSlots, prefixed, type StateTypes, StepTracer, type TrainingStep, under } from '../train/step.ts';
+import { prefixed } from '../train/branch.ts';
+import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../train/step.ts';
 import { type HeadConfig, head } from './head.ts';
 import { contrastiveAccuracy, estimatePartition, featureSpread, firstOfAll, nce } from './losses.ts';
 import { initEncoder } from './moco.ts';
@@ -118,9 +119,10 @@ export function instDiscStep(config: InstDiscConfig, state: StateTypes): Trainin
   const drawn = config.draw === 'batch' ? [config.negatives] : [batch, config.negatives];
   const negatives = step.feed('negatives', drawn, 'int32');
 
-  const q = under('q', step.state);
-  const [projected, after] = trainingPass(config, q, pictures, (_, f) => head(q, f, config));
-  const features = normalize(projected);
+  const q = step.branch('q', { frozen: frozenOf(config) });
+  const features = normalize(
+    trainingPass(config, q, pictures, (pooled, params) => head(params, pooled, config)),
+  );
   const own = gather(bank, index);
   const positive = sum(mul(features, own), [1], true);
   const similar = concat([positive, similarities(features, bank, negatives)], 1);
@@ -142,8 +144,8 @@ export function instDiscStep(config: InstDiscConfig, state: StateTypes): Trainin
   step.metric('spread', featureSpread(features));
   step.metric('loss', loss);
 
-  for (const [name, value] of Object.entries(after)) if (isBuffer(name)) step.setState(`q.${name}`, value);
-  step.minimize(loss, 'q', optimizer, config.exposeGradients ?? false, { frozen: frozenOf(config) });
+  step.keep(q, 'buffers');
+  step.minimize(loss, q, optimizer, config.exposeGradients);
   // The bank changes last: the loss and its gradient saw the slots as earlier steps left them.
   if (z) step.setState('bank_z', z);
   step.setState('bank', remember(bank, index, own, stopGradient(features), config.bankMomentum));

@@ -7,7 +7,7 @@ import { conv } from '../nn/layers.ts';
 import { sgd } from '../optim/sgd.ts';
 import { interpret } from '../reference/interpreter.ts';
 import { rng } from '../rng.ts';
-import { under } from '../train/step.ts';
+import { under } from '../train/branch.ts';
 import { type MocoV3Config, mocoV3Heads, mocoV3Projection, mocoV3State, mocoV3Step } from './moco-v3.ts';
 
 const [batch, dim, hidden] = [4, 3, 7];

@@ -1,13 +1,14 @@
 /** MoCo v3 (arXiv 2104.02057): one training step as a pure graph. No queue: keys are the other view's, of the same batch. */
-import { isBuffer, type Params, type TracedParams } from '../encoder.ts';
+import type { Params } from '../encoder.ts';
 import { add, mul, stopGradient } from '../graph/ops/elementwise.ts';
 import type { Traced } from '../graph/trace.ts';
 import { normalize } from '../nn/layers.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
 import { rng } from '../rng.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { initSlots, prefixed, type StateTypes, StepTracer, type TrainingStep, under } from '../train/step.ts';
-import { followers } from './ema.ts';
+import { prefixed } from '../train/branch.ts';
+import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../train/step.ts';
+import { emaUpdate } from './ema.ts';
 import { featureSpread, inBatchInfoNce, pairedAccuracy } from './losses.ts';
 import { checkBatch, frozenOf, type PassConfig, trainingPass } from './pass.ts';
 import { initProjector, type ProjectorConfig, projector } from './projector.ts';
@@ -117,28 +118,24 @@ export function mocoV3Step(config: MocoV3Config, state: StateTypes): TrainingSte
   const momentum = step.feed('momentum', []);
   const frozen = frozenOf(config);
 
-  let q: TracedParams = {
-    ...under('q', step.state),
-    ...prefixed('predictor', under('predictor', step.state)),
-  };
+  const q = step.branch('q', { also: 'predictor', frozen });
+  const k = step.branch('k', { frozen });
   // k follows before it encodes. The paper's listing has it follow right after the optimizer: the same keys, since q and k
   // are equal at the start.
-  let k: TracedParams = followers(under('k', step.state), q, momentum, frozen);
+  k.params = emaUpdate(k.params, q.params, momentum, frozen);
 
   // All keys before the first query: what a query's gradient needs again is not yet held then.
   const encodeKey = (x: Traced): Traced => {
-    const [key, after] = trainingPass(config, k, x, (context, features) =>
-      projector(context, k, 'fc', features, projection),
+    const key = trainingPass(config, k, x, (features, params, context) =>
+      projector(context, params, 'fc', features, projection),
     );
-    k = after;
     return stopGradient(normalize(key));
   };
   const encodeQuery = (x: Traced): Traced => {
-    const [query, after] = trainingPass(config, q, x, (context, features) => {
-      const projected = projector(context, q, 'fc', features, projection);
-      return projector(context, q, 'predictor', projected, prediction);
+    const query = trainingPass(config, q, x, (features, params, context) => {
+      const projected = projector(context, params, 'fc', features, projection);
+      return projector(context, params, 'predictor', projected, prediction);
     });
-    q = after;
     return normalize(query);
   };
   const [k1, k2] = [encodeKey(views[0]), encodeKey(views[1])];
@@ -152,9 +149,8 @@ export function mocoV3Step(config: MocoV3Config, state: StateTypes): TrainingSte
   step.metric('spread', featureSpread(q1));
   step.metric('loss', loss);
 
-  for (const [name, value] of Object.entries(q))
-    if (isBuffer(name)) step.setState(name.startsWith('predictor.') ? name : `q.${name}`, value);
-  for (const [name, value] of Object.entries(k)) if (!frozen.has(name)) step.setState(`k.${name}`, value);
-  step.minimize(loss, 'q', optimizer, config.exposeGradients ?? false, { also: 'predictor', frozen });
+  step.keep(q, 'buffers');
+  step.keep(k, 'all');
+  step.minimize(loss, q, optimizer, config.exposeGradients);
   return step.finish(optimizer);
 }

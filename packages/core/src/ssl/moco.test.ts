@@ -11,7 +11,7 @@ import { sgd } from '../optim/sgd.ts';
 import { type Feed, interpret } from '../reference/interpreter.ts';
 import { rng } from '../rng.ts';
 import { filled, type Tensor, tensor } from '../tensor/tensor.ts';
-import { under } from '../train/step.ts';
+import { under } from '../train/branch.ts';
 import { head } from './head.ts';
 import { infoNce } from './losses.ts';
 import { checkMoco, type MocoConfig, mocoState, mocoStep } from './moco.ts';

@@ -2,7 +2,7 @@
  * MoCo v1 (arXiv 1911.05722) and v2 (arXiv 2003.04297): one training step as a pure graph.
  * The two differ by the head, the temperature and the views, not by the step.
  */
-import { isBuffer, type Params, type TracedParams } from '../encoder.ts';
+import type { Params } from '../encoder.ts';
 import { UserError } from '../errors.ts';
 import { add, stopGradient } from '../graph/ops/elementwise.ts';
 import { gather, scatterAdd } from '../graph/ops/index-ops.ts';
@@ -12,8 +12,9 @@ import { normalize } from '../nn/layers.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
 import { rng } from '../rng.ts';
 import { scalar, type Tensor } from '../tensor/tensor.ts';
-import { initSlots, prefixed, type StateTypes, StepTracer, type TrainingStep, under } from '../train/step.ts';
-import { followers } from './ema.ts';
+import { type Branch, prefixed } from '../train/branch.ts';
+import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../train/step.ts';
+import { emaUpdate } from './ema.ts';
 import { type HeadConfig, head, initHead } from './head.ts';
 import { contrastiveAccuracy, featureSpread, infoNce } from './losses.ts';
 import { checkBatch, frozenOf, type PassConfig, trainingPass } from './pass.ts';
@@ -97,25 +98,21 @@ export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
   const views = [step.feed('xq', pictures), step.feed('xk', pictures)] as const;
   const perm = config.shuffle ? step.feed('perm', [batch], 'int32') : undefined;
 
-  const encode = (params: TracedParams, x: Traced): [Traced, TracedParams] =>
-    trainingPass(config, params, x, (_, features) => normalize(head(params, features, config)));
-  const encodeKeys = (params: TracedParams, x: Traced): [Traced, TracedParams] => {
-    const [keys, after] = encode(params, perm ? gather(x, perm) : x);
-    return [stopGradient(perm ? scatterAdd(keys, perm, batch) : keys), after];
+  const q = step.branch('q', { frozen });
+  const k = step.branch('k', { frozen });
+  k.params = emaUpdate(k.params, q.params, momentum, frozen);
+  const encode = (branch: Branch, x: Traced): Traced =>
+    trainingPass(config, branch, x, (features, params) => normalize(head(params, features, config)));
+  const encodeKeys = (x: Traced): Traced => {
+    const keys = encode(k, perm ? gather(x, perm) : x);
+    return stopGradient(perm ? scatterAdd(keys, perm, batch) : keys);
   };
 
-  let q: TracedParams = under('q', step.state);
-  let k: TracedParams = followers(under('k', step.state), q, momentum, frozen);
   const directions = config.symmetric ? [views, [views[1], views[0]] as const] : [views];
   // All keys before the first query: what a query's gradient needs again is not yet held then.
-  const keys = directions.map(([, xk]) => {
-    const [key, after] = encodeKeys(k, xk);
-    k = after;
-    return key;
-  });
+  const keys = directions.map(([, xk]) => encodeKeys(xk));
   const losses = directions.map(([xq], direction) => {
-    const [query, after] = encode(q, xq);
-    q = after;
+    const query = encode(q, xq);
     const { loss, logits } = infoNce(query, keys[direction]!, queue, temperature);
     if (direction === 0) {
       step.metric('acc1', contrastiveAccuracy(logits, 1));
@@ -127,9 +124,9 @@ export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
   const loss = losses.reduce((total, part) => add(total, part));
   step.metric('loss', loss);
 
-  for (const [name, value] of Object.entries(q)) if (isBuffer(name)) step.setState(`q.${name}`, value);
-  for (const [name, value] of Object.entries(k)) if (!frozen.has(name)) step.setState(`k.${name}`, value);
-  step.minimize(loss, 'q', optimizer, config.exposeGradients ?? false, { frozen });
+  step.keep(q, 'buffers');
+  step.keep(k, 'all');
+  step.minimize(loss, q, optimizer, config.exposeGradients);
 
   // The queue changes last: the loss of this step and its gradient saw the keys of earlier ones alone.
   // With two directions the keys of the first view go first: they are those of the second direction.

@@ -2,6 +2,7 @@
 import type { Encoder, EncoderConfig, ForwardContext, TracedParams } from '../encoder.ts';
 import { UserError } from '../errors.ts';
 import type { Traced } from '../graph/trace.ts';
+import type { Branch } from '../train/branch.ts';
 
 /** What a pass needs of a method's settings. */
 export interface PassConfig {
@@ -13,19 +14,23 @@ export interface PassConfig {
 }
 
 /**
+ * Images through a branch, normalised by batch statistics: its running statistics are new afterwards, and a second pass goes
+ * on from them.
+ * @param x float32 [N, C, H, W]
  * @param project from features [N, featureDim] to what the loss compares
- * @returns what `project` returned, and the parameters with their new running statistics: a second pass goes on from them
  */
 export function trainingPass(
   { encoder, encoderConfig, bnSplits }: PassConfig,
-  params: TracedParams,
+  branch: Branch,
   x: Traced,
-  project: (context: ForwardContext, features: Traced) => Traced,
-): [projected: Traced, after: TracedParams] {
+  project: (features: Traced, params: TracedParams, context: ForwardContext) => Traced,
+): Traced {
+  const { params } = branch;
   const updates = new Map<string, Traced>();
   const context = { config: encoderConfig, training: true, normalization: { splits: bnSplits }, updates };
-  const projected = project(context, encoder.forward(context, params, x));
-  return [projected, { ...params, ...Object.fromEntries(updates) }];
+  const projected = project(encoder.forward(context, params, x), params, context);
+  branch.params = { ...params, ...Object.fromEntries(updates) };
+  return projected;
 }
 
 /** The names of the encoder's parameters that no optimizer and no average may touch. */

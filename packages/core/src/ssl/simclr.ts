@@ -1,10 +1,10 @@
 /** SimCLR (arXiv 2002.05709): one training step as a pure graph. One encoder, trained end to end through both views. */
-import { isBuffer } from '../encoder.ts';
 import { concat, slice } from '../graph/ops/shape.ts';
 import { normalize } from '../nn/layers.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { initSlots, prefixed, type StateTypes, StepTracer, type TrainingStep, under } from '../train/step.ts';
+import { prefixed } from '../train/branch.ts';
+import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../train/step.ts';
 import { type HeadConfig, head } from './head.ts';
 import { featureSpread, ntXent, pairedAccuracy } from './losses.ts';
 import { initEncoder } from './moco.ts';
@@ -45,9 +45,10 @@ export function simclrStep(config: SimclrConfig, state: StateTypes): TrainingSte
   const step = new StepTracer(state);
   const pictures = [batch, ...encoder.inputShape(encoderConfig)];
   const views = concat([step.feed('xq', pictures), step.feed('xk', pictures)], 0);
-  const q = under('q', step.state);
-  const [projected, after] = trainingPass(config, q, views, (_, features) => head(q, features, config));
-  const features = normalize(projected);
+  const q = step.branch('q', { frozen: frozenOf(config) });
+  const features = normalize(
+    trainingPass(config, q, views, (pooled, params) => head(params, pooled, config)),
+  );
   const [first, second] = [slice(features, [0, 0], [batch, dim]), slice(features, [batch, 0], [batch, dim])];
 
   const paired = ntXent(first, second, temperature);
@@ -55,7 +56,7 @@ export function simclrStep(config: SimclrConfig, state: StateTypes): TrainingSte
   step.metric('acc5', pairedAccuracy(paired, 5));
   step.metric('spread', featureSpread(features));
   step.metric('loss', paired.loss);
-  for (const [name, value] of Object.entries(after)) if (isBuffer(name)) step.setState(`q.${name}`, value);
-  step.minimize(paired.loss, 'q', optimizer, config.exposeGradients ?? false, { frozen: frozenOf(config) });
+  step.keep(q, 'buffers');
+  step.minimize(paired.loss, q, optimizer, config.exposeGradients);
   return step.finish(optimizer);
 }

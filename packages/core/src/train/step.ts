@@ -8,6 +8,7 @@ import { GraphBuilder, type Traced } from '../graph/trace.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
 import { optimize } from '../passes/passes.ts';
 import { type DType, filled, type Shape, type TensorType } from '../tensor/tensor.ts';
+import { Branch, type BranchOptions } from './branch.ts';
 
 /** A traced step. Its state outputs are named `next.<state input>`. */
 export interface TrainingStep {
@@ -21,21 +22,6 @@ export interface TrainingStep {
 /** The state's types by name: tensors serve as well. */
 export type StateTypes = Readonly<Record<string, TensorType>>;
 
-/** The entries of a record under `prefix.`, without the prefix. */
-export function under<T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> {
-  const start = `${prefix}.`;
-  return Object.fromEntries(
-    Object.entries(record).flatMap(([name, value]) =>
-      name.startsWith(start) ? [[name.slice(start.length), value]] : [],
-    ),
-  );
-}
-
-/** A record with `prefix.` before each name. */
-export function prefixed<T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> {
-  return Object.fromEntries(Object.entries(record).map(([name, value]) => [`${prefix}.${name}`, value]));
-}
-
 /** The optimizer's slots for some parameters, as zeros: `opt.<slot>.<name>`. Buffers and frozen parameters have none. */
 export function initSlots(
   optimizer: Optimizer,
@@ -47,13 +33,6 @@ export function initSlots(
     for (const [name, { shape }] of Object.entries(params))
       if (!isBuffer(name) && !frozen.has(name)) slots[`opt.${slot}.${name}`] = filled(shape, 0);
   return slots;
-}
-
-export interface MinimizeOptions {
-  /** A second prefix to train by the same loss; its gradients and slots keep it in their names. */
-  readonly also?: string;
-  /** Names, without the first prefix, of parameters that stay as they are. */
-  readonly frozen?: ReadonlySet<string>;
 }
 
 /** Collects the parts of a step while a method traces it. */
@@ -84,24 +63,25 @@ export class StepTracer {
     this.metrics.push(name);
   }
 
+  /** The network whose values the state has under a prefix. */
+  branch(prefix: string, options: BranchOptions = {}): Branch {
+    return new Branch(this.state, prefix, options);
+  }
+
+  /** Makes a branch's values the state's: its `buffers`, or `all` that is not frozen. */
+  keep(branch: Branch, what: 'buffers' | 'all'): void {
+    for (const [name, value] of Object.entries(branch.params))
+      if (what === 'all' ? !branch.frozen.has(name) : isBuffer(name))
+        this.setState(branch.stateName(name), value);
+  }
+
   /**
-   * One optimizer update of the parameters under `prefix.` by the gradient of a loss. Gradients and slots are named
-   * without the prefix.
+   * One optimizer update of a branch's parameters by the gradient of a loss. Gradients and slots are named as the branch
+   * names parameters.
    * @param expose also output the gradients, as `grad.<name>`
    */
-  minimize(
-    loss: Traced,
-    prefix: string,
-    optimizer: Optimizer,
-    expose: boolean,
-    more: MinimizeOptions = {},
-  ): void {
-    const { also, frozen } = more;
-    const candidates = Object.entries({
-      ...under(prefix, this.state),
-      ...(also === undefined ? {} : prefixed(also, under(also, this.state))),
-    });
-    const params = candidates.filter(([name]) => !isBuffer(name) && !frozen?.has(name));
+  minimize(loss: Traced, branch: Branch, optimizer: Optimizer, expose = false): void {
+    const params = branch.trained();
     const found = gradients(
       loss,
       params.map(([, value]) => value),
@@ -113,8 +93,7 @@ export class StepTracer {
       const slotNames = optimizer.slots.map((slot) => `opt.${slot}.${name}`);
       const slots = slotNames.map((slot) => this.stateNamed(slot));
       const after = optimizer.update({ parameter, gradient, slots, scalars });
-      const own = also !== undefined && name.startsWith(`${also}.`);
-      this.setState(own ? name : `${prefix}.${name}`, after.parameter);
+      this.setState(branch.stateName(name), after.parameter);
       slotNames.forEach((slot, s) => {
         this.setState(slot, after.slots[s]!);
       });
