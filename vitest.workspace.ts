@@ -89,12 +89,7 @@ const web = {
 /** What needs Chromium and the built page of apps/web: scripts/test-web.sh. */
 const browser = {
   extends: true as const,
-  test: {
-    name: 'browser',
-    include: ['apps/web/test/**/*.web.ts'],
-    testTimeout: 180_000,
-    hookTimeout: 900_000,
-  },
+  test: { name: 'browser', include: ['apps/web/test/**/*.web.ts'] },
 };
 
 async function chosen() {

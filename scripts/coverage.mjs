@@ -28,7 +28,6 @@ const { status } = spawnSync(
     `--coverage.include=packages/{${measured}}/src/**/*.ts`,
     ...left.map((pattern) => `--coverage.exclude=${pattern}`),
     // Counting takes its time too.
-    '--testTimeout=240000',
     ...chosen,
     ...more,
   ],

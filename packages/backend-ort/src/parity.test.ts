@@ -147,7 +147,7 @@ describe.each(['v1', 'v2', 'v2-plain', 'v2-symmetric', 'v2-symmetric-20'])('%s a
     beforeAll(async () => {
       backend = await ortPlugin.create(options);
       result = await run(backend, fixture);
-    }, 300_000);
+    });
     afterAll(() => backend.dispose());
 
     it('has the losses of every step', () => {

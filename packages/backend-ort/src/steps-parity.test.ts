@@ -214,7 +214,7 @@ describe.each(Object.keys(cases))('%s against PyTorch', (name) => {
     beforeAll(async () => {
       backend = await ortPlugin.create(options);
       result = await run(backend, method, given.spec.lr);
-    }, 300_000);
+    });
     afterAll(() => backend.dispose());
 
     it('has the losses of every step', () => {

@@ -77,7 +77,7 @@ export function testTrajectories(factories: Factories): void {
         whole.set(name, await go(backend, clone(start), 0, steps));
         halves.set(name, await go(backend, clone(start), 0, handover));
       }
-    }, 300_000);
+    });
     afterAll(async () => {
       for (const backend of backends.values()) await backend.dispose();
     });

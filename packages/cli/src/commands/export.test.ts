@@ -19,7 +19,7 @@ beforeAll(async () => {
   expect(await moco('pretrain', pictures, ...tiny, ...flags, ...small, '--out', vit)).toMatchObject({
     code: 0,
   });
-}, 60_000);
+});
 
 /** The features that a model gives for three pictures of noise. */
 async function features(path: string, count = 3): Promise<Float32Array> {

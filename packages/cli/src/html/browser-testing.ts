@@ -59,6 +59,8 @@ export function browserForTests(): (file: string, options?: PageOptions) => Prom
   return async (file, { width = 1280, height = 800, colorScheme = 'light' } = {}) => {
     browser ??= chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox'] });
     const context = await (await browser).newContext({ viewport: { width, height }, colorScheme });
+    // Only what hangs takes so long, however busy the machine is.
+    context.setDefaultTimeout(1_200_000);
     const page = await context.newPage();
     const complaints: string[] = [];
     const own = pathToFileURL(file).href;

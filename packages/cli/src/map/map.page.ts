@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { browserForTests } from '../html/browser-testing.ts';
+import { browserForTests, type OpenPage, type Screenshot } from '../html/browser-testing.ts';
 import { moco, pictureFolder, png, temporaryFolder, tiny } from '../testing.ts';
 import type { Found } from '../vectors/search.ts';
 import type { MapData } from './script.ts';
@@ -35,6 +35,16 @@ async function placeOf(page: Page, id: string): Promise<{ x: number; y: number }
   };
 }
 
+/** A picture of the page when it draws no more: the same twice. */
+async function still({ screenshot }: OpenPage, name: string): Promise<Screenshot> {
+  let before = await screenshot(name);
+  for (;;) {
+    const now = await screenshot(name);
+    if (now.colors > 1000 && now.colors === before.colors && now.plain === before.plain) return now;
+    before = now;
+  }
+}
+
 const listed = async (page: Page) => ({
   name: await page.locator('#name').textContent(),
   neighbours: await page.locator('#list li span').allTextContents(),
@@ -42,10 +52,9 @@ const listed = async (page: Page) => ({
 
 describe('the page of a map', () => {
   it.each(['light', 'dark'] as const)('shows many pictures in %s', async (colorScheme) => {
-    const { complaints, screenshot, page } = await open(file, { colorScheme });
-    await page.waitForTimeout(200);
-    const { colors, plain } = await screenshot(`map-${colorScheme}`);
-    expect(colors).toBeGreaterThan(1000);
+    const opened = await open(file, { colorScheme });
+    const { complaints, page } = opened;
+    const { plain } = await still(opened, `map-${colorScheme}`);
     expect(plain).toBeLessThan(0.95);
     expect(await page.title()).toBe('A <map> & more');
     expect(await page.locator('h1').textContent()).toBe('A <map> & more');
@@ -98,9 +107,9 @@ describe('the page of a map', () => {
   });
 
   it('zooms at the pointer, moves, and shows all again', async () => {
-    const { complaints, screenshot, page } = await open(file);
-    await page.waitForTimeout(200);
-    const before = await screenshot('map-all');
+    const opened = await open(file);
+    const { complaints, page } = opened;
+    const before = await still(opened, 'map-all');
     const { x, y } = await placeOf(page, 'p042.png');
     await page.mouse.move(x, y);
     for (let i = 0; i < 4; i++) await page.mouse.wheel(0, -300);
@@ -117,8 +126,7 @@ describe('the page of a map', () => {
     await page.locator('#map').press('0');
     await page.locator('#map').blur();
     await page.mouse.move(0, 0);
-    await page.waitForTimeout(200);
-    const after = await screenshot('map-all-again');
+    const after = await still(opened, 'map-all-again');
     expect([after.colors, after.plain]).toEqual([before.colors, before.plain]);
     expect(complaints).toEqual([]);
   });

@@ -240,7 +240,6 @@ describe('the pool', () => {
       {
         env: { ...process.env, TSX_TSCONFIG_PATH: tsconfig },
         cwd: import.meta.dirname,
-        timeout: 30_000,
       },
     );
     expect((await run).stdout.trim()).toBe('closed after 16');
