@@ -15,15 +15,12 @@ import { drawCurve, watchWidth } from './page/curve.ts';
 import { byId, say } from './page/dom.ts';
 import { createMap } from './page/map.ts';
 import { neighboursOf, showNeighbours } from './page/neighbours.ts';
-import { drawQueue } from './page/queue.ts';
+import { clearNumbers, showCompiling, showStart, showStep } from './page/numbers.ts';
 import { type Gallery, openGallery } from './page/sheet.ts';
-import { showViews } from './page/views.ts';
+import { clearViews, showViews } from './page/views.ts';
+import { startWorker } from './page/workers.ts';
 
 type Phase = 'opening' | 'ready' | 'starting' | 'training' | 'paused' | 'finished';
-
-const trainer = new Worker(new URL('./worker/trainer.ts', import.meta.url), { type: 'module' });
-const mapper = new Worker(new URL('./worker/mapper.ts', import.meta.url), { type: 'module' });
-const tell = (message: ToTrainer) => trainer.postMessage(message);
 
 const main = byId<HTMLButtonElement>('main');
 const again = byId<HTMLButtonElement>('again');
@@ -42,6 +39,35 @@ let chosen: number | undefined;
 let atFirst: number | undefined;
 /** Counts what was opened and started. */
 let training = 0;
+
+byId('stalled').remove();
+/** Why a worker does nothing, once that is known. */
+let [trainerFailed, mapperFailed]: (string | undefined)[] = [];
+const trainer = startWorker(
+  () => new Worker(new URL('./worker/trainer.ts', import.meta.url), { type: 'module' }),
+  {
+    does: 'trains',
+    failed: (message) => {
+      trainerFailed = message;
+      hint('error', message);
+      byId('pictures').textContent = described;
+    },
+  },
+);
+const mapper = startWorker(
+  () => new Worker(new URL('./worker/mapper.ts', import.meta.url), { type: 'module' }),
+  {
+    does: 'draws the map',
+    failed: (message) => {
+      mapperFailed = message;
+      sayOfMap(message);
+    },
+  },
+);
+function sayOfMap(text: string): void {
+  byId('agreement').textContent = mapperFailed ?? text;
+}
+const tell = (message: ToTrainer) => trainer?.postMessage(message);
 
 const map = createMap((index) => {
   chosen = index;
@@ -77,8 +103,7 @@ function enter(next: Phase): void {
 }
 
 function open(source: Source): void {
-  training++;
-  started = undefined;
+  if (trainerFailed) return;
   enter('opening');
   hint('error', undefined);
   byId('pictures').textContent = 'Loading pictures';
@@ -95,9 +120,21 @@ function start(): void {
   hint('error', undefined);
   training++;
   // The worker gives the earlier training up before it looks at the settings.
-  started = undefined;
+  clear();
   enter('starting');
   tell({ type: 'start', settings: { backend, arch, batchSize, queue, epochs, lr, seed } });
+}
+
+/** Nothing of an earlier training stays. */
+function clear(): void {
+  started = undefined;
+  newest = undefined;
+  losses = [];
+  atFirst = undefined;
+  hint('error', undefined);
+  hint('note', undefined);
+  clearNumbers();
+  clearViews();
 }
 
 /** A line below the numbers, or none. */
@@ -110,12 +147,14 @@ const handlers: {
   readonly [Type in FromTrainer['type']]: (message: Extract<FromTrainer, { type: Type }>) => void;
 } = {
   opened: (message) => {
+    training++;
+    clear();
     gallery = openGallery(message);
     subjects = subjectsOf(gallery);
     map.open(gallery);
     mapped = undefined;
     near();
-    byId('agreement').textContent = 'The map is drawn when training starts.';
+    sayOfMap('The map is drawn when training starts.');
     const { skipped, left, sheet } = message;
     const count = sheet.pictures.length.toLocaleString('en');
     const lost = [
@@ -124,7 +163,7 @@ const handlers: {
             `${skipped.length} could not be read (${skipped.slice(0, 3).join(', ')}${skipped.length > 3 ? ', ...' : ''})`,
           ]
         : []),
-      ...(left > 0 ? [`${left} beyond the first 2,000 are left out`] : []),
+      ...(left > 0 ? [`${left.toLocaleString('en')} more are left out, by chance and the seed`] : []),
     ];
     described = [`${count} pictures of ${message.name}`, ...lost].join('; ');
     byId('pictures').textContent = described;
@@ -132,30 +171,30 @@ const handlers: {
     byId('folder').parentElement!.classList.toggle('pressed', message.name !== 'emoji');
     enter('ready');
   },
+  compiling: ({ backend }) => {
+    showCompiling(backend);
+    say(`Compiling for ${backend}.`);
+  },
   started: (message) => {
+    // What was told while it was on its way is of an earlier training.
+    clear();
     started = message;
-    // What an earlier training told last is of no interest any more.
-    newest = undefined;
-    losses = [];
-    atFirst = undefined;
-    byId('n-backend').textContent = `${message.backend}, ${message.arch}`;
     hint('note', message.note);
-    byId<HTMLProgressElement>('progress').max = message.steps;
-    drawCurve(losses, message.chance);
-    drawQueue(0, message.queue, message.batchSize);
+    showStart(message);
     enter('training');
     say(`Training has begun on ${message.backend}. ${message.note ?? ''}`);
   },
   step: (message) => {
+    // The last ones of a training that is over.
+    if (!started) return;
     losses.push(message.loss);
     redraw(message);
     if (message.views && gallery) showViews(gallery, message.views);
   },
   features: ({ step, dim, data }: Features) => {
-    // The last ones of a training that is over.
     if (phase === 'opening' || phase === 'starting') return;
     const message: ToMapper = { training, step, dim, features: data, subjects };
-    mapper.postMessage(message, [data.buffer]);
+    mapper?.postMessage(message, [data.buffer]);
   },
   finished: () => {
     enter('finished');
@@ -169,29 +208,32 @@ const handlers: {
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     say(`${name} is ready.`);
   },
-  failed: ({ message }) => {
+  failed: ({ message, over }) => {
     hint('error', message);
     byId('pictures').textContent = described;
+    show();
+    if (over) started = undefined;
     enter(gallery ? (started ? 'paused' : 'ready') : 'opening');
   },
 };
 
-trainer.addEventListener('message', ({ data }: MessageEvent<FromTrainer>) => {
+trainer?.addEventListener('message', ({ data }: MessageEvent<FromTrainer>) => {
   (handlers[data.type] as (message: FromTrainer) => void)(data);
 });
-mapper.addEventListener('message', ({ data }: MessageEvent<Mapped>) => {
+mapper?.addEventListener('message', ({ data }: MessageEvent<Mapped>) => {
   if (data.training !== training) return;
   mapped = data;
   map.place(data);
   near();
   if (data.agreement === undefined) {
-    byId('agreement').textContent = `After ${data.step} steps.`;
+    sayOfMap(`After ${data.step} steps.`);
     return;
   }
   atFirst ??= data.agreement;
-  byId('agreement').textContent =
+  sayOfMap(
     `The nearest is the other designer's drawing of the same thing for ${data.agreement.toFixed(0)} % of the pictures, ` +
-    `after ${data.step} steps; untrained for ${atFirst.toFixed(0)} %.`;
+      `after ${data.step} steps; untrained for ${atFirst.toFixed(0)} %.`,
+  );
 });
 
 /** The charts are drawn this often, in milliseconds: steps may be quicker. */
@@ -206,15 +248,7 @@ function show(): void {
   const now = newest;
   newest = undefined;
   if (!now || !started) return;
-  const { step, loss, accuracy, milliseconds } = now;
-  byId('n-step').textContent = `${step} of ${started.steps}`;
-  byId('n-loss').textContent = loss.toFixed(3);
-  byId('n-accuracy').textContent = `${accuracy.toFixed(0)} %`;
-  byId('n-time').textContent =
-    milliseconds < 1000 ? `${milliseconds.toFixed(0)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
-  byId<HTMLProgressElement>('progress').value = step;
-  drawCurve(losses, started.chance);
-  drawQueue(step, started.queue, started.batchSize);
+  showStep(now, started, losses);
 }
 
 watchWidth(() => started && drawCurve(losses, started.chance));
@@ -248,7 +282,8 @@ for (const button of saves)
 byId<HTMLInputElement>('folder').addEventListener('change', ({ target }) => {
   const files = [...((target as HTMLInputElement).files ?? [])];
   if (files.length === 0) return;
-  open({ kind: 'folder', name: files[0]!.webkitRelativePath.split('/')[0] || 'the chosen files', files });
+  const name = files[0]!.webkitRelativePath.split('/')[0] || 'the chosen files';
+  open({ kind: 'folder', name, files, seed: Number(new FormData(form).get('seed')) || 0 });
 });
 const emoji = () =>
   open({

@@ -4,7 +4,13 @@ import type { PictureInfo, Sheet } from './sheet.ts';
 export type Source =
   /** The built-in set: addresses of its sheet. */
   | { readonly kind: 'emoji'; readonly image: string; readonly list: string }
-  | { readonly kind: 'folder'; readonly name: string; readonly files: readonly File[] };
+  | {
+      readonly kind: 'folder';
+      readonly name: string;
+      readonly files: readonly File[];
+      /** Draws those that are taken, where there are too many. */
+      readonly seed: number;
+    };
 
 export interface Settings {
   readonly backend: 'auto' | 'webgpu' | 'wasm';
@@ -40,14 +46,14 @@ export interface Opened {
   readonly image: Blob;
   /** Files that are no readable pictures. */
   readonly skipped: readonly string[];
-  /** Pictures beyond the most that a tab takes. */
+  /** Pictures that were not drawn, since a tab takes no more. */
   readonly left: number;
 }
 
 export interface Started {
   readonly type: 'started';
   readonly backend: string;
-  /** Why it is not the one that was asked for. */
+  /** What is not as it was asked for, and why. */
   readonly note?: string;
   readonly arch: string;
   readonly steps: number;
@@ -79,12 +85,15 @@ export interface Features {
 
 export type FromTrainer =
   | Opened
+  /** A first step is tried, for which kernels are compiled: it may take a while. */
+  | { readonly type: 'compiling'; readonly backend: string }
   | Started
   | Stepped
   | Features
   | { readonly type: 'finished' }
   | { readonly type: 'file'; readonly kind: FileKind; readonly name: string; readonly blob: Blob }
-  | { readonly type: 'failed'; readonly message: string };
+  /** @property over whether the training can't go on */
+  | { readonly type: 'failed'; readonly message: string; readonly over: boolean };
 
 export interface ToMapper {
   /** Counts what was opened and started: maps of an earlier training are of no use. */

@@ -8,6 +8,8 @@ import { afterAll, beforeAll } from 'vitest';
 import { findChromium, type Screenshot, take } from '../../../packages/cli/src/html/browser-testing.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+/** The built page. */
+export const site = join(root, 'dist/site');
 
 export interface Tab {
   readonly page: Page;
@@ -18,6 +20,12 @@ export interface Tab {
 export interface TabOptions {
   readonly width?: number;
   readonly colorScheme?: 'light' | 'dark';
+  /** Addresses that the browser does not get. */
+  readonly block?: RegExp;
+  /** Instead of the served page's. */
+  readonly url?: string;
+  /** Which the page must reach; undefined: none. */
+  readonly phase?: string | undefined;
 }
 
 /** A server of the built page and one browser for the tests of a file. @param flags of Chromium */
@@ -38,9 +46,13 @@ export function tabs(...flags: string[]): (options?: TabOptions) => Promise<Tab>
     await browser?.close();
     await server?.close();
   });
-  return async ({ width = 1280, colorScheme = 'light' } = {}) => {
-    const url = server.resolvedUrls!.local[0]!;
+  return async (options = {}) => {
+    const { width = 1280, colorScheme = 'light', block } = options;
+    const url = options.url ?? server.resolvedUrls!.local[0]!;
+    const phase = 'phase' in options ? options.phase : 'ready';
     const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme });
+    // Only what hangs takes so long, however busy the machine is.
+    context.setDefaultTimeout(1_200_000);
     const page = await context.newPage();
     const complaints: string[] = [];
     page.on('console', (message) => {
@@ -55,15 +67,16 @@ export function tabs(...flags: string[]): (options?: TabOptions) => Promise<Tab>
       )
         complaints.push(`asked for ${request.method()} ${request.url()}`);
     });
+    if (block) await context.route(block, (route) => route.abort());
     await page.goto(url);
-    await inPhase(page, 'ready');
+    if (phase) await inPhase(page, phase);
     return { page, complaints };
   };
 }
 
-/** Waits until the page is in a phase: ready, training, paused, finished. @param timeout in milliseconds */
-export async function inPhase(page: Page, phase: string, timeout = 60_000): Promise<void> {
-  await page.waitForSelector(`body[data-phase="${phase}"]`, { timeout });
+/** Waits until the page is in a phase: ready, training, paused, finished. */
+export async function inPhase(page: Page, phase: string): Promise<void> {
+  await page.waitForSelector(`body[data-phase="${phase}"]`);
 }
 
 /** Opens a folder of pictures as a user would. */

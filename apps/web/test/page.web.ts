@@ -1,10 +1,11 @@
 /** The page where there is no WebGPU, by keyboard, at any width, and as assistive technology meets it. */
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { decodeCheckpoint } from '@moco-ts/run';
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
-import { temporaryFolder } from '../../../packages/cli/src/testing.ts';
-import { inPhase, look, openFolder, set, tabs, violations } from './browser.ts';
+import { moco, temporaryFolder } from '../../../packages/cli/src/testing.ts';
+import { download, inPhase, look, openFolder, set, site, tabs, violations } from './browser.ts';
 import { emojiFolder } from './pictures.ts';
 
 const open = tabs('--disable-features=WebGPU', '--disable-gpu');
@@ -25,7 +26,7 @@ describe('without WebGPU', () => {
     await inPhase(page, 'finished');
     expect(await page.textContent('#n-backend')).toBe('WebAssembly, resnet-micro');
     expect(await page.textContent('#note')).toMatch(
-      /^Training runs on WebAssembly, which is slower, because .*WebGPU/,
+      /^For 48 pictures the batch is 16, the queue 32 keys\. Training runs on WebAssembly: .*WebGPU/,
     );
     expect(await page.textContent('#n-step')).toBe('9 of 9');
     expect(Number(await page.textContent('#n-loss'))).toBeGreaterThan(0);
@@ -49,10 +50,16 @@ describe('training', () => {
     );
     await page.click('text=Pause');
     await inPhase(page, 'paused');
-    await page.waitForTimeout(1000);
-    const step = await page.textContent('#n-step');
-    await page.waitForTimeout(500);
-    expect(await page.textContent('#n-step')).toBe(step);
+    // A file is made between steps: of a training that still ran, another one would be further.
+    const folder = temporaryFolder();
+    const stepOf = async () => {
+      const file = await download(page, 'checkpoint', folder);
+      return decodeCheckpoint(readFileSync(file), file).info.globalStep;
+    };
+    const done = await stepOf();
+    expect(await stepOf()).toBe(done);
+    const step = `${done} of 300`;
+    await page.waitForFunction((text) => document.getElementById('n-step')!.textContent === text, step);
     await page.click('text=Go on');
     await page.click('text=Pause');
     await page.click('text=Go on');
@@ -66,24 +73,122 @@ describe('training', () => {
     const { page, complaints } = await open();
     await begin(page);
     await mapped(page);
+    await page.waitForSelector('#view-query[aria-label^="Query view of"]');
     await page.click('#emoji');
     await inPhase(page, 'ready');
-    await page.waitForTimeout(2000);
     expect(await page.textContent('#pictures')).toBe('610 pictures of emoji');
+    // Nothing of the other training stays.
+    const numbers = await page.$$eval('.numbers dd', (all) => all.map(({ textContent }) => textContent));
+    expect(numbers).toEqual(['0', '-', '-', '-', '-']);
+    expect(await page.locator('#curve *').count()).toBe(0);
+    expect(await page.getAttribute('#view-picture', 'aria-label')).toBe('No picture yet');
+    expect(await page.getAttribute('#view-query', 'aria-label')).toBe('Query view');
+    const painted = await page.$eval('#view-query', (canvas) => {
+      const { width, height } = canvas as HTMLCanvasElement;
+      const { data } = (canvas as HTMLCanvasElement).getContext('2d')!.getImageData(0, 0, width, height);
+      return data.some((value) => value !== 0);
+    });
+    expect(painted).toBe(false);
+    expect(await page.getAttribute('#queue', 'aria-label')).toBe('The queue is empty');
+    expect(await page.$eval('#progress', (bar) => (bar as HTMLProgressElement).value)).toBe(0);
+    expect(await page.isHidden('#note')).toBe(true);
     expect(await page.locator('#map .tile').count()).toBe(610);
     expect(await page.isHidden('#error')).toBe(true);
     expect(complaints).toEqual([]);
   });
   it('refuses what can not work in a sentence', async () => {
     const { page } = await open();
-    await begin(page, { batchSize: '128', queue: '128' });
+    await begin(page, { batchSize: '32', queue: '64' });
+    await inPhase(page, 'training');
+    await page.click('text=Pause');
+    await openFolder(page, await emojiFolder(15));
+    await page.click('#main');
     await page.waitForSelector('#error:not([hidden])');
-    expect(await page.textContent('#error')).toBe(
-      'A batch of 128 is larger than the set of 48 pictures: choose a smaller batch.',
-    );
+    expect(await page.textContent('#error')).toBe('15 pictures are too few: training takes 16 at least.');
     await set(page, { batchSize: '32', queue: '64', epochs: '0' });
     await page.click('#main');
     expect(await page.getAttribute('body', 'data-phase')).toBe('ready');
+  });
+});
+
+describe('a training whose loss is no number', () => {
+  it('ends, gives nothing away, and another takes its place', async () => {
+    const { page } = await open();
+    // More than the form allows.
+    await page.$eval('[name=lr]', (field) => field.removeAttribute('max'));
+    await begin(page, { lr: '1e30' });
+    await page.waitForSelector('#error:not([hidden])');
+    expect(await page.textContent('#error')).toMatch(
+      /^The loss is (NaN|Infinity) at step \d+: start again with a lower learning rate\.$/,
+    );
+    expect(await page.textContent('#main')).toBe('Start training');
+    expect(await page.isDisabled('[data-save=checkpoint]')).toBe(true);
+    await set(page, { lr: '0.002', epochs: '2' });
+    await page.click('#main');
+    await inPhase(page, 'finished');
+    expect(await page.isHidden('#error')).toBe(true);
+    expect(await page.textContent('#n-step')).toBe('6 of 6');
+  });
+});
+
+describe('features', () => {
+  it('are a file that moco search and moco map take', async () => {
+    const { page, complaints } = await open();
+    await begin(page, { epochs: '1' });
+    await inPhase(page, 'finished');
+    const folder = temporaryFolder();
+    const features = await download(page, 'features', folder);
+    const checkpoint = await download(page, 'checkpoint', folder);
+    const [first] = await page.$$eval('#map .tile', (tiles) =>
+      tiles.map((tile) => (tile as HTMLElement).title),
+    );
+    // By its id there is one nearest that is not itself; as a file it finds itself.
+    const known = await moco('search', features, first!, '-k', '1', '--json');
+    expect(known).toMatchObject({ code: 0, err: '' });
+    const file = await moco(
+      'search',
+      features,
+      join(pictures, first!),
+      '-k',
+      '1',
+      '--json',
+      '--model',
+      checkpoint,
+    );
+    expect(file).toMatchObject({ code: 0, err: '' });
+    const [found] = JSON.parse(file.out).neighbours as { id: string; similarity: number }[];
+    expect(found).toMatchObject({ id: first });
+    expect(found!.similarity).toBeGreaterThan(0.9999);
+    const map = join(folder, 'map.html');
+    expect(await moco('map', features, '--data', pictures, '--out', map)).toMatchObject({ code: 0 });
+    expect(existsSync(map)).toBe(true);
+    expect(complaints).toEqual([]);
+  });
+});
+
+describe('a page that can not work says so', () => {
+  const said = (does: string) =>
+    `The part of the page that ${does} could not be loaded, or is blocked: reload the page.`;
+
+  it('where the script that trains is blocked', async () => {
+    const { page } = await open({ block: /\/trainer-[^/]*\.js$/, phase: 'opening' });
+    await page.waitForSelector('#error:not([hidden])');
+    await page.click('#emoji');
+    expect(await page.textContent('#error')).toBe(said('trains'));
+    expect(await page.isVisible('#error')).toBe(true);
+    expect(await page.textContent('#pictures')).toBe('');
+  });
+  it('where the script that draws the map is, and trains all the same', async () => {
+    const { page } = await open({ block: /\/mapper-[^/]*\.js$/ });
+    await begin(page, { epochs: '1' });
+    await inPhase(page, 'finished');
+    expect(await page.textContent('#agreement')).toBe(said('draws the map'));
+  });
+  it('where its own script is, as in a file', async () => {
+    const { page } = await open({ url: `file://${site}/index.html`, phase: undefined });
+    await page.waitForSelector('#stalled', { state: 'visible' });
+    expect(await page.textContent('#stalled')).toMatch(/^The page has not started: .*web server/s);
+    expect(await page.textContent('body')).not.toMatch(/Loading/);
   });
 });
 
@@ -95,7 +200,7 @@ describe('a folder', () => {
     writeFileSync(join(mixed, 'notes.txt'), 'no picture either');
     await openFolder(page, mixed);
     expect(await page.textContent('#pictures')).toBe(
-      '3 pictures of photos; 1 could not be read (photos/broken.png)',
+      '3 pictures of photos; 1 could not be read (broken.png)',
     );
     expect(await page.locator('#map .tile').count()).toBe(3);
     expect(complaints).toEqual([]);
@@ -108,6 +213,7 @@ describe('a folder', () => {
     await page.waitForSelector('#error:not([hidden])');
     expect(await page.textContent('#error')).toMatch(/holds no pictures/);
     expect(await page.textContent('#pictures')).toBe('610 pictures of emoji');
+    expect(await page.getAttribute('body', 'data-phase')).toBe('ready');
   });
 });
 
@@ -172,7 +278,7 @@ describe.each([
     await page.focus('#map');
     await page.keyboard.press('End');
     await page.click('summary');
-    await page.waitForTimeout(1200);
+    await page.evaluate(() => Promise.all(document.getAnimations().map(({ finished }) => finished)));
     expect(await violations(page)).toEqual([]);
     const overhang = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     expect(overhang).toBeLessThanOrEqual(0);

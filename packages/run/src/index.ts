@@ -10,3 +10,4 @@ export * from './model.ts';
 export * from './presets.ts';
 export { cosine, faultOf, type Rule, whole } from './rule.ts';
 export * from './settings.ts';
+export * from './vectors.ts';

@@ -9,6 +9,12 @@ export function slotAges(step: number, slots: number): (number | undefined)[] {
   });
 }
 
+export function emptyQueue(): void {
+  byId('queue').replaceChildren();
+  byId('queue').setAttribute('aria-label', 'The queue is empty');
+  byId('queue-age').textContent = '-';
+}
+
 /** @param step steps that are done */
 export function drawQueue(step: number, queue: number, batch: number): void {
   const slots = queue / batch;

@@ -11,6 +11,20 @@ export function showViews(gallery: Gallery, { picture, query, key }: NonNullable
   draw(byId<HTMLCanvasElement>('view-key'), key, `Key view of ${name}`);
 }
 
+export function clearViews(): void {
+  const tile = byId('view-picture');
+  tile.removeAttribute('style');
+  tile.setAttribute('aria-label', 'No picture yet');
+  for (const [id, label] of [
+    ['view-query', 'Query view'],
+    ['view-key', 'Key view'],
+  ] as const) {
+    const canvas = byId<HTMLCanvasElement>(id);
+    canvas.getContext('2d')!.clearRect(0, 0, canvas.width, canvas.height);
+    canvas.setAttribute('aria-label', label);
+  }
+}
+
 function draw(canvas: HTMLCanvasElement, { size, data }: Pixels, label: string): void {
   canvas.width = size;
   canvas.height = size;

@@ -1,8 +1,9 @@
-/** What computes: WebGPU where there is one, else WebAssembly with a word of why. */
+/** What computes: WebGPU where a graphics card is behind it, else WebAssembly with a word of why. */
 import { type Backend, UserError } from '@moco-ts/core';
 import plain from '@tensorflow/tfjs-backend-wasm/wasm-out/tfjs-backend-wasm.wasm?url';
 import simd from '@tensorflow/tfjs-backend-wasm/wasm-out/tfjs-backend-wasm-simd.wasm?url';
 import type { Settings } from '../messages.ts';
+import { type Adapter, softwareName } from './trial.ts';
 
 export interface Opened {
   readonly backend: Backend;
@@ -14,34 +15,40 @@ export interface Opened {
 /** @throws UserError where what was asked for is not to be had */
 export async function openBackend(wanted: Settings['backend']): Promise<Opened> {
   if (wanted === 'wasm') return openWasm();
-  const reason = await noWebGpu();
-  if (reason === undefined) {
-    try {
-      const { webgpuPlugin } = await import('@moco-ts/backend-webgpu');
-      const backend = await webgpuPlugin.create({});
-      return { backend, name: `WebGPU (${backend.device})` };
-    } catch (error) {
-      return fallBack(wanted, (error as Error).message);
-    }
+  const { reason, software } = await lookAtWebGpu();
+  if (reason !== undefined) return fallBack(wanted, reason);
+  const slow = software && `WebGPU is computed by the processor here (${software})`;
+  if (slow && wanted === 'auto') return fallBack(wanted, slow);
+  try {
+    const { webgpuPlugin } = await import('@moco-ts/backend-webgpu');
+    const backend = await webgpuPlugin.create({});
+    const name = `WebGPU (${backend.device})`;
+    return { backend, name, ...(slow && { note: `${slow}: WebAssembly is quicker.` }) };
+  } catch (error) {
+    return fallBack(wanted, (error as Error).message);
   }
-  return fallBack(wanted, reason);
 }
 
-async function fallBack(wanted: Settings['backend'], reason: string): Promise<Opened> {
+/** WebAssembly, with a word of why; an error for who asked for WebGPU by name. @throws UserError */
+export async function fallBack(wanted: Settings['backend'], reason: string): Promise<Opened> {
   if (wanted === 'webgpu') throw new UserError(`WebGPU can't be used: ${reason}. Choose WebAssembly.`);
-  return { ...(await openWasm()), note: `Training runs on WebAssembly, which is slower, because ${reason}.` };
+  return { ...(await openWasm()), note: `Training runs on WebAssembly: ${reason}.` };
 }
 
 interface Gpu {
-  requestAdapter(): Promise<object | null>;
+  requestAdapter(options: object): Promise<Adapter | null>;
 }
 
-/** Why there is no WebGPU; undefined where there is. */
-async function noWebGpu(): Promise<string | undefined> {
+/** Why there is no WebGPU, or what computes in a graphics card's stead. */
+async function lookAtWebGpu(): Promise<{ readonly reason?: string; readonly software?: string }> {
   const { gpu } = navigator as { readonly gpu?: Gpu };
-  if (!isSecureContext) return 'browsers offer WebGPU only to pages from https or localhost';
-  if (!gpu) return 'this browser has no WebGPU';
-  return (await gpu.requestAdapter()) ? undefined : 'WebGPU finds no graphics card here that it can use';
+  if (!isSecureContext) return { reason: 'browsers offer WebGPU only to pages from https or localhost' };
+  if (!gpu) return { reason: 'this browser has no WebGPU' };
+  // The one that the backend will ask for.
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) return { reason: 'WebGPU finds no graphics card here that it can use' };
+  const software = softwareName(adapter);
+  return software === undefined ? {} : { software };
 }
 
 async function openWasm(): Promise<Opened> {

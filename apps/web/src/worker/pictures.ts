@@ -1,5 +1,5 @@
 /** Pictures as the training takes them, and a sheet of small ones for the page. */
-import { UserError } from '@moco-ts/core';
+import { rng, UserError } from '@moco-ts/core';
 import type { Picture } from '@moco-ts/data/portable';
 import type { PictureInfo, Sheet, Source } from '../messages.ts';
 
@@ -24,7 +24,7 @@ const NAMES = /\.(png|jpe?g|webp|gif|avif|bmp)$/i;
 export function openPictures(source: Source): Promise<PictureSet> {
   return source.kind === 'emoji'
     ? openSheet(source.image, source.list)
-    : openFolder(source.name, source.files);
+    : openFolder(source.name, source.files, source.seed);
 }
 
 async function openSheet(imageAt: string, listAt: string): Promise<PictureSet> {
@@ -43,22 +43,26 @@ async function openSheet(imageAt: string, listAt: string): Promise<PictureSet> {
 }
 
 async function load(address: string): Promise<Response> {
-  const response = await fetch(address);
-  if (!response.ok) throw new UserError(`${address} could not be loaded: ${response.status}`);
+  const response = await fetch(address).catch(() => undefined);
+  if (!response?.ok)
+    throw new UserError(
+      `${address} could not be loaded${response ? ` (${response.status})` : ''}: reload the page, or choose a folder of yours`,
+    );
   return response;
 }
 
-async function openFolder(name: string, files: readonly File[]): Promise<PictureSet> {
+async function openFolder(name: string, files: readonly File[], seed: number): Promise<PictureSet> {
   // By path, so that the order does not depend on the file system.
   const found = files
     .filter((file) => NAMES.test(file.name) && !file.name.startsWith('.'))
-    .map((file) => ({ file, id: file.webkitRelativePath || file.name }))
+    // As in `moco`: relative to the folder.
+    .map((file) => ({ file, id: file.webkitRelativePath.split('/').slice(1).join('/') || file.name }))
     .sort((a, b) => (a.id < b.id ? -1 : 1));
   if (found.length === 0)
     throw new UserError(
       `${name} holds no pictures (png, jpg, webp, gif, avif or bmp): choose another folder`,
     );
-  const taken = found.slice(0, MOST);
+  const taken = drawn(found, MOST, seed);
   const columns = Math.ceil(Math.sqrt(taken.length));
   const tiles = canvasOf(columns * CELL, Math.ceil(taken.length / columns) * CELL);
   const pictures: Picture[] = [];
@@ -80,6 +84,13 @@ async function openFolder(name: string, files: readonly File[]): Promise<Picture
   const image = await tiles.canvas.convertToBlob();
   const sheet = { columns, cell: CELL, pictures: infos };
   return { name, pictures, sheet, image, skipped, left: found.length - taken.length };
+}
+
+/** Some of a list in its order, by chance: the first ones would leave out whole folders. */
+export function drawn<T>(list: readonly T[], most: number, seed: number): readonly T[] {
+  if (list.length <= most) return list;
+  const chosen = rng(seed, 'page/pictures').permutation(list.length).subarray(0, most).sort();
+  return Array.from(chosen, (at) => list[at]!);
 }
 
 function canvasOf(width: number, height: number): OffscreenCanvasRenderingContext2D {

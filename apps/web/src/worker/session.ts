@@ -3,16 +3,17 @@ import {
   type Backend,
   createExtractor,
   createTrainer,
-  encodeSafetensors,
   type Params,
   type Trainer,
   UserError,
   under,
+  unitRows,
 } from '@moco-ts/core';
 import {
   applyClean,
   type Batch,
   createLoaderOn,
+  type DatasetSpec,
   type ImageDataset,
   type PictureReader,
   runJob,
@@ -20,6 +21,7 @@ import {
 import { exportEncoder } from '@moco-ts/onnx';
 import {
   checkpointName,
+  checksum,
   createMeters,
   createMethod,
   encodeCheckpoint,
@@ -27,6 +29,8 @@ import {
   modelConfig,
   modelMetadata,
   type Position,
+  parquetColumns,
+  parquetOptions,
   preprocessOf,
   presets,
   type RunConfig,
@@ -34,6 +38,7 @@ import {
   resolveConfig,
   viewsOf,
 } from '@moco-ts/run';
+import { parquetWriteBuffer } from 'hyparquet-writer';
 import type { Settings } from '../messages.ts';
 import type { PictureSet } from './pictures.ts';
 
@@ -64,6 +69,8 @@ export interface Session {
   readonly chance: number;
   /** Steps that have begun. */
   readonly begun: number;
+  /** Whether its state is lost, so that all below but `dispose` fails. */
+  readonly broken: boolean;
   /** Steps that may be under way when the next one begins, so that the device is not kept waiting for what is told of them. */
   readonly most: number;
   /** Begins a step; undefined after the last. Calls of this and of all below must not overlap. */
@@ -82,12 +89,8 @@ type Metrics = Awaited<ReturnType<Trainer['step']>>;
 const HISTORY = 20;
 
 /** The demo's recipe, with what the page asks for. */
-function configOf(settings: Settings, arch: string, { name: data, pictures }: PictureSet): RunConfig {
+function configOf(settings: Settings, arch: string, { name: data }: PictureSet): RunConfig {
   const { batchSize, queue: mocoK, epochs, lr, seed } = settings;
-  if (batchSize > pictures.length)
-    throw new UserError(
-      `A batch of ${batchSize} is larger than the set of ${pictures.length} pictures: choose a smaller batch.`,
-    );
   if (mocoK < batchSize)
     throw new UserError(
       `A queue of ${mocoK} keys has no room for a batch of ${batchSize}: choose more keys, or a smaller batch.`,
@@ -151,6 +154,12 @@ export async function createSession(
     globalStep: begun,
   });
   const batches = allBatches(epochs, (epoch) => loader.epoch(epoch));
+  /** Of a step that failed and left the state as it was. */
+  let again: Batch | undefined;
+  let broken: Error | undefined;
+  const check = () => {
+    if (broken) throw broken;
+  };
   const params = async (): Promise<Params> =>
     under('q', await trainer.state(trainer.stateNames.filter((name) => name.startsWith('q.'))));
   /** Ends when all steps so far are in the losses and meters. */
@@ -159,6 +168,7 @@ export async function createSession(
   let clean: Float32Array | undefined;
 
   async function features() {
+    check();
     clean ??= cleanPictures(set, config);
     const extractor = await createExtractor(
       backend,
@@ -174,12 +184,14 @@ export async function createSession(
   }
 
   function book({ step, globalStep }: Position, metrics: Metrics, asked: number, waited: number): StepResult {
+    check();
     const value = (name: string) => metrics[name]!.data[0]!;
     const loss = value('loss');
     if (!Number.isFinite(loss))
-      throw new UserError(
-        `The loss is ${loss} at step ${globalStep}: start again with a lower learning rate.`,
+      broken = new UserError(
+        `The loss is ${loss} at step ${globalStep + 1}: start again with a lower learning rate.`,
       );
+    check();
     const now = performance.now();
     const milliseconds = now - Math.max(asked, settled);
     settled = now;
@@ -191,6 +203,13 @@ export async function createSession(
     return { loss, accuracy: value('acc1'), milliseconds };
   }
 
+  /** A step that failed has left the state as it was; but one that began behind it had the state of another training. */
+  function takeBack(globalStep: number, batch: Batch, error: Error): never {
+    if (begun === globalStep + 1) [begun, again] = [globalStep, batch];
+    else broken ??= error;
+    throw error;
+  }
+
   return {
     config,
     steps,
@@ -198,25 +217,36 @@ export async function createSession(
     get begun() {
       return begun;
     },
+    get broken() {
+      return broken !== undefined;
+    },
     most: backend.capabilities().overlapping ? 1 : 0,
     async step() {
+      check();
       const at = position();
       const asked = performance.now();
-      const next = await batches.next();
-      if (next.done) return undefined;
+      const batch = again ?? (await batches.next()).value;
+      if (!batch) return undefined;
+      again = undefined;
       const waited = performance.now() - asked;
       const rate = rateAt(config, at.epoch, at.step, stepsPerEpoch);
-      const feeds = method.feeds(next.value, { ...at, progress: begun / steps });
+      const feeds = method.feeds(batch, { ...at, progress: begun / steps });
       const running = trainer.step(feeds, rate, at.globalStep);
       // Whoever waits for an earlier step learns of a failure only then.
       running.catch(() => undefined);
-      const result = booked.then(() => running).then((metrics) => book(at, metrics, asked, waited));
+      const result = booked
+        .then(() => running)
+        .then(
+          (metrics) => book(at, metrics, asked, waited),
+          (error: Error) => takeBack(at.globalStep, batch, error),
+        );
       booked = result.catch(() => undefined);
       begun++;
-      return { step: begun, batch: next.value, result };
+      return { step: begun, batch, result };
     },
     features,
     async model() {
+      check();
       const bytes = exportEncoder({
         model: modelConfig(config),
         params: await params(),
@@ -227,6 +257,7 @@ export async function createSession(
     },
     async checkpoint() {
       await booked;
+      check();
       const at = position();
       const inside = at.step > 0 ? { meters: meterStates(meters) } : {};
       const info = { ...at, config, pictures: pictures.length, losses, ...inside, moco: __MOCO_VERSION__ };
@@ -234,13 +265,25 @@ export async function createSession(
       return { name: checkpointName(at), bytes: bytes as Uint8Array<ArrayBuffer> };
     },
     async featuresFile() {
+      await booked;
       const { dim, data } = await features();
-      const tensors = { features: { shape: [pictures.length, dim], dtype: 'float32', data } } as const;
-      const ids = JSON.stringify(set.sheet.pictures.map(({ id }) => id));
-      return {
-        name: 'features.safetensors',
-        bytes: encodeSafetensors(tensors, { ids }) as Uint8Array<ArrayBuffer>,
-      };
+      const backbone = Object.entries(await params()).filter(([name]) => !name.startsWith('fc.'));
+      const bytes = parquetWriteBuffer({
+        ...parquetOptions({
+          moco: __MOCO_VERSION__,
+          // The checkpoint that the page would give now.
+          model: checkpointName(position()),
+          encoder: checksum(Object.fromEntries(backbone)),
+          data: sourceOf(set),
+          unit: true,
+        }),
+        ...parquetColumns(
+          set.sheet.pictures.map(({ id }) => id),
+          unitRows(data, dim),
+          dim,
+        ),
+      });
+      return { name: 'features.parquet', bytes: new Uint8Array(bytes) };
     },
     async dispose() {
       await booked;
@@ -256,14 +299,21 @@ async function* allBatches(epochs: number, epoch: (number: number) => AsyncItera
   for (let number = 0; number < epochs; number++) yield* epoch(number);
 }
 
-function datasetOf({ name, pictures, sheet }: PictureSet): ImageDataset {
+/** Where `moco` finds the same pictures. */
+function sourceOf({ name: data }: PictureSet): DatasetSpec {
+  const { designers } = presets.emoji.flags;
+  return { data, split: 'train', ...(data === 'emoji' && { options: { designers } }) };
+}
+
+function datasetOf(set: PictureSet): ImageDataset {
+  const { name, pictures, sheet } = set;
   return {
     name,
     length: pictures.length,
     label: () => undefined,
     id: (index) => sheet.pictures[index]!.id,
     decode: async (index) => pictures[index]!,
-    source: { data: name, split: 'train' },
+    source: sourceOf(set),
   };
 }
 

@@ -3,9 +3,11 @@ import { BackendError, UserError } from '@moco-ts/core';
 import type { Batch } from '@moco-ts/data/portable';
 import { registerEncoders } from '@moco-ts/encoders';
 import type { FileKind, FromTrainer, Pixels, Settings, Source, ToTrainer } from '../messages.ts';
-import { openBackend } from './backend.ts';
+import { fallBack, type Opened, openBackend } from './backend.ts';
+import { fit } from './fit.ts';
 import { openPictures, type PictureSet } from './pictures.ts';
 import { type Begun, createSession, type SavedFile, type Session } from './session.ts';
+import { slowness } from './trial.ts';
 
 registerEncoders();
 
@@ -13,6 +15,8 @@ let set: PictureSet | undefined;
 let session: Session | undefined;
 /** The loop that trains, one at most: another one, or none, and it ends after its step. */
 let loop: symbol | undefined;
+/** Trainings that another takes the place of: what becomes of them is of no interest. */
+const givenUp = new WeakSet<Session>();
 /** When the last loop, and all before it, have ended. */
 let ended: Promise<void> = Promise.resolve();
 
@@ -33,9 +37,11 @@ addEventListener('message', ({ data }: MessageEvent<ToTrainer>) => {
 async function handle(message: ToTrainer): Promise<void> {
   switch (message.type) {
     case 'open':
+      loop = undefined;
       return inTurn(() => open(message.source));
     case 'start':
       loop = undefined;
+      if (session) givenUp.add(session);
       await inTurn(() => start(message.settings));
       return train();
     case 'pause':
@@ -55,49 +61,92 @@ function fail(error: unknown): void {
     tell({
       type: 'failed',
       message: 'The GPU was lost, and the training with it: reload the page to start again.',
+      over: true,
     });
     return;
   }
   tell({
     type: 'failed',
     message: known ? error.message : `Something went wrong: ${(error as Error).message}`,
+    over: session === undefined || session.broken,
   });
   // A defect keeps its stack.
   if (!known) console.error(error);
 }
 
 async function open(source: Source): Promise<void> {
+  // A folder that is refused takes nothing away.
+  const next = await openPictures(source);
   await close();
-  set = await openPictures(source);
+  set = next;
   const { name, sheet, image, skipped, left } = set;
   tell({ type: 'opened', name, sheet, image, skipped, left });
 }
 
 async function close(): Promise<void> {
   loop = undefined;
-  await session?.dispose();
+  const old = session;
   session = undefined;
+  if (old) givenUp.add(old);
+  await old?.dispose();
 }
 
 async function start(settings: Settings): Promise<void> {
   if (!set) return;
   await close();
-  const { backend, name, note } = await openBackend(settings.backend);
-  const automatic = backend.name === 'webgpu' ? 'resnet-tiny' : 'resnet-micro';
-  const arch = settings.arch === 'auto' ? automatic : settings.arch;
-  session = await createSession(set, settings, arch, backend);
-  const { steps, chance } = session;
-  const { batchSize, queue } = settings;
+  const { settings: fitted, note: changed } = fit(settings, set.pictures.length);
+  const { opened, made } = await openSession(set, fitted);
+  session = made;
+  const { steps, chance, config } = made;
+  const note = [changed, opened.note].filter(Boolean).join(' ');
   tell({
     type: 'started',
-    backend: name,
-    ...(note !== undefined && { note }),
-    arch,
+    backend: opened.name,
+    ...(note !== '' && { note }),
+    arch: config.arch,
     steps,
-    batchSize,
-    queue,
+    batchSize: config.batchSize,
+    queue: config.mocoK,
     chance,
   });
+}
+
+/** Why WebGPU is left alone, by what was tried on it; undefined where it is quick enough. */
+const tried = new Map<string, string | undefined>();
+
+/** A session on what was asked for; where that is open, on WebAssembly if WebGPU fails or is too slow. */
+async function openSession(pictures: PictureSet, settings: Settings) {
+  const on = async (opened: Opened) => {
+    const automatic = opened.backend.name === 'webgpu' ? 'resnet-tiny' : 'resnet-micro';
+    const arch = settings.arch === 'auto' ? automatic : settings.arch;
+    return { opened, made: await createSession(pictures, settings, arch, opened.backend) };
+  };
+  const opened = await openBackend(settings.backend);
+  if (settings.backend !== 'auto' || opened.backend.name !== 'webgpu') return on(opened);
+  const { arch, batchSize, queue } = settings;
+  const kind = [arch, batchSize, queue].join();
+  if (!tried.has(kind)) {
+    tell({ type: 'compiling', backend: opened.name });
+    tried.set(kind, await trial(async () => (await on(opened)).made));
+  }
+  const reason = tried.get(kind);
+  return on(reason === undefined ? opened : await fallBack('auto', reason));
+}
+
+/** Why a backend is no place to train, by two steps of a session of its own. */
+async function trial(make: () => Promise<Session>): Promise<string | undefined> {
+  try {
+    const made = await make();
+    const reason = await slowness(async () => (await made.step())?.result);
+    const closed = made.dispose();
+    // One that hangs is not waited for.
+    closed.catch(() => undefined);
+    if (reason === undefined) await closed;
+    return reason;
+  } catch (error) {
+    if (!(error instanceof BackendError)) throw error;
+    return `WebGPU failed (${error.message})`;
+  }
 }
 
 /** Views are told this often, in milliseconds. */
@@ -111,7 +160,11 @@ async function train(): Promise<void> {
   const own = Symbol('loop');
   loop = own;
   // Steps of a loop that was paused are still under way: with those of this one they would be too many.
-  const result = ended.then(() => trainAs(own, trained));
+  const result = ended
+    .then(() => trainAs(own, trained))
+    .catch((error: unknown) => {
+      if (!givenUp.has(trained)) throw error;
+    });
   ended = result.catch(() => undefined);
   return result;
 }
@@ -134,6 +187,7 @@ async function trainAs(own: symbol, trained: Session): Promise<void> {
     while (underWay.length > remaining) {
       const { step, batch, result } = underWay.shift()!;
       const told = await result;
+      if (givenUp.has(trained)) return;
       const now = performance.now();
       const views = now >= viewsAt ? { views: viewsIn(batch, trained) } : {};
       if (now >= viewsAt) viewsAt = now + VIEWS_EVERY;

@@ -1,21 +1,10 @@
 /** Files of vectors with ids: `.parquet`, or `.npy` with the ids in a `.ids.json` beside it. */
 import { DataError, UserError } from '@moco-ts/core';
-import type { DatasetSpec } from '@moco-ts/data';
+import type { VectorInfo } from '@moco-ts/run';
 import { openNpy } from './npy-file.ts';
 import { openParquet } from './parquet-file.ts';
 
-/** Where vectors come from; plain JSON. */
-export interface VectorInfo {
-  /** The version of this program. */
-  readonly moco: string;
-  /** The path of the model, as it was given. */
-  readonly model: string;
-  /** A checksum of the model's weights. */
-  readonly encoder: string;
-  readonly data: DatasetSpec;
-  /** Whether the vectors have length 1. */
-  readonly unit: boolean;
-}
+export type { VectorInfo } from '@moco-ts/run';
 
 export interface VectorFile {
   readonly path: string;

@@ -1,0 +1,27 @@
+import { expect, it } from 'vitest';
+import type { Settings } from '../messages.ts';
+import { fit } from './fit.ts';
+
+const settings: Settings = {
+  ...{ backend: 'auto', arch: 'auto', epochs: 100, lr: 0.002, seed: 0 },
+  ...{ batchSize: 64, queue: 512 },
+};
+
+it('leaves what suits the set', () => {
+  expect(fit(settings, 512)).toEqual({ settings });
+});
+it.each([
+  [511, 64, 256],
+  [64, 64, 64],
+  [63, 32, 32],
+  [16, 16, 16],
+])('of %i pictures takes batches of %i and %i keys, and says so', (images, batchSize, queue) => {
+  expect(fit(settings, images)).toEqual({
+    settings: { ...settings, batchSize, queue },
+    note: `For ${images} pictures the batch is ${batchSize}, the queue ${queue} keys.`,
+  });
+});
+it('says how many a training takes at least', () => {
+  expect(() => fit(settings, 15)).toThrow('15 pictures are too few: training takes 16 at least.');
+  expect(() => fit(settings, 1)).toThrow('1 picture is too few');
+});
