@@ -8,7 +8,7 @@ import type * as Ort from 'onnxruntime-node';
 import { type LoweredModel, lower } from './lower.ts';
 import { probeBlock } from './probe.ts';
 import { createProgram } from './program.ts';
-import { loadRuntime, runtimeFolder } from './runtime.ts';
+import { loadRuntime, refusal, runtimeFolder } from './runtime.ts';
 
 export interface OrtOptions extends BackendOptions {
   /** Channels in a block of the nchwc domain: 16, 8, or 0 for plain NCHW. Default: probed once. */
@@ -74,6 +74,8 @@ async function create(options: BackendOptions): Promise<Backend> {
         enableMemPattern: false,
         extra: { session: { intra_op: { spin_duration_us: spinMicroseconds } } },
         ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
+      }).catch((error: Error) => {
+        throw refusal(error);
       });
       try {
         return createProgram(ort, graph, model, session, compileOptions, block);

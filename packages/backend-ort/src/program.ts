@@ -20,6 +20,7 @@ import {
 import type * as Ort from 'onnxruntime-node';
 import { blockFilter, type Layout, unblockFilter } from './blocked/layout.ts';
 import { givesState, type LoweredModel, noTensor, outputName } from './lower.ts';
+import { refusal } from './runtime.ts';
 
 /**
  * A state input's two buffers: one is read by the step, the other written, then they change roles. They are one and the
@@ -117,7 +118,7 @@ class OrtProgram implements Program {
       // What was to be updated in place is half old and half new.
       for (const slot of this.slots.values())
         if (slot.next === slot.current) slot.missing = 'was lost by a step that failed; load it again';
-      throw error;
+      throw refusal(error);
     });
     for (const slot of this.slots.values())
       if (slot.next) [slot.current, slot.next] = [slot.next, slot.current];

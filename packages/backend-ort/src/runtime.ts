@@ -5,7 +5,7 @@
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
-import { BackendError } from '@moco-ts/core';
+import { BackendError, printable } from '@moco-ts/core';
 import type * as Ort from 'onnxruntime-node';
 
 /** Read by the library when it makes its first session. Its binding for Node has no other switch. */
@@ -34,6 +34,17 @@ async function load(): Promise<typeof Ort> {
       `the backend ort needs the package onnxruntime-node, which failed to load (${(error as Error).message.split('\n')[0]}): npm install onnxruntime-node`,
     );
   }
+}
+
+/** What ONNX Runtime says where it refuses a model or a run, in one line. */
+export function refusal(error: unknown): BackendError {
+  if (error instanceof BackendError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new BackendError(
+    /bad_alloc|[Ff]ailed to allocate memory/.test(message)
+      ? 'ONNX Runtime has not enough memory for this: give a smaller batch or image size'
+      : `ONNX Runtime refuses: ${printable(message.split('\n')[0]!, 300)}`,
+  );
 }
 
 /** The folder of the package, which is not loaded. */

@@ -84,6 +84,28 @@ export function calibrationModel(options: ExportOptions): { bytes: Uint8Array; c
   return { bytes: onnx.encode({ opset: 18, name: 'calibration' }), count: values.length };
 }
 
+/**
+ * A model that tells how large the values get that `float16` has to hold: one output `most`, float32 [values], the largest
+ * absolute value of each tensor over the batch.
+ */
+export function magnitudeModel(options: ExportOptions): Uint8Array {
+  const { lowering, network, graph } = networkOf(options);
+  const { onnx, from, input } = network;
+  foldBatchNorm(network);
+  const made = new Set(onnx.nodes.slice(from).flatMap(({ output }) => output));
+  const wide = graph.nodes
+    .flatMap(({ outputs }) => outputs)
+    .filter((value) => graph.values[value]!.dtype === 'float32' && lowering.has(value))
+    .map((value) => lowering.get(value))
+    .filter((name) => made.has(name));
+  const largest = [...new Set([input, ...wide])].map((name) =>
+    onnx.op('Reshape', [onnx.op('ReduceMax', [onnx.op('Abs', [name])], { keepdims: 0 }), onnx.ints([1])]),
+  );
+  const most = onnx.op('Concat', largest, { axis: 0 });
+  onnx.output('most', most, { dtype: 'float32', shape: [largest.length] }, [largest.length]);
+  return onnx.encode({ opset: 18, name: 'magnitudes' });
+}
+
 /** The encoder's nodes, behind those that make its input. */
 function networkOf({ model, params, preprocess, names }: ExportOptions) {
   const graph = encoderGraph(model, params, tracedBatch);
@@ -104,7 +126,7 @@ function networkOf({ model, params, preprocess, names }: ExportOptions) {
   const from = onnx.nodes.length;
   lowerNodes(lowering, portableRules);
   const outputs = graph.outputs.map(({ name, value }) => ({ name, value, type: graph.values[value]! }));
-  return { lowering, network: { onnx, from, input } satisfies Network, outputs };
+  return { lowering, graph, network: { onnx, from, input } satisfies Network, outputs };
 }
 
 /** @returns how a value of the network leaves it, as float32 */
@@ -132,7 +154,10 @@ function pictures(
   name = 'images',
 ): string {
   const raw = onnx.input(name, { dtype: 'uint8', shape: [] }, ['batch', 'height', 'width', 3]);
-  const channelsFirst = onnx.op('Transpose', [onnx.op('Cast', [raw], { to: 1 })], { perm: [0, 3, 1, 2] });
+  const turned = onnx.op('Transpose', [onnx.op('Cast', [raw], { to: 1 })], { perm: [0, 3, 1, 2] });
+  // Before integer convolutions ONNX Runtime moves transpositions behind what follows them, and takes a Resize with axes for
+  // one of all axes; past a Reshape, which changes nothing, it moves none.
+  const channelsFirst = onnx.op('Reshape', [turned, onnx.ints([0, 0, 0, 0])]);
   const sides = onnx.op('Slice', [onnx.op('Shape', [channelsFirst]), onnx.ints([2]), onnx.ints([4])]);
   const shorter = onnx.op('ReduceMin', [sides], { keepdims: 1 });
   const square = onnx.op('Equal', [shorter, onnx.op('ReduceMax', [sides], { keepdims: 1 })]);

@@ -11,6 +11,7 @@ export {
   calibrationModel,
   type ExportOptions,
   exportEncoder,
+  magnitudeModel,
   type Precision,
   type Preprocess,
 } from './export.ts';
@@ -18,5 +19,6 @@ export { freeBatch, type Lowering, lowerNodes, PlainLowering, type Rule, type Ru
 export { elementwiseTypes, positive } from './ops/elementwise.ts';
 export { poolOptions } from './ops/linear.ts';
 export { inverseDeviation } from './ops/norm.ts';
+export { largestHalf } from './precision/float16.ts';
 export type { Range } from './precision/static.ts';
 export { portableRules } from './rules.ts';

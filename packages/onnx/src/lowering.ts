@@ -40,6 +40,11 @@ export class PlainLowering implements Lowering {
     return this.graph.values[value]!;
   }
 
+  /** Whether a value has a tensor of its own; some are parts of an op. */
+  has(value: number): boolean {
+    return this.names.has(value);
+  }
+
   get(value: number): string {
     const name = this.names.get(value);
     if (name === undefined) throw new RangeError(`value ${value} is read before it is made`);

@@ -1,7 +1,9 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { rng } from '@moco-ts/core';
+import { prefixed, rng } from '@moco-ts/core';
+import { encodeCheckpoint, initialParams } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { readCheckpoint } from '../run/checkpoint.ts';
 import { openModel } from '../run/onnx-session.ts';
 import { moco, temporaryFolder, tiny, writePictures } from '../testing.ts';
 
@@ -64,6 +66,65 @@ describe('moco export --precision', () => {
     },
   );
 
+  it.each([
+    ['int8', ['--calibrate', pictures]],
+    ['int8', []],
+    ['fp16', ['--calibrate', pictures]],
+  ])('%s %o with preprocessing gives the features of prepared images', async (precision, more) => {
+    const flags = ['--precision', precision, ...more, '--no-card'];
+    const [plain, raw] = [join(root, 'plain.onnx'), join(root, 'raw.onnx')];
+    expect(await moco('export', run, '-o', plain, ...flags)).toMatchObject({ code: 0, err: '' });
+    expect(await moco('export', run, '-o', raw, ...flags, '--with-preprocess')).toMatchObject({
+      code: 0,
+      err: '',
+    });
+    // An image of the encoder's own size is only normalised.
+    const bytes = Uint8Array.from({ length: 3 * SIZE * SIZE }, (_, i) => (i * 37) % 256);
+    const [mean, std] = [
+      [0.485, 0.456, 0.406],
+      [0.229, 0.224, 0.225],
+    ];
+    const area = SIZE * SIZE;
+    const normal = Float32Array.from({ length: 3 * area }, (_, i) => {
+      const channel = Math.floor(i / area);
+      return (bytes[(i % area) * 3 + channel]! / 255 - mean[channel]!) / std[channel]!;
+    });
+    const models = [await openModel(readFileSync(plain)), await openModel(readFileSync(raw))] as const;
+    const expected = await models[0].run('float32', normal, [1, 3, SIZE, SIZE]);
+    const found = await models[1].run('uint8', bytes, [1, SIZE, SIZE, 3]);
+    for (const model of models) await model.close();
+    expect(cosine(found.first, expected.first)).toBeGreaterThan(0.9999);
+  });
+
+  it('what float16 can not hold is refused, and what comes near is warned of', async () => {
+    const { config } = (await readCheckpoint(join(run, 'checkpoint-0001.safetensors'))).info;
+    const scaled = (factor: number) => {
+      const params = initialParams(config);
+      // Weights that float16 holds, and values that grow with each of them.
+      for (const name of ['bn1.weight', 'layer1.0.bn1.weight']) params[name]!.data.fill(factor);
+      const path = join(root, 'large.safetensors');
+      const info = { epoch: 1, step: 0, globalStep: 1, config, pictures: 4, losses: [], moco: '0' };
+      writeFileSync(path, encodeCheckpoint(info, prefixed('q', params)));
+      return path;
+    };
+    const file = join(root, 'large.onnx');
+    const flags = ['--precision', 'fp16', '--calibrate', pictures];
+    const refused = await moco('export', scaled(2000), '-o', file, ...flags);
+    expect([refused.code, refused.err]).toEqual([
+      1,
+      expect.stringMatching(
+        /^moco: fp16 holds values up to 65504, and this network's reach \d\.\de\+6: not written; .*\n$/,
+      ),
+    ]);
+    expect(existsSync(file)).toBe(false);
+    expect(await moco('export', scaled(2000), '-o', file)).toMatchObject({ code: 0 });
+    const near = await moco('export', scaled(100), '-o', file, ...flags);
+    expect([near.code, near.err]).toEqual([
+      0,
+      expect.stringMatching(/its values reach \d{5} of the 65504 that fp16 holds/),
+    ]);
+  });
+
   it('prints what a label tells before and after', async () => {
     const path = join(root, 'measured.onnx');
     const { code, out } = await moco('export', run, '-o', path, '--precision', 'int8', '--measure');
@@ -75,7 +136,7 @@ describe('moco export --precision', () => {
   });
 
   it.each([
-    [['--precision', 'fp16', '--calibrate', pictures], /--calibrate is for --precision int8/],
+    [['--calibrate', pictures], /--calibrate is for --precision int8 and fp16/],
     [['--precision', 'int4'], /fp32, fp16, int8/],
     [['--opset', '99'], /whole number from 18 to 23/],
   ])('%s is refused in one line', async (flags, message) => {

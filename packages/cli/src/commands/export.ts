@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Params, UserError, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
+import { largestHalf } from '@moco-ts/onnx';
 import type { RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
@@ -61,7 +62,7 @@ export function exportCommand(program: Command, io: Io): void {
     )
     .option(
       '--calibrate <data>',
-      'int8: pictures that tell the ranges of values; without, found as they come',
+      'int8, fp16: pictures that tell the ranges of values; int8 without finds them as they come',
     )
     .option('--measure', 'kNN accuracy, or retrieval, before and after the export')
     .option('--transformers-js', 'a folder that transformers.js loads')
@@ -110,6 +111,10 @@ async function exportRun(run: string, options: ExportOptions, io: Io): Promise<v
     ...(transformersJs && { names: tensorNames(classes !== undefined) }),
   };
   const model = await makeModel(config, params, settings);
+  if (model.largest !== undefined && model.largest > largestHalf / 4)
+    warn(
+      `its values reach ${model.largest.toFixed(0)} of the ${largestHalf} that fp16 holds: of other images they may reach more, and its features be no numbers`,
+    );
   const measured = options.measure ? await measureBoth(source, settings, model) : undefined;
   const file = transformersJs ? join(output, modelFiles[precision]) : output;
   await mkdir(dirname(file), { recursive: true });
@@ -155,8 +160,8 @@ function checkOptions(
     );
   if (withHead && (classes || !Object.keys(params).some((name) => name.startsWith('fc.'))))
     throw new UserError(`${path} has no contrastive head: leave --with-head out`);
-  if (calibrate !== undefined && precision !== 'int8')
-    throw new UserError('--calibrate is for --precision int8');
+  if (calibrate !== undefined && precision === 'fp32')
+    throw new UserError('--calibrate is for --precision int8 and fp16');
   if (measure && classes)
     throw new UserError('--measure is for features; a classifier is measured by moco lincls -e');
 }

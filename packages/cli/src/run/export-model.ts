@@ -2,15 +2,10 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createExtractor, type Params, rng, UserError } from '@moco-ts/core';
-import { type ImageDataset, loadClean } from '@moco-ts/data';
-import {
-  calibrationModel,
-  type ExportOptions,
-  exportEncoder,
-  type Precision,
-  type Range,
-} from '@moco-ts/onnx';
+import type { ImageDataset } from '@moco-ts/data';
+import { type ExportOptions, exportEncoder, largestHalf, type Precision } from '@moco-ts/onnx';
 import { modelConfig, modelMetadata, preprocessOf, type RunConfig } from '@moco-ts/run';
+import { BATCH, clean, largestValue, rangesOf } from './export-ranges.ts';
 import { writeAtomic } from './files.ts';
 import { openModel } from './onnx-session.ts';
 import { openBackend } from './plugins.ts';
@@ -41,6 +36,8 @@ export interface ExportedModel {
   /** Mean cosine of a picture's features here and in the trainer. */
   readonly cosine: number;
   readonly dim: number;
+  /** `fp16`: the largest absolute value within the network, on the pictures at hand. */
+  readonly largest?: number;
 }
 
 /** Largest difference that passes: of features up to 1 as it is, of larger ones relative to the largest. */
@@ -48,9 +45,6 @@ const TOLERANCE = 1e-4;
 /** What a reduced model has to keep of the features' direction, on the pictures at hand. */
 const LEAST_COSINE = { fp16: 0.999, int8: 0.9 } as const;
 const PICTURES = 5;
-/** Pictures that tell ranges, evenly spaced. */
-const CALIBRATION = 256;
-const BATCH = 32;
 
 /**
  * @throws UserError when the model's features are not the trainer's
@@ -85,6 +79,12 @@ export async function makeModel(
     ? exported.run('uint8', pictures.raw, [count, size, size, 3])
     : exported.run('float32', pictures.normal, [count, 3, size, size])
   ).finally(() => exported.close());
+  const largest =
+    precision === 'fp16' ? await largestValue(common, config, calibration ?? pictures.normal) : undefined;
+  if (largest !== undefined && !(largest <= largestHalf))
+    throw new UserError(
+      `fp16 holds values up to ${largestHalf}, and this network's reach ${largest.toExponential(1)}: not written; export in fp32 or int8`,
+    );
   const difference = largestDifference(found, expected.features);
   const cosine = meanCosine(found, expected.features, expected.dim);
   const scale = expected.features.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
@@ -96,7 +96,7 @@ export async function makeModel(
     throw new UserError(
       `in ${precision} the features keep a cosine of ${cosine.toFixed(3)} to the trainer's, less than ${LEAST_COSINE[precision]}: not written; ${calibration ? 'export in fp16' : 'calibrate with --calibrate DATA, or export in fp16'}`,
     );
-  return { bytes, difference, cosine, dim: expected.dim };
+  return { bytes, difference, cosine, dim: expected.dim, ...(largest !== undefined && { largest }) };
 }
 
 /** Makes a model and writes it. */
@@ -123,32 +123,6 @@ async function precisionOf(
   return calibration
     ? { type: 'int8', ranges: await rangesOf(common, config, calibration) }
     : { type: 'int8' };
-}
-
-/** The ranges of the network's values over pictures as they are, without augmentation. */
-async function rangesOf(common: ExportOptions, config: RunConfig, pictures: ImageDataset): Promise<Range[]> {
-  const { imageSize: size } = config;
-  const { bytes, count } = calibrationModel(common);
-  const model = await openModel(bytes);
-  const ranges = Array.from({ length: count }, (): [number, number] => [Infinity, -Infinity]);
-  try {
-    for await (const { indices, data } of clean(config, pictures, CALIBRATION)) {
-      const { all } = await model.run('float32', data, [indices.length, 3, size, size]);
-      ranges.forEach((range, i) => {
-        range[0] = Math.min(range[0], all[`least.${i}`]![0]!);
-        range[1] = Math.max(range[1], all[`most.${i}`]![0]!);
-      });
-    }
-  } finally {
-    await model.close();
-  }
-  return ranges;
-}
-
-function clean({ imageSize: size, mean, std }: RunConfig, pictures: ImageDataset, most: number) {
-  const count = Math.min(most, pictures.length);
-  const indices = Int32Array.from({ length: count }, (_, i) => Math.floor((i * pictures.length) / count));
-  return loadClean(pictures, { size, mean, std, indices, batch: BATCH, onSkip: () => undefined });
 }
 
 /** Pictures to compare features on: real ones where there are any, else noise. */

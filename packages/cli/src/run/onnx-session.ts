@@ -15,14 +15,21 @@ export interface OnnxResult {
   readonly all: Readonly<Record<string, Float32Array>>;
 }
 
-/** Opens a model of one input in the very ONNX Runtime that the backend runs on. */
+/**
+ * Opens a model of one input in the very ONNX Runtime that the backend runs on.
+ * @throws BackendError when ONNX Runtime refuses it, here or as it runs
+ */
 export async function openModel(bytes: Uint8Array): Promise<OnnxModel> {
-  const { loadRuntime } = await import('@moco-ts/backend-ort');
+  const { loadRuntime, refusal } = await import('@moco-ts/backend-ort');
   const ort = await loadRuntime();
-  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  const refused = (error: unknown) => {
+    throw refusal(error);
+  };
+  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 }).catch(refused);
   return {
     run: async (type, data, dims) => {
-      const results = await session.run({ [session.inputNames[0]!]: new ort.Tensor(type, data, dims) });
+      const feeds = { [session.inputNames[0]!]: new ort.Tensor(type, data, dims) };
+      const results = await session.run(feeds).catch(refused);
       const all = Object.fromEntries(
         Object.entries(results).map(([name, { data }]) => [name, data as Float32Array]),
       );

@@ -1,0 +1,67 @@
+/** How large the values within a network get on pictures: what fewer bits have to hold. */
+import type { ImageDataset } from '@moco-ts/data';
+import { loadClean } from '@moco-ts/data';
+import { calibrationModel, type ExportOptions, magnitudeModel, type Range } from '@moco-ts/onnx';
+import type { RunConfig } from '@moco-ts/run';
+import { openModel } from './onnx-session.ts';
+
+/** Pictures that tell ranges, evenly spaced. */
+const CALIBRATION = 256;
+export const BATCH = 32;
+
+/** The ranges of the network's values over pictures as they are, without augmentation. */
+export async function rangesOf(
+  common: ExportOptions,
+  config: RunConfig,
+  pictures: ImageDataset,
+): Promise<Range[]> {
+  const { imageSize: size } = config;
+  const { bytes, count } = calibrationModel(common);
+  const model = await openModel(bytes);
+  const ranges = Array.from({ length: count }, (): [number, number] => [Infinity, -Infinity]);
+  try {
+    for await (const { indices, data } of clean(config, pictures, CALIBRATION)) {
+      const { all } = await model.run('float32', data, [indices.length, 3, size, size]);
+      ranges.forEach((range, i) => {
+        range[0] = Math.min(range[0], all[`least.${i}`]![0]!);
+        range[1] = Math.max(range[1], all[`most.${i}`]![0]!);
+      });
+    }
+  } finally {
+    await model.close();
+  }
+  return ranges;
+}
+
+/** Pictures as they are, without augmentation, evenly spaced. */
+export function clean({ imageSize: size, mean, std }: RunConfig, pictures: ImageDataset, most: number) {
+  const count = Math.min(most, pictures.length);
+  const indices = Int32Array.from({ length: count }, (_, i) => Math.floor((i * pictures.length) / count));
+  return loadClean(pictures, { size, mean, std, indices, batch: BATCH, onSkip: () => undefined });
+}
+
+/**
+ * The largest absolute value that a tensor of the network takes.
+ * @param pictures a set, or float32 [N, 3, S, S]
+ */
+export async function largestValue(
+  common: ExportOptions,
+  config: RunConfig,
+  pictures: ImageDataset | Float32Array,
+): Promise<number> {
+  const { imageSize: size } = config;
+  const model = await openModel(magnitudeModel(common));
+  let largest = 0;
+  const look = async (data: Float32Array) => {
+    const { first } = await model.run('float32', data, [data.length / (3 * size * size), 3, size, size]);
+    // A value that is none is larger than all.
+    for (const value of first) if (!(value <= largest)) largest = Number.isNaN(value) ? Infinity : value;
+  };
+  try {
+    if (pictures instanceof Float32Array) await look(pictures);
+    else for await (const { data } of clean(config, pictures, CALIBRATION)) await look(data);
+  } finally {
+    await model.close();
+  }
+  return largest;
+}
