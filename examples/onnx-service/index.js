@@ -13,7 +13,15 @@ import sharp from 'sharp';
 // ONNX Runtime would send usage data, from its first session on.
 process.env.ORT_DISABLE_TELEMETRY = '1';
 const LARGEST = 10 * 2 ** 20;
-const IMAGE = /^[^.].*\.(avif|gif|jpe?g|png|tiff?|webp)$/i;
+const IMAGE = /^[^.].*\.(avif|gif|jpe?g|png|webp)$/i;
+/**
+ * What these begin with. sharp goes by content too, and would draw an SVG, whatever its name, and take any fourth band of a
+ * TIFF for alpha.
+ */
+const CONTENT = /^(\xff\xd8\xff|\x89PNG|GIF8|RIFF.{4}WEBP|.{4}ftypavi[fs])/s;
+const MOST_PIXELS = 2 ** 26;
+/** Larger images are shrunk before the model sees them: it holds each pixel as floats. */
+const LONGER_SIDE = 1024;
 
 /**
  * POST a picture to /features for its features, or to /neighbours?k=3 for the most similar pictures of the gallery.
@@ -23,13 +31,24 @@ const IMAGE = /^[^.].*\.(avif|gif|jpe?g|png|tiff?|webp)$/i;
 export async function createService(model, gallery) {
   const session = await ort.InferenceSession.create(model);
 
+  let queue = Promise.resolve();
+  /** One at a time, so that many requests take no more memory than one. */
+  function embed(bytes) {
+    const features = queue.then(() => featuresOf(bytes));
+    queue = features.catch(() => undefined);
+    return features;
+  }
+
   /** Features of length 1, so that a dot product is the cosine. */
-  async function embed(bytes) {
-    const { data, info } = await sharp(bytes)
+  async function featuresOf(bytes) {
+    if (!CONTENT.test(Buffer.from(bytes).toString('latin1', 0, 12)))
+      throw new Error('no JPEG, PNG, WebP, GIF or AVIF');
+    const { data, info } = await sharp(bytes, { limitInputPixels: MOST_PIXELS })
       .rotate()
+      .resize(LONGER_SIDE, LONGER_SIDE, { fit: 'inside', withoutEnlargement: true })
       .flatten({ background: 'white' })
       .toColourspace('srgb')
-      .raw()
+      .raw({ depth: 'uchar' })
       .toBuffer({ resolveWithObject: true });
     const images = new ort.Tensor('uint8', data, [1, info.height, info.width, info.channels]);
     const { features } = await session.run({ images });

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { serve } from '@hono/node-server';
 import { main } from '@moco-ts/cli';
 import { loadEncoder, pretrain } from 'moco-ts';
@@ -90,6 +92,31 @@ it('finds a picture of the gallery first', async () => {
   expect(neighbours[1].similarity).toBeCloseTo(1, 5);
   expect(neighbours).toHaveLength(3);
   expect(neighbours[2].similarity).toBeLessThan(neighbours[1].similarity);
+});
+
+it('takes no more memory for many large images than for one, and draws no SVG', async () => {
+  const plain = (side) =>
+    sharp({ create: { width: side, height: side, channels: 3, background: 'red' } }).png();
+  const large = join(folder, 'large.png');
+  writeFileSync(large, await plain(8000).toBuffer());
+  const larger = join(folder, 'larger.png');
+  writeFileSync(larger, await plain(8200).toBuffer());
+  const svg =
+    '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>';
+  const child = `import { readFileSync } from 'node:fs';
+import { createService } from './index.js';
+const app = await createService(${JSON.stringify(join(folder, 'model.onnx'))}, ${JSON.stringify(gallery)});
+const post = (body) => app.request('/features', { method: 'POST', body });
+const bodies = [...Array(4).fill(readFileSync(${JSON.stringify(large)})), readFileSync(${JSON.stringify(larger)}), ${JSON.stringify(svg)}];
+const answers = await Promise.all(bodies.map(post));
+console.log(JSON.stringify({ status: answers.map(({ status }) => status), peak: process.resourceUsage().maxRSS / 1024 }));`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', child], {
+    cwd: import.meta.dirname,
+  });
+  const { status, peak } = JSON.parse(stdout);
+  expect(status).toEqual([200, 200, 200, 200, 400, 400]);
+  // 64 million pixels are 183 MiB as bytes, 730 as floats; the service alone takes some 200.
+  expect(peak).toBeLessThan(450);
 });
 
 it('refuses what is no picture', async () => {
