@@ -35,6 +35,7 @@ export { checkedPicture, defineDataset, type OwnDataset } from './own.ts';
 export { nearestLabelAccuracy, recallAt1 } from './recall.ts';
 export * from './retrieval.ts';
 export { divide, subset } from './subset.ts';
+export { type Survey, surveyOf } from './survey.ts';
 export { applyClean, applyView, clearSide, type Target } from './views/apply.ts';
 export { gaussianBlur } from './views/blur.ts';
 export {

@@ -1,5 +1,5 @@
 import { DataError } from '@moco-ts/core';
-import { type Designer, type ImageDataset, openDataset, type Split } from '@moco-ts/data';
+import { type Designer, type ImageDataset, openDataset, type Split, surveyOf } from '@moco-ts/data';
 import type { RunConfig } from '@moco-ts/run';
 
 /**
@@ -8,7 +8,7 @@ import type { RunConfig } from '@moco-ts/run';
  * @throws DataError when there are none, or only another program has them
  */
 export async function openData(
-  { data, designers, holdOut }: Pick<RunConfig, 'data' | 'designers' | 'holdOut'>,
+  { data, designers, holdOut, isolate }: Pick<RunConfig, 'data' | 'designers' | 'holdOut' | 'isolate'>,
   split: Split,
   warn?: (text: string) => void,
 ): Promise<ImageDataset> {
@@ -21,8 +21,20 @@ export async function openData(
     ...(designers && { designers: designers as readonly Designer[] }),
     ...(holdOut !== undefined && { holdOut }),
   });
-  for (const note of dataset.notes ?? []) warn?.(note);
+  // With --isolate nothing is decoded in this process, which a decoder's defect would end.
+  await tellOf(dataset, warn, isolate !== true);
   return dataset;
+}
+
+/** Tells what a user should know of a set: of how it was read, and of the values of its images. */
+async function tellOf(
+  dataset: ImageDataset,
+  warn: ((text: string) => void) | undefined,
+  look: boolean,
+): Promise<void> {
+  if (warn === undefined) return;
+  for (const note of dataset.notes ?? []) warn(note);
+  if (look) for (const note of (await surveyOf(dataset)).notes) warn(note);
 }
 
 /** A `warn` that says each thing once: two splits of one folder have the same to tell. */

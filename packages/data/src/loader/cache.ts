@@ -1,5 +1,5 @@
 import type { ImageDataset, Picture } from '../dataset.ts';
-import { ifDamaged } from '../machine.ts';
+import { surveyOf } from '../survey.ts';
 
 /*
  * Decoded pictures of a small set, in memory that all threads share. Each picture is written once, by whichever thread
@@ -28,17 +28,9 @@ export async function makeCache(
   budget = CACHE_BYTES,
 ): Promise<CacheBuffers | undefined> {
   if (dataset.share?.().kind === 'raw' || dataset.length === 0) return undefined;
-  const probes = Math.min(8, dataset.length);
-  let bytes = 0;
-  let good = 0;
-  for (let i = 0; i < probes; i++) {
-    const picture = await dataset.decode(Math.floor((i * dataset.length) / probes)).catch(ifDamaged);
-    if (picture === undefined) continue;
-    bytes += picture.data.length;
-    good++;
-  }
-  if (good === 0) return undefined;
-  const estimate = Math.ceil((bytes / good) * dataset.length * 1.25);
+  const { bytes } = await surveyOf(dataset);
+  if (bytes === undefined) return undefined;
+  const estimate = Math.ceil(bytes * dataset.length * 1.25);
   if (estimate > budget) return undefined;
   return {
     pixels: new SharedArrayBuffer(estimate),
