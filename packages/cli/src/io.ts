@@ -1,9 +1,13 @@
+import { noted } from './run/format.ts';
+
 /** Where a command writes to; tests put their own in its place. */
 export interface Io {
   out(text: string): void;
   err(text: string): void;
   /** Whether lines may be drawn over: a terminal with a height, and no CI. */
   readonly live: boolean;
+  /** Columns of the terminal; undefined where there is none. */
+  readonly columns?: number | undefined;
   /** Colours, as the terminal and NO_COLOR ask for. */
   readonly color: boolean;
 }
@@ -18,8 +22,14 @@ export function processIo(): Io {
   for (const stream of [process.stdout, process.stderr]) ignoreClosedPipe(stream);
   return {
     out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
+    // Warnings and errors are sentences, whole lines of them.
+    err: (text) => {
+      const { isTTY, columns } = process.stderr;
+      const isSentence = isTTY && /^moco: .*\n$/.test(text);
+      process.stderr.write(isSentence ? `${noted(text.trimEnd(), columns)}\n` : text);
+    },
     live,
+    columns: process.stdout.isTTY ? process.stdout.columns : undefined,
     color: live && !process.env.NO_COLOR,
   };
 }

@@ -60,7 +60,7 @@ describe('bad input: one line that names it, exit 1, nothing written', () => {
     ['no data', ['pretrain', '--out', out], /pretrain needs DATA/],
     ['K % batch != 0', train('--moco-k', '17'), /--moco-k 17 is no multiple of the 8 keys.*16/],
     ['K % 2 batch != 0', train('--moco-k', '24', '--symmetric'), /--moco-k 24 is no multiple of the 16 keys/],
-    ['a batch larger than the set', train('-b', '16'), /--batch-size 16 is larger than .* 12 pictures/],
+    ['a batch larger than the set', train('-b', '16'), /--batch-size 16 is larger than .* 12 images/],
     ['an uneven split', train('--bn-splits', '3'), /a batch of 8 can't be normalised in 3 groups/],
     ['an unknown arch', train('-a', 'resnet17'), /there is no arch "resnet17"; known are: .*resnet18/],
     ['an unknown backend', train('--backend', 'abacus'), /there is no backend "abacus"/],

@@ -27,7 +27,7 @@ it('trains each cell once, and draws what it measured beside what was published'
   writeFileSync(path, JSON.stringify({ ...cell, measures: { editedCopies: 77.7 } }));
   expect((await moco(...args)).out).toContain('77.7');
   const report = readFileSync(join(folder, 'report.html'), 'utf8');
-  for (const text of ['59.0', '77.7', 'fails', '24 pictures']) expect(report).toContain(text);
+  for (const text of ['59.0', '77.7', 'fails', '24 images']) expect(report).toContain(text);
 
   const other = await moco(...args, '--crop-min', '0.5');
   expect([other.code, other.err]).toEqual([1, expect.stringContaining('made with another recipe')]);

@@ -1,6 +1,6 @@
 /** The cells of an ablation on the disk: one JSON each, so that what is measured is never measured again. */
 
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DivergedError, UserError } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
@@ -8,7 +8,7 @@ import { initialParams, meaningful, type RunConfig, type RunFlags, resolveConfig
 import { holdsRun, openCheckpoint } from '../run/checkpoint.ts';
 import { openData } from '../run/dataset.ts';
 import { type Measures, openEvaluation } from '../run/evaluate.ts';
-import { writeAtomic } from '../run/files.ts';
+import { makeFolder, writeAtomic } from '../run/files.ts';
 import { defaultWorkers, openBackend } from '../run/plugins.ts';
 import type { Reporter } from '../run/reporter.ts';
 import { textIfThere } from '../run/source.ts';
@@ -112,7 +112,7 @@ export async function runCell(
     if (!(error instanceof DivergedError)) throw error;
     result = { ...about, failure: error.message, seconds: seconds() };
   }
-  await mkdir(join(folder, 'cells'), { recursive: true });
+  await makeFolder(join(folder, 'cells'));
   await writeAtomic(path, `${JSON.stringify(result, null, 2)}\n`);
   await rm(run, { recursive: true, force: true });
   return result;
@@ -134,7 +134,7 @@ export async function untrained(
   await pool.close();
   await backend.dispose();
   const result = { seed, config, pictures: dataset.length, measures, seconds: timing.featureSeconds };
-  await mkdir(join(folder, 'cells'), { recursive: true });
+  await makeFolder(join(folder, 'cells'));
   await writeAtomic(path, `${JSON.stringify(result, null, 2)}\n`);
   return measures;
 }

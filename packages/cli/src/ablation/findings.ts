@@ -1,5 +1,6 @@
 /** What an ablation shows, in sentences: the papers' claims against the measured means. */
 
+import { counted } from '@moco-ts/core';
 import type { Measures } from '../run/evaluate.ts';
 import type { CellResult } from './cells.ts';
 import type { SweepName } from './sweeps.ts';
@@ -74,7 +75,7 @@ export function findings(sweep: SweepName, points: readonly Point[], floor: numb
       const failed = points.find(({ x }) => x === '0')?.failures ?? 0;
       return [
         failed > 0
-          ? `m = 0 failed: the loss was no number in ${failed} runs.`
+          ? `m = 0 failed: the loss was no number in ${counted(failed, 'run')}.`
           : `m = 0 reaches ${told(zero!)}, ${(zero!.mean - floor).toFixed(1)} over the untrained network's ${floor.toFixed(1)}.`,
         ...against(at('MoCo', '0.99'), at('MoCo', '0.9'), ['m = 0.99', 'm = 0.9']),
         ...against(at('MoCo', '0.999'), at('MoCo', '0.99'), ['m = 0.999', 'm = 0.99']),

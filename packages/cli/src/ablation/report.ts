@@ -1,13 +1,13 @@
 /** The report of an ablation: the published curve beside the measured one, and what agrees. */
 
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { counted } from '@moco-ts/core';
 import type { RunConfig } from '@moco-ts/run';
 import * as Plot from '@observablehq/plot';
 import { chart, domainOf, legend, palette } from '../html/chart.ts';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
 import { type Measures, measureRows } from '../run/evaluate.ts';
-import { writeAtomic } from '../run/files.ts';
+import { makeFolder, writeAtomic } from '../run/files.ts';
 import type { CellResult } from './cells.ts';
 import { findings, type MeasureName, type Point, pointsOf } from './findings.ts';
 import { published } from './published.ts';
@@ -30,7 +30,7 @@ const titleOf = (measure: MeasureName) => measureRows({ [measure]: 0 })[0]![0];
  * @returns the paths
  */
 export async function writeReport(folder: string, ablation: Ablation): Promise<string[]> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const drawn = new Map<string, string>();
   const present = sweepNames.filter((name) => ablation.results.some(({ sweep }) => sweep === name));
   const body = [opening(ablation), ...present.map((name) => section(name, ablation, drawn))].join('\n');
@@ -51,7 +51,7 @@ function opening({ base, results }: Ablation): string {
   const hours = results.reduce((sum, { seconds }) => sum + seconds, 0) / 3600;
   return `<h1>Ablations of momentum contrast</h1>
 <p>The settings that the papers vary, varied at another scale.
-<strong>Here:</strong> ${escapeHtml(`${pictures} pictures of ${data}, ${arch} at ${imageSize} px, ${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} of batch ${batchSize}, ${optimizer} with rate ${lr}, K ${mocoK} and m ${mocoM} where they are not varied; ${seeds} seeds; ${hours.toFixed(1)} hours in all.`)}
+<strong>Here:</strong> ${escapeHtml(`${counted(pictures, 'image')} of ${data}, ${arch} at ${imageSize} px, ${counted(epochs, 'epoch')} of batch ${batchSize}, ${optimizer} with rate ${lr}, K ${mocoK} and m ${mocoM} where they are not varied; ${counted(seeds, 'seed')}; ${hours.toFixed(1)} hours in all.`)}
 <strong>There:</strong> 1.28 million pictures of ImageNet, ResNet-50 at 224 px, 200 epochs of batch 256 with SGD.</p>
 <p class="soft">The scales differ a thousandfold, and so do the measures: the papers train a linear classifier on the features; here the
 features' nearest neighbours are judged. Compare the shapes, not the heights. Bars go from the least to the greatest seed;

@@ -1,5 +1,5 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { counted } from '@moco-ts/core';
 import { resolveConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { type Cell, type CellJob, type CellResult, cellName, runCell, untrained } from '../ablation/cells.ts';
@@ -8,6 +8,7 @@ import { type SweepName, sweepNames, sweeps } from '../ablation/sweeps.ts';
 import type { Io } from '../io.ts';
 import { openData } from '../run/dataset.ts';
 import { type Measures, measureRows } from '../run/evaluate.ts';
+import { makeFolder } from '../run/files.ts';
 import { duration } from '../run/format.ts';
 import { lockFolder } from '../run/lock.ts';
 import { defaultWorkers, registerPlugins } from '../run/plugins.ts';
@@ -62,9 +63,9 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
     Array.from({ length: seeds }, (_, i): Cell => ({ setting, seed: resolved.seed + i })),
   );
   io.out(
-    `${cells.length} cells of ${resolved.epochs} epochs on ${dataset.name} (${dataset.length} pictures), ${out}\n`,
+    `${counted(cells.length, 'cell')} of ${counted(resolved.epochs, 'epoch')} on ${dataset.name} (${counted(dataset.length, 'image')}), ${out}\n`,
   );
-  await mkdir(out, { recursive: true });
+  await makeFolder(out);
   const lock = lockFolder(out, (text) => io.out(`${text}\n`));
   const stop = catchInterrupts(() => io.out('Stopping after this step.\n'));
   const job: CellJob = { folder: out, base, reporter: quiet(io), stop };

@@ -1,7 +1,7 @@
 /** What `moco lincls` and `moco finetune` share: both train a classifier on an encoder, and differ in what else is trained. */
 
 import { basename, join, resolve } from 'node:path';
-import { type Params, UserError, under } from '@moco-ts/core';
+import { counted, type Params, UserError, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import { initialParams, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
@@ -90,7 +90,7 @@ export async function classifierCommand(given: Given, io: Io): Promise<number> {
       const test = await openData(recipe, 'test', tell);
       const what = recipe.train === 'linear' ? 'linear classifier on the frozen' : 'all layers of the';
       reporter.note(
-        `${what} ${run.arch} of ${encoder}: ${train.length} pictures in ${classes} classes, ${recipe.epochs} epochs, batch ${recipe.batchSize}`,
+        `${what} ${run.arch} of ${encoder}: ${counted(train.length, 'image')} in ${classes} classes, ${counted(recipe.epochs, 'epoch')}, batch ${recipe.batchSize}`,
       );
       if (recipe.cacheFeatures)
         reporter.note(

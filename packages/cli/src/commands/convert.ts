@@ -1,12 +1,11 @@
-import { mkdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { type Params, safetensorsParts, UserError, under } from '@moco-ts/core';
+import { counted, type Params, safetensorsParts, UserError, under } from '@moco-ts/core';
 import { aboutKey, type EncoderOptions, encodeTorch, positionsTensor, StateDict } from '@moco-ts/exchange';
 import { isVit } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { aboutText } from '../run/about.ts';
-import { sizeOfData, writeAtomic } from '../run/files.ts';
+import { makeFolder, sizeOfData, writeAtomic } from '../run/files.ts';
 import { asCheckpoint, checkFinite, describeForeign, isCheckpoint, openAny } from '../run/foreign.ts';
 import { bytes } from '../run/format.ts';
 import { registerPlugins } from '../run/plugins.ts';
@@ -71,13 +70,13 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
   const named = names === 'moco' ? officialNames(plain, info.config) : plain;
   const about = aboutText(info.config, info.epoch);
   const state = new StateDict(named, about);
-  await mkdir(dirname(output), { recursive: true });
+  await makeFolder(dirname(output));
   const written = safetensors
     ? safetensorsParts(named, { format: 'pt', arch, [aboutKey]: about })
     : await encodeTorch(names === 'moco' ? { epoch: info.epoch, arch, state_dict: state } : state);
   await writeAtomic(output, written);
   io.out(
-    `${output}: ${arch}, ${Object.keys(named).length} tensors${withHead ? ' with its head' : ''}, ${bytes(sizeOfData(written))}\n`,
+    `${output}: ${arch}, ${counted(Object.keys(named).length, 'tensor')}${withHead ? ' with its head' : ''}, ${bytes(sizeOfData(written))}\n`,
   );
   if (isCheckpoint(opened)) return;
   for (const remark of describeForeign(opened).remarks) io.err(`moco: note: ${remark}\n`);

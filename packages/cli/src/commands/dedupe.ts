@@ -1,3 +1,4 @@
+import { counted } from '@moco-ts/core';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import type { Io } from '../io.ts';
@@ -56,6 +57,6 @@ async function dedupe(source: string, options: DedupeOptions, io: Io): Promise<v
   }
   const copies = groups.reduce((sum, { others }) => sum + others.length, 0);
   io.out(
-    `${bold(String(groups.length))} ${groups.length === 1 ? 'group' : 'groups'} of near-duplicates; ${copies} of ${set.ids.length} pictures repeat a first.\n`,
+    `${bold(counted(groups.length, 'group'))} of near-duplicates; ${copies} of ${counted(set.ids.length, 'image')} repeat a first.\n`,
   );
 }

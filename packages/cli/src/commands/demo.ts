@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Params, UserError } from '@moco-ts/core';
+import { type Params, quoted, UserError } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import { initialParams, presets, type RunConfig, resolveConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
@@ -71,7 +71,7 @@ async function demo({ out, seed: chosen, epochs }: DemoOptions, io: Io): Promise
     const before = await measure(initialParams(config));
     const result = await train({ config, dataset, folder: out, reporter, stop });
     if (result.outcome === 'stopped') {
-      io.out(`Stopped. Go on with: moco pretrain --resume ${out}\n`);
+      io.out(`Stopped. Go on with: moco pretrain --resume ${quoted(out)}\n`);
       return 130;
     }
     const after = await measure(result.params);

@@ -1,4 +1,4 @@
-import { UserError } from '@moco-ts/core';
+import { counted, UserError } from '@moco-ts/core';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { openData } from '../run/dataset.ts';
@@ -82,7 +82,7 @@ async function embed(model: string, data: string, options: EmbedOptions, io: Io)
     }
     const left = dataset.length - rows;
     io.out(
-      `${output}: ${rows} vectors of ${embedder.dim} values${raw ? '' : ', of length 1'}, ${bytes(4 * rows * embedder.dim)}\n` +
+      `${output}: ${counted(rows, 'vector')} of ${embedder.dim} values${raw ? '' : ', of length 1'}, ${bytes(4 * rows * embedder.dim)}\n` +
         (left > 0 ? `${left} of ${dataset.length} pictures could not be read and were left out.\n` : ''),
     );
     return 0;

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Params, UserError, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
@@ -16,7 +15,7 @@ import {
   type PrecisionName,
   precisions,
 } from '../run/export-model.ts';
-import { writeAtomic } from '../run/files.ts';
+import { makeFolder, writeAtomic } from '../run/files.ts';
 import { openEncoder } from '../run/foreign.ts';
 import { bytes } from '../run/format.ts';
 import { modelCard } from '../run/model-card.ts';
@@ -117,7 +116,7 @@ async function exportRun(run: string, options: ExportOptions, io: Io): Promise<v
     );
   const measured = options.measure ? await measureBoth(source, settings, model) : undefined;
   const file = transformersJs ? join(output, modelFiles[precision]) : output;
-  await mkdir(dirname(file), { recursive: true });
+  await makeFolder(dirname(file));
   await writeAtomic(file, model.bytes);
   if (transformersJs)
     for (const [name, content] of Object.entries(transformersConfigs(config, settings, model.dim)))

@@ -1,11 +1,10 @@
-import { mkdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { UserError } from '@moco-ts/core';
 import type { EncoderOptions } from '@moco-ts/exchange';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { checkpointFile } from '../run/checkpoint.ts';
-import { writeAtomic } from '../run/files.ts';
+import { makeFolder, writeAtomic } from '../run/files.ts';
 import { asCheckpoint, checkFinite, describeForeign, isCheckpoint, openAny } from '../run/foreign.ts';
 import { registerPlugins } from '../run/plugins.ts';
 import { setting } from './flags.ts';
@@ -51,7 +50,7 @@ Examples:
         throw new UserError(`${file} is a checkpoint of moco already; moco convert writes it for others`);
       const { info, tensors } = asCheckpoint(opened, basename(file));
       checkFinite(file, tensors);
-      await mkdir(dirname(output), { recursive: true });
+      await makeFolder(dirname(output));
       await writeAtomic(output, checkpointFile(info, tensors));
       const { title, remarks } = describeForeign(opened);
       io.out(`${output}: ${title}\n`);

@@ -1,4 +1,4 @@
-import { type Params, under } from '@moco-ts/core';
+import { counted, type Params, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import { initialParams } from '@moco-ts/run';
 import type { Command } from 'commander';
@@ -69,7 +69,7 @@ async function knn(run: string, data: string | undefined, options: KnnOptions, i
       io.out(`  ${name.padEnd(32)}${value.toFixed(2).padStart(6)} %\n`);
     const speed = Math.round(timing.pictures / timing.featureSeconds);
     io.out(
-      `  ${timing.pictures} pictures, features ${timing.featureSeconds.toFixed(1)} s (${speed} img/s), search ${timing.searchSeconds.toFixed(1)} s\n`,
+      `  ${counted(timing.pictures, 'image')}, features ${timing.featureSeconds.toFixed(1)} s (${speed} img/s), search ${timing.searchSeconds.toFixed(1)} s\n`,
     );
   };
   try {

@@ -1,10 +1,9 @@
-import { mkdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { UserError } from '@moco-ts/core';
+import { counted, UserError } from '@moco-ts/core';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { makeMap, mostPictures, thinned } from '../map/map.ts';
-import { writeAtomic } from '../run/files.ts';
+import { makeFolder, writeAtomic } from '../run/files.ts';
 import { bytes } from '../run/format.ts';
 import { datasetOf, openSet } from '../vectors/set.ts';
 import { integer, setting } from './flags.ts';
@@ -65,7 +64,7 @@ async function map(source: string, options: MapOptions, io: Io): Promise<void> {
     backend: options.backend ?? 'ort',
     note: (line) => io.err(`${line}\n`),
   });
-  await mkdir(dirname(out), { recursive: true });
+  await makeFolder(dirname(out));
   await writeAtomic(out, page);
-  io.out(`${out}: ${set.ids.length} pictures, ${bytes(Buffer.byteLength(page))}\n`);
+  io.out(`${out}: ${counted(set.ids.length, 'image')}, ${bytes(Buffer.byteLength(page))}\n`);
 }

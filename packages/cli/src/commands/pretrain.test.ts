@@ -1,5 +1,16 @@
-import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { quoted } from '@moco-ts/core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
   differences,
@@ -149,6 +160,31 @@ it('--max-steps limits the command, not the run', async () => {
   const second = await moco('pretrain', '--resume', folder);
   expect(second).toMatchObject({ code: 0, err: '', out: expect.stringContaining('checkpoint-0002') });
   expect(losses(folder)).toHaveLength(4);
+});
+
+it('prints commands that can be pasted, and tells the run folder once it is there', async () => {
+  const folder = join(temporaryFolder(), "anna's runs", 'one');
+  const first = await moco(...base, '--epochs', '1', '--out', folder, '--max-steps', '1');
+  expect(first.out).toContain(`Run folder: ${folder}\n`);
+  expect(first.out).toContain('20 images of');
+  expect(first.out).toContain(', 1 epoch, batch 8\n');
+  const [, hint] = /Go on with: moco (.*)\n/.exec(first.out)!;
+  const args = execFileSync('sh', ['-c', `printf '%s\\n' ${hint}`], { encoding: 'utf8' })
+    .trim()
+    .split('\n');
+  expect(args).toEqual(['pretrain', '--resume', folder]);
+  const second = await moco(...args);
+  expect(second.code).toBe(0);
+  expect(second.out).toContain(quoted(folder));
+
+  const file = join(temporaryFolder(), 'file');
+  writeFileSync(file, '');
+  const refused = await moco(...base, '--out', join(file, 'r'));
+  expect([refused.code, refused.err]).toEqual([
+    1,
+    expect.stringMatching(/^moco: the folder .*could not be made.*\n$/),
+  ]);
+  expect(refused.out).not.toContain('Run folder');
 });
 
 describe('an interrupt', () => {

@@ -1,4 +1,5 @@
-import type { Checkpoint, RunConfig } from '@moco-ts/run';
+import { counted, quoted } from '@moco-ts/core';
+import type { RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { duration } from '../run/format.ts';
@@ -46,36 +47,33 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
   const { config, dataset, folder, resume } = plan;
 
   const reporter = createReporter(io, config.printFreq);
-  announce(reporter, config, dataset.length, folder, resume);
+  announce(reporter, config, dataset.length);
   const stop = catchInterrupts(() =>
     reporter.note('Stopping after this step; interrupt again to leave at once without saving.'),
   );
   try {
-    const result = await train({ ...plan, reporter, stop });
+    const from = resume ? ` (from epoch ${resume.info.epoch}, step ${resume.info.step})` : '';
+    const begun = () => reporter.note(`Run folder: ${folder}${from}`);
+    const result = await train({ ...plan, reporter, stop, begun });
     const skipped =
       result.skipped > 0
-        ? `; ${result.skipped} damaged ${result.skipped === 1 ? 'picture was' : 'pictures were'} left out`
+        ? `; ${counted(result.skipped, 'damaged image was', 'damaged images were')} left out`
         : '';
     io.out(`Saved ${result.checkpoint} after ${duration(result.seconds)}${skipped}.\n`);
-    if (result.outcome === 'stopped') io.out(`Go on with: moco pretrain --resume ${folder}\n`);
-    else io.out(`Next: moco knn ${folder} ${config.data}   or: moco export ${folder} -o model.onnx\n`);
+    if (result.outcome === 'stopped') io.out(`Go on with: moco pretrain --resume ${quoted(folder)}\n`);
+    else
+      io.out(
+        `Next: moco knn ${quoted(folder)} ${quoted(config.data)}   or: moco export ${quoted(folder)} -o model.onnx\n`,
+      );
     return stop.requested ? 130 : 0;
   } finally {
     stop.release();
   }
 }
 
-function announce(
-  reporter: Reporter,
-  config: RunConfig,
-  pictures: number,
-  folder: string,
-  resume: Checkpoint | undefined,
-): void {
+function announce(reporter: Reporter, config: RunConfig, pictures: number): void {
   const { method, arch, imageSize, data, epochs, batchSize } = config;
   reporter.note(
-    `${method}, ${arch} at ${imageSize} px: ${pictures} pictures of ${data}, ${epochs} epochs, batch ${batchSize}`,
+    `${method}, ${arch} at ${imageSize} px: ${counted(pictures, 'image')} of ${data}, ${counted(epochs, 'epoch')}, batch ${batchSize}`,
   );
-  const from = resume ? ` (from epoch ${resume.info.epoch}, step ${resume.info.step})` : '';
-  reporter.note(`Run folder: ${folder}${from}`);
 }

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import {
   CheckpointError,
+  counted,
   createTrainer,
   encoderNamed,
   initEncoder,
@@ -54,7 +55,7 @@ export function replayCommand(program: Command, io: Io): void {
       await writeAtomic(options.out, safetensorsParts(out));
       const losses = out.loss!.data;
       io.out(
-        `${losses.length} steps, loss ${losses[0]!.toFixed(6)} to ${losses.at(-1)!.toFixed(6)}: ${options.out}\n`,
+        `${counted(losses.length, 'step')}, loss ${losses[0]!.toFixed(6)} to ${losses.at(-1)!.toFixed(6)}: ${options.out}\n`,
       );
     });
 }

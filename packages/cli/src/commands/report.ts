@@ -1,9 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { reportOf } from '../report/report.ts';
-import { writeAtomic } from '../run/files.ts';
+import { makeFolder, writeAtomic } from '../run/files.ts';
 import { registerPlugins } from '../run/plugins.ts';
 
 interface ReportCommandOptions {
@@ -36,7 +35,7 @@ async function report(run: string, { output, backend }: ReportCommandOptions, io
   const path = output ?? join(run, 'report.html');
   const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
   const html = await reportOf(run, { backend, warn });
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   await writeAtomic(path, html);
   io.out(`${path}  ${(html.length / 2 ** 20).toFixed(1)} MB\n`);
 }

@@ -28,7 +28,7 @@ describe('moco map', () => {
   it('gives the same page for the same set, and other places for another seed', async () => {
     const make = async (name: string, ...flags: string[]) => {
       const { code, out } = await moco('map', at('set.parquet'), '--out', at(name), ...flags);
-      expect([code, out]).toEqual([0, expect.stringMatching(/: 40 pictures, \d+ kB\n$/)]);
+      expect([code, out]).toEqual([0, expect.stringMatching(/: 40 images, \d+ kB\n$/)]);
       return readFileSync(at(name), 'utf8');
     };
     const page = await make('a.html');
@@ -74,7 +74,7 @@ describe('moco map', () => {
       expect([gone.code, gone.err]).toEqual([1, expect.stringMatching(/^moco: .*no such folder/)]);
       rmSync(join(moved, 'p003.png'));
       const { code, err } = await moco('map', at('set.parquet'), '--out', at('moved.html'), '--data', moved);
-      expect([code, err]).toEqual([0, expect.stringContaining('warning: 1 of 40 pictures are gone')]);
+      expect([code, err]).toEqual([0, expect.stringContaining('warning: 1 of 40 images are gone')]);
       expect(read(at('moved.html')).data).toEqual(read(at('folder.html')).data);
       const strange = pictureFolder(0);
       writeFileSync(join(strange, 'other.png'), readFileSync(join(moved, 'p001.png')));

@@ -1,5 +1,5 @@
 /** From a set of vectors and its pictures to the page of a map. */
-import { type Neighbour, nearestNeighbours, UserError } from '@moco-ts/core';
+import { counted, type Neighbour, nearestNeighbours, UserError } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
 import { openBackend } from '../run/plugins.ts';
 import { numbersOf, type VectorSet } from '../vectors/set.ts';
@@ -28,7 +28,8 @@ export const mostPictures = 20_000;
 export async function makeMap(set: VectorSet, dataset: ImageDataset, settings: MapSettings): Promise<string> {
   const { ids, dim, vectors, name } = set;
   const { seed, note } = settings;
-  if (ids.length < 2) throw new UserError(`${name} has ${ids.length} vectors: a map needs two at least`);
+  if (ids.length < 2)
+    throw new UserError(`${name} has ${counted(ids.length, 'vector')}: a map needs two at least`);
   if (ids.length > mostPictures)
     throw new UserError(`${name} has ${ids.length} vectors: a map takes ${mostPictures}; give --limit`);
   const numberOf = numbersOf(dataset);
@@ -36,7 +37,8 @@ export async function makeMap(set: VectorSet, dataset: ImageDataset, settings: M
   const gone = numbers.filter((number) => number < 0).length;
   if (gone === ids.length)
     throw new UserError(`${dataset.name} has none of the pictures of ${name}: name their folder with --data`);
-  if (gone > 0) note(`moco: warning: ${gone} of ${ids.length} pictures are gone; their places stay empty`);
+  if (gone > 0)
+    note(`moco: warning: ${gone} of ${counted(ids.length, 'image')} are gone; their places stay empty`);
   const found = await neighboursOf(set, settings);
   note('Placing them ...');
   const places = layout(
@@ -49,7 +51,7 @@ export async function makeMap(set: VectorSet, dataset: ImageDataset, settings: M
   const short = (value: number, digits: number) => Number(value.toFixed(digits));
   return renderMap({
     title: settings.title,
-    about: `${ids.length} pictures, placed by UMAP of ${dim} features each`,
+    about: `${counted(ids.length, 'image')}, placed by UMAP of ${dim} features each`,
     sheets,
     data: {
       ids,

@@ -1,7 +1,7 @@
 /** The page of a run: curves, pictures, settings. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { risingMomentum, UserError, under } from '@moco-ts/core';
+import { counted, risingMomentum, UserError, under } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
 import { type Checkpoint, createMethod, hasQueue, type RunConfig } from '@moco-ts/run';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
@@ -39,9 +39,7 @@ interface Recorded {
 export async function reportOf(folder: string, options: ReportOptions): Promise<string> {
   const history = await readHistory(folder);
   if (history.damaged > 0)
-    options.warn(
-      `${join(folder, 'log.jsonl')}: ${history.damaged} lines could not be read, and are left out`,
-    );
+    options.warn(`${join(folder, 'log.jsonl')}: ${counted(history.damaged, 'line')} could not be read`);
   const classifier = await readClassifier(join(folder, 'latest.safetensors')).catch(() => undefined);
   const body = classifier
     ? classifierBody(folder, history, classifier.info)
@@ -79,7 +77,7 @@ async function runBody(folder: string, history: History, options: ReportOptions)
     ['from first to last line', spanOf(history)],
   ];
   return `<h1>${escapeHtml(`${method} on ${data}`)}</h1>
-<p>${escapeHtml(`${arch} at ${imageSize} px, ${epochs} epochs of batch ${batchSize}; ${folder}`)}</p>
+<p>${escapeHtml(`${arch} at ${imageSize} px, ${counted(epochs, 'epoch')} of batch ${batchSize}; ${folder}`)}</p>
 ${figureList(figures)}
 ${remarks(history)}
 <h2>Curves</h2>
@@ -243,7 +241,7 @@ function remarks({ alarms, resumed, damaged }: History): string {
     ...(resumed > 0
       ? [`<p class="soft">Gone on with ${resumed === 1 ? 'once' : `${resumed} times`}.</p>`]
       : []),
-    ...(damaged > 0 ? [`<p class="soft">${damaged} lines of the log could not be read.</p>`] : []),
+    ...(damaged > 0 ? [`<p class="soft">${counted(damaged, 'line')} of the log could not be read.</p>`] : []),
   ];
   return told.join('\n');
 }

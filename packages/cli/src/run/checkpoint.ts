@@ -1,8 +1,8 @@
 /** Checkpoints in folders. `latest.json` is for people and scripts; nothing here reads it. */
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { CheckpointError, readSafetensors, type Tensor, UserError } from '@moco-ts/core';
+import { CheckpointError, quoted, readSafetensors, type Tensor, UserError } from '@moco-ts/core';
 import {
   type Checkpoint,
   type CheckpointInfo,
@@ -11,7 +11,7 @@ import {
   checkpointParts,
   type Position,
 } from '@moco-ts/run';
-import { writeAtomic } from './files.ts';
+import { makeFolder, writeAtomic } from './files.ts';
 import { entryIfThere, namesIn, withSource } from './source.ts';
 import { version } from './versions.ts';
 
@@ -61,12 +61,12 @@ export async function saveCheckpoint(
   const bytes = checkpointFile(info, tensors);
   const before = (await listCheckpoints(folder))[0];
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await writeAtomic(path, bytes);
     await writeLatest(folder, name, info);
   } catch (error) {
     const kept = before
-      ? `; ${before} is intact: free some space, then moco pretrain --resume ${folder}`
+      ? `; ${before} is intact: free some space, then moco pretrain --resume ${quoted(folder)}`
       : '';
     throw new UserError(`${(error as Error).message}${kept}`);
   }

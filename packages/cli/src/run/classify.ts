@@ -1,11 +1,11 @@
 /** The training loop of `moco lincls` and `moco finetune`. */
 
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type ClassifierConfig,
   classifierState,
   classifierStep,
+  counted,
   createTrainer,
   DivergedError,
   featureEncoder,
@@ -32,6 +32,7 @@ import {
   pictureBatches,
   validation,
 } from './classify-data.ts';
+import { makeFolder } from './files.ts';
 import { faultOf } from './finite.ts';
 import { lockFolder } from './lock.ts';
 import { openLog, type RunLog } from './log.ts';
@@ -86,7 +87,7 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
   const validate = linear
     ? await linearValidation(job, test, classes.length)
     : (found: Params) => validation(job, test, found, classes.length);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const lock = lockFolder(folder, reporter.note);
   const log = openLog(folder, (resume?.info.epoch ?? 0) * batches.stepsPerEpoch);
   let epoch = resume?.info.epoch ?? 0;
@@ -130,7 +131,7 @@ function stepConfig({ info, train }: ClassifyJob, classes: number, cachedDim?: n
   const { recipe, run } = info;
   if (recipe.batchSize > train.length)
     throw new UserError(
-      `--batch-size ${recipe.batchSize} is larger than ${train.name}, which has ${train.length} pictures`,
+      `--batch-size ${recipe.batchSize} is larger than ${train.name}, which has ${counted(train.length, 'image')}`,
     );
   const own = encoderOf({ ...run, stopGradConv1: recipe.train === 'linear' && run.stopGradConv1 });
   return {

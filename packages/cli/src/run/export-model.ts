@@ -1,12 +1,11 @@
 /** Writes an encoder as ONNX and proves that ONNX Runtime gives the trainer's features. */
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createExtractor, type Params, rng, UserError } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
 import { type ExportOptions, exportEncoder, largestHalf, type Precision } from '@moco-ts/onnx';
 import { modelConfig, modelMetadata, preprocessOf, type RunConfig } from '@moco-ts/run';
 import { BATCH, clean, largestValue, rangesOf } from './export-ranges.ts';
-import { writeAtomic } from './files.ts';
+import { makeFolder, writeAtomic } from './files.ts';
 import { openModel } from './onnx-session.ts';
 import { openBackend } from './plugins.ts';
 import { version } from './versions.ts';
@@ -107,7 +106,7 @@ export async function exportModel(
   settings: ExportSettings,
 ): Promise<ExportedModel> {
   const model = await makeModel(config, params, settings);
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   await writeAtomic(path, model.bytes);
   return model;
 }

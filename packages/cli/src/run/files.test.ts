@@ -1,10 +1,10 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../testing.ts';
-import { type Disk, describeSystemError, removePartial, writeAtomic } from './files.ts';
+import { type Disk, describeSystemError, makeFolder, removePartial, writeAtomic } from './files.ts';
 
 const failure = (code: string) => Object.assign(new Error(`${code}: failed`), { code });
 
@@ -92,4 +92,30 @@ it('describes errors of the file system and no others', () => {
   const error = Object.assign(failure('EACCES'), { path: '/x' });
   expect(describeSystemError(error)).toBe('/x: no permission (EACCES)');
   expect(describeSystemError(new TypeError('defect'))).toBeUndefined();
+});
+
+describe('makeFolder', () => {
+  it('makes a folder and those above it, and takes what is there', async () => {
+    const folder = join(temporaryFolder(), 'a', 'b c', 'd');
+    await makeFolder(folder);
+    await makeFolder(folder);
+    expect(readdirSync(join(folder, '..'))).toEqual(['d']);
+  });
+
+  it('refuses in one line where a file stands in the way', async () => {
+    const file = join(temporaryFolder(), 'file');
+    writeFileSync(file, '');
+    for (const path of [file, join(file, 'x', 'y')])
+      await expect(makeFolder(path)).rejects.toThrow(
+        `the folder ${path} could not be made: a part of the path is no folder`,
+      );
+  });
+
+  // Node's own mkdir never comes back from there.
+  it.runIf(existsSync('/proc/self'))('ends where the system takes no folder', async () => {
+    for (const path of ['/proc/x', '/proc/x/y'])
+      await expect(makeFolder(path)).rejects.toThrow(
+        `the folder ${path} could not be made: the system takes no folder`,
+      );
+  });
 });

@@ -1,5 +1,5 @@
-import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import { UserError } from '@moco-ts/core';
 
@@ -101,4 +101,41 @@ async function syncFolder(folder: string): Promise<void> {
 export async function removePartial(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => []))
     if (basename(name).endsWith(TEMPORARY)) await rm(join(folder, name), { force: true });
+}
+
+/**
+ * Makes a folder, and those that it lies in. (Node's own way never ends, and can't be stopped, where the system refuses a
+ * folder by ENOENT, as it does in /proc.)
+ * @throws UserError when the system refuses
+ */
+export async function makeFolder(path: string): Promise<void> {
+  const refused = (error: unknown) => {
+    const { code } = error as NodeJS.ErrnoException;
+    const reason =
+      code === 'ENOENT'
+        ? 'the system takes no folder there'
+        : (systemReason(error) ?? (error as Error).message);
+    return new UserError(`the folder ${path} could not be made: ${reason}`);
+  };
+  const missing: string[] = [];
+  for (let at = resolve(path); !(await isFolder(at, refused)); at = dirname(at)) missing.push(at);
+  for (const folder of missing.reverse())
+    try {
+      await mkdir(folder);
+    } catch (error) {
+      // Another process may have been quicker.
+      const there = (error as NodeJS.ErrnoException).code === 'EEXIST' && (await isFolder(folder, refused));
+      if (!there) throw refused(error);
+    }
+}
+
+async function isFolder(path: string, refused: (error: unknown) => Error): Promise<boolean> {
+  try {
+    const isDirectory = (await stat(path)).isDirectory();
+    if (!isDirectory) throw Object.assign(new Error(), { code: 'ENOTDIR' });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' && dirname(path) !== path) return false;
+    throw refused(error);
+  }
 }

@@ -29,11 +29,17 @@ export function bar(share: number, width: number): string {
   return '█'.repeat(full) + '░'.repeat(width - full);
 }
 
-/** A text in lines of at most `width`, the second and later ones indented; words longer than a line stay whole. */
+/** What no line is broken in: a command with its first flag, a path in quotes, a word. */
+const words = /moco [a-z]+ --?\S+ (?:'[^']*'|\S)+|'[^']*'\S*|\S+/g;
+
+/**
+ * A text in lines of at most `width`, the second and later ones indented. Words longer than a line, quoted paths and the
+ * commands of hints stay whole, so that they can be read and pasted.
+ */
 export function wrap(text: string, width: number, indent: string): string {
   const lines: string[] = [];
   let line = '';
-  for (const word of text.split(' ')) {
+  for (const word of text.match(words) ?? []) {
     if (line !== '' && line.length + 1 + word.length > width) {
       lines.push(line);
       line = indent + word;
@@ -41,3 +47,7 @@ export function wrap(text: string, width: number, indent: string): string {
   }
   return [...lines, line].join('\n');
 }
+
+/** A note as it is shown: in lines that fit a terminal, or as it is where there is none. */
+export const noted = (text: string, columns: number | undefined) =>
+  columns === undefined || text.length <= columns ? text : wrap(text, columns, '  ');

@@ -1,4 +1,5 @@
 /** The Markdown page beside an exported model, with the front matter that model hubs read. */
+import { counted } from '@moco-ts/core';
 import { clearSide } from '@moco-ts/data';
 import type { RunConfig } from '@moco-ts/run';
 import { type Measures, measureRows } from './evaluate.ts';
@@ -53,7 +54,7 @@ ${classes ? 'A classifier' : 'An image encoder'} trained ${classes ? 'on' : 'wit
 
 ## How it was trained
 
-${epochs} epochs${last === undefined ? '' : `, mean loss of the last steps ${last.toFixed(3)}`}. All settings:
+${counted(epochs, 'epoch')}${last === undefined ? '' : `, mean loss of the last steps ${last.toFixed(3)}`}. All settings:
 
 | setting | value |
 |---|---|

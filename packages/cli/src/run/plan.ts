@@ -1,6 +1,6 @@
 /** From what a user names to a run: where to go on from, the data, the settings and the folder. */
 import { basename, dirname, join, resolve } from 'node:path';
-import { UserError } from '@moco-ts/core';
+import { quoted, UserError } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
 import { type Checkpoint, type RunConfig, type RunFlags, resolveConfig, resumeConfig } from '@moco-ts/run';
 import { chooseBackend } from './backends.ts';
@@ -95,7 +95,7 @@ async function chooseFolder(
   if (holdsResumed || !(await taken(folder))) return folder;
   if (out !== undefined)
     throw new UserError(
-      `${folder} holds a run already; go on with --resume ${folder}, or choose another --out`,
+      `${folder} holds a run already; go on with --resume ${quoted(folder)}, or choose another --out`,
     );
   for (let number = 2; ; number++) {
     const next = `${folder}-${number}`;

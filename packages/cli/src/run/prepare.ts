@@ -3,6 +3,7 @@
 import {
   type Backend,
   CheckpointError,
+  counted,
   createTrainer,
   type Tensor,
   type Trainer,
@@ -59,7 +60,7 @@ export async function prepare(
   await registerPlugins();
   if (config.batchSize > dataset.length)
     throw new UserError(
-      `--batch-size ${config.batchSize} is larger than ${dataset.name}, which has ${dataset.length} pictures`,
+      `--batch-size ${config.batchSize} is larger than ${dataset.name}, which has ${counted(dataset.length, 'image')}`,
     );
   const method = createMethod(config, dataset.length);
   const fresh = method.state();
@@ -150,7 +151,7 @@ function startOf(
   }
   if (pictures !== dataset.length)
     reporter.warn(
-      `${dataset.name} has ${dataset.length} pictures, had ${pictures} when the run was saved: it goes on, but not as it would have`,
+      `${dataset.name} has ${counted(dataset.length, 'image')}, had ${pictures} when the run was saved: it goes on, but not as it would have`,
     );
   if (step >= stepsPerEpoch) return { epoch: epoch + 1, step: 0, globalStep };
   return { epoch, step, globalStep };

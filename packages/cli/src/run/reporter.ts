@@ -4,7 +4,7 @@ import { createLogUpdate } from 'log-update';
 import pc from 'picocolors';
 import type { Io } from '../io.ts';
 import type { Measures } from './evaluate.ts';
-import { bar, duration, rate } from './format.ts';
+import { bar, duration, noted, rate } from './format.ts';
 
 /** A run's state after a step. */
 export interface Progress {
@@ -46,7 +46,7 @@ function plainReporter(io: Io, every: number): Reporter {
       if ((progress.step - 1) % every === 0) line(plainLine(progress));
     },
     epoch: (progress) => line(epochLine(progress)),
-    note: line,
+    note: (text) => line(noted(text, io.columns)),
     warn: (text) => io.err(`moco: warning: ${text}\n`),
     close: () => undefined,
   };
@@ -122,8 +122,8 @@ function liveReporter(io: Io): Reporter {
       const every = Math.ceil(epochs / 50);
       if ((epoch + 1) % every === 0 || epoch + 1 === epochs) above(epochLine(progress));
     },
-    note: above,
-    warn: (text) => above(yellow(`warning: ${text}`)),
+    note: (text) => above(noted(text, io.columns)),
+    warn: (text) => above(yellow(noted(`warning: ${text}`, io.columns))),
     close: () => update.clear(),
   };
 }

@@ -1,6 +1,5 @@
 /** The training loop of `moco pretrain`. */
 
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackendError, type Params, type Tensor, type Trainer, under } from '@moco-ts/core';
 import type { Batch, ImageDataset } from '@moco-ts/data';
@@ -15,7 +14,7 @@ import {
 import { checkCollapse } from './collapse.ts';
 import { currentCommit } from './commit.ts';
 import { type EvaluationSets, type Measures, measureRows } from './evaluate.ts';
-import { removePartial, writeAtomic } from './files.ts';
+import { makeFolder, removePartial, writeAtomic } from './files.ts';
 import { createKeeper, type Keeper } from './keeper.ts';
 import { type Lock, lockFolder } from './lock.ts';
 import { openLog, type RunLog } from './log.ts';
@@ -33,6 +32,8 @@ export interface TrainJob {
   readonly reporter: Reporter;
   /** Set from outside to stop after the step under way. */
   readonly stop: { requested: boolean };
+  /** Called once the run folder is there and no other process's. */
+  readonly begun?: () => void;
   /** What to measure on, where it is not opened by the data's name. */
   readonly evaluateOn?: EvaluationSets;
 }
@@ -75,7 +76,7 @@ export async function train(job: TrainJob): Promise<TrainResult> {
   let log: RunLog | undefined;
   let keeper: Keeper | undefined;
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     lock = lockFolder(folder, reporter.note);
     await removePartial(folder);
     await writeAtomic(join(folder, 'config.json'), `${JSON.stringify(record(prepared, config), null, 2)}\n`);
@@ -83,6 +84,7 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     const { epoch, step, globalStep } = prepared.position;
     const { stateBytes } = prepared.trainer.memory;
     log.write(resume ? 'resume' : 'start', { epoch, step, globalStep, stateBytes });
+    job.begun?.();
     const { backend } = prepared;
     const from = resume && { path: resume.path, globalStep };
     keeper = createKeeper({ folder, config, backend, log, from });

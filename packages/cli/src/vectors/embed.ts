@@ -1,12 +1,12 @@
 /** Embeds a data set into a file, bounded in memory, and goes on after an interruption. */
 import { createHash } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { DataError, DivergedError, UserError } from '@moco-ts/core';
 import type { ImageDataset, SkippedPicture } from '@moco-ts/data';
 import { hexadecimal } from '@moco-ts/run';
-import { systemReason } from '../run/files.ts';
+import { makeFolder, systemReason } from '../run/files.ts';
 import { version } from '../run/versions.ts';
 import { type Embedder, embedBatch, scaled } from './embedder.ts';
 import { formatOf, type VectorInfo } from './file.ts';
@@ -55,7 +55,7 @@ export async function embedToFile(
   const { dim } = embedder;
   if (formatOf(output) === undefined)
     throw new UserError(`--out ${output}: the name should end in .parquet or .npy`);
-  await mkdir(dirname(output), { recursive: true });
+  await makeFolder(dirname(output));
   if (settings.restart) await rm(journalFolder(output), { recursive: true, force: true });
   const info: VectorInfo = {
     moco: version,

@@ -4,7 +4,7 @@
  * is not whole, is noticed and indexed anew.
  */
 import { readFile, rename, stat } from 'node:fs/promises';
-import { type Neighbour, nearestNeighbours, UserError, unitRows } from '@moco-ts/core';
+import { counted, type Neighbour, nearestNeighbours, UserError, unitRows } from '@moco-ts/core';
 import type { Index } from 'usearch';
 import { writeAtomic } from '../run/files.ts';
 import { duration, percent } from '../run/format.ts';
@@ -76,7 +76,7 @@ export async function openIndex(
   const recall = await measure(opened, vectors, file, options);
   await save(index, file, recall);
   note(
-    `${path}: ${rows} vectors indexed in ${duration(seconds)}, recall@${sampleNeighbours} ${percent(100 * recall).trim()} against exact search`,
+    `${path}: ${counted(rows, 'vector')} indexed in ${duration(seconds)}, recall@${sampleNeighbours} ${percent(100 * recall).trim()} against exact search`,
   );
   return { ...opened, recall };
 }

@@ -4,11 +4,11 @@
  * tell the truth. The output is made from it at the end, whole.
  */
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { UserError } from '@moco-ts/core';
-import { describeSystemError } from '../run/files.ts';
+import { describeSystemError, makeFolder } from '../run/files.ts';
 import { textIfThere } from '../run/source.ts';
 import type { VectorRows } from './parquet.ts';
 
@@ -45,7 +45,7 @@ export const journalFolder = (output: string) => `${output}.partial`;
 export async function openJournal(output: string, dim: number, job: Job): Promise<Journal> {
   const folder = journalFolder(output);
   const path = (name: string) => join(folder, name);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const before = await textIfThere(path('job.json'));
   if (before === undefined) await writeFile(path('job.json'), `${JSON.stringify(job)}\n`);
   else checkSame(folder, before, job);

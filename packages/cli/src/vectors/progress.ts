@@ -1,6 +1,7 @@
 /** Progress over pictures, on stderr: drawn over on a terminal, else a line now and then. */
+import { counted } from '@moco-ts/core';
 import type { Io } from '../io.ts';
-import { duration } from '../run/format.ts';
+import { duration, noted } from '../run/format.ts';
 
 export interface Progress {
   /** @param done pictures that need not be done again */
@@ -29,14 +30,14 @@ export function progressLine(io: Io, total: number): Progress {
       if (now - told < (io.live ? 200 : 1000 * quiet)) return;
       told = now;
       const speed = (done - first) / ((now - started) / 1000);
-      const line = `${done} of ${total} pictures, ${Math.round(speed)} img/s, ${duration((total - done) / speed)} left`;
+      const line = `${done} of ${counted(total, 'image')}, ${Math.round(speed)} img/s, ${duration((total - done) / speed)} left`;
       clear();
       io.err(io.live ? line : `${line}\n`);
       drawn = io.live;
     },
     note: (line) => {
       clear();
-      io.err(`${line}\n`);
+      io.err(`${noted(line, io.live ? io.columns : undefined)}\n`);
     },
     end: clear,
   };

@@ -201,7 +201,7 @@ describe('moco dedupe', () => {
     expect(groups[0]!.others[1]!.similarity).toBeCloseTo(Math.cos(Math.PI / 9), 6);
     const human = await moco('dedupe', at('angles.npy'), '--threshold', '1');
     expect(human.out).toBe(
-      '          0/0\n= 1.0000  6/0\n\n1 group of near-duplicates; 1 of 8 pictures repeat a first.\n',
+      '          0/0\n= 1.0000  6/0\n\n1 group of near-duplicates; 1 of 8 images repeat a first.\n',
     );
   });
 
