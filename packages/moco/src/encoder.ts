@@ -94,7 +94,7 @@ async function open(
     throw new UserError(`batchSize: ${batchSize} is not right. Give a whole number from 1.`);
   await registerPlugins();
   if (arch) await adoptEncoder(arch);
-  const name = typeof asked === 'string' ? asked : await adoptBackend(asked);
+  if (typeof asked !== 'string') await adoptBackend(asked);
   const { info, tensors, path } =
     typeof source === 'string'
       ? await openEncoder(source, onWarning)
@@ -104,8 +104,8 @@ async function open(
     throw new UserError(`${path} has no contrastive head: leave --with-head out`);
   const { config } = info;
   const { imageSize, mean, std } = config;
-  const model = modelConfig(config, withHead);
-  const backend = await openBackend(name, threads === undefined ? {} : { threads });
+  const model = modelConfig(config, withHead, arch);
+  const backend = await openBackend(asked, threads === undefined ? {} : { threads });
   const extractors = new Map<number, Promise<FeatureExtractor>>();
   /** Compiled for a number of pictures, once. */
   const compiled = (batch: number) => {

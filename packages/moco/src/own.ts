@@ -13,7 +13,8 @@ import {
 const adopted = { encoder: new Set<string>(), backend: new Set<string>() };
 
 /**
- * Makes an encoder known by its name, which runs and checkpoints tell it by.
+ * Makes an encoder known by its name, which runs and checkpoints tell it by. The last of a name is found by it; a run that was
+ * given another one keeps that.
  * @throws UserError for an object that is no encoder, and for a name that MoCo.ts has given already
  */
 export async function adoptEncoder(encoder: Encoder): Promise<string> {

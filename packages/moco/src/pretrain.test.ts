@@ -1,5 +1,6 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { decodeSafetensors, mean, nn, type Params, relu } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
 import {
   differences,
@@ -9,7 +10,16 @@ import {
   temporaryFolder,
   tiny as tinyFlags,
 } from '../../cli/src/testing.ts';
-import { DataError, decodeFile, type OwnDataset, pretrain, type Step, UserError } from './index.ts';
+import {
+  DataError,
+  decodeFile,
+  defineEncoder,
+  loadEncoder,
+  type OwnDataset,
+  pretrain,
+  type Step,
+  UserError,
+} from './index.ts';
 import { tiny } from './testing.ts';
 
 const pictures = pictureFolder(20);
@@ -218,5 +228,47 @@ describe('bad options', () => {
     expect((error as Error).message).not.toMatch(/\n|--/);
     // The loop throws the same.
     await expect(stepsOf(run)).rejects.toBe(error);
+  });
+});
+
+describe('encoders of one name', () => {
+  /** [N, 3, S, S] to [N, 3 width]: a width tells which one a run has. */
+  const encoderOf = (width: number) =>
+    defineEncoder({
+      name: 'twin',
+      inputShape: ({ imageSize }) => [3, imageSize, imageSize],
+      featureDim: () => width,
+      init: (_, random) => {
+        const params: Params = {};
+        nn.initConv(params, 'conv1', [width, 3, 1, 1], random);
+        return params;
+      },
+      forward: (_, params, x) => mean(relu(nn.conv(params, 'conv1', x)), [2, 3]),
+    });
+
+  it("are each its own run's, step by step and in evaluation", async () => {
+    const [a, b] = [5, 7].map((width) => {
+      const out = folder();
+      const evaluations: number[] = [];
+      const more = { arch: encoderOf(width), epochs: 2, knnEvery: 1, saveEverySteps: 1, out };
+      const run = pretrain({ ...options, ...more, onEvaluation: ({ epoch }) => evaluations.push(epoch) });
+      return { width, out, run, evaluations, steps: run[Symbol.asyncIterator]() };
+    });
+    // In turn, from the first step to the end of both.
+    for (let going = true; going; ) {
+      const taken = await Promise.all([a!.steps.next(), b!.steps.next()]);
+      going = taken.some(({ done }) => !done);
+    }
+    for (const { width, run, evaluations } of [a!, b!]) {
+      const { checkpoint } = await run.result;
+      const { tensors } = decodeSafetensors(readFileSync(checkpoint), checkpoint);
+      expect(tensors['q.conv1.weight']!.shape).toEqual([width, 3, 1, 1]);
+      expect(evaluations).toEqual([1, 2]);
+    }
+    const loaded = await Promise.all(
+      [a!, b!].map(({ out, width }) => loadEncoder(out, { arch: encoderOf(width) })),
+    );
+    expect(loaded.map(({ featureDim }) => featureDim)).toEqual([5, 7]);
+    for (const encoder of loaded) await encoder.dispose();
   });
 });

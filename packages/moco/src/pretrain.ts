@@ -1,5 +1,6 @@
 import {
   type Measures,
+  type OwnParts,
   type Progress,
   planRun,
   type Reporter,
@@ -157,7 +158,12 @@ async function run(
     close: silent,
   };
   const evaluateOn = own || test ? { train: plan.dataset, ...(test && { test }) } : undefined;
-  const result = await train({ ...plan, reporter, stop, ...(evaluateOn && { evaluateOn }) });
+  const { arch, backend } = options;
+  const parts: OwnParts = {
+    ...(typeof arch === 'object' && { encoder: arch }),
+    ...(typeof backend === 'object' && { backend }),
+  };
+  const result = await train({ ...plan, reporter, stop, own: parts, ...(evaluateOn && { evaluateOn }) });
   return resultOf(result, plan);
 }
 

@@ -3,6 +3,7 @@ import {
   checkInstDisc,
   checkMoco,
   drawNegatives,
+  type Encoder,
   type InstDiscConfig,
   initEncoder,
   initEncoderV3,
@@ -53,19 +54,20 @@ export interface RunMethod {
 
 /**
  * @param pictures of the data set
+ * @param own the encoder, where it is not the one that has its name
  * @throws UserError for an unknown arch, and for settings that don't fit each other
  */
-export function createMethod(config: RunConfig, pictures: number): RunMethod {
+export function createMethod(config: RunConfig, pictures: number, own?: Encoder): RunMethod {
   switch (config.method) {
     case 'moco-v1':
     case 'moco-v2':
-      return queueMethod(config);
+      return queueMethod(config, own);
     case 'moco-v3':
-      return v3Method(config);
+      return v3Method(config, own);
     case 'simclr':
-      return simclrMethod(config);
+      return simclrMethod(config, own);
     case 'instdisc':
-      return bankMethod(config, pictures);
+      return bankMethod(config, pictures, own);
   }
 }
 
@@ -79,9 +81,9 @@ export function initialParams(config: RunConfig): Params {
 
 const headOf = ({ mlp, mocoDim: dim }: RunConfig) => ({ mlp, dim });
 
-function common(config: RunConfig) {
+function common(config: RunConfig, own?: Encoder) {
   return {
-    ...encoderOf(config),
+    ...encoderOf(config, own),
     batch: config.batchSize,
     bnSplits: splitsOf(config),
     temperature: config.mocoT,
@@ -89,10 +91,10 @@ function common(config: RunConfig) {
   };
 }
 
-function queueMethod(config: RunConfig): RunMethod {
+function queueMethod(config: RunConfig, own?: Encoder): RunMethod {
   const { seed, batchSize, symmetric, mocoK } = config;
   const moco: MocoConfig = {
-    ...common(config),
+    ...common(config, own),
     ...headOf(config),
     queueSize: mocoK,
     momentum: config.mocoM,
@@ -117,18 +119,18 @@ function queueMethod(config: RunConfig): RunMethod {
   };
 }
 
-function v3Config(config: RunConfig): MocoV3Config {
+function v3Config(config: RunConfig, own?: Encoder): MocoV3Config {
   return {
-    ...common(config),
+    ...common(config, own),
     ...mocoV3Heads[isVit(config.arch) ? 'vit' : 'resnet'],
     hidden: config.mocoMlpDim,
     dim: config.mocoDim,
   };
 }
 
-function v3Method(config: RunConfig): RunMethod {
+function v3Method(config: RunConfig, own?: Encoder): RunMethod {
   const { seed, mocoM, mocoT, batchSize } = config;
-  const v3 = v3Config(config);
+  const v3 = v3Config(config, own);
   return {
     state: () => mocoV3State(v3, seed),
     step: (state) => mocoV3Step(v3, state),
@@ -140,9 +142,9 @@ function v3Method(config: RunConfig): RunMethod {
   };
 }
 
-function simclrMethod(config: RunConfig): RunMethod {
+function simclrMethod(config: RunConfig, own?: Encoder): RunMethod {
   const { seed, batchSize } = config;
-  const simclr: SimclrConfig = { ...common(config), ...headOf(config) };
+  const simclr: SimclrConfig = { ...common(config, own), ...headOf(config) };
   return {
     state: () => simclrState(simclr, seed),
     step: (state) => simclrStep(simclr, state),
@@ -151,10 +153,10 @@ function simclrMethod(config: RunConfig): RunMethod {
   };
 }
 
-function bankMethod(config: RunConfig, pictures: number): RunMethod {
+function bankMethod(config: RunConfig, pictures: number, own?: Encoder): RunMethod {
   const { seed, batchSize, mocoK, loss } = config;
   const bank: InstDiscConfig = {
-    ...common(config),
+    ...common(config, own),
     ...headOf(config),
     slots: pictures,
     negatives: mocoK,

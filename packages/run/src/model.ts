@@ -16,15 +16,21 @@ import {
 import { isVit } from './methods.ts';
 import type { RunConfig } from './settings.ts';
 
-/** @throws UserError for an unknown arch */
-export function encoderOf(config: RunConfig): { encoder: Encoder; encoderConfig: EncoderConfig } {
+/**
+ * @param own the encoder itself, where a program gave it: its name may by now be another's
+ * @throws UserError for an unknown arch
+ */
+export function encoderOf(
+  config: RunConfig,
+  own?: Encoder,
+): { encoder: Encoder; encoderConfig: EncoderConfig } {
   const { arch, imageSize, stem, patchSize, stopGradConv1, plugin } = config;
-  if (plugin && !encoderNames().includes(arch))
+  if (!own && plugin && !encoderNames().includes(arch))
     throw new UserError(
       `the run's arch "${arch}" came with a plugin, which only you can name, if you trust it: --plugin PACKAGE_OR_FILE (recorded: ${printable(JSON.stringify(plugin))})`,
     );
   return {
-    encoder: encoderNamed(arch),
+    encoder: own ?? encoderNamed(arch),
     encoderConfig: {
       imageSize,
       ...(stem && { stem }),
@@ -39,8 +45,8 @@ export function optimizerOf({ optimizer: name, wd: weightDecay, momentum }: RunC
 }
 
 /** The query encoder for inference, without or with its head (of `moco-v3`: its projector). */
-export function modelConfig(config: RunConfig, withHead = false): ModelConfig {
-  const encoder = encoderOf(config);
+export function modelConfig(config: RunConfig, withHead = false, own?: Encoder): ModelConfig {
+  const encoder = encoderOf(config, own);
   return { ...encoder, ...(withHead && { head: headOf(config, encoder) }) };
 }
 

@@ -1,6 +1,13 @@
 /** How good features are: kNN accuracy where there are labels, and the label-free retrieval measures. */
 
-import { type Backend, createExtractor, knnAccuracy, type Params, UserError } from '@moco-ts/core';
+import {
+  type Backend,
+  createExtractor,
+  type Encoder,
+  knnAccuracy,
+  type Params,
+  UserError,
+} from '@moco-ts/core';
 import {
   cleanPictures,
   embedAll,
@@ -73,6 +80,7 @@ export async function openEvaluation(
   knn: KnnSettings,
   given?: EvaluationSets,
   warn?: (text: string) => void,
+  encoder?: Encoder,
 ): Promise<Evaluation> {
   const tell = warn && once(warn);
   const train = given?.train ?? (await openData(config, 'train', tell));
@@ -120,7 +128,7 @@ export async function openEvaluation(
     test,
     measure,
     run: async (backend, params, pool) => {
-      const extractor = await createExtractor(backend, modelConfig(config), params, BATCH);
+      const extractor = await createExtractor(backend, modelConfig(config, false, encoder), params, BATCH);
       try {
         return await measure(extractor, backend, pool);
       } finally {

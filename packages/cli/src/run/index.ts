@@ -3,5 +3,6 @@ export type { EvaluationSets, Measures } from './evaluate.ts';
 export { openEncoder, openEncoderBytes } from './foreign.ts';
 export { planRun, type RunPlan } from './plan.ts';
 export { openBackend, registerPlugins } from './plugins.ts';
+export type { OwnParts } from './prepare.ts';
 export type { Progress, Reporter } from './reporter.ts';
 export { type TrainJob, type TrainResult, train } from './train.ts';

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Backend, decodeSafetensors, encodeSafetensors, tensor } from '@moco-ts/core';
+import { type Backend, decodeSafetensors, type Encoder, encodeSafetensors, tensor } from '@moco-ts/core';
 import { checksum, resolveConfig } from '@moco-ts/run';
 import { describe, expect, it } from 'vitest';
 import { logged, moco, pictureFolder, temporaryFolder, tiny } from '../testing.ts';
@@ -61,7 +61,14 @@ describe('a checkpoint whose next step diverges', () => {
   const config = resolveConfig({ data: 'photos', keep: 1 }, { source: { data: 'photos', split: 'train' } });
   const at = (epoch: number) => ({ epoch, step: 0, globalStep: 10 * epoch });
   const begin = (folder: string) => {
-    const keeper = createKeeper({ folder, config, backend: {} as Backend, log, from: undefined });
+    const keeper = createKeeper({
+      folder,
+      config,
+      backend: {} as Backend,
+      encoder: {} as Encoder,
+      log,
+      from: undefined,
+    });
     const save = (epoch: number, weight = epoch) =>
       keeper.save({ ...at(epoch), config, pictures: 5, losses: [] }, async () => ({
         w: tensor([weight], [1]),

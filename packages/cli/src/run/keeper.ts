@@ -1,7 +1,15 @@
 /** The checkpoints of a run under way, of which none is called good that does not lead on. */
 import { basename, dirname, join } from 'node:path';
 import type { FeatureExtractor } from '@moco-ts/core';
-import { allFinite, type Backend, createExtractor, DivergedError, type Tensor, under } from '@moco-ts/core';
+import {
+  allFinite,
+  type Backend,
+  createExtractor,
+  DivergedError,
+  type Encoder,
+  type Tensor,
+  under,
+} from '@moco-ts/core';
 import {
   type CheckpointInfo,
   checkpointName,
@@ -49,14 +57,15 @@ export interface KeeperSettings {
   readonly folder: string;
   readonly config: RunConfig;
   readonly backend: Backend;
+  readonly encoder: Encoder;
   readonly log: RunLog;
   /** The checkpoint that the run goes on from, and its position. */
   readonly from: { readonly path: string; readonly globalStep: number } | undefined;
 }
 
-export function createKeeper({ folder, config, backend, log, from }: KeeperSettings): Keeper {
+export function createKeeper({ folder, config, backend, encoder, log, from }: KeeperSettings): Keeper {
   let saved: Saved | undefined = from && { ...from, own: false };
-  const trial = createTrial(backend, config);
+  const trial = createTrial(backend, config, encoder);
   const removeOthers = async ({ path, own }: Saved) => {
     if (own) await removeOld(folder, basename(path), config.keep);
   };
@@ -124,7 +133,7 @@ async function whatLeadsHere({ path, own }: Saved): Promise<string> {
 const TRIED = 8;
 
 /** Computes features by states, one after the other. */
-function createTrial(backend: Backend, config: RunConfig) {
+function createTrial(backend: Backend, config: RunConfig, encoder: Encoder) {
   // Compiled once, at the first checkpoint.
   let extractor: FeatureExtractor | undefined;
   return {
@@ -132,7 +141,7 @@ function createTrial(backend: Backend, config: RunConfig) {
       const params = under('q', state);
       const batch = Math.min(TRIED, config.batchSize);
       if (extractor) await extractor.load(params);
-      else extractor = await createExtractor(backend, modelConfig(config), params, batch);
+      else extractor = await createExtractor(backend, modelConfig(config, false, encoder), params, batch);
       const features = await extractor.extract(images.subarray(0, batch * 3 * config.imageSize ** 2));
       return allFinite(features) ? undefined : 'the features of images are not finite';
     },

@@ -70,10 +70,14 @@ const isEncoder = (value: unknown): value is Encoder =>
   typeof (value as Encoder).forward === 'function' && typeof (value as Encoder).name === 'string';
 
 /**
- * @param name `auto`: the quickest that is usable here
+ * @param name of a backend, or a backend; `auto`: the quickest that is usable here
  * @throws BackendError when there is none of the name, or what it needs is not installed or fails to load
  */
-export async function openBackend(name: string, options: BackendOptions = {}): Promise<Backend> {
+export async function openBackend(
+  name: string | BackendPlugin,
+  options: BackendOptions = {},
+): Promise<Backend> {
+  if (typeof name !== 'string') return name.create(options);
   if (name !== 'auto') return openNamedBackend(name, options);
   const { chooseBackend } = await import('./backends.ts');
   return openNamedBackend((await chooseBackend()).name, options);

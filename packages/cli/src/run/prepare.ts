@@ -2,9 +2,11 @@
 
 import {
   type Backend,
+  type BackendPlugin,
   CheckpointError,
   counted,
   createTrainer,
+  type Encoder,
   type Tensor,
   type Trainer,
   UserError,
@@ -20,6 +22,7 @@ import {
 import {
   type Checkpoint,
   createMethod,
+  encoderOf,
   hasQueue,
   leakWarning,
   type Position,
@@ -32,11 +35,19 @@ import { checkFinite } from './foreign.ts';
 import { openBackend, registerPlugins } from './plugins.ts';
 import type { Reporter } from './reporter.ts';
 
+/** What a program gives as objects: a run has these very ones, though others take their names while it is under way. */
+export interface OwnParts {
+  readonly encoder?: Encoder;
+  readonly backend?: BackendPlugin;
+}
+
 export interface Prepared {
   readonly dataset: ImageDataset;
   readonly loader: Loader;
   readonly pool: Pool;
   readonly backend: Backend;
+  /** The run's own, whatever its name comes to stand for meanwhile. */
+  readonly encoder: Encoder;
   readonly method: RunMethod;
   /** Holds the state, of which no other copy is kept. */
   readonly trainer: Trainer;
@@ -56,18 +67,22 @@ export async function prepare(
   reporter: Reporter,
   onSkip: (skipped: SkippedPicture) => void,
   sets?: EvaluationSets,
+  own: OwnParts = {},
 ): Promise<Prepared> {
   await registerPlugins();
   if (config.batchSize > dataset.length)
     throw new UserError(
       `--batch-size ${config.batchSize} is larger than ${dataset.name}, which has ${counted(dataset.length, 'image')}`,
     );
-  const method = createMethod(config, dataset.length);
+  const { encoder } = encoderOf(config, own.encoder);
+  const method = createMethod(config, dataset.length, encoder);
   const fresh = method.state();
   const state = resume ? fitted(resume, fresh) : fresh;
   const evaluation =
-    config.knnEvery > 0 ? await openEvaluation(config, { k: 200, temperature: 0.1 }, sets) : undefined;
-  const backend = await openBackend(config.backend, {
+    config.knnEvery > 0
+      ? await openEvaluation(config, { k: 200, temperature: 0.1 }, sets, undefined, encoder)
+      : undefined;
+  const backend = await openBackend(own.backend ?? config.backend, {
     deterministic: true,
     ...(config.threads !== undefined && { threads: config.threads }),
   });
@@ -100,6 +115,7 @@ export async function prepare(
     loader,
     pool,
     backend,
+    encoder,
     method,
     trainer,
     position: startOf(config, dataset, resume, loader, reporter),

@@ -18,7 +18,7 @@ import { makeFolder, removePartial, writeAtomic } from './files.ts';
 import { createKeeper, type Keeper } from './keeper.ts';
 import { type Lock, lockFolder } from './lock.ts';
 import { openLog, type RunLog } from './log.ts';
-import { type Prepared, prepare } from './prepare.ts';
+import { type OwnParts, type Prepared, prepare } from './prepare.ts';
 import type { Progress, Reporter } from './reporter.ts';
 import { skipList } from './skipped.ts';
 import { describeMachine, version } from './versions.ts';
@@ -34,6 +34,7 @@ export interface TrainJob {
   readonly stop: { requested: boolean };
   /** Called once the run folder is there and no other process's. */
   readonly begun?: () => void;
+  readonly own?: OwnParts;
   /** What to measure on, where it is not opened by the data's name. */
   readonly evaluateOn?: EvaluationSets;
 }
@@ -71,7 +72,7 @@ const HISTORY = 20;
 export async function train(job: TrainJob): Promise<TrainResult> {
   const { config, dataset, folder, resume, reporter } = job;
   const onSkip = skipList(folder, reporter.warn);
-  const prepared = await prepare(config, dataset, resume, reporter, onSkip, job.evaluateOn);
+  const prepared = await prepare(config, dataset, resume, reporter, onSkip, job.evaluateOn, job.own);
   let lock: Lock | undefined;
   let log: RunLog | undefined;
   let keeper: Keeper | undefined;
@@ -85,9 +86,9 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     const { stateBytes } = prepared.trainer.memory;
     log.write(resume ? 'resume' : 'start', { epoch, step, globalStep, stateBytes });
     job.begun?.();
-    const { backend } = prepared;
+    const { backend, encoder } = prepared;
     const from = resume && { path: resume.path, globalStep };
-    keeper = createKeeper({ folder, config, backend, log, from });
+    keeper = createKeeper({ folder, config, backend, encoder, log, from });
     return await loop(job, prepared, log, keeper);
   } finally {
     reporter.close();
