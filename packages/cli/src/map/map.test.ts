@@ -90,7 +90,7 @@ describe('moco map', () => {
     expect((await moco('map', at('set.parquet'), '--out', at('x.pdf'))).err).toMatch(/should end in .html/);
     const one = pictureFolder(1);
     expect((await moco('map', one, '--model', at('run'), '--out', at('x.html'))).err).toMatch(
-      /has 1 vectors: a map needs two/,
+      /has 1 vector: a map needs two/,
     );
   });
 });
