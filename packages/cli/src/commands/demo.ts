@@ -71,7 +71,9 @@ async function demo({ out, seed: chosen, epochs }: DemoOptions, io: Io): Promise
     const before = await measure(initialParams(config));
     const result = await train({ config, dataset, folder: out, reporter, stop });
     if (result.outcome === 'stopped') {
-      io.out(`Stopped. Go on with: moco pretrain --resume ${quoted(out)}\n`);
+      const alias = aliasLine(process.env, process.argv);
+      io.out(`Stopped. ${alias}Go on with: moco pretrain --resume ${quoted(out)}
+`);
       return 130;
     }
     const after = await measure(result.params);
@@ -91,12 +93,24 @@ async function demo({ out, seed: chosen, epochs }: DemoOptions, io: Io): Promise
         `Trained in ${duration(result.seconds)}. The model takes raw pictures and gives ${model.dim} numbers for\n` +
         `each; ONNX Runtime agrees with the trainer within ${model.difference.toExponential(0)}:\n` +
         `  ${bold(path)}\n\n` +
+        aliasLine(process.env, process.argv) +
         `Next: ${bold('moco pretrain YOUR_FOLDER --method moco-v2 -a resnet18 --image-size 64')}\n`,
     );
     return 0;
   } finally {
     stop.release();
   }
+}
+
+/**
+ * What gives the command its name, for whom `npm run demo` in a checkout is the first one; empty for all others.
+ * @param args with the program's path second, as of a process
+ */
+export function aliasLine(
+  { npm_lifecycle_event: script }: NodeJS.ProcessEnv,
+  [, program]: readonly string[],
+): string {
+  return script === 'demo' && program ? `Here moco is: alias moco='node "${program}"'\n` : '';
 }
 
 /** The demo starts from nothing each time; only what a run writes is removed. */
