@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process';
+import { cpSync, realpathSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expect, it } from 'vitest';
 import { decodeBytes } from '../decode.ts';
 import { openDataset } from '../open.ts';
 import { temporaryFolder, write, writePictures } from '../testing.ts';
 
 const root = temporaryFolder();
-const sources = new URL('..', import.meta.url);
 
 /** A file that is HEIC by its first box. What follows is the stub's own form: width, height, RGBA. */
 const heic = (width: number, height: number, ...pixels: number[]) =>
@@ -25,14 +25,36 @@ const stub = `module.exports.all = async ({ buffer }) => {
   return Object.defineProperty([{ width, height, decode }], 'dispose', { value: () => undefined });
 };`;
 
-/** A program in a folder, run from another one. */
+/** Where this package lies, and those that it needs. */
+const installed = fileURLToPath(new URL('../../', import.meta.url));
+
+/** A project with MoCo.ts's sources installed in it, by copies of their own. */
+function project(name: string): string {
+  const modules = join(root, name, 'node_modules');
+  const data = join(modules, '@moco-ts/data');
+  cpSync(join(installed, 'src'), join(data, 'src'), { recursive: true });
+  for (const file of ['package.json', 'tsconfig.sources.json'])
+    cpSync(join(installed, file), join(data, file));
+  const link = (from: string, to: string) =>
+    symlinkSync(realpathSync(join(installed, from)), join(modules, to));
+  link('../core', '@moco-ts/core');
+  link('node_modules/sharp', 'sharp');
+  link('../../node_modules/tsx', 'tsx');
+  return join(root, name);
+}
+
+/** Runs a program in a project. */
 function runProgram(folder: string, text: string): unknown {
   const program = join(folder, 'program.mts');
-  const imports = `import { createLoader, createPool, decodeFile, openDataset, views } from '${new URL('index.ts', sources).href}';\n`;
-  write(program, imports + text);
+  const data = join(folder, 'node_modules/@moco-ts/data');
+  const index = pathToFileURL(join(data, 'src/index.ts')).href;
+  write(
+    program,
+    `import { createLoader, createPool, decodeFile, openDataset, views } from '${index}';\n${text}`,
+  );
   const { stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', program], {
-    cwd: fileURLToPath(sources),
-    env: { ...process.env, TSX_TSCONFIG_PATH: fileURLToPath(new URL('../tsconfig.sources.json', sources)) },
+    cwd: folder,
+    env: { ...process.env, TSX_TSCONFIG_PATH: join(data, 'tsconfig.sources.json') },
     encoding: 'utf8',
   });
   expect(stderr).toBe('');
@@ -53,11 +75,11 @@ it('where no package reads it, such files are passed by, with the line that inst
   );
 });
 
-it('a package in the project of the program reads them, in every thread and process', () => {
-  const project = join(root, 'project');
-  write(join(project, 'node_modules/heic-decode/index.js'), stub);
-  write(join(project, 'node_modules/heic-decode/package.json'), '{"main":"index.js"}');
-  const photos = join(project, 'photos');
+it('a package beside MoCo.ts reads them, in every thread and process', () => {
+  const folder = project('project');
+  write(join(folder, 'node_modules/heic-decode/index.js'), stub);
+  write(join(folder, 'node_modules/heic-decode/package.json'), '{"main":"index.js"}');
+  const photos = join(folder, 'photos');
   // 255 - (255 - c) 51 / 255 behind the second.
   write(join(photos, 'a.heic'), heic(2, 1, 10, 20, 30, 255, 205, 155, 105, 51));
   write(join(photos, 'b.heif'), heic(1, 1, 7, 8, 9, 255));
@@ -65,7 +87,7 @@ it('a package in the project of the program reads them, in every thread and proc
   write(join(photos, 'd.heic'), heic(255, 255));
   write(join(photos, 'e.heic'), heic(1, 1).subarray(0, 24));
   const answer = runProgram(
-    project,
+    folder,
     `const set = await openDataset(${JSON.stringify(photos)});
 const decoded = [];
 for (let i = 0; i < set.length; i++)
@@ -97,7 +119,7 @@ console.log(JSON.stringify({ notes: set.notes, decoded, made }));`,
 });
 
 it('a package in the current folder alone is not run', () => {
-  const other = join(root, 'other');
+  const other = project('other');
   const here = join(root, 'here');
   write(join(here, 'node_modules/heic-decode/index.js'), 'process.exit(7);');
   write(join(here, 'a.heic'), heic(1, 1, 1, 2, 3, 255));

@@ -24,31 +24,18 @@ interface HeicPackage {
   all(input: { buffer: Uint8Array }): Promise<HeicImage[] & { dispose?(): void }>;
 }
 
-let program = process.argv[1];
-
-/** In a thread or process of the pool: the program that started it. */
-export function setProgram(path: string | undefined): void {
-  program = path;
-}
-export const mainProgram = () => program;
-
 let found: string | null | undefined;
 
 /**
- * Where the package is: beside MoCo.ts, or in the project of the program that runs. The current folder is not asked, since
- * its code must not run because someone stands in it.
+ * Where the package is: beside MoCo.ts, as npm puts both into one project. The current folder is not asked, since its code must
+ * not run because someone stands in it.
  */
 function locate(): string | undefined {
   if (found === undefined) {
-    found = null;
-    const bases = [import.meta.url, ...(program === undefined ? [] : [pathToFileURL(program).href])];
-    for (const base of bases) {
-      try {
-        found = createRequire(base).resolve(PACKAGE);
-        break;
-      } catch {
-        // The next place may have it.
-      }
+    try {
+      found = createRequire(import.meta.url).resolve(PACKAGE);
+    } catch {
+      found = null;
     }
   }
   return found ?? undefined;

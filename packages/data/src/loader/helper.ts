@@ -2,7 +2,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { mainProgram } from '../formats/heic.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
 
 export interface Helper {
@@ -23,12 +22,9 @@ const entry = new URL(
   import.meta.url,
 );
 
-/** What was started, for the helper's own look-up of packages. */
-const program = () => [mainProgram() ?? ''].filter(Boolean);
-
 export function startThread({ message, exit }: Listener): Helper {
   // Options of this process, such as a test runner's loaders, are none of the thread's.
-  const worker = new Worker(entry, { execArgv: [], argv: program() });
+  const worker = new Worker(entry, { execArgv: [] });
   let reason = 'it ended by itself';
   worker.on('error', (error) => {
     reason = error.message;
@@ -44,7 +40,7 @@ export function startThread({ message, exit }: Listener): Helper {
 
 /** What crashes it leaves this process alone; batches come over a pipe. */
 export function startProcess({ message, exit }: Listener): Helper {
-  const child: ChildProcess = fork(fileURLToPath(entry), program(), {
+  const child: ChildProcess = fork(fileURLToPath(entry), {
     execArgv: [],
     serialization: 'advanced',
   });

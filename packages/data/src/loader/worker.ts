@@ -2,7 +2,6 @@
 import { constants, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { DataError, UserError } from '@moco-ts/core';
-import { setProgram } from '../formats/heic.ts';
 import { type PictureReader, runJob } from './job.ts';
 import { type FromWorker, readerOf, type ToWorker } from './messages.ts';
 import { decoderOfSent } from './sent.ts';
@@ -25,8 +24,6 @@ if (!parentPort) {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
   process.on('disconnect', () => process.exit());
 }
-
-setProgram(process.argv[2]);
 
 const readers = new Map<number, Promise<PictureReader>>();
 let queue: Promise<void> = Promise.resolve();
