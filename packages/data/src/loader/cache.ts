@@ -78,3 +78,16 @@ export function openCache(buffers: CacheBuffers): Cache {
     },
   };
 }
+
+/** One cache per data set, whoever reads it. */
+const caches = new WeakMap<ImageDataset, Promise<CacheBuffers | undefined>>();
+
+/** The cache of a data set, made when it is first asked for; undefined where there is none. */
+export function cacheOf(dataset: ImageDataset): Promise<CacheBuffers | undefined> {
+  let cache = caches.get(dataset);
+  if (cache === undefined) {
+    cache = makeCache(dataset);
+    caches.set(dataset, cache);
+  }
+  return cache;
+}

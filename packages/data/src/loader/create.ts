@@ -17,7 +17,9 @@ export function createLoader(dataset: ImageDataset, options: LoaderOptions): Loa
   const pool = options.pool ?? createPool(options.workers);
   const loader = createLoaderOn(pool, dataset, options);
   return {
-    ...loader,
+    stepsPerEpoch: loader.stepsPerEpoch,
+    skipped: loader.skipped,
+    epoch: (epoch, fromStep) => loader.epoch(epoch, fromStep),
     close: async () => {
       await loader.close();
       if (options.pool === undefined) await pool.close();

@@ -53,58 +53,101 @@ const SPARES = 8;
  * @throws DataError if the set is smaller than a batch, or (while iterating) if too many pictures are damaged
  */
 export function createLoaderOn(pool: Pool, dataset: ImageDataset, options: BatchOptions): Loader {
-  const { batch, seed } = options;
-  const n = dataset.length;
+  check(dataset, options);
+  return new PoolLoader(pool, dataset, options);
+}
+
+function check({ name, length }: ImageDataset, { batch, views, size, dropLast = true }: BatchOptions): void {
   if (!Number.isInteger(batch) || batch < 1)
     throw new DataError(`a batch of ${batch}: give a whole number from 1`);
-  if (options.views.some((view) => view.size !== options.size)) {
+  if (views.some((view) => view.size !== size))
+    throw new DataError(`views of ${views.map((view) => view.size).join(', ')} px in a loader of ${size}`);
+  if (dropLast && batch > length)
     throw new DataError(
-      `views of ${options.views.map((view) => view.size).join(', ')} px in a loader of ${options.size}`,
+      `a batch of ${batch} is larger than ${name} (${length} pictures): make the batch smaller`,
     );
-  }
-  const dropLast = options.dropLast ?? true;
-  if (dropLast && batch > n) {
-    throw new DataError(
-      `a batch of ${batch} is larger than ${dataset.name} (${n} pictures): make the batch smaller`,
-    );
-  }
-  const stepsPerEpoch = dropLast ? Math.floor(n / batch) : Math.ceil(n / batch);
-  const skips = createSkipLog(dataset, options);
-  const batchBytes = batch * options.views.length * 3 * options.size * options.size * 4;
-  // Two per thread keep it busy; without threads nothing is gained by making a batch early.
-  const ahead =
-    pool.workers === 0 ? 1 : Math.max(2, Math.min(2 * pool.workers, Math.floor(MOST_BYTES / batchBytes)));
+}
 
+class PoolLoader implements Loader {
+  readonly stepsPerEpoch: number;
+  readonly skipped: readonly SkippedPicture[];
+  private readonly pool: Pool;
+  private readonly dataset: ImageDataset;
+  private readonly options: BatchOptions;
+  private readonly skips: ReturnType<typeof createSkipLog>;
+  /** Batches that are made at a time. */
+  private readonly ahead: number;
   /** Batches under way, by `epoch/step`. */
-  const started = new Map<string, Promise<JobResult>>();
-  const orders = new Map<number, Int32Array>();
+  private readonly started = new Map<string, Promise<JobResult>>();
+  private readonly orders = new Map<number, Int32Array>();
 
-  function orderOf(epoch: number): Int32Array {
-    let order = orders.get(epoch);
-    if (order === undefined) {
-      order =
-        (options.shuffle ?? true)
-          ? rng(seed, 'order', epoch).permutation(n)
-          : Int32Array.from({ length: n }, (_, i) => i);
-      for (const old of orders.keys()) if (old < epoch - 1 || old > epoch + 1) orders.delete(old);
-      orders.set(epoch, order);
-    }
-    return order;
+  constructor(pool: Pool, dataset: ImageDataset, options: BatchOptions) {
+    const { batch, views, size, dropLast = true } = options;
+    this.pool = pool;
+    this.dataset = dataset;
+    this.options = options;
+    const epochs = dataset.length / batch;
+    this.stepsPerEpoch = dropLast ? Math.floor(epochs) : Math.ceil(epochs);
+    this.skips = createSkipLog(dataset, options);
+    this.skipped = this.skips.list;
+    const batchBytes = batch * views.length * 3 * size * size * 4;
+    // Two per thread keep it busy; without threads nothing is gained by making a batch early.
+    this.ahead =
+      pool.workers === 0 ? 1 : Math.max(2, Math.min(2 * pool.workers, Math.floor(MOST_BYTES / batchBytes)));
   }
 
-  async function make(epoch: number, step: number): Promise<JobResult> {
-    const order = orderOf(epoch);
+  async *epoch(epoch: number, fromStep = 0): AsyncGenerator<Batch> {
+    const { ahead, skips, started, stepsPerEpoch } = this;
+    for (const key of started.keys()) {
+      const [e, s] = key.split('/').map(Number) as [number, number];
+      if (e !== epoch || s < fromStep || s >= fromStep + ahead) started.delete(key);
+    }
+    for (let step = fromStep; step < stepsPerEpoch; step++) {
+      const asked = performance.now();
+      // The window reaches into the next epoch, so that its first step need not wait.
+      for (let i = 0; i < ahead; i++) {
+        const at = step + i;
+        this.begin(epoch + Math.floor(at / stepsPerEpoch), at % stepsPerEpoch);
+      }
+      const { indices, views, skipped } = await this.begin(epoch, step);
+      started.delete(`${epoch}/${step}`);
+      skips.add(skipped);
+      yield { indices, views, waitMs: performance.now() - asked };
+    }
+  }
+
+  async close(): Promise<void> {
+    this.started.clear();
+  }
+
+  private begin(epoch: number, step: number): Promise<JobResult> {
+    const key = `${epoch}/${step}`;
+    let result = this.started.get(key);
+    if (result === undefined) {
+      result = this.make(epoch, step);
+      // Reported when the consumer comes to it; a batch that is never asked for fails in silence.
+      result.catch(() => undefined);
+      this.started.set(key, result);
+    }
+    return result;
+  }
+
+  private async make(epoch: number, step: number): Promise<JobResult> {
+    const { dataset, skips } = this;
+    const { batch, mean, std, views, seed } = this.options;
+    const n = dataset.length;
+    const order = this.orderOf(epoch);
     const rows = Math.min(batch, n - step * batch);
     for (let spares = SPARES; ; spares *= 8) {
       const length = Math.min(n, rows + spares);
       const job: Job = {
         indices: Int32Array.from({ length }, (_, i) => order[(step * batch + i) % n]!),
         rows,
-        mean: options.mean,
-        std: options.std,
-        make: { kind: 'views', configs: options.views, seed, epoch, purpose: 'view' },
+        mean,
+        std,
+        make: { kind: 'views', configs: views, seed, epoch, purpose: 'view' },
       };
-      const result = await pool.run(dataset, job);
+      const result = await this.pool.run(dataset, job);
       if (result.indices.length === rows) return result;
       if (result.skipped.length > skips.limit || length === n) {
         skips.add(result.skipped);
@@ -115,43 +158,18 @@ export function createLoaderOn(pool: Pool, dataset: ImageDataset, options: Batch
     }
   }
 
-  function begin(epoch: number, step: number): Promise<JobResult> {
-    const key = `${epoch}/${step}`;
-    let result = started.get(key);
-    if (result === undefined) {
-      result = make(epoch, step);
-      // Reported when the consumer comes to it; a batch that is never asked for fails in silence.
-      result.catch(() => undefined);
-      started.set(key, result);
+  private orderOf(epoch: number): Int32Array {
+    const { orders } = this;
+    let order = orders.get(epoch);
+    if (order === undefined) {
+      const { length } = this.dataset;
+      const { seed, shuffle = true } = this.options;
+      order = shuffle
+        ? rng(seed, 'order', epoch).permutation(length)
+        : Int32Array.from({ length }, (_, i) => i);
+      for (const old of orders.keys()) if (old < epoch - 1 || old > epoch + 1) orders.delete(old);
+      orders.set(epoch, order);
     }
-    return result;
+    return order;
   }
-
-  async function* run(epoch: number, fromStep: number): AsyncGenerator<Batch> {
-    for (const key of started.keys()) {
-      const [e, s] = key.split('/').map(Number) as [number, number];
-      if (e !== epoch || s < fromStep || s >= fromStep + ahead) started.delete(key);
-    }
-    for (let step = fromStep; step < stepsPerEpoch; step++) {
-      const asked = performance.now();
-      // The window reaches into the next epoch, so that its first step need not wait.
-      for (let i = 0; i < ahead; i++) {
-        const at = step + i;
-        begin(epoch + Math.floor(at / stepsPerEpoch), at % stepsPerEpoch);
-      }
-      const { indices, views, skipped } = await begin(epoch, step);
-      started.delete(`${epoch}/${step}`);
-      skips.add(skipped);
-      yield { indices, views, waitMs: performance.now() - asked };
-    }
-  }
-
-  return {
-    stepsPerEpoch,
-    epoch: (epoch, fromStep = 0) => run(epoch, fromStep),
-    skipped: skips.list,
-    async close() {
-      started.clear();
-    },
-  };
 }
