@@ -3,15 +3,17 @@ import type { Command } from 'commander';
 import pc from 'picocolors';
 import type { Io } from '../io.ts';
 import { openBackend } from '../run/plugins.ts';
-import { findDuplicates } from '../vectors/duplicates.ts';
+import { checkCount, findDuplicates } from '../vectors/duplicates.ts';
+import { progressLine } from '../vectors/progress.ts';
 import { openSet } from '../vectors/set.ts';
-import { cosine } from './flags.ts';
+import { cosine, integer } from './flags.ts';
 import { type DataOptions, dataFlags, type ModelOptions, modelFlags } from './vector-flags.ts';
 
 interface DedupeOptions extends ModelOptions, DataOptions {
   readonly model?: string;
   readonly threshold: number;
   readonly json?: boolean;
+  readonly max: number;
 }
 
 export function dedupeCommand(program: Command, io: Io): void {
@@ -24,6 +26,7 @@ export function dedupeCommand(program: Command, io: Io): void {
     .argument('<set>', 'file of moco embed, or an image folder')
     .option('--threshold <x>', 'the least cosine of duplicates', cosine, 0.95)
     .option('--model <model>', 'the encoder of an image folder, as for moco embed')
+    .option('--max <n>', 'more vectors are refused: the time grows by their square', integer(1, 1e9), 100_000)
     .option('--json', 'a line of JSON for each group');
   dataFlags(modelFlags(command))
     .addHelpText(
@@ -41,10 +44,13 @@ Examples:
 
 async function dedupe(source: string, options: DedupeOptions, io: Io): Promise<void> {
   const { dim: faint, bold } = pc.createColors(io.color);
-  const set = await openSet(source, options, io);
+  const expect = (count: number, dim: number) => checkCount(source, count, dim, options.max);
+  const set = await openSet(source, { ...options, expect }, io);
   const { threads } = options;
   const backend = await openBackend(options.backend ?? 'ort', threads === undefined ? {} : { threads });
-  const groups = await findDuplicates(backend, set, options.threshold);
+  const progress = progressLine(io, set.ids.length);
+  const groups = await findDuplicates(backend, set, options.threshold, progress.update);
+  progress.end();
   await backend.dispose();
   if (options.json) {
     for (const group of groups) io.out(`${JSON.stringify(group)}\n`);

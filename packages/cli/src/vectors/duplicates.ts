@@ -1,5 +1,5 @@
 /** Groups of near-duplicates: pictures whose vectors have a cosine of at least a threshold to the first of their group. */
-import { type Backend, eachSimilarity } from '@moco-ts/core';
+import { type Backend, counted, eachSimilarity, UserError } from '@moco-ts/core';
 import type { VectorSet } from './set.ts';
 
 /** The same picture twice may give a cosine this far below 1. */
@@ -12,22 +12,42 @@ export interface DuplicateGroup {
   readonly others: readonly { readonly id: string; readonly similarity: number }[];
 }
 
+/** Products and sums in a second, and comparisons of their results: what a few cores do. */
+const [productsPerSecond, comparisonsPerSecond] = [2e10, 7e8];
+
+/** Roughly how long {@link findDuplicates} takes: every vector meets every other. In seconds. */
+export const secondsFor = (count: number, dim: number) =>
+  count ** 2 * (dim / productsPerSecond + 1 / comparisonsPerSecond);
+
+/** @throws UserError, before anything is read or computed, for more vectors than `max` */
+export function checkCount(name: string, count: number, dim: number, max: number): void {
+  if (count <= max) return;
+  const hours = secondsFor(count, dim) / 3600;
+  const time = hours < 1 ? `${Math.ceil(60 * hours)} minutes` : `${Math.round(hours)} hours`;
+  throw new UserError(
+    `${name} has ${counted(count, 'vector')}, more than ${max}: dedupe compares each with each, which may take ${time} here; give --max ${count} to do it all the same, or dedupe parts of the set`,
+  );
+}
+
 /**
  * Goes through a set in order: a picture that no earlier group took begins one, and takes all later ones that are near
  * enough to it and free. So whoever keeps the first of each group loses nothing that has no near-duplicate left; groups
  * over chains of near neighbours, whose ends have nothing in common, are not made.
  * @param threshold of the cosine, in [-1, 1]
+ * @param onRow told of each picture whose comparisons are done
  * @returns in the order of their first pictures
  */
 export async function findDuplicates(
   backend: Backend,
   { ids, dim, vectors: features }: Pick<VectorSet, 'ids' | 'dim' | 'vectors'>,
   threshold: number,
+  onRow: (row: number) => void = () => undefined,
 ): Promise<DuplicateGroup[]> {
   const taken = new Uint8Array(ids.length);
   const groups: DuplicateGroup[] = [];
   const rows = { features, dim };
   await eachSimilarity(backend, rows, rows, (row, similarity) => {
+    onRow(row);
     if (taken[row] === 1) return;
     const others: { readonly id: string; readonly similarity: number }[] = [];
     for (let other = row + 1; other < ids.length; other++) {

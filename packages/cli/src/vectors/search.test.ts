@@ -205,6 +205,28 @@ describe('moco dedupe', () => {
     );
   });
 
+  it('refuses more than it can compare, before it reads them, and says how long it would take', async () => {
+    const rows = 1_000_000;
+    writeFileSync(at('million.npy'), npyHeader(rows, 512));
+    // A hole in the file: nothing is written, and nothing may be read.
+    truncateSync(at('million.npy'), npyHeader(rows, 512).length + rows * 512 * 4);
+    writeFileSync(
+      at('million.ids.json'),
+      JSON.stringify({ ids: Array.from({ length: rows }, (_, i) => `${i}`) }),
+    );
+    const { code, out, err } = await moco('dedupe', at('million.npy'));
+    expect([code, out]).toEqual([1, '']);
+    // 1e12 pairs: 512e12 products at 2e10 a second, and a comparison each at 7e8: 27,000 seconds.
+    expect(err).toBe(
+      `moco: ${at('million.npy')} has 1000000 vectors, more than 100000: dedupe compares each with each, which may take 8 hours here; give --max 1000000 to do it all the same, or dedupe parts of the set\n`,
+    );
+    clustered('few', 12, 2);
+    expect((await moco('dedupe', at('few.npy'), '--max', '11')).err).toMatch(/has 12 vectors, more than 11/);
+    expect((await moco('dedupe', at('few.npy'), '--max', '12')).code).toBe(0);
+    const folder = await moco('dedupe', pictures, '--model', run, '--max', '3');
+    expect([folder.code, folder.err]).toEqual([1, expect.stringMatching(/more than 3: dedupe compares/)]);
+  });
+
   it('gives all to a slow reader of its output', async () => {
     clustered('long', 6000, 2);
     const child = spawnMoco('dedupe', at('long.npy'), '--threshold', '-1', '--json');

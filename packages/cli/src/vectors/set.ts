@@ -12,6 +12,8 @@ export interface SetOptions extends Omit<EmbedderOptions, 'warn'> {
   readonly split?: 'train' | 'test';
   readonly holdOut?: number;
   readonly designers?: readonly string[];
+  /** Told how many vectors there are, and of how many values, before they are read or made; may refuse them. */
+  readonly expect?: (count: number, dim: number) => void;
 }
 
 export interface VectorSet {
@@ -30,7 +32,11 @@ export interface VectorSet {
  * @throws UserError
  */
 export async function openSet(source: string, options: SetOptions, io: Io): Promise<VectorSet> {
-  if (formatOf(source) !== undefined) return readSet(await openVectors(source));
+  if (formatOf(source) !== undefined) {
+    const file = await openVectors(source);
+    options.expect?.(file.rows, file.dim);
+    return readSet(file);
+  }
   if (options.model === undefined)
     throw new UserError(`${source} is no file of moco embed: name the encoder of its pictures with --model`);
   const embedder = await openEmbedder(options.model, { ...options, warn: warning(io) });
@@ -56,6 +62,7 @@ async function embedSet(source: string, embedder: Embedder, options: SetOptions,
     split,
     warning(io),
   );
+  options.expect?.(dataset.length, embedder.dim);
   const { ids, vectors } = await embedAll(embedder, dataset, io);
   if (ids.length === 0) throw new UserError(`${source}: none of its pictures could be read`);
   return { name: source, ids, dim: embedder.dim, vectors, dataset };
