@@ -114,7 +114,8 @@ function report(error: unknown, io: Io): number {
   if (error instanceof CommanderError) return error.exitCode;
   const known =
     error instanceof UserError ? error.message : (describeSystemError(error) ?? outOfMemory(error));
-  if (known !== undefined) io.err(`moco: ${known}\n`);
+  // A name in it may be a stranger's, who would steer the terminal by it.
+  if (known !== undefined) io.err(`moco: ${known.replace(/[^\P{Cc}\n\t]/gu, '?')}\n`);
   if (known === undefined || process.env.MOCO_DEBUG === '1') {
     io.err(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   }

@@ -14,6 +14,7 @@ import {
 import { type Crc32, crc32 as portable } from './crc32.ts';
 import type { MeterStates } from './meters.ts';
 import type { RunConfig } from './settings.ts';
+import { storedInfo } from './stored.ts';
 
 /** Where a run stands: the next step to take. */
 export interface Position {
@@ -91,7 +92,7 @@ export const hexadecimal = (sum: number) => sum.toString(16).padStart(8, '0');
 
 /**
  * @param path of the file, for messages
- * @throws CheckpointError when the bytes are damaged or none of this program's
+ * @throws CheckpointError when the bytes are damaged or none of this program's, UserError for settings that no run has
  */
 export function decodeCheckpoint(bytes: Uint8Array, path: string, crc32: Crc32 = portable): Checkpoint {
   return checkpointOf(decodeSafetensors(bytes, path), path, crc32);
@@ -114,30 +115,15 @@ export function checkpointOf(
   const { moco, mocoCrc32 } = metadata;
   // Version 0.1 wrote no checksum of the settings.
   const intact = mocoCrc32 === undefined || mocoCrc32 === hexadecimal(crc32(moco));
-  const info = intact ? parseInfo(moco) : undefined;
+  const info = intact ? parsed(moco) : undefined;
   if (info === undefined) throw new CheckpointError(`${path} is damaged: its settings can't be read`);
-  return { path, info, tensors };
+  return { path, info: storedInfo(info, path), tensors };
 }
 
-function parseInfo(text: string): CheckpointInfo | undefined {
-  let info: unknown;
+function parsed(text: string): unknown {
   try {
-    info = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
-  return isInfo(info) ? info : undefined;
-}
-
-function isInfo(value: unknown): value is CheckpointInfo {
-  const { config, losses, ...position } = (value ?? {}) as Partial<CheckpointInfo>;
-  const natural = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0;
-  return (
-    [position.epoch, position.step, position.globalStep].every(natural) &&
-    Array.isArray(losses) &&
-    typeof config === 'object' &&
-    config !== null &&
-    [config.arch, config.method].every((name) => typeof name === 'string') &&
-    natural(config.imageSize)
-  );
 }

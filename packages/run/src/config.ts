@@ -40,6 +40,21 @@ export function resolveConfig(
   return config;
 }
 
+/** A stored configuration with the defaults of what later versions added. */
+export function withDefaults(
+  saved: Partial<RunConfig> & Pick<RunConfig, 'data' | 'method' | 'arch' | 'imageSize'>,
+): RunConfig {
+  const { method, arch } = saved;
+  const named = { ...defaults, ...saved };
+  return {
+    lr: defaultRate(method, named.optimizer),
+    wd: defaultDecay(method, named.optimizer),
+    warmupEpochs: defaultWarmup(method, arch, named.epochs),
+    workers: 1,
+    ...named,
+  };
+}
+
 /**
  * The configuration with which a checkpoint goes on: its own but for `maxSteps`, with what the flags change.
  * @param source the checkpoint's name, for messages
@@ -63,8 +78,7 @@ export function resumeConfig(saved: RunConfig, flags: RunFlags, source: string):
   if (refused !== undefined) throw new UserError(refused);
   // A limit is of the command that it was given to: kept, it would stop whoever goes on at once.
   const { maxSteps: _, ...kept } = saved;
-  // Settings that came with later versions have their defaults.
-  const config = { ...defaults, ...kept, ...flags };
+  const config = { ...withDefaults(kept), ...flags };
   check(config);
   return config;
 }

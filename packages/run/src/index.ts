@@ -10,4 +10,5 @@ export * from './model.ts';
 export * from './presets.ts';
 export { cosine, faultOf, type Rule, whole } from './rule.ts';
 export * from './settings.ts';
+export { checkSettings, storedConfig } from './stored.ts';
 export * from './vectors.ts';

@@ -116,9 +116,18 @@ export function aliasLine(
 /** The demo starts from nothing each time; only what a run writes is removed. */
 async function clear(folder: string): Promise<void> {
   const text = await textIfThere(join(folder, 'config.json'));
-  if (text !== undefined && (JSON.parse(text) as { config: RunConfig }).config.data !== RECIPE.data)
+  if (text !== undefined && dataOf(text) !== RECIPE.data)
     throw new UserError(`${folder} holds a run on other pictures; choose another --out`);
   const own =
     /^(checkpoint-.*\.safetensors(\.damaged)?|latest\.json|config\.json|log\.jsonl|model\.onnx|events\.out\.tfevents\..*)$/;
   for (const name of await namesIn(folder)) if (own.test(name)) await rm(join(folder, name), { force: true });
+}
+
+/** The data of a run by its record; undefined for what is none. */
+function dataOf(record: string): string | undefined {
+  try {
+    return (JSON.parse(record) as { readonly config?: Partial<RunConfig> } | null)?.config?.data;
+  } catch {
+    return undefined;
+  }
 }

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { counted, risingMomentum, UserError, under } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
-import { type Checkpoint, createMethod, hasQueue, type RunConfig } from '@moco-ts/run';
+import { type Checkpoint, createMethod, hasQueue, type RunConfig, storedConfig } from '@moco-ts/run';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
 import { openCheckpoint } from '../run/checkpoint.ts';
 import { type ClassifierInfo, readClassifier } from '../run/classifier-file.ts';
@@ -81,12 +81,17 @@ async function runBody(folder: string, history: History, options: ReportOptions)
 ${figureList(figures)}
 ${remarks(history)}
 <h2>Curves</h2>
-<div class="panels">${runCurves(history, config, checkpoint?.info.pictures ?? recorded.dataset?.pictures)}</div>
+<div class="panels">${runCurves(history, config, checkpoint?.info.pictures ?? picturesOf(recorded))}</div>
 ${await pictureSections(config, checkpoint, options)}
 <h2>Settings</h2>
 ${settings(config)}
 <h2>Made by</h2>
 ${madeBy(recorded)}`;
+}
+
+function picturesOf({ dataset }: Recorded): number | undefined {
+  const pictures = dataset?.pictures;
+  return Number.isSafeInteger(pictures) && pictures! > 0 ? pictures : undefined;
 }
 
 function runCurves(history: History, config: RunConfig, pictures: number | undefined): string {
@@ -269,8 +274,10 @@ function madeBy({ versions = {}, backend = {}, machine = {}, commit }: Recorded)
 async function readRecord(folder: string, warn: (text: string) => void): Promise<Recorded> {
   const path = join(folder, 'config.json');
   try {
-    return (JSON.parse(await readFile(path, 'utf8')) ?? {}) as Recorded;
-  } catch {
+    const record = (JSON.parse(await readFile(path, 'utf8')) ?? {}) as Recorded;
+    return record.config === undefined ? record : { ...record, config: storedConfig(record.config, path) };
+  } catch (error) {
+    if (error instanceof UserError) throw error;
     warn(`${path} could not be read: the report does not tell versions and machine`);
     return {};
   }

@@ -11,6 +11,7 @@ import {
 import { checksum, type RunConfig } from '@moco-ts/run';
 import { writeAtomic } from './files.ts';
 import { withSource } from './source.ts';
+import { storedClassifier } from './stored-classifier.ts';
 import { version } from './versions.ts';
 
 /** How a classifier is trained. */
@@ -85,5 +86,5 @@ export function classifierOf({ tensors, metadata }: SafetensorsFile, path: strin
     );
   if (checksum(tensors, crc32) !== metadata.crc32)
     throw new CheckpointError(`${path} is damaged: its bytes do not fit its checksum`);
-  return { path, info: JSON.parse(metadata.classifier) as ClassifierInfo, tensors };
+  return { path, info: storedClassifier(metadata.classifier, path) as ClassifierInfo, tensors };
 }

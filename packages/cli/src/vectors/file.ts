@@ -1,6 +1,6 @@
 /** Files of vectors with ids: `.parquet`, or `.npy` with the ids in a `.ids.json` beside it. */
 import { DataError, UserError } from '@moco-ts/core';
-import type { VectorInfo } from '@moco-ts/run';
+import { checkSettings, type VectorInfo } from '@moco-ts/run';
 import { openNpy } from './npy-file.ts';
 import { openParquet } from './parquet-file.ts';
 
@@ -42,6 +42,7 @@ export function parseInfo(value: unknown, source: string): VectorInfo {
   const texts = [info?.moco, info?.model, info?.encoder, info?.data?.data, info?.data?.split];
   if (typeof info !== 'object' || texts.some((text) => typeof text !== 'string'))
     throw new DataError(`${source}: what it says of its model is damaged`);
+  checkSettings(info!.data!, source);
   if (typeof info!.unit !== 'boolean') throw new DataError(`${source}: what it says of its model is damaged`);
   return info as VectorInfo;
 }

@@ -1,0 +1,89 @@
+/** Settings read from files: judged as flags are, whatever made the file. */
+import { printable, UserError } from '@moco-ts/core';
+import { checkSizes, withDefaults } from './config.ts';
+import type { MeterStates } from './meters.ts';
+import { type RunConfig, settings, settingsFault } from './settings.ts';
+
+/** What there is no default for. */
+const needed = ['data', 'method', 'arch', 'imageSize'] as const;
+
+/**
+ * The configuration of a run as a file holds it. Settings that came with later versions than the file have their defaults;
+ * those that this version does not know are left out.
+ * @param source the file, for messages
+ * @throws UserError for a setting that no flag could give
+ */
+export function storedConfig(value: unknown, source: string): RunConfig {
+  const entries = Object.entries(plainObject(value, source)).filter(([key]) => Object.hasOwn(settings, key));
+  const config = Object.fromEntries(entries);
+  for (const key of needed) if (config[key] === undefined) refuse(source, `${key} is missing.`);
+  checkSettings(config, source);
+  for (const key of ['arch', 'backend'] as const)
+    if (/\p{C}/u.test(String(config[key] ?? ''))) refuse(source, `${key} is ${config[key]}, no name.`);
+  const whole = withDefaults(config as Partial<RunConfig> & Pick<RunConfig, (typeof needed)[number]>);
+  try {
+    checkSizes(whole);
+  } catch (error) {
+    refuse(source, (error as Error).message);
+  }
+  return whole;
+}
+
+/**
+ * Judges settings by their names.
+ * @throws UserError
+ */
+export function checkSettings(given: object, source: string): void {
+  const fault = settingsFault(given);
+  if (fault !== undefined) refuse(source, fault);
+}
+
+/** What lies beside a checkpoint's tensors. @throws UserError for values that no run has */
+export function storedInfo(value: unknown, source: string) {
+  const info = plainObject(value, source) as Readonly<Record<string, unknown>>;
+  const { epoch, step, globalStep, pictures = 0, losses, meters, commit, moco } = info;
+  const numbers = { epoch, step, globalStep, pictures };
+  for (const [key, number] of Object.entries(numbers))
+    if (!Number.isSafeInteger(number) || (number as number) < 0 || (number as number) > MOST)
+      refuse(source, `${key} is no number of a run.`);
+  // A loss that was no number is null in JSON.
+  if (!Array.isArray(losses) || !losses.every((loss) => loss === null || isNumber(loss)))
+    refuse(source, 'losses are no list of numbers.');
+  if (meters !== undefined && !areMeters(meters)) refuse(source, 'meters are no means of an epoch.');
+  return {
+    epoch: epoch as number,
+    step: step as number,
+    globalStep: globalStep as number,
+    config: storedConfig(info.config, source),
+    pictures: pictures as number,
+    losses: losses as number[],
+    ...(meters !== undefined && { meters: meters as MeterStates }),
+    // To be printed alone: what is no commit is none.
+    ...(typeof commit === 'string' && /^[0-9a-f]{7,64}(-dirty)?$/.test(commit) && { commit }),
+    moco: typeof moco === 'string' ? printable(moco, 40) : '',
+  };
+}
+
+/** More than any run has. */
+const MOST = 1e12;
+
+const isNumber = (value: unknown) => typeof value === 'number' && Number.isFinite(value);
+
+function areMeters(value: unknown): boolean {
+  return isPlain(value) && Object.values(value).every((state) => isPlain(state) && isMean(state));
+}
+
+function isMean({ sum, count }: { readonly sum?: unknown; readonly count?: unknown }): boolean {
+  return (sum === null || isNumber(sum)) && isNumber(count);
+}
+
+const isPlain = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function plainObject(value: unknown, source: string): object {
+  return isPlain(value) ? value : refuse(source, 'they are no settings.');
+}
+
+function refuse(source: string, fault: string): never {
+  throw new UserError(`${source} stores settings that no run has: ${printable(fault, 300)}`);
+}
