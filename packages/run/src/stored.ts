@@ -1,5 +1,5 @@
 /** Settings read from files: judged as flags are, whatever made the file. */
-import { printable, UserError } from '@moco-ts/core';
+import { CheckpointError, printable, UserError } from '@moco-ts/core';
 import { checkSizes, withDefaults } from './config.ts';
 import type { MeterStates } from './meters.ts';
 import { type RunConfig, settings, settingsFault } from './settings.ts';
@@ -38,18 +38,20 @@ export function checkSettings(given: object, source: string): void {
   if (fault !== undefined) refuse(source, fault);
 }
 
-/** What lies beside a checkpoint's tensors. @throws UserError for values that no run has */
+/** What lies beside a checkpoint's tensors. @throws CheckpointError for a position that is none, UserError for settings that no run has */
 export function storedInfo(value: unknown, source: string) {
-  const info = plainObject(value, source) as Readonly<Record<string, unknown>>;
+  const info = (isPlain(value) ? value : damaged(source, 'they are none.')) as Readonly<
+    Record<string, unknown>
+  >;
   const { epoch, step, globalStep, pictures = 0, losses, meters, commit, moco } = info;
   const numbers = { epoch, step, globalStep, pictures };
   for (const [key, number] of Object.entries(numbers))
     if (!Number.isSafeInteger(number) || (number as number) < 0 || (number as number) > MOST)
-      refuse(source, `${key} is no number of a run.`);
+      damaged(source, `${key} is no number of a run.`);
   // A loss that was no number is null in JSON.
   if (!Array.isArray(losses) || !losses.every((loss) => loss === null || isNumber(loss)))
-    refuse(source, 'losses are no list of numbers.');
-  if (meters !== undefined && !areMeters(meters)) refuse(source, 'meters are no means of an epoch.');
+    damaged(source, 'losses are no list of numbers.');
+  if (meters !== undefined && !areMeters(meters)) damaged(source, 'meters are no means of an epoch.');
   return {
     epoch: epoch as number,
     step: step as number,
@@ -86,4 +88,8 @@ function plainObject(value: unknown, source: string): object {
 
 function refuse(source: string, fault: string): never {
   throw new UserError(`${source} stores settings that no run has: ${printable(fault, 300)}`);
+}
+
+function damaged(source: string, fault: string): never {
+  throw new CheckpointError(`${source} is damaged: its settings can't be read: ${fault}`);
 }
