@@ -20,6 +20,7 @@ export {
   decodeFile,
   defineDataset,
   type ImageDataset,
+  MachineError,
   type OwnDataset,
   openDataset,
   type Picture,

@@ -1,5 +1,5 @@
 /** Pictures for a report: the views that the network saw, and neighbours by its features. */
-import { type Backend, createExtractor, nearestNeighbours, type Params, rng } from '@moco-ts/core';
+import { type Backend, createExtractor, DataError, nearestNeighbours, type Params, rng } from '@moco-ts/core';
 import {
   createGate,
   createLoader,
@@ -40,10 +40,19 @@ const decodes = createGate(4);
 const thumbnail = (dataset: ImageDataset, index: number) =>
   decodes.run(1, async () => image(await dataset.decode(index, { within: 4 * SIDE }), dataset.id(index)));
 
-/** The views of the first pictures of the first epoch, exactly those of the run. */
+/** The views of the first pictures of the first epoch, exactly those of the run; fewer where few are readable. */
 export async function viewGrid(config: RunConfig, dataset: ImageDataset): Promise<string> {
+  for (let batch = Math.min(PAIRS, dataset.length); ; batch--) {
+    try {
+      return await gridOf(config, dataset, batch);
+    } catch (error) {
+      if (!(error instanceof DataError) || batch === 1) throw error;
+    }
+  }
+}
+
+async function gridOf(config: RunConfig, dataset: ImageDataset, batch: number): Promise<string> {
   const { imageSize: size, mean, std, seed } = config;
-  const batch = Math.min(PAIRS, dataset.length);
   const views = viewsOf(config);
   const loader = createLoader(dataset, {
     batch,
