@@ -29,6 +29,11 @@ const docs = {
   test: { name: 'docs', include: ['tests/docs/*.test.ts'] },
 };
 
+const scripts = {
+  extends: true as const,
+  test: { name: 'scripts', include: ['scripts/**/*.test.mjs'] },
+};
+
 /** What needs a GPU's driver (or one in software) and the package `webgpu`: scripts/test-webgpu.sh. */
 const gpu = {
   extends: true as const,
@@ -99,7 +104,7 @@ async function chosen() {
   if (MOCO_CHROMIUM_KIT) return [await chromium()];
   if (MOCO_GPU) return [gpu];
   if (MOCO_CUDA) return [cuda];
-  return MOCO_TFJS_NODE ? [native] : [...projects, examples, docs, web];
+  return MOCO_TFJS_NODE ? [native] : [...projects, examples, docs, scripts, web];
 }
 
 export default await chosen();
