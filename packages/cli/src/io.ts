@@ -10,7 +10,39 @@ export interface Io {
   readonly columns?: number | undefined;
   /** Colours, as the terminal and NO_COLOR ask for. */
   readonly color: boolean;
+  /** Takes back what stands on the line of `err`, which has no end yet. */
+  eraseLine?(): void;
 }
+
+/** Colours and weights as picocolors sets and resets them; nothing that hides text. */
+const ownStyle = /^\x1b\[(?:0|[1-4]|2[2-4]|3[0-79]|4[0-79]|9[0-7])m/;
+
+/** All that steers a terminal or turns the direction of writing, but for the ends of lines and tabs. */
+const steering = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/**
+ * A text as a terminal may be given it: names, ids and messages in it may be a stranger's. What steers the terminal is
+ * shown as `\u001b`, which in JSON stands for the same character.
+ * @param color whether the styles of this program stay
+ */
+export function terminalText(text: string, color: boolean): string {
+  return text.replace(steering, (character, at: number) =>
+    color && character === '\x1b' && ownStyle.test(text.slice(at, at + 6))
+      ? character
+      : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** A name that may hold anything, as part of a line. */
+export const oneLine = (name: string): string =>
+  name.replace(/[\n\t]/g, (character) => JSON.stringify(character).slice(1, -1));
+
+/** The same streams, on which nothing of a stranger's steers the terminal. */
+export const guarded = (io: Io): Io => ({
+  ...io,
+  out: (text) => io.out(terminalText(text, io.color)),
+  err: (text) => io.err(terminalText(text, io.color)),
+});
 
 /** The process's own streams. */
 export function processIo(): Io {
@@ -31,6 +63,7 @@ export function processIo(): Io {
     live,
     columns: process.stdout.isTTY ? process.stdout.columns : undefined,
     color: live && !process.env.NO_COLOR,
+    eraseLine: () => void process.stderr.write('\r\x1b[K'),
   };
 }
 

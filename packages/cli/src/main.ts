@@ -18,7 +18,7 @@ import { pretrainCommand } from './commands/pretrain.ts';
 import { replayCommand } from './commands/replay.ts';
 import { reportCommand } from './commands/report.ts';
 import { searchCommand } from './commands/search.ts';
-import { type Io, processIo } from './io.ts';
+import { guarded, type Io, processIo } from './io.ts';
 import { describeSystemError } from './run/files.ts';
 import { loadPlugins } from './run/plugins.ts';
 import { version } from './run/versions.ts';
@@ -93,7 +93,8 @@ Examples:
  * @param args what stands behind `moco`
  * @returns the exit code: 0, 1 for an error that the user can mend or a defect, 130 after an interrupt
  */
-export async function main(args: readonly string[], io: Io = processIo()): Promise<number> {
+export async function main(args: readonly string[], streams: Io = processIo()): Promise<number> {
+  const io = guarded(streams);
   let exitCode = 0;
   const program = createProgram(io, (code) => {
     exitCode = code;

@@ -15,6 +15,7 @@ export {
   type Precision,
   type Preprocess,
 } from './export.ts';
+export { type ModelDemands, modelDemands } from './inspect.ts';
 export { freeBatch, type Lowering, lowerNodes, PlainLowering, type Rule, type Rules } from './lowering.ts';
 export { elementwiseTypes, positive } from './ops/elementwise.ts';
 export { poolOptions } from './ops/linear.ts';

@@ -1,7 +1,7 @@
 import { counted } from '@moco-ts/core';
 import type { Command } from 'commander';
 import pc from 'picocolors';
-import type { Io } from '../io.ts';
+import { type Io, oneLine } from '../io.ts';
 import { openBackend } from '../run/plugins.ts';
 import { checkCount, findDuplicates } from '../vectors/duplicates.ts';
 import { progressLine } from '../vectors/progress.ts';
@@ -57,8 +57,9 @@ async function dedupe(source: string, options: DedupeOptions, io: Io): Promise<v
     return;
   }
   for (const { first, others } of groups) {
-    io.out(`          ${first}\n`);
-    for (const { id, similarity } of others) io.out(`${faint(`= ${similarity.toFixed(4)}`)}  ${id}\n`);
+    io.out(`          ${oneLine(first)}\n`);
+    for (const { id, similarity } of others)
+      io.out(`${faint(`= ${similarity.toFixed(4)}`)}  ${oneLine(id)}\n`);
     io.out('\n');
   }
   const copies = groups.reduce((sum, { others }) => sum + others.length, 0);

@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { listCheckpoints } from '../run/checkpoint.ts';
 import { accuracy } from '../run/classify-data.ts';
 import { faultOf } from '../run/finite.ts';
+import { openEncoder } from '../run/foreign.ts';
 import {
   differences,
   logged,
@@ -118,6 +119,30 @@ it('is exported as a model that gives logits, with the names of the classes', as
     '--with-head',
   );
   expect(both.err).toContain('has no contrastive head');
+});
+
+it('is an encoder to every command, by its file or its folder', async () => {
+  const folder = join(temporaryFolder(), 'p');
+  await moco('lincls', run, ...small, '--epochs', '1', '--out', folder);
+  const own = (path: string) => openEncoder(path, (text) => expect(text).toBe(''));
+  const wanted = await own(run);
+  for (const path of [join(folder, 'best.safetensors'), folder]) {
+    const { info, tensors } = await own(path);
+    expect(info.config).toEqual(wanted.info.config);
+    // A probe leaves the encoder as it is; its classifier is no part of it, and the run's head is not in the file.
+    const body = Object.entries(wanted.tensors).filter(([name]) => /^q\.(?!fc\.)/.test(name));
+    expect(checksum(tensors)).toBe(checksum(Object.fromEntries(body)));
+    expect(Object.keys(tensors)).toHaveLength(body.length);
+  }
+  const tuned = join(temporaryFolder(), 't');
+  await moco('finetune', run, ...small, '--epochs', '1', '-b', '8', '--out', tuned);
+  const best = join(tuned, 'best.safetensors');
+  expect(await moco('knn', best, '-j', '0', '--threads', '1')).toMatchObject({ code: 0, err: '' });
+  const again = checksum((await own(tuned)).tensors);
+  expect(again).not.toBe(checksum((await own(folder)).tensors));
+  const converted = join(tuned, 'c.pth');
+  expect(await moco('convert', best, '-o', converted)).toMatchObject({ code: 0, err: '' });
+  expect(checksum((await own(converted)).tensors)).toBe(again);
 });
 
 describe('what is not finite', () => {

@@ -1,5 +1,4 @@
 /** `moco replay`: given batches from given weights, for parity with any other implementation. */
-import { readFile } from 'node:fs/promises';
 import {
   CheckpointError,
   counted,
@@ -14,7 +13,6 @@ import {
   safetensorsParts,
   sgd,
   type Tensor,
-  UserError,
   under,
 } from '@moco-ts/core';
 import type { Command } from 'commander';
@@ -22,7 +20,7 @@ import type { Io } from '../io.ts';
 import { writeAtomic } from '../run/files.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
 import { parseSpec, type ReplaySpec } from '../run/replay-spec.ts';
-import { withSource } from '../run/source.ts';
+import { readText, withSource } from '../run/source.ts';
 
 interface ReplayOptions {
   readonly in: string;
@@ -58,12 +56,6 @@ export function replayCommand(program: Command, io: Io): void {
         `${counted(losses.length, 'step')}, loss ${losses[0]!.toFixed(6)} to ${losses.at(-1)!.toFixed(6)}: ${options.out}\n`,
       );
     });
-}
-
-async function readText(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch((error: Error) => {
-    throw new UserError(`${path} could not be read: ${error.message}`);
-  });
 }
 
 /**

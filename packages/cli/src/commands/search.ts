@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Io } from '../io.ts';
+import { type Io, oneLine } from '../io.ts';
 import { search } from '../vectors/search.ts';
 import { neighbours } from './flags.ts';
 import { type DataOptions, dataFlags, type ModelOptions, modelFlags } from './vector-flags.ts';
@@ -39,7 +39,7 @@ Examples:
         if (json) io.out(`${JSON.stringify(found)}\n`);
         else
           io.out(
-            `${found.query}\n${found.neighbours.map(({ id, similarity }) => `  ${similarity.toFixed(4).padStart(7)}  ${id}\n`).join('')}`,
+            `${oneLine(found.query)}\n${found.neighbours.map(({ id, similarity }) => `  ${similarity.toFixed(4).padStart(7)}  ${oneLine(id)}\n`).join('')}`,
           );
       }
     });

@@ -1,8 +1,7 @@
 /** What a run's log tells, less what was taken back by going on from an earlier checkpoint. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '@moco-ts/core';
-import { systemReason } from '../run/files.ts';
+import { readText } from '../run/source.ts';
 
 /** A line of `log.jsonl`. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly event: string };
@@ -29,10 +28,8 @@ export interface History {
 /** @throws UserError when there is no log */
 export async function readHistory(folder: string): Promise<History> {
   const path = join(folder, 'log.jsonl');
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new UserError(
-      `${path} could not be read: ${systemReason(error) ?? (error as Error).message}; name the folder of a run`,
-    );
+  const text = await readText(path).catch((error: unknown) => {
+    throw new UserError(`${(error as Error).message}; name the folder of a run`);
   });
   return historyOf(text);
 }

@@ -1,5 +1,4 @@
 /** The page of a run: curves, pictures, settings. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { counted, risingMomentum, UserError, under } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
@@ -11,6 +10,7 @@ import { openData } from '../run/dataset.ts';
 import { measureRows } from '../run/evaluate.ts';
 import { duration } from '../run/format.ts';
 import { openBackend } from '../run/plugins.ts';
+import { textIfThere } from '../run/source.ts';
 import { curve, measureCurve, pointsOf } from './curves.ts';
 import { type History, readHistory } from './history.ts';
 import { neighbourGrid, viewGrid } from './pictures.ts';
@@ -274,7 +274,7 @@ function madeBy({ versions = {}, backend = {}, machine = {}, commit }: Recorded)
 async function readRecord(folder: string, warn: (text: string) => void): Promise<Recorded> {
   const path = join(folder, 'config.json');
   try {
-    const record = (JSON.parse(await readFile(path, 'utf8')) ?? {}) as Recorded;
+    const record = (JSON.parse((await textIfThere(path)) ?? '') ?? {}) as Recorded;
     return record.config === undefined ? record : { ...record, config: storedConfig(record.config, path) };
   } catch (error) {
     if (error instanceof UserError) throw error;

@@ -2,7 +2,7 @@
 import { closeSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { UserError } from '@moco-ts/core';
+import { printable, UserError } from '@moco-ts/core';
 import { systemReason } from './files.ts';
 
 /** What a lock tells of its holder. */
@@ -144,7 +144,7 @@ function takeAway(folder: string, path: string, stale: string): void {
 
 function held(folder: string, path: string, holder: Holder | undefined): string {
   const who = holder
-    ? `process ${holder.pid} on ${holder.host} since ${holder.since} (${holder.command})`
+    ? `process ${holder.pid} on ${printable(holder.host)} since ${printable(holder.since)} (${printable(holder.command)})`
     : 'another process';
   const elsewhere = holder && holder.host !== hostname() ? `; if it has ended, remove ${path}` : '';
   return `${folder} is in use by ${who}: wait, stop it, or choose another --out${elsewhere}`;

@@ -32,7 +32,7 @@ export function modelCard(facts: CardFacts): string {
     : `\`${settings.names?.input ?? 'input'}\`: float32 [N, 3, ${imageSize}, ${imageSize}], RGB, (value / 255 - mean) / std with mean ${list(mean)} and std ${list(std)}; the shorter side resized to ${clearSide({ width: 1, height: 2 }, imageSize)} pixels, the centre cut out`;
   const output = settings.names?.output ?? (classes ? 'logits' : 'features');
   const kind = classes
-    ? `logits of ${classes.length} classes: ${classes.join(', ')}`
+    ? `logits of ${classes.length} classes: ${classes.map(prose).join(', ')}`
     : withHead
       ? 'unit vectors of the contrastive head'
       : 'features of the backbone, not normalised: compare them by cosine';
@@ -40,15 +40,15 @@ export function modelCard(facts: CardFacts): string {
   return `---
 library_name: onnx
 pipeline_tag: ${task}
-tags: [${['moco-ts', 'self-supervised', method, arch].join(', ')}]
+tags: [${['moco-ts', 'self-supervised', method, arch].map(yaml).join(', ')}]
 ---
-# ${arch}, ${method}, ${data}
+# ${prose(`${arch}, ${method}, ${data}`)}
 
-${classes ? 'A classifier' : 'An image encoder'} trained ${classes ? 'on' : 'without labels on'} ${pictures > 0 ? `${pictures} pictures of ` : ''}\`${data}\`, exported by MoCo.ts ${version}.
+${classes ? 'A classifier' : 'An image encoder'} trained ${classes ? 'on' : 'without labels on'} ${pictures > 0 ? `${pictures} pictures of ` : ''}${code(data)}, exported by MoCo.ts ${version}.
 
 | | |
 |---|---|
-| file | \`${file}\`, ${bytes(size)}, ${precision}${precision === 'int8' ? (settings.calibration ? ', ranges from calibration pictures' : ', ranges found as pictures come') : ''} |
+| file | ${code(file)}, ${bytes(size)}, ${precision}${precision === 'int8' ? (settings.calibration ? ', ranges from calibration pictures' : ', ranges found as pictures come') : ''} |
 | input | ${input} |
 | output | \`${output}\`: float32 [N, ${dim}], ${kind} |
 
@@ -59,7 +59,7 @@ ${counted(epochs, 'epoch')}${last === undefined ? '' : `, mean loss of the last 
 | setting | value |
 |---|---|
 ${Object.entries(config)
-  .map(([name, value]) => `| ${name} | ${escapeCell(Array.isArray(value) ? list(value) : String(value))} |`)
+  .map(([name, value]) => `| ${name} | ${prose(Array.isArray(value) ? list(value) : String(value))} |`)
   .join('\n')}
 
 ## What it measures
@@ -71,7 +71,7 @@ ${measuredTable(facts.measured)}
 \`\`\`js
 import * as ort from 'onnxruntime-node'; // or onnxruntime-web, in a browser
 process.env.ORT_DISABLE_TELEMETRY = '1'; // in Node: else it sends usage data to its maker
-const session = await ort.InferenceSession.create('${file}');
+const session = await ort.InferenceSession.create(${quoted(file, "'")});
 const input = ${withPreprocess ? `new ort.Tensor('uint8', rgbBytes, [1, height, width, 3])` : `new ort.Tensor('float32', pixels, [1, 3, ${imageSize}, ${imageSize}])`};
 const { ${output} } = await session.run({ ${withPreprocess ? 'images' : (settings.names?.input ?? 'input')}: input });
 \`\`\`
@@ -80,7 +80,7 @@ const { ${output} } = await session.run({ ${withPreprocess ? 'images' : (setting
 import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
-session = onnxruntime.InferenceSession("${file}")
+session = onnxruntime.InferenceSession(${quoted(file, '"')})
 (${output},) = session.run(None, {"${withPreprocess ? 'images' : (settings.names?.input ?? 'input')}": ${withPreprocess ? 'rgb_bytes' : 'pixels'}})
 \`\`\`
 
@@ -106,4 +106,22 @@ function measuredTable(measured: CardFacts['measured']): string {
 }
 
 const list = (values: readonly unknown[]) => `[${values.join(', ')}]`;
-const escapeCell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+
+const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' };
+
+/** A text of anyone's as words of Markdown, in a table too: no HTML, link, image, code or emphasis of its own. */
+export const prose = (text: string): string =>
+  line(text)
+    .replace(/[\\`*_[\]|~$#]/g, '\\$&')
+    .replace(/[&<>]/g, (character) => entities[character]!);
+
+/** The same as a piece of code. */
+const code = (text: string): string => (/[`|\\]/.test(text) ? prose(text) : `\`${line(text)}\``);
+
+const line = (text: string): string => text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, ' ');
+const plain = /^[\w. -]+$/;
+const yaml = (text: string): string =>
+  plain.test(text) ? text : JSON.stringify(text).replaceAll('<', '\\u003c');
+/** A text of a program. */
+const quoted = (text: string, mark: string): string =>
+  plain.test(text) ? `${mark}${text}${mark}` : JSON.stringify(text);

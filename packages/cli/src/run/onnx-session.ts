@@ -12,6 +12,9 @@ export interface OnnxModel {
 
 export interface OnnxResult {
   readonly first: Float32Array;
+  /** Of the first output: its element type, if it is a tensor, and its extents. */
+  readonly type: string | undefined;
+  readonly dims: readonly number[];
   readonly all: Readonly<Record<string, Float32Array>>;
 }
 
@@ -33,7 +36,12 @@ export async function openModel(bytes: Uint8Array): Promise<OnnxModel> {
       const all = Object.fromEntries(
         Object.entries(results).map(([name, { data }]) => [name, data as Float32Array]),
       );
-      return { first: all[session.outputNames[0]!]!, all };
+      const name = session.outputNames[0]!;
+      const { type: found, dims: extents = [] } = results[name]! as {
+        readonly type?: string;
+        readonly dims?: readonly number[];
+      };
+      return { first: all[name]!, type: found, dims: extents, all };
     },
     close: () => session.release(),
   };

@@ -1,5 +1,5 @@
 /** `skipped.jsonl` of a run folder: each picture that was left out, with its reason, once. */
-import { appendFileSync, readFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '@moco-ts/core';
 import type { SkippedPicture } from '@moco-ts/data';
@@ -39,7 +39,7 @@ export function skipList(folder: string, warn: (text: string) => void): (skipped
 function idsOf(path: string): Set<string> {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = statSync(path).isFile() ? readFileSync(path, 'utf8') : '';
   } catch {
     return new Set();
   }

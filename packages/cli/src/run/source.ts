@@ -2,7 +2,7 @@
  * Files as what readers take parts of: `readFile` takes no more than 2 GiB, and a checkpoint may be larger. What the system
  * refuses to read says nothing about the file: such errors are plain UserErrors, never of damage.
  */
-import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { type ByteSource, readExactly, UserError } from '@moco-ts/core';
 import { systemReason } from './files.ts';
 import { bytes as inBytes } from './format.ts';
@@ -67,8 +67,13 @@ export async function withSource<T>(
 export const readWhole = (path: string): Promise<Uint8Array> =>
   withSource(path, (source) => readExactly(source, 0, source.size));
 
+/** A text. @throws UserError as {@link withSource} does */
+export const readText = async (path: string): Promise<string> =>
+  new TextDecoder().decode(await readWhole(path));
+
 /** A text; undefined where there is none. @throws UserError where there is one that can't be read */
-export const textIfThere = (path: string) => ifThere(path, () => readFile(path, 'utf8'));
+export const textIfThere = async (path: string): Promise<string | undefined> =>
+  (await entryIfThere(path)) && readText(path);
 
 /** What a path is; undefined where nothing is. @throws UserError where that can't be told */
 export const entryIfThere = (path: string) => ifThere(path, () => stat(path));

@@ -11,6 +11,7 @@ import {
   unitRows,
 } from '@moco-ts/core';
 import { createPool, type ImageDataset, ifDamaged, loadClean, type SkippedPicture } from '@moco-ts/data';
+import { type ModelDemands, modelDemands } from '@moco-ts/onnx';
 import { checksum, hexadecimal, modelConfig, type RunConfig } from '@moco-ts/run';
 import { openEncoder } from '../run/foreign.ts';
 import { openModel } from '../run/onnx-session.ts';
@@ -114,16 +115,32 @@ async function openRun(model: string, options: EmbedderOptions): Promise<Embedde
 async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOptions): Promise<Embedder> {
   if (withHead) throw new UserError(`${model} is exported already: leave --with-head out`);
   if (backend !== 'ort') throw new UserError(`${model} runs in ONNX Runtime: leave --backend out`);
+  let known: number | undefined;
   const bytes = await readWhole(model);
+  checkDemands(model, bytes);
   const session = await openModel(bytes).catch((error: Error) => {
-    throw new UserError(`${model} is no model that ONNX Runtime takes: ${error.message.split('\n')[0]}`);
+    throw new UserError(`${model} is no model that ONNX Runtime takes: ${error.message}`);
   });
   const one = async (data: Uint8Array, height: number, width: number): Promise<Float32Array> => {
-    const { first } = await session.run('uint8', data, [1, height, width, 3]).catch((error: Error) => {
+    const { first, type, dims } = await session
+      .run('uint8', data, [1, height, width, 3])
+      .catch((error: Error) => {
+        throw new UserError(
+          `${model} takes no raw pictures (moco export --with-preprocess makes one that does): ${error.message}`,
+        );
+      });
+    if (type !== 'float32')
+      throw new UserError(`${model} gives ${type ?? 'no tensor'}, not vectors of float32`);
+    if (
+      dims[0] !== 1 ||
+      first.length < 1 ||
+      first.length > LONGEST ||
+      first.length !== (known ?? first.length)
+    )
       throw new UserError(
-        `${model} takes no raw pictures (moco export --with-preprocess makes one that does): ${error.message.split('\n')[0]}`,
+        `${model} gives [${dims.join(', ')}] for an image of ${width} x ${height}, not a vector [1, ${known ?? 'D'}]`,
       );
-    });
+    known = first.length;
     return first;
   };
   const { length: dim } = await one(new Uint8Array(64 * 64 * 3), 64, 64);
@@ -150,6 +167,27 @@ async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOp
     },
     dispose: () => session.close(),
   };
+}
+
+/** Values of a vector. */
+const LONGEST = 65_536;
+
+/** A model may be anyone's: it reads no other file, and ends. @throws UserError */
+function checkDemands(model: string, bytes: Uint8Array): void {
+  let demands: ModelDemands;
+  try {
+    demands = modelDemands(bytes);
+  } catch (error) {
+    throw new UserError(`${model} is no ONNX model: ${printable((error as Error).message)}`);
+  }
+  const [file] = demands.externalData;
+  if (file !== undefined)
+    throw new UserError(
+      `${model} keeps weights in another file (${printable(file)}), which is not opened: save it with its weights inside, as onnx.save(onnx.load(MODEL), MODEL) does`,
+    );
+  const [loop] = demands.endless;
+  if (loop !== undefined)
+    throw new UserError(`${model} holds a ${loop}, which may never end: export it without`);
 }
 
 /** Scales vectors to length 1 if `unit`. */

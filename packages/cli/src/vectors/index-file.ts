@@ -3,12 +3,13 @@
  * installed by whoever wants it. `FILE.usearch.json` says what it is of; a file of vectors that is newer, or an index that
  * is not whole, is noticed and indexed anew.
  */
-import { readFile, rename, stat } from 'node:fs/promises';
+import { rename, stat } from 'node:fs/promises';
 import { counted, type Neighbour, nearestNeighbours, UserError, unitRows } from '@moco-ts/core';
 import type { Index } from 'usearch';
 import { writeAtomic } from '../run/files.ts';
 import { duration, percent } from '../run/format.ts';
 import { openBackend } from '../run/plugins.ts';
+import { readText } from '../run/source.ts';
 import type { VectorFile } from './file.ts';
 
 export interface IndexFile {
@@ -140,7 +141,7 @@ async function save(index: Index, file: VectorFile, recall: number): Promise<voi
 /** What stands beside an index that is whole and of this very file. */
 async function describe({ path, rows, dim }: VectorFile): Promise<Description | undefined> {
   try {
-    const known = JSON.parse(await readFile(`${indexPath(path)}.json`, 'utf8')) as Description;
+    const known = JSON.parse(await readText(`${indexPath(path)}.json`)) as Description;
     const [vectors, index] = [await stat(path), await stat(indexPath(path))];
     const same =
       known.format === 1 &&

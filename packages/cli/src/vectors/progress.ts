@@ -18,7 +18,7 @@ const quiet = 10;
 export function progressLine(io: Io, total: number): Progress {
   let [first, started, told, drawn] = [0, performance.now(), performance.now(), false];
   const clear = () => {
-    if (drawn) io.err('\r\x1b[K');
+    if (drawn) io.eraseLine?.();
     drawn = false;
   };
   return {

@@ -93,7 +93,9 @@ async function read(variant: Variant, root: string, folder: string, split: Split
       pixels.set(file.subarray(at + variant.labelBytes, at + record), index * PIXELS);
     }
   }
-  const text = await readFile(join(root, variant.namesFile), 'utf8').catch(() => '');
+  const namesFile = join(root, variant.namesFile);
+  const isFile = (await stat(namesFile).catch(() => undefined))?.isFile();
+  const text = isFile ? await readFile(namesFile, 'utf8') : '';
   const named = text.split(/\r?\n/).filter((line) => line.trim() !== '');
   const classes =
     named.length === variant.classes ? named : Array.from({ length: variant.classes }, (_, i) => String(i));
