@@ -154,7 +154,7 @@ describe('bad input: one line that names it, exit 1, nothing written', () => {
     ]);
     const passed = await moco(...args, '--max-bad', '1');
     expect([passed.code, passed.err]).toEqual([0, expect.stringMatching(/warning: left out: .*broken\.png/)]);
-    expect(passed.out).toContain('1 damaged picture was left out');
+    expect(passed.out).toContain('1 damaged image was left out');
   });
 });
 
