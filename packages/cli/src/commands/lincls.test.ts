@@ -222,7 +222,7 @@ describe('bad input', () => {
     writeFileSync(file, 'nothing');
     const table: [string[], string][] = [
       [['lincls', run, unlabelled, ...small], 'has no labels'],
-      [['lincls', run, '-e'], 'could not be read'],
+      [['lincls', run, '-e'], 'is no file'],
       [['lincls', join(run, (await listCheckpoints(run))[0]!), '-e'], 'holds no classifier'],
       [['lincls', file], 'x.safetensors'],
       [['finetune', run, ...small, '-b', '512'], '--batch-size 512 is larger'],
