@@ -40,6 +40,7 @@ import {
 } from '@moco-ts/run';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import type { Settings } from '../messages.ts';
+import { finiteFeatures, finiteState } from './finite.ts';
 import type { PictureSet } from './pictures.ts';
 
 export interface StepResult {
@@ -177,7 +178,8 @@ export async function createSession(
       Math.min(64, pictures.length),
     );
     try {
-      return { dim: extractor.dim, data: (await extractor.extract(clean)) as Float32Array<ArrayBuffer> };
+      const data = (await extractor.extract(clean)) as Float32Array<ArrayBuffer>;
+      return { dim: extractor.dim, data: finiteFeatures(data) };
     } finally {
       await extractor.dispose();
     }
@@ -261,7 +263,7 @@ export async function createSession(
       const at = position();
       const inside = at.step > 0 ? { meters: meterStates(meters) } : {};
       const info = { ...at, config, pictures: pictures.length, losses, ...inside, moco: __MOCO_VERSION__ };
-      const bytes = encodeCheckpoint(info, await trainer.state());
+      const bytes = encodeCheckpoint(info, finiteState(await trainer.state()));
       return { name: checkpointName(at), bytes: bytes as Uint8Array<ArrayBuffer> };
     },
     async featuresFile() {
