@@ -142,3 +142,23 @@ describe('a checkpoint whose next step diverges', () => {
     expect(saved(folder)).toEqual([newest, before].sort());
   });
 });
+
+it('features that are not finite are refused by knn and embed, in one line, and leave nothing', async () => {
+  const folder = fresh();
+  await moco(...base, '--epochs', '1', '--out', folder);
+  const path = join(folder, (await listCheckpoints(folder))[0]!);
+  const { tensors, metadata } = decodeSafetensors(readFileSync(path), path);
+  // Finite weights, under which sums overflow.
+  for (const name of ['q.bn1.weight', 'q.layer1.0.conv1.weight']) tensors[name]!.data.fill(3e38);
+  const diverged = join(temporaryFolder(), 'diverged.safetensors');
+  writeFileSync(diverged, encodeSafetensors(tensors, { ...metadata, crc32: checksum(tensors) }));
+  const out = join(temporaryFolder(), 'v.npy');
+  for (const args of [
+    ['knn', diverged, pictures],
+    ['embed', diverged, pictures, '--out', out],
+  ]) {
+    const told = await moco(...args);
+    expect(told).toMatchObject({ code: 1, out: '', err: line(/features of .* are not finite/) });
+  }
+  expect(readdirSync(join(out, '..'))).toEqual([]);
+});
