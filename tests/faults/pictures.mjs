@@ -40,7 +40,7 @@ export async function run({ work, quick }) {
     }, 20);
     const told = await ended;
     clearInterval(watch);
-    files = Number(/(\d+) pictures of/.exec(told.out)?.[1] ?? 0);
+    files = Number(/(\d+) (?:pictures|images) of/.exec(told.out)?.[1] ?? 0);
     if (told.code !== 0) {
       failures.push(`${way.join(' ')}: ${unclear(told) ?? told.err.trim().split('\n').at(-1)}`);
       continue;

@@ -21,7 +21,6 @@ const FAILURES: Readonly<Record<string, string>> = {
   EREMOTEIO: 'the network file system failed (EREMOTEIO)',
   ESTALE: 'the network file system lost it (ESTALE)',
   ENODEV: 'its disk is gone (ENODEV)',
-  ENXIO: 'its disk is gone (ENXIO)',
   ENOTCONN: 'its file system is not connected (ENOTCONN)',
   ETIMEDOUT: 'the network file system did not answer (ETIMEDOUT)',
   EHOSTDOWN: 'the network file system is down (EHOSTDOWN)',

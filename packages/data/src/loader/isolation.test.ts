@@ -48,17 +48,13 @@ async function collect(paths: readonly string[], isolate: boolean, workers: numb
 
 /** A module that ends the process which looks at a file, as a defect in a decoder would, and counts. */
 function trap(path: string, counts: string): string {
-  const text = `import { appendFileSync } from 'node:fs';
-import promises from 'node:fs/promises';
+  const text = `import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
-const { stat } = promises;
-promises.stat = async (path, ...rest) => {
-  if (path === ${JSON.stringify(path)}) {
-    appendFileSync(${JSON.stringify(counts)}, '.');
-    process.kill(process.pid, 'SIGSEGV');
-    await new Promise(() => {});
-  }
-  return stat(path, ...rest);
+const { open } = fs;
+fs.open = (path, ...rest) => {
+  if (path !== ${JSON.stringify(path)}) return open(path, ...rest);
+  fs.appendFileSync(${JSON.stringify(counts)}, '.');
+  process.kill(process.pid, 'SIGSEGV');
 };
 syncBuiltinESMExports();`;
   return `--import data:text/javascript,${encodeURIComponent(text)}`;
