@@ -1,6 +1,7 @@
 import { openBackend, openEncoder, openEncoderBytes, registerPlugins } from '@moco-ts/cli/run';
 import {
   allFinite,
+  type Backend,
   type BackendPlugin,
   createExtractor,
   DivergedError,
@@ -102,69 +103,98 @@ async function open(
   const all = under('q', tensors);
   if (withHead && !Object.keys(all).some((name) => name.startsWith('fc.')))
     throw new UserError(`${path} has no contrastive head: leave --with-head out`);
-  const { config } = info;
-  const { imageSize, mean, std } = config;
-  const model = modelConfig(config, withHead, arch);
+  const model = modelConfig(info.config, withHead, arch);
   const backend = await openBackend(asked, threads === undefined ? {} : { threads });
-  const extractors = new Map<number, Promise<FeatureExtractor>>();
-  /** Compiled for a number of pictures, once. */
-  const compiled = (batch: number) => {
-    const extractor = extractors.get(batch) ?? createExtractor(backend, model, all, batch);
-    extractors.set(batch, extractor);
-    return extractor;
-  };
-  const floats = 3 * imageSize * imageSize;
-  // Each image under way is held whole.
-  const decodes = createGate(4);
+  /** Compiled for a number of images. */
+  const compile = (batch: number) => createExtractor(backend, model, all, batch);
+  try {
+    return new OpenEncoder(path, info.config, backend, batchSize, compile, await compile(1));
+  } catch (error) {
+    await backend.dispose();
+    throw error;
+  }
+}
 
-  async function chunk(images: readonly Image[]): Promise<Float32Array[]> {
+class OpenEncoder implements LoadedEncoder {
+  readonly featureDim: number;
+  readonly config: RunConfig;
+  private readonly path: string;
+  private readonly backend: Backend;
+  private readonly batchSize: number;
+  private readonly compile: (batch: number) => Promise<FeatureExtractor>;
+  /** For one image, and for a batch once there is one. */
+  private readonly one: FeatureExtractor;
+  private many: Promise<FeatureExtractor> | undefined;
+  // Each image under way is held whole.
+  private readonly decodes = createGate(4);
+  private closed = false;
+  private queue: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    path: string,
+    config: RunConfig,
+    backend: Backend,
+    batchSize: number,
+    compile: (batch: number) => Promise<FeatureExtractor>,
+    one: FeatureExtractor,
+  ) {
+    this.path = path;
+    this.config = config;
+    this.backend = backend;
+    this.batchSize = batchSize;
+    this.compile = compile;
+    this.one = one;
+    this.featureDim = one.dim;
+  }
+
+  embed = async (images: readonly Image[]): Promise<Float32Array[]> => {
+    if (this.closed) throw new UserError('the encoder was disposed of: load it again');
+    if (!Array.isArray(images)) throw new UserError('embed takes an array of pictures');
+    return this.inTurn(async () => {
+      const rows: Float32Array[] = [];
+      for (let at = 0; at < images.length; at += this.batchSize)
+        rows.push(...(await this.chunk(images.slice(at, at + this.batchSize))));
+      return rows;
+    });
+  };
+
+  dispose = async (): Promise<void> => {
+    if (this.closed) return this.queue as Promise<void>;
+    this.closed = true;
+    return this.inTurn(async () => {
+      await this.one.dispose();
+      await (await this.many)?.dispose();
+      await this.backend.dispose();
+    });
+  };
+
+  [Symbol.asyncDispose] = (): Promise<void> => this.dispose();
+
+  private async chunk(images: readonly Image[]): Promise<Float32Array[]> {
+    const { imageSize: size, mean, std } = this.config;
+    const floats = 3 * size * size;
     const pixels = new Float32Array(images.length * floats);
     const place = async (image: Image, row: number) =>
-      applyClean(await decode(image, row), { size: imageSize, mean, std }, undefined, pixels, row * floats);
-    await Promise.all(images.map((image, row) => decodes.run(1, () => place(image, row))));
-    const { dim, extract } = await compiled(images.length < FEW ? 1 : batchSize);
+      applyClean(await decode(image, row), { size, mean, std }, undefined, pixels, row * floats);
+    await Promise.all(images.map((image, row) => this.decodes.run(1, () => place(image, row))));
+    const { dim, extract } = await this.extractorFor(images.length);
     const features = await extract(pixels);
     if (!allFinite(features))
-      throw new DivergedError(`${path} gives features that are not finite: its training diverged`);
+      throw new DivergedError(`${this.path} gives features that are not finite: its training diverged`);
     return images.map((_, row) => features.slice(row * dim, (row + 1) * dim));
   }
 
-  const { dim: featureDim } = await compiled(1).catch(async (error: unknown) => {
-    await backend.dispose();
-    throw error;
-  });
+  private extractorFor(images: number): Promise<FeatureExtractor> | FeatureExtractor {
+    if (images < FEW || this.batchSize === 1) return this.one;
+    this.many ??= this.compile(this.batchSize);
+    return this.many;
+  }
 
-  let closed = false;
-  let queue: Promise<unknown> = Promise.resolve();
-  const inTurn = <T>(act: () => Promise<T>): Promise<T> => {
-    const done = queue.then(act);
-    queue = done.catch(() => undefined);
+  private inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const done = this.queue.then(act);
+    this.queue = done.catch(() => undefined);
     return done;
-  };
-  const dispose = async () => {
-    if (closed) return queue as Promise<void>;
-    closed = true;
-    return inTurn(async () => {
-      for (const extractor of extractors.values()) await (await extractor).dispose();
-      await backend.dispose();
-    });
-  };
-  return {
-    featureDim,
-    config,
-    embed: async (images) => {
-      if (closed) throw new UserError('the encoder was disposed of: load it again');
-      if (!Array.isArray(images)) throw new UserError('embed takes an array of pictures');
-      return inTurn(async () => {
-        const rows: Float32Array[] = [];
-        for (let at = 0; at < images.length; at += batchSize)
-          rows.push(...(await chunk(images.slice(at, at + batchSize))));
-        return rows;
-      });
-    },
-    dispose,
-    [Symbol.asyncDispose]: dispose,
-  };
+  }
 }
 
 function bytesOf(source: Uint8Array | ArrayBuffer): Uint8Array {

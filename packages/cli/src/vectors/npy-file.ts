@@ -3,8 +3,8 @@ import { crc32 } from 'node:zlib';
 import { DataError } from '@moco-ts/core';
 import { hexadecimal } from '@moco-ts/run';
 import { textIfThere, withSource } from '../run/source.ts';
-import { checkVectors, parseInfo, type VectorFile } from './file.ts';
 import { type NpyHeader, npyFront, npyValues, parseNpyHeader } from './npy.ts';
+import { checkVectors, parseInfo, type VectorFile } from './opened.ts';
 
 /** Where the ids of a `.npy` are. */
 export const idsPath = (path: string) => path.replace(/\.npy$/i, '.ids.json');

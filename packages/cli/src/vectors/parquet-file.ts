@@ -3,7 +3,7 @@ import { DataError, printable, UserError } from '@moco-ts/core';
 import type { ByteSource } from '@moco-ts/exchange';
 import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetRead } from 'hyparquet';
 import { withSource } from '../run/source.ts';
-import { checkVectors, parseInfo, type VectorFile } from './file.ts';
+import { checkVectors, parseInfo, type VectorFile } from './opened.ts';
 import { checkPages, columnKind } from './pages.ts';
 import { checkFooter } from './thrift.ts';
 
