@@ -184,7 +184,7 @@ describe('moco embed', () => {
     );
     writeFileSync(at('junk.onnx'), 'junk');
     expect((await moco('embed', at('junk.onnx'), pictures, '--out', at('j.npy'))).err).toMatch(
-      /^moco: [^\n]*no model that ONNX Runtime takes[^\n]*\n$/,
+      /^moco: [^\n]*is no ONNX model[^\n]*\n$/,
     );
   });
 
