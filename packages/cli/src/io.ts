@@ -67,9 +67,9 @@ export function processIo(): Io {
   };
 }
 
-/** Who reads may go away, as in `moco pretrain ... | head`: the run goes on, unheard. */
+/** Who reads may go away, as in `moco pretrain ... | head`, or the terminal be closed: the run goes on, unheard. */
 function ignoreClosedPipe(stream: NodeJS.WriteStream): void {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
   });
 }

@@ -1,9 +1,16 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { openData } from '../run/dataset.ts';
+import type { Reporter } from '../run/reporter.ts';
+import { train } from '../run/train.ts';
 import { moco, pictureFolder, temporaryFolder } from '../testing.ts';
+import type { CellResult } from './cells.ts';
 import { compare, findings, type Point, pointsOf } from './findings.ts';
 import { sweeps } from './sweeps.ts';
+
+const nothing = () => undefined;
+const reporter: Reporter = { step: nothing, epoch: nothing, note: nothing, warn: nothing, close: nothing };
 
 const pictures = pictureFolder(24);
 const base = [
@@ -31,6 +38,29 @@ it('trains each cell once, and draws what it measured beside what was published'
 
   const other = await moco(...args, '--crop-min', '0.5');
   expect([other.code, other.err]).toEqual([1, expect.stringContaining('made with another recipe')]);
+});
+
+it('measures a cell that was killed between its last checkpoint and its file', async () => {
+  const folder = join(temporaryFolder(), 'a');
+  const args = [...base, '--sweeps', 'bn', '--seeds', '1', '--out', folder];
+  expect((await moco(...args)).code).toBe(0);
+  const [name] = readdirSync(join(folder, 'cells')).filter((name) => !name.startsWith('untrained'));
+  const path = join(folder, 'cells', name!);
+  const cell = JSON.parse(readFileSync(path, 'utf8')) as CellResult;
+  const run = join(folder, 'runs', name!.replace(/\.json$/, ''));
+  const dataset = await openData(cell.config, 'train', nothing);
+  await train({ config: cell.config, dataset, folder: run, reporter, stop: { requested: false } });
+  const again = async () => {
+    expect((await moco(...args)).code).toBe(0);
+    expect((JSON.parse(readFileSync(path, 'utf8')) as CellResult).measures).toEqual(cell.measures);
+  };
+  rmSync(path);
+  await again();
+  expect(readdirSync(join(folder, 'runs'))).toEqual([]);
+  // As an earlier version left it.
+  const { measures: _, ...bare } = cell;
+  writeFileSync(path, JSON.stringify(bare));
+  await again();
 });
 
 it('compares the three mechanisms with one head, temperature and kind of view', () => {

@@ -1,7 +1,7 @@
 /** The cells of an ablation on the disk: one JSON each, so that what is measured is never measured again. */
 
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DivergedError, UserError } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import { initialParams, meaningful, type RunConfig, type RunFlags, resolveConfig } from '@moco-ts/run';
@@ -9,6 +9,7 @@ import { holdsRun, openCheckpoint } from '../run/checkpoint.ts';
 import { openData } from '../run/dataset.ts';
 import { type Measures, openEvaluation } from '../run/evaluate.ts';
 import { makeFolder, writeAtomic } from '../run/files.ts';
+import type { Lock } from '../run/lock.ts';
 import { defaultWorkers, openBackend } from '../run/plugins.ts';
 import type { Reporter } from '../run/reporter.ts';
 import { textIfThere } from '../run/source.ts';
@@ -47,6 +48,8 @@ function recipeOf(config: RunConfig): string {
 export interface CellJob {
   /** The ablation's folder. */
   readonly folder: string;
+  /** Of that folder. */
+  readonly lock: Lock;
   readonly base: RunFlags & { readonly data: string };
   readonly reporter: Reporter;
   readonly stop: { requested: boolean };
@@ -76,21 +79,24 @@ export async function runCell(
 ): Promise<CellResult | undefined> {
   const { folder, reporter, stop } = job;
   const path = join(folder, 'cells', `${cellName(cell)}.json`);
+  const run = join(folder, 'runs', cellName(cell));
   const { dataset, config } = await cellConfig(job, cell);
   const known = await readCell(path);
-  if (known) {
+  // An earlier version left cells with neither measures nor a failure.
+  if (known?.measures ?? known?.failure) {
     if (recipeOf(known.config) !== recipeOf(config))
       throw new UserError(`${path} was made with another recipe; choose another --out, or remove it`);
+    // A kill may have left it.
+    await rm(run, { recursive: true, force: true });
     return known;
   }
   const { sweep, series, x } = cell.setting;
   const twin = done.find((other) => recipeOf(other.config) === recipeOf(config));
   if (twin) {
     const result = { ...twin, sweep, series, x, seconds: 0 };
-    await writeAtomic(path, `${JSON.stringify(result, null, 2)}\n`);
+    await writeCell(job, path, result);
     return result;
   }
-  const run = join(folder, 'runs', cellName(cell));
   const resume = (await holdsRun(run)) ? await openCheckpoint(run, reporter.warn, true) : undefined;
   const about = { sweep, series, x, seed: cell.seed, config, pictures: dataset.length, moco: version };
   const started = performance.now();
@@ -112,17 +118,14 @@ export async function runCell(
     if (!(error instanceof DivergedError)) throw error;
     result = { ...about, failure: error.message, seconds: seconds() };
   }
-  await makeFolder(join(folder, 'cells'));
-  await writeAtomic(path, `${JSON.stringify(result, null, 2)}\n`);
+  await writeCell(job, path, result);
   await rm(run, { recursive: true, force: true });
   return result;
 }
 
 /** What the network measures before training: the floor of every cell with this seed. */
-export async function untrained(
-  { folder, base }: Pick<CellJob, 'folder' | 'base'>,
-  seed: number,
-): Promise<Measures> {
+export async function untrained(job: Omit<CellJob, 'reporter' | 'stop'>, seed: number): Promise<Measures> {
+  const { folder, base } = job;
   const path = join(folder, 'cells', `untrained-seed-${seed}.json`);
   const known = await readCell(path);
   if (known) return known.measures!;
@@ -134,9 +137,14 @@ export async function untrained(
   await pool.close();
   await backend.dispose();
   const result = { seed, config, pictures: dataset.length, measures, seconds: timing.featureSeconds };
-  await makeFolder(join(folder, 'cells'));
-  await writeAtomic(path, `${JSON.stringify(result, null, 2)}\n`);
+  await writeCell(job, path, result);
   return measures;
+}
+
+async function writeCell({ lock }: Pick<CellJob, 'lock'>, path: string, result: object): Promise<void> {
+  lock.check();
+  await makeFolder(dirname(path));
+  await writeAtomic(path, `${JSON.stringify(result, null, 2)}\n`);
 }
 
 const start: Setting = { sweep: 'm', series: 'untrained', x: '', flags: { method: 'moco-v2' } };

@@ -8,7 +8,6 @@ import { type SweepName, sweepNames, sweeps } from '../ablation/sweeps.ts';
 import type { Io } from '../io.ts';
 import { openData } from '../run/dataset.ts';
 import { type Measures, measureRows } from '../run/evaluate.ts';
-import { makeFolder } from '../run/files.ts';
 import { duration } from '../run/format.ts';
 import { lockFolder } from '../run/lock.ts';
 import { defaultWorkers, registerPlugins } from '../run/plugins.ts';
@@ -65,10 +64,9 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
   io.out(
     `${counted(cells.length, 'cell')} of ${counted(resolved.epochs, 'epoch')} on ${dataset.name} (${counted(dataset.length, 'image')}), ${out}\n`,
   );
-  await makeFolder(out);
-  const lock = lockFolder(out, (text) => io.out(`${text}\n`));
+  const lock = await lockFolder(out, (text) => io.out(`${text}\n`));
   const stop = catchInterrupts(() => io.out('Stopping after this step.\n'));
-  const job: CellJob = { folder: out, base, reporter: quiet(io), stop };
+  const job: CellJob = { folder: out, lock, base, reporter: quiet(io), stop };
   const results: CellResult[] = [];
   const floor: Measures[] = [];
   try {
@@ -82,12 +80,13 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
       results.push(result);
       io.out(`${String(at + 1).padStart(3)}/${cells.length} ${cellName(cell).padEnd(34)}${told(result)}\n`);
     }
+    lock.check();
+    for (const path of await writeReport(out, { base: resolved, results, floor })) io.out(`${path}\n`);
+    return 0;
   } finally {
     stop.release();
     lock.release();
   }
-  for (const path of await writeReport(out, { base: resolved, results, floor })) io.out(`${path}\n`);
-  return 0;
 }
 
 function told({ measures, failure, seconds }: CellResult): string {

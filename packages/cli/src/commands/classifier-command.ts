@@ -10,7 +10,9 @@ import { type ClassifierFile, type ClassifierRecipe, readClassifier } from '../r
 import { type ClassifyJob, classesOf, classify } from '../run/classify.ts';
 import { validation } from '../run/classify-data.ts';
 import { once, openData } from '../run/dataset.ts';
+import { removePartial } from '../run/files.ts';
 import { openEncoder } from '../run/foreign.ts';
+import { lockFolder } from '../run/lock.ts';
 import { defaultWorkers, openBackend, registerPlugins } from '../run/plugins.ts';
 import { createReporter } from '../run/reporter.ts';
 import { entryIfThere } from '../run/source.ts';
@@ -77,12 +79,14 @@ export async function classifierCommand(given: Given, io: Io): Promise<number> {
   const recipe = recipeOf(defaults, options, checkpoint.info.config, data);
   const run = checkpoint.info.config;
   const folder = options.out ?? join('runs', `${basename(resolve(path))}-${command}`);
-  const resume = await findResume(folder, recipe, options);
   const reporter = createReporter(io, options.printFreq);
+  const lock = await lockFolder(folder, reporter.note);
   const stop = catchInterrupts(() => reporter.note('Stopping after this step.'));
   const params: Params = options.random ? initialParams(run) : under('q', checkpoint.tensors);
   const encoder = options.random ? 'random' : checkpoint.path;
   try {
+    await removePartial(folder);
+    const resume = await findResume(folder, recipe, options);
     return await withEngines(options, async (engines) => {
       const tell = once(warn);
       const train = await openData(recipe, 'train', tell);
@@ -97,20 +101,31 @@ export async function classifierCommand(given: Given, io: Io): Promise<number> {
           'Features are computed once, from whole pictures: quicker, but without random crops and flips; figures differ from those of the papers by a point or so.',
         );
       const info = { recipe, run, encoder };
-      const settings = { info, params, train, test, folder, reporter, stop, printFreq: options.printFreq };
+      const settings = {
+        info,
+        params,
+        train,
+        test,
+        folder,
+        lock,
+        reporter,
+        stop,
+        printFreq: options.printFreq,
+      };
       const job: ClassifyJob = { ...settings, ...engines, ...(resume && { resume }) };
       const { outcome, epoch, bestAcc1, last } = await classify(job);
       if (outcome === 'stopped') {
         io.out(`Stopped after epoch ${epoch}. Go on with the same line and --resume.\n`);
         return 130;
       }
-      io.out(
-        `Test Acc@1 ${last.acc1.toFixed(2)} %, Acc@5 ${last.acc5.toFixed(2)} %; best Acc@1 ${bestAcc1.toFixed(2)} %: ${join(folder, 'best.safetensors')}\n`,
-      );
+      const file = join(folder, 'best.safetensors');
+      const best = bestAcc1 < 0 ? `${file} is gone` : `best Acc@1 ${bestAcc1.toFixed(2)} %: ${file}`;
+      io.out(`Test Acc@1 ${last.acc1.toFixed(2)} %, Acc@5 ${last.acc5.toFixed(2)} %; ${best}\n`);
       return 0;
     });
   } finally {
     stop.release();
+    lock.release();
   }
 }
 

@@ -1,13 +1,14 @@
-import { basename, dirname } from 'node:path';
+import { basename } from 'node:path';
 import { counted, type Params, safetensorsParts, UserError, under } from '@moco-ts/core';
 import { aboutKey, type EncoderOptions, encodeTorch, positionsTensor, StateDict } from '@moco-ts/exchange';
 import { isVit } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { aboutText } from '../run/about.ts';
-import { makeFolder, sizeOfData, writeAtomic } from '../run/files.ts';
+import { sizeOfData, writeAtomic } from '../run/files.ts';
 import { asCheckpoint, checkFinite, describeForeign, isCheckpoint, openAny } from '../run/foreign.ts';
 import { bytes } from '../run/format.ts';
+import { withOutput } from '../run/lock.ts';
 import { registerPlugins } from '../run/plugins.ts';
 import { oneOf } from './flags.ts';
 import { foreignFlags } from './import.ts';
@@ -44,17 +45,21 @@ Examples:
   moco convert runs/photos -o photos.safetensors
   moco convert runs/photos -o photos.pth.tar --names moco --with-head`,
     )
-    .action((run: string, options: ConvertOptions) => convert(run, options, io));
+    .action(async (run: string, options: ConvertOptions) => {
+      const { output } = options;
+      if (!output.endsWith('.safetensors') && !torchName.test(output))
+        throw new UserError(
+          `-o ${output}: the name should end in .safetensors, or for PyTorch in .pth, .pth.tar, .pt or .bin`,
+        );
+      const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
+      await withOutput(output, warn, () => convert(run, options, io));
+    });
 }
 
 async function convert(run: string, options: ConvertOptions, io: Io): Promise<void> {
   await registerPlugins();
   const { output, withHead = false, names, ...reading } = options;
   const safetensors = output.endsWith('.safetensors');
-  if (!safetensors && !torchName.test(output))
-    throw new UserError(
-      `-o ${output}: the name should end in .safetensors, or for PyTorch in .pth, .pth.tar, .pt or .bin`,
-    );
   const opened = await openAny(run, reading, (text) => io.err(`moco: warning: ${text}\n`));
   const { info, tensors } = isCheckpoint(opened) ? opened : asCheckpoint(opened, basename(run));
   const { arch, imageSize, patchSize = 16 } = info.config;
@@ -70,7 +75,6 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
   const named = names === 'moco' ? officialNames(plain, info.config) : plain;
   const about = aboutText(info.config, info.epoch);
   const state = new StateDict(named, about);
-  await makeFolder(dirname(output));
   const written = safetensors
     ? safetensorsParts(named, { format: 'pt', arch, [aboutKey]: about })
     : await encodeTorch(names === 'moco' ? { epoch: info.epoch, arch, state_dict: state } : state);

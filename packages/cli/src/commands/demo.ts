@@ -1,16 +1,17 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Params, quoted, UserError } from '@moco-ts/core';
-import { createPool } from '@moco-ts/data';
+import { createPool, type ImageDataset } from '@moco-ts/data';
 import { initialParams, presets, type RunConfig, resolveConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import type { Io } from '../io.ts';
 import { currentCommit } from '../run/commit.ts';
 import { openData } from '../run/dataset.ts';
-import { type Measures, measureRows, openEvaluation } from '../run/evaluate.ts';
+import { type Evaluation, type Measures, measureRows, openEvaluation } from '../run/evaluate.ts';
 import { exportModel } from '../run/export-model.ts';
 import { duration, percent } from '../run/format.ts';
+import { type Lock, lockFolder } from '../run/lock.ts';
 import { defaultWorkers, openBackend, registerPlugins } from '../run/plugins.ts';
 import { createReporter } from '../run/reporter.ts';
 import { namesIn, textIfThere } from '../run/source.ts';
@@ -45,13 +46,31 @@ export function demoCommand(program: Command, io: Io, finish: (code: number) => 
 }
 
 async function demo({ out, seed: chosen, epochs }: DemoOptions, io: Io): Promise<number> {
-  const { bold, dim } = pc.createColors(io.color);
   await registerPlugins();
   const flags = { ...RECIPE, seed: chosen, epochs };
   const dataset = await openData(flags, 'train');
   const config = resolveConfig(flags, dataset, defaultWorkers());
   const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 });
-  await clear(out);
+  const lock = await lockFolder(out, (text) => io.out(`${text}\n`));
+  try {
+    await clear(out);
+    return await learn({ out, config, dataset, evaluation, epochs, lock }, io);
+  } finally {
+    lock.release();
+  }
+}
+
+interface Lesson {
+  readonly out: string;
+  readonly config: RunConfig;
+  readonly dataset: ImageDataset;
+  readonly evaluation: Evaluation;
+  readonly epochs: number;
+  readonly lock: Lock;
+}
+
+async function learn({ out, config, dataset, evaluation, epochs, lock }: Lesson, io: Io): Promise<number> {
+  const { bold, dim } = pc.createColors(io.color);
   const minutes = Math.max(1, Math.round((MINUTES * epochs) / RECIPE.epochs));
   io.out(
     `${bold('MoCo learns to see emoji.')} ${dataset.length} drawings by ${config.designers!.join(' and ')}, no labels;\n` +
@@ -69,7 +88,7 @@ async function demo({ out, seed: chosen, epochs }: DemoOptions, io: Io): Promise
       return measures;
     };
     const before = await measure(initialParams(config));
-    const result = await train({ config, dataset, folder: out, reporter, stop });
+    const result = await train({ config, dataset, folder: out, lock, reporter, stop });
     if (result.outcome === 'stopped') {
       const alias = aliasLine(process.env, process.argv);
       io.out(`Stopped. ${alias}Go on with: moco pretrain --resume ${quoted(out)}

@@ -67,6 +67,7 @@ async function embed(model: string, data: string, options: EmbedOptions, io: Io)
     const backend = options.backend ?? 'ort';
     const settings = { output, unit: !raw, restart, withHead, backend };
     const { finished, rows } = await embedToFile(embedder, dataset, settings, {
+      onNote: progress.note,
       onStart: (done) => {
         if (done > 0) progress.note(`Goes on behind picture ${done} of ${dataset.length}.`);
         progress.start(done);

@@ -18,6 +18,7 @@ import {
 import { makeFolder, writeAtomic } from '../run/files.ts';
 import { openEncoder } from '../run/foreign.ts';
 import { bytes } from '../run/format.ts';
+import { lockFolder, lockOutput } from '../run/lock.ts';
 import { modelCard } from '../run/model-card.ts';
 import { openModel } from '../run/onnx-session.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
@@ -88,6 +89,21 @@ async function exportRun(run: string, options: ExportOptions, io: Io): Promise<v
   const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
   const source = options.withClassifier ? await classifierOf(run) : await encoderOf(run, warn);
   checkOptions(options, source);
+  const { output, transformersJs } = options;
+  const lock = await (transformersJs ? lockFolder(output, warn) : lockOutput(output, warn));
+  try {
+    await writeExport(options, source, io, warn);
+  } finally {
+    lock.release();
+  }
+}
+
+async function writeExport(
+  options: ExportOptions,
+  source: Source,
+  io: Io,
+  warn: (text: string) => void,
+): Promise<void> {
   const {
     output,
     precision,

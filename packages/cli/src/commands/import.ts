@@ -1,11 +1,12 @@
-import { basename, dirname } from 'node:path';
+import { basename } from 'node:path';
 import { UserError } from '@moco-ts/core';
 import type { EncoderOptions } from '@moco-ts/exchange';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { checkpointFile } from '../run/checkpoint.ts';
-import { makeFolder, writeAtomic } from '../run/files.ts';
+import { writeAtomic } from '../run/files.ts';
 import { asCheckpoint, checkFinite, describeForeign, isCheckpoint, openAny } from '../run/foreign.ts';
+import { withOutput } from '../run/lock.ts';
 import { registerPlugins } from '../run/plugins.ts';
 import { setting } from './flags.ts';
 
@@ -45,15 +46,25 @@ Examples:
       await registerPlugins();
       if (!output.endsWith('.safetensors'))
         throw new UserError(`-o ${output}: the checkpoint's name should end in .safetensors`);
-      const opened = await openAny(file, options, (text) => io.err(`moco: warning: ${text}\n`));
-      if (isCheckpoint(opened))
-        throw new UserError(`${file} is a checkpoint of moco already; moco convert writes it for others`);
-      const { info, tensors } = asCheckpoint(opened, basename(file));
-      checkFinite(file, tensors);
-      await makeFolder(dirname(output));
-      await writeAtomic(output, checkpointFile(info, tensors));
-      const { title, remarks } = describeForeign(opened);
-      io.out(`${output}: ${title}\n`);
-      for (const remark of remarks) io.err(`moco: note: ${remark}\n`);
+      const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
+      await withOutput(output, warn, () => importFile(file, output, options, io, warn));
     });
+}
+
+async function importFile(
+  file: string,
+  output: string,
+  options: EncoderOptions,
+  io: Io,
+  warn: (text: string) => void,
+): Promise<void> {
+  const opened = await openAny(file, options, warn);
+  if (isCheckpoint(opened))
+    throw new UserError(`${file} is a checkpoint of moco already; moco convert writes it for others`);
+  const { info, tensors } = asCheckpoint(opened, basename(file));
+  checkFinite(file, tensors);
+  await writeAtomic(output, checkpointFile(info, tensors));
+  const { title, remarks } = describeForeign(opened);
+  io.out(`${output}: ${title}\n`);
+  for (const remark of remarks) io.err(`moco: note: ${remark}\n`);
 }

@@ -1,10 +1,11 @@
-import { basename, dirname } from 'node:path';
+import { basename } from 'node:path';
 import { counted, UserError } from '@moco-ts/core';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { makeMap, mostPictures, thinned } from '../map/map.ts';
-import { makeFolder, writeAtomic } from '../run/files.ts';
+import { writeAtomic } from '../run/files.ts';
 import { bytes } from '../run/format.ts';
+import { withOutput } from '../run/lock.ts';
 import { datasetOf, openSet } from '../vectors/set.ts';
 import { integer, setting } from './flags.ts';
 import { type DataOptions, dataFlags, type ModelOptions, modelFlags } from './vector-flags.ts';
@@ -44,13 +45,20 @@ Examples:
   moco map photos.parquet --out photos.html
   moco map photos/ --model runs/photos --out photos.html --thumbnail 96`,
     )
-    .action((set: string, options: MapOptions) => map(set, options, io));
+    .action(async (set: string, options: MapOptions) => {
+      const { out, thumbnail } = options;
+      if (!/\.html?$/i.test(out)) throw new UserError(`--out ${out}: the page's name should end in .html`);
+      if (thumbnail > 256) throw new UserError(`--thumbnail ${thumbnail}: give at most 256`);
+      await withOutput(
+        out,
+        (text) => io.err(`${text}\n`),
+        () => map(set, options, io),
+      );
+    });
 }
 
 async function map(source: string, options: MapOptions, io: Io): Promise<void> {
-  const { out, limit = mostPictures, thumbnail } = options;
-  if (!/\.html?$/i.test(out)) throw new UserError(`--out ${out}: the page's name should end in .html`);
-  if (thumbnail > 256) throw new UserError(`--thumbnail ${thumbnail}: give at most 256`);
+  const { out, limit = mostPictures } = options;
   const whole = await openSet(source, options, io);
   const set = thinned(whole, limit);
   if (set !== whole)
@@ -64,7 +72,6 @@ async function map(source: string, options: MapOptions, io: Io): Promise<void> {
     backend: options.backend ?? 'ort',
     note: (line) => io.err(`${line}\n`),
   });
-  await makeFolder(dirname(out));
   await writeAtomic(out, page);
   io.out(`${out}: ${counted(set.ids.length, 'image')}, ${bytes(Buffer.byteLength(page))}\n`);
 }

@@ -2,9 +2,11 @@ import { execFileSync } from 'node:child_process';
 import {
   copyFileSync,
   cpSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -12,6 +14,9 @@ import {
 import { join } from 'node:path';
 import { quoted } from '@moco-ts/core';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { planRun } from '../run/plan.ts';
+import type { Reporter } from '../run/reporter.ts';
+import { train } from '../run/train.ts';
 import {
   differences,
   logged,
@@ -29,6 +34,14 @@ const EPOCHS = '4';
 const pictures = pictureFolder(20);
 const base = ['pretrain', pictures, ...tiny, '--epochs', EPOCHS];
 const whole = join(temporaryFolder(), 'whole');
+const nothing = () => undefined;
+const quietReporter: Reporter = {
+  step: nothing,
+  epoch: nothing,
+  note: nothing,
+  warn: nothing,
+  close: nothing,
+};
 
 /** The loss of each step; of steps that were taken twice, the later one. */
 function losses(folder: string): number[] {
@@ -213,7 +226,60 @@ describe('an interrupt', () => {
   });
 });
 
+it.each(['SIGHUP', 'SIGQUIT'] as const)(
+  '%s saves as an interrupt does, sent twice or not',
+  async (signal) => {
+    const folder = join(temporaryFolder(), 'r');
+    const child = spawnMoco(...base, '--epochs', '4000', '--keep', '1', '--out', folder);
+    await printed(child, 'Epoch 1 [2/2]');
+    child.kill(signal);
+    if (signal === 'SIGHUP') child.kill(signal);
+    expect(await child.ended).toEqual({ code: 130, signal: null });
+    expect(child.output()).toContain(`Go on with: moco pretrain --resume ${folder}`);
+  },
+);
+
+it('a run folder that is removed under way is an error, and is not made again', async () => {
+  const folder = join(temporaryFolder(), 'r');
+  const child = spawnMoco(...base, '--epochs', '4000', '--out', folder);
+  await printed(child, 'Epoch 2 [1/2]');
+  rmSync(folder, { recursive: true });
+  expect((await child.ended).code).toBe(1);
+  const last = child.output().trim().split('\n').at(-1);
+  expect(last).toMatch(
+    /^moco: .*r could not be written: it, or .*run\.lock, was removed or replaced under way$/,
+  );
+  expect(existsSync(folder)).toBe(false);
+});
+
+it('what another process wrote between plan and lock is not written over', async () => {
+  const folder = join(temporaryFolder(), 'r');
+  cpSync(whole, folder, { recursive: true });
+  const silent = { warn: () => undefined, note: () => undefined };
+  const plan = await planRun({ flags: {}, resume: folder }, silent);
+  copyFileSync(join(folder, 'checkpoint-0004.safetensors'), join(folder, 'checkpoint-0005.safetensors'));
+  const attempt = train({ ...plan, reporter: quietReporter, stop: { requested: false } });
+  await expect(attempt).rejects.toThrow('was written by another process meanwhile');
+});
+
 describe('an evaluation', () => {
+  it('that a kill came before is made when the run goes on', async () => {
+    const data = pictureFolder(16);
+    const folder = join(temporaryFolder(), 'r');
+    const args = ['pretrain', data, ...tiny, '--epochs', '2', '--knn-every', '1', '--out', folder];
+    expect(await moco(...args, '--max-steps', '2')).toMatchObject({ code: 0, err: '' });
+    const log = join(folder, 'log.jsonl');
+    const [first] = logged(folder, 'evaluation');
+    const withoutFirst = readFileSync(log, 'utf8')
+      .split('\n')
+      .filter((line) => !line.includes('"evaluation"'));
+    writeFileSync(log, withoutFirst.join('\n'));
+    expect(await moco('pretrain', '--resume', folder)).toMatchObject({ code: 0 });
+    const found = logged(folder, 'evaluation');
+    expect(found.map(({ epoch }) => epoch)).toEqual([1, 2]);
+    expect(found[0]).toMatchObject({ editedCopies: first!.editedCopies });
+  });
+
   it('tells kNN accuracy of labelled folders, in training and by moco knn', async () => {
     const data = temporaryFolder();
     for (const split of ['train', 'test'])

@@ -18,6 +18,7 @@ import {
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { writeAtomic } from '../run/files.ts';
+import { withOutput } from '../run/lock.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
 import { parseSpec, type ReplaySpec } from '../run/replay-spec.ts';
 import { readText, withSource } from '../run/source.ts';
@@ -50,7 +51,8 @@ export function replayCommand(program: Command, io: Io): void {
       const spec = parseSpec(await readText(specPath), specPath);
       const { tensors } = await withSource(options.in, readSafetensors);
       const out = await replay(spec, tensors, options.in, options.backend);
-      await writeAtomic(options.out, safetensorsParts(out));
+      const note = (text: string) => io.err(`${text}\n`);
+      await withOutput(options.out, note, () => writeAtomic(options.out, safetensorsParts(out)));
       const losses = out.loss!.data;
       io.out(
         `${counted(losses.length, 'step')}, loss ${losses[0]!.toFixed(6)} to ${losses.at(-1)!.toFixed(6)}: ${options.out}\n`,

@@ -1,8 +1,9 @@
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { reportOf } from '../report/report.ts';
-import { makeFolder, writeAtomic } from '../run/files.ts';
+import { writeAtomic } from '../run/files.ts';
+import { withOutput } from '../run/lock.ts';
 import { registerPlugins } from '../run/plugins.ts';
 
 interface ReportCommandOptions {
@@ -34,8 +35,10 @@ async function report(run: string, { output, backend }: ReportCommandOptions, io
   await registerPlugins();
   const path = output ?? join(run, 'report.html');
   const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
-  const html = await reportOf(run, { backend, warn });
-  await makeFolder(dirname(path));
-  await writeAtomic(path, html);
+  const html = await withOutput(path, warn, async () => {
+    const page = await reportOf(run, { backend, warn });
+    await writeAtomic(path, page);
+    return page;
+  });
   io.out(`${path}  ${(html.length / 2 ** 20).toFixed(1)} MB\n`);
 }

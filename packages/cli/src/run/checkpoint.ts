@@ -11,7 +11,7 @@ import {
   checkpointParts,
   type Position,
 } from '@moco-ts/run';
-import { makeFolder, writeAtomic } from './files.ts';
+import { writeAtomic } from './files.ts';
 import { entryIfThere, namesIn, withSource } from './source.ts';
 import { version } from './versions.ts';
 
@@ -61,7 +61,6 @@ export async function saveCheckpoint(
   const bytes = checkpointFile(info, tensors);
   const before = (await listCheckpoints(folder))[0];
   try {
-    await makeFolder(folder);
     await writeAtomic(path, bytes);
     await writeLatest(folder, name, info);
   } catch (error) {

@@ -1,5 +1,6 @@
 /** Trained classifiers on the disk: one safetensors file with the encoder, the classifier, and how they were made. */
 
+import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import {
   CheckpointError,
@@ -10,7 +11,7 @@ import {
 } from '@moco-ts/core';
 import { checksum, type RunConfig } from '@moco-ts/run';
 import { writeAtomic } from './files.ts';
-import { withSource } from './source.ts';
+import { entryIfThere, withSource } from './source.ts';
 import { storedClassifier } from './stored-classifier.ts';
 import { version } from './versions.ts';
 
@@ -87,4 +88,23 @@ export function classifierOf({ tensors, metadata }: SafetensorsFile, path: strin
   if (checksum(tensors, crc32) !== metadata.crc32)
     throw new CheckpointError(`${path} is damaged: its bytes do not fit its checksum`);
   return { path, info: storedClassifier(metadata.classifier, path) as ClassifierInfo, tensors };
+}
+
+/**
+ * The accuracy of a folder's `best.safetensors`, for whoever goes on with its `latest.safetensors`: what a kill, or whoever
+ * removed it, left of it. Where the latest is the best, it is written again.
+ * @returns percent, -1 where there is none
+ */
+export async function bestOf(folder: string, { info, tensors }: ClassifierFile): Promise<number> {
+  const path = join(folder, 'best.safetensors');
+  const there = (await entryIfThere(path)) !== undefined;
+  const best = there ? await readClassifier(path).catch(undefinedIfDamaged) : undefined;
+  if (best?.info.bestAcc1 === info.bestAcc1 || info.acc1 < info.bestAcc1) return best?.info.acc1 ?? -1;
+  const { moco: _, ...rest } = info;
+  await saveClassifier(path, rest, tensors);
+  return info.acc1;
+}
+
+function undefinedIfDamaged(error: unknown): undefined {
+  if (!(error instanceof CheckpointError)) throw error;
 }

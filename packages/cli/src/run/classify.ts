@@ -21,7 +21,7 @@ import {
 } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
 import { createMeters, encoderOf } from '@moco-ts/run';
-import { type ClassifierFile, type ClassifierInfo, saveClassifier } from './classifier-file.ts';
+import { bestOf, type ClassifierFile, type ClassifierInfo, saveClassifier } from './classifier-file.ts';
 import {
   type Accuracy,
   cachedBatches,
@@ -32,9 +32,8 @@ import {
   pictureBatches,
   validation,
 } from './classify-data.ts';
-import { makeFolder } from './files.ts';
 import { faultOf } from './finite.ts';
-import { lockFolder } from './lock.ts';
+import type { Lock } from './lock.ts';
 import { openLog, type RunLog } from './log.ts';
 import type { Reporter } from './reporter.ts';
 
@@ -45,6 +44,8 @@ export interface ClassifyJob extends EncoderAtWork {
   readonly printFreq: number;
   /** Where `latest.safetensors`, `best.safetensors` and the log are written. */
   readonly folder: string;
+  /** Of the folder. */
+  readonly lock: Lock;
   readonly resume?: ClassifierFile;
   readonly reporter: Reporter;
   readonly stop: { requested: boolean };
@@ -72,7 +73,7 @@ export function classesOf({ classes, name }: ImageDataset): readonly string[] {
  * that are not finite, by which nothing is saved
  */
 export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
-  const { info, train, test, params, folder, resume, reporter, stop, backend } = job;
+  const { info, train, test, params, folder, lock, resume, reporter, stop, backend } = job;
   const { recipe } = info;
   const classes = classesOf(train);
   const linear = recipe.train === 'linear';
@@ -87,12 +88,10 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
   const validate = linear
     ? await linearValidation(job, test, classes.length)
     : (found: Params) => validation(job, test, found, classes.length);
-  await makeFolder(folder);
-  const lock = lockFolder(folder, reporter.note);
   const log = openLog(folder, (resume?.info.epoch ?? 0) * batches.stepsPerEpoch);
   let epoch = resume?.info.epoch ?? 0;
   let last: Accuracy = resume?.info ?? { acc1: 0, acc5: 0 };
-  let bestAcc1 = resume?.info.bestAcc1 ?? -1;
+  let bestAcc1 = resume ? await bestOf(folder, resume) : -1;
   try {
     while (epoch < recipe.epochs && !stop.requested) {
       if (!(await trainEpoch(job, trainer, batches, epoch, log))) break;
@@ -111,8 +110,10 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
         `Epoch ${epoch}: test Acc@1 ${last.acc1.toFixed(2)} %  Acc@5 ${last.acc5.toFixed(2)} %${best ? '  (best)' : ''}`,
       );
       const saved = { ...info, classes, epoch, ...last, bestAcc1 };
-      await saveClassifier(join(folder, 'latest.safetensors'), saved, whole);
+      lock.check();
+      // The best first: what `latest` says of it is true whenever the process ends.
       if (best) await saveClassifier(join(folder, 'best.safetensors'), saved, whole);
+      await saveClassifier(join(folder, 'latest.safetensors'), saved, whole);
     }
   } catch (error) {
     if (error instanceof DivergedError) log.write('diverged', { epoch, message: error.message });
@@ -122,7 +123,6 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
     log.close();
     await batches.close();
     await trainer.dispose();
-    lock.release();
   }
   return { outcome: epoch >= recipe.epochs ? 'done' : 'stopped', epoch, last, bestAcc1 };
 }

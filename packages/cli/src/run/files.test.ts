@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '@moco-ts/core';
@@ -84,8 +84,11 @@ it('removes what a kill between write and rename left behind', async () => {
   const folder = temporaryFolder();
   writeFileSync(join(folder, 'checkpoint-0001.safetensors.partial'), 'half');
   writeFileSync(join(folder, 'keep.txt'), '');
+  // Another command's, which may be under way: moco report, or moco embed, whose is a folder.
+  writeFileSync(join(folder, 'report.html.partial'), '');
+  mkdirSync(join(folder, 'photos.parquet.partial'));
   await removePartial(folder);
-  expect(readdirSync(folder)).toEqual(['keep.txt']);
+  expect(readdirSync(folder)).toEqual(['keep.txt', 'photos.parquet.partial', 'report.html.partial']);
 });
 
 it('describes errors of the file system and no others', () => {

@@ -1,5 +1,5 @@
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import { UserError } from '@moco-ts/core';
 
@@ -97,18 +97,22 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Removes what writes left behind that were killed before their rename. */
+/** What a run writes; whatever else lies in its folder may be another command's, and be under way. */
+const ofRuns = /^(checkpoint-.*\.safetensors|latest\.json|config\.json|(latest|best)\.safetensors)\.partial$/;
+
+/** Removes what writes of a run left behind that were killed before their rename. */
 export async function removePartial(folder: string): Promise<void> {
-  for (const name of await readdir(folder).catch(() => []))
-    if (basename(name).endsWith(TEMPORARY)) await rm(join(folder, name), { force: true });
+  for (const name of await readdir(folder).catch(() => [] as string[]))
+    if (ofRuns.test(name)) await rm(join(folder, name), { force: true });
 }
 
 /**
  * Makes a folder, and those that it lies in. (Node's own way never ends, and can't be stopped, where the system refuses a
  * folder by ENOENT, as it does in /proc.)
+ * @returns whether it was made now
  * @throws UserError when the system refuses
  */
-export async function makeFolder(path: string): Promise<void> {
+export async function makeFolder(path: string): Promise<boolean> {
   const refused = (error: unknown) => {
     const { code } = error as NodeJS.ErrnoException;
     const reason =
@@ -127,6 +131,7 @@ export async function makeFolder(path: string): Promise<void> {
       const there = (error as NodeJS.ErrnoException).code === 'EEXIST' && (await isFolder(folder, refused));
       if (!there) throw refused(error);
     }
+  return missing.length > 0;
 }
 
 async function isFolder(path: string, refused: (error: unknown) => Error): Promise<boolean> {

@@ -61,12 +61,11 @@ describe('a checkpoint whose next step diverges', () => {
   const config = resolveConfig({ data: 'photos', keep: 1 }, { source: { data: 'photos', split: 'train' } });
   const at = (epoch: number) => ({ epoch, step: 0, globalStep: 10 * epoch });
   const begin = (folder: string) => {
+    const lock = { check: () => undefined, release: () => undefined };
     const keeper = createKeeper({
-      folder,
-      config,
+      ...{ folder, config, log, lock },
       backend: {} as Backend,
       encoder: {} as Encoder,
-      log,
       from: undefined,
     });
     const save = (epoch: number, weight = epoch) =>

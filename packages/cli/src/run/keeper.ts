@@ -19,6 +19,7 @@ import {
 } from '@moco-ts/run';
 import { listCheckpoints, removeOld, saveCheckpoint, setDivergedAside } from './checkpoint.ts';
 import { faultOf } from './finite.ts';
+import type { Lock } from './lock.ts';
 import type { RunLog } from './log.ts';
 
 type State = Readonly<Record<string, Tensor>>;
@@ -59,11 +60,13 @@ export interface KeeperSettings {
   readonly backend: Backend;
   readonly encoder: Encoder;
   readonly log: RunLog;
+  /** Of the folder. */
+  readonly lock: Lock;
   /** The checkpoint that the run goes on from, and its position. */
   readonly from: { readonly path: string; readonly globalStep: number } | undefined;
 }
 
-export function createKeeper({ folder, config, backend, encoder, log, from }: KeeperSettings): Keeper {
+export function createKeeper({ folder, config, backend, encoder, log, from, lock }: KeeperSettings): Keeper {
   let saved: Saved | undefined = from && { ...from, own: false };
   const trial = createTrial(backend, config, encoder);
   const removeOthers = async ({ path, own }: Saved) => {
@@ -87,6 +90,7 @@ export function createKeeper({ folder, config, backend, encoder, log, from }: Ke
           `${fault} after step ${globalStep}, and nothing is saved by it; ${this.kept}; ${REMEDY}`,
         );
       }
+      lock.check();
       // One more than the run keeps, until the step behind it has shown that it leads on.
       const path = await saveCheckpoint(folder, info, state, config.keep + 1);
       saved = { path, globalStep, own: true };

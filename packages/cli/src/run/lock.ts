@@ -1,9 +1,25 @@
-/** One process to a run folder: two that write into it would mix their checkpoints and logs. */
-import { closeSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+/**
+ * One process to what it writes: two that write into one folder or file would mix. The kernel holds the lock where it can; what
+ * stands in the lock's file tells who has it, and decides where the kernel can't.
+ */
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { printable, UserError } from '@moco-ts/core';
-import { systemReason } from './files.ts';
+import { lockFile } from './file-lock.ts';
+import { makeFolder, systemReason } from './files.ts';
 
 /** What a lock tells of its holder. */
 interface Holder {
@@ -11,65 +27,169 @@ interface Holder {
   readonly host: string;
   readonly since: string;
   readonly command: string;
-  /** Where the system tells: which start of the machine, and when the process began, since ids are used again. */
+  /** Whether the kernel holds it: if not, the holder is known by what follows alone. */
+  readonly kernel?: boolean;
+  /** Where the system tells: which start of the machine, in which numbering of processes, and when the process began. */
   readonly boot?: string;
+  readonly namespace?: string;
   readonly began?: string;
 }
 
 export interface Lock {
+  /** @throws UserError when the lock, or all that it is for, was removed or replaced under way */
+  check(): void;
   release(): void;
 }
+
+/** Told of a lock that was taken over. */
+type Note = (text: string) => void;
 
 export const LOCK = 'run.lock';
 /** A lock is written at once: one that says nothing for so long was left by a crash. */
 const EMPTY_IS_STALE_AFTER_MS = 10_000;
 
 /**
- * Takes a run folder, which exists. A lock of a process that is gone is taken over.
- * @param note told of a lock that was taken over
+ * Takes a folder, which is made where there is none. A lock of a process that is gone is taken over.
  * @throws UserError when another process holds it, or the disk refuses
  */
-export function lockFolder(folder: string, note: (text: string) => void): Lock {
-  const path = join(folder, LOCK);
-  if (!create(path)) {
-    const text = read(path);
-    const holder = parse(text);
-    if (!isGone(holder, path)) throw new UserError(held(folder, path, holder));
-    takeAway(folder, path, text);
-    if (!create(path)) throw new UserError(held(folder, path, parse(read(path))));
-    const who = holder ? `process ${holder.pid}, which began ${holder.since},` : 'a process';
-    note(`${folder}: the lock of ${who} is taken over: it has ended without giving it back`);
+export async function lockFolder(folder: string, note: Note): Promise<Lock> {
+  const made = await makeFolder(folder);
+  const lock = take(join(folder, LOCK), folder, note);
+  return { ...lock, release: () => release(lock, made && folder) };
+}
+
+/** The same of a file that is to be written, which need not exist. */
+export async function lockOutput(path: string, note: Note): Promise<Lock> {
+  const made = await makeFolder(dirname(path));
+  const lock = take(`${path}.lock`, path, note);
+  return { ...lock, release: () => release(lock, made && dirname(path)) };
+}
+
+/** Holds the lock of a file for as long as `write` takes. */
+export async function withOutput<T>(path: string, note: Note, write: (lock: Lock) => Promise<T>): Promise<T> {
+  const lock = await lockOutput(path, note);
+  try {
+    return await write(lock);
+  } finally {
+    lock.release();
   }
-  const own = read(path);
+}
+
+/** @param made a folder that is taken away again if nothing was written into it */
+function release(lock: Lock, made: string | false): void {
+  lock.release();
+  if (made === false) return;
+  try {
+    rmdirSync(made);
+  } catch {
+    // It holds something, as it should.
+  }
+}
+
+function take(path: string, what: string, note: Note): Lock {
+  let gone: Holder | undefined;
+  // Another process may take the file away between its being opened and locked.
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const file = create(path) ?? reopen(path);
+    if (file === undefined) continue;
+    const locked = lockFile(file.fd);
+    if (locked !== false && !isAt(file.fd, path)) {
+      closeSync(file.fd);
+      continue;
+    }
+    const text = file.created ? '' : read(path);
+    const holder = parse(text);
+    if (locked === false || (!file.created && !isFree(holder, locked === true, path))) {
+      closeSync(file.fd);
+      throw new UserError(held(what, path, holder));
+    }
+    if (!file.created && locked !== true) {
+      gone = holder;
+      // Of two that find it stale, one alone may go on: it is made anew, which one of them can.
+      closeSync(file.fd);
+      takeAway(path, text);
+      continue;
+    }
+    tell(file.fd, path, locked === true);
+    gone ??= holder;
+    if (gone)
+      note(
+        `${what}: the lock of process ${gone.pid}, which began ${said(gone.since)}, is taken over: it has ended without giving it back`,
+      );
+    return lockOf(file.fd, path, what);
+  }
+  throw new UserError(held(what, path, parse(read(path))));
+}
+
+function lockOf(fd: number, path: string, what: string): Lock {
   return {
+    check: () => {
+      if (!isAt(fd, path))
+        throw new UserError(
+          `${what} could not be written: it, or ${path}, was removed or replaced under way`,
+        );
+    },
     release: () => {
       // Whoever took it over, by hand perhaps, keeps it.
-      if (read(path) === own) rmSync(path, { force: true });
+      try {
+        if (isAt(fd, path)) rmSync(path, { force: true });
+      } finally {
+        closeSync(fd);
+      }
     },
   };
 }
 
-function create(path: string): boolean {
-  let file: number;
+interface LockFile {
+  readonly fd: number;
+  readonly created: boolean;
+}
+
+/** @returns undefined where it exists */
+function create(path: string): LockFile | undefined {
   try {
-    file = openSync(path, 'wx');
+    return { fd: openSync(path, 'wx+'), created: true };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw new UserError(`${path} could not be written: ${systemReason(error) ?? (error as Error).message}`);
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined;
+    throw refused(path, error);
   }
+}
+
+/** @returns undefined where it has just gone */
+function reopen(path: string): LockFile | undefined {
   try {
-    writeSync(file, `${JSON.stringify(self())}\n`);
+    return { fd: openSync(path, 'r+'), created: false };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw refused(path, error);
+  }
+}
+
+function refused(path: string, error: unknown): UserError {
+  return new UserError(`${path} could not be written: ${systemReason(error) ?? (error as Error).message}`);
+}
+
+/** Whether an open file is still what a path leads to. */
+function isAt(fd: number, path: string): boolean {
+  const there = statSync(path, { bigint: true, throwIfNoEntry: false });
+  const here = fstatSync(fd, { bigint: true });
+  return there !== undefined && there.ino === here.ino && there.dev === here.dev;
+}
+
+function tell(fd: number, path: string, kernel: boolean): void {
+  try {
+    ftruncateSync(fd, 0);
+    writeSync(fd, `${JSON.stringify({ ...self(), kernel })}\n`, 0);
   } catch (error) {
     rmSync(path, { force: true });
-    throw new UserError(`${path} could not be written: ${systemReason(error) ?? (error as Error).message}`);
-  } finally {
-    closeSync(file);
+    closeSync(fd);
+    throw refused(path, error);
   }
-  return true;
 }
 
 function self(): Holder {
   const boot = bootId();
+  const namespace = pidNamespace();
   const began = beganAt(process.pid);
   return {
     pid: process.pid,
@@ -77,6 +197,7 @@ function self(): Holder {
     since: new Date().toISOString(),
     command: ['moco', ...process.argv.slice(2)].join(' '),
     ...(boot !== undefined && { boot }),
+    ...(namespace !== undefined && { namespace }),
     ...(began !== undefined && { began }),
   };
 }
@@ -99,15 +220,23 @@ function parse(text: string): Holder | undefined {
   }
 }
 
-function isGone(holder: Holder | undefined, path: string): boolean {
-  if (!holder)
-    return Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) > EMPTY_IS_STALE_AFTER_MS;
-  // Nothing is known here of another machine's processes.
-  if (holder.host !== hostname()) return false;
-  if (holder.boot !== undefined && holder.boot !== bootId()) return true;
-  if (!isAlive(holder.pid)) return true;
-  return holder.began !== undefined && holder.began !== beganAt(holder.pid);
+/** @param locked whether this process has the kernel's lock on the file that tells of the holder */
+function isFree(holder: Holder | undefined, locked: boolean, path: string): boolean {
+  if (!holder) return locked || isOld(path);
+  const { host, boot, namespace, began, pid, kernel } = holder;
+  const sameStart = boot !== undefined && boot === bootId();
+  const sameHost = host === hostname();
+  // Nothing is known here of another machine's processes: its file system may not tell kernels of each other.
+  if (!sameStart && !sameHost) return false;
+  if (locked && kernel === true) return true;
+  if (boot !== undefined && !sameStart) return true;
+  // The numbers of processes in another container are others.
+  if (namespace !== undefined && namespace !== pidNamespace()) return false;
+  return !isAlive(pid) || (began !== undefined && began !== beganAt(pid));
 }
+
+const isOld = (path: string) =>
+  Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) > EMPTY_IS_STALE_AFTER_MS;
 
 function isAlive(pid: number): boolean {
   try {
@@ -119,9 +248,17 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Linux alone tells both. */
+/** Linux alone tells these. */
 function bootId(): string | undefined {
   return read('/proc/sys/kernel/random/boot_id').trim() || undefined;
+}
+
+function pidNamespace(): string | undefined {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return undefined;
+  }
 }
 
 /** In ticks since the machine's start: the 22nd field, of which the second, in parentheses, may hold anything. */
@@ -131,8 +268,8 @@ function beganAt(pid: number): string | undefined {
 }
 
 /** Moves a stale lock away, and back again if another process has just replaced it. */
-function takeAway(folder: string, path: string, stale: string): void {
-  const aside = join(folder, `${LOCK}.${process.pid}`);
+function takeAway(path: string, stale: string): void {
+  const aside = `${path}.${process.pid}`;
   try {
     renameSync(path, aside);
   } catch {
@@ -142,10 +279,15 @@ function takeAway(folder: string, path: string, stale: string): void {
   else renameSync(aside, path);
 }
 
-function held(folder: string, path: string, holder: Holder | undefined): string {
+const said = (text: unknown) => printable(String(text), 200);
+
+function held(what: string, path: string, holder: Holder | undefined): string {
   const who = holder
-    ? `process ${holder.pid} on ${printable(holder.host)} since ${printable(holder.since)} (${printable(holder.command)})`
+    ? `process ${holder.pid} on ${said(holder.host)} since ${said(holder.since)} (${said(holder.command)})`
     : 'another process';
-  const elsewhere = holder && holder.host !== hostname() ? `; if it has ended, remove ${path}` : '';
-  return `${folder} is in use by ${who}: wait, stop it, or choose another --out${elsewhere}`;
+  const elsewhere =
+    holder && (holder.host !== hostname() || holder.namespace !== pidNamespace())
+      ? `; if it has ended, remove ${path}`
+      : '';
+  return `${what} is in use by ${who}: wait, stop it, or choose another output${elsewhere}`;
 }

@@ -1,5 +1,6 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, createReadStream, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { UserError } from '@moco-ts/core';
 import { systemReason } from './files.ts';
 import { eventFileName, eventFileStart, scalarEvent } from './tensorboard.ts';
@@ -48,6 +49,14 @@ export function openLog(folder: string, step: number): RunLog {
       closeSync(events.fd);
     },
   };
+}
+
+/** Whether the log of a run has an evaluation after an epoch. */
+export async function isEvaluated(folder: string, epoch: number): Promise<boolean> {
+  const start = `{"event":"evaluation","epoch":${epoch},`;
+  for await (const line of createInterface({ input: createReadStream(join(folder, 'log.jsonl')) }))
+    if (line.startsWith(start)) return true;
+  return false;
 }
 
 function guard<T>(path: string, act: () => T): T {

@@ -88,18 +88,16 @@ async function chooseFolder(
 ): Promise<string> {
   if (resume && (out === undefined || resumePath === 'auto')) return dirname(resume.path);
   const folder = out ?? defaultFolder(config);
-  // A run that was killed before its first checkpoint has nothing to lose.
-  const taken = async (path: string) =>
-    (await entryIfThere(join(path, 'config.json'))) !== undefined && (await holdsRun(path));
   const holdsResumed = resume !== undefined && resolve(dirname(resume.path)) === resolve(folder);
-  if (holdsResumed || !(await taken(folder))) return folder;
+  // A run that was killed before its first checkpoint has nothing to lose.
+  if (holdsResumed || !(await holdsRun(folder))) return folder;
   if (out !== undefined)
     throw new UserError(
       `${folder} holds a run already; go on with --resume ${quoted(folder)}, or choose another --out`,
     );
   for (let number = 2; ; number++) {
     const next = `${folder}-${number}`;
-    if (!(await taken(next))) return next;
+    if (!(await holdsRun(next))) return next;
   }
 }
 

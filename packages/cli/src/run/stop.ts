@@ -5,20 +5,29 @@ export interface Stop {
   release(): void;
 }
 
-const signals = ['SIGINT', 'SIGTERM'] as const;
+const signals = ['SIGINT', 'SIGTERM', 'SIGQUIT'] as const;
+/** A terminal that is closed sends it from two sides at once, and systemd right behind SIGTERM: never the second one. */
+const hangUp = 'SIGHUP';
 
 /** @param told called at the first interrupt */
 export function catchInterrupts(told: () => void): Stop {
-  const release = () => {
-    for (const signal of signals) process.off(signal, onSignal);
+  const stop: Stop = {
+    requested: false,
+    release: () => {
+      letGo();
+      process.off(hangUp, onSignal);
+    },
   };
-  const stop: Stop = { requested: false, release };
+  // Without a listener the next one has its usual effect, even while a step blocks this thread.
+  function letGo() {
+    for (const signal of signals) process.off(signal, onSignal);
+  }
   function onSignal() {
+    if (stop.requested) return;
     stop.requested = true;
-    // Without a listener the next one has its usual effect, even while a step blocks this thread.
-    release();
+    letGo();
     told();
   }
-  for (const signal of signals) process.on(signal, onSignal);
+  for (const signal of [...signals, hangUp]) process.on(signal, onSignal);
   return stop;
 }

@@ -1,7 +1,7 @@
 /** The training loop of `moco pretrain`. */
 
-import { join } from 'node:path';
-import { BackendError, type Params, type Tensor, type Trainer, under } from '@moco-ts/core';
+import { basename, dirname, join, resolve } from 'node:path';
+import { BackendError, type Params, type Tensor, type Trainer, UserError, under } from '@moco-ts/core';
 import type { Batch, ImageDataset } from '@moco-ts/data';
 import {
   type Checkpoint,
@@ -11,13 +11,14 @@ import {
   type RunConfig,
   rateAt,
 } from '@moco-ts/run';
+import { listCheckpoints } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
 import { currentCommit } from './commit.ts';
 import { type EvaluationSets, type Measures, measureRows } from './evaluate.ts';
-import { makeFolder, removePartial, writeAtomic } from './files.ts';
+import { removePartial, writeAtomic } from './files.ts';
 import { createKeeper, type Keeper } from './keeper.ts';
 import { type Lock, lockFolder } from './lock.ts';
-import { openLog, type RunLog } from './log.ts';
+import { isEvaluated, openLog, type RunLog } from './log.ts';
 import { type OwnParts, type Prepared, prepare } from './prepare.ts';
 import type { Progress, Reporter } from './reporter.ts';
 import { skipList } from './skipped.ts';
@@ -35,6 +36,8 @@ export interface TrainJob {
   /** Called once the run folder is there and no other process's. */
   readonly begun?: () => void;
   readonly own?: OwnParts;
+  /** The folder's lock, where the caller has it already. */
+  readonly lock?: Lock;
   /** What to measure on, where it is not opened by the data's name. */
   readonly evaluateOn?: EvaluationSets;
 }
@@ -77,8 +80,8 @@ export async function train(job: TrainJob): Promise<TrainResult> {
   let log: RunLog | undefined;
   let keeper: Keeper | undefined;
   try {
-    await makeFolder(folder);
-    lock = lockFolder(folder, reporter.note);
+    if (!job.lock) lock = await lockFolder(folder, reporter.note);
+    await expectAsPlanned(folder, resume);
     await removePartial(folder);
     await writeAtomic(join(folder, 'config.json'), `${JSON.stringify(record(prepared, config), null, 2)}\n`);
     log = openLog(folder, prepared.position.globalStep);
@@ -88,7 +91,7 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     job.begun?.();
     const { backend, encoder } = prepared;
     const from = resume && { path: resume.path, globalStep };
-    keeper = createKeeper({ folder, config, backend, encoder, log, from });
+    keeper = createKeeper({ folder, config, backend, encoder, log, from, lock: (job.lock ?? lock)! });
     return await loop(job, prepared, log, keeper);
   } finally {
     reporter.close();
@@ -97,6 +100,16 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     await prepared.dispose();
     lock?.release();
   }
+}
+
+/** Until the lock is taken, another process may have gone on with the run. */
+async function expectAsPlanned(folder: string, resume: Checkpoint | undefined): Promise<void> {
+  const [newest] = await listCheckpoints(folder);
+  const here = resume !== undefined && resolve(dirname(resume.path)) === resolve(folder);
+  if (newest !== (here ? basename(resume.path) : undefined))
+    throw new UserError(
+      `${folder} was written by another process meanwhile: the same command goes on with it`,
+    );
 }
 
 function record({ dataset, backend }: Prepared, config: RunConfig) {
@@ -117,7 +130,7 @@ function commitField(): { commit?: string } {
 }
 
 async function loop(
-  { config, resume, reporter, stop }: TrainJob,
+  { config, folder, resume, reporter, stop }: TrainJob,
   { dataset, loader, pool, backend, evaluation, method, position, trainer }: Prepared,
   log: RunLog,
   keeper: Keeper,
@@ -191,6 +204,20 @@ async function loop(
     log.write('step', Object.assign({}, at, charted, pacing), { step: at.globalStep, values: charted });
   };
 
+  const evaluateIfDue = async () => {
+    if (!evaluation || (epoch % config.knnEvery !== 0 && epoch !== config.epochs)) return;
+    const { timing, ...found } = await evaluation.run(backend, await queryParams(trainer), pool);
+    measures = found;
+    const values = found as Readonly<Record<string, number>>;
+    log.write('evaluation', { epoch, ...values, ...timing }, { step: globalStep, values });
+    reporter.note(`Epoch ${epoch}: ${describe(found)}`);
+    reporter.measured?.(epoch, found);
+  };
+  // A kill may have come between a checkpoint and its evaluation; of a run that has ended the result has the last one.
+  const ended = epoch === config.epochs;
+  if (resume && epoch > 0 && step === 0 && (ended || !(await isEvaluated(folder, epoch))))
+    await evaluateIfDue();
+
   while (epoch < config.epochs && mayGoOn()) {
     const batches = loader.epoch(epoch, step)[Symbol.asyncIterator]();
     // Always one batch is asked for ahead of the step, so that data and compute go side by side.
@@ -233,14 +260,7 @@ async function loop(
     meters = createMeters();
     const due = config.saveEverySteps !== undefined && globalStep % config.saveEverySteps === 0;
     if (due || epoch % config.saveEvery === 0 || epoch === config.epochs) await save();
-    if (evaluation && (epoch % config.knnEvery === 0 || epoch === config.epochs)) {
-      const { timing, ...found } = await evaluation.run(backend, await queryParams(trainer), pool);
-      measures = found;
-      const values = found as Readonly<Record<string, number>>;
-      log.write('evaluation', { epoch, ...values, ...timing }, { step: globalStep, values });
-      reporter.note(`Epoch ${epoch}: ${describe(found)}`);
-      reporter.measured?.(epoch, found);
-    }
+    await evaluateIfDue();
   }
   await save();
   await keeper.finish();

@@ -1,12 +1,13 @@
 /** Embeds a data set into a file, bounded in memory, and goes on after an interruption. */
 import { createHash } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { DataError, DivergedError, UserError } from '@moco-ts/core';
 import type { ImageDataset, SkippedPicture } from '@moco-ts/data';
 import { hexadecimal } from '@moco-ts/run';
-import { makeFolder, systemReason } from '../run/files.ts';
+import { systemReason } from '../run/files.ts';
+import { type Lock, lockOutput } from '../run/lock.ts';
 import { version } from '../run/versions.ts';
 import { type Embedder, embedBatch, scaled } from './embedder.ts';
 import { formatOf, type VectorInfo } from './file.ts';
@@ -26,6 +27,8 @@ export interface EmbedSettings {
 }
 
 export interface EmbedEvents {
+  /** Told of a lock that was taken over. */
+  readonly onNote: (text: string) => void;
   /** Before the first batch: how many pictures an interrupted run has done. */
   readonly onStart: (done: number) => void;
   readonly onProgress: (done: number) => void;
@@ -51,11 +54,26 @@ export async function embedToFile(
   settings: EmbedSettings,
   events: EmbedEvents,
 ): Promise<EmbedResult> {
-  const { output, unit } = settings;
-  const { dim } = embedder;
+  const { output } = settings;
   if (formatOf(output) === undefined)
     throw new UserError(`--out ${output}: the name should end in .parquet or .npy`);
-  await makeFolder(dirname(output));
+  const lock = await lockOutput(output, events.onNote);
+  try {
+    return await embedLocked(embedder, dataset, settings, events, lock);
+  } finally {
+    lock.release();
+  }
+}
+
+async function embedLocked(
+  embedder: Embedder,
+  dataset: ImageDataset,
+  settings: EmbedSettings,
+  events: EmbedEvents,
+  lock: Lock,
+): Promise<EmbedResult> {
+  const { output, unit } = settings;
+  const { dim } = embedder;
   if (settings.restart) await rm(journalFolder(output), { recursive: true, force: true });
   const info: VectorInfo = {
     moco: version,
@@ -83,6 +101,7 @@ export async function embedToFile(
       if (events.stopped()) return { finished: false, rows: journal.rows };
     }
     if (journal.rows === 0) throw new DataError(`${dataset.name}: none of its pictures could be read`);
+    lock.check();
     await finish(journal, output, dim, info);
     await journal.remove();
     return { finished: true, rows: journal.rows };

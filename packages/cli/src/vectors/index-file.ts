@@ -4,12 +4,15 @@
  * is not whole, is noticed and indexed anew.
  */
 import { rename, stat } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
 import { counted, type Neighbour, nearestNeighbours, UserError, unitRows } from '@moco-ts/core';
+import { hexadecimal } from '@moco-ts/run';
 import type { Index } from 'usearch';
 import { writeAtomic } from '../run/files.ts';
 import { duration, percent } from '../run/format.ts';
+import { withOutput } from '../run/lock.ts';
 import { openBackend } from '../run/plugins.ts';
-import { readText } from '../run/source.ts';
+import { entryIfThere, textIfThere, withSource } from '../run/source.ts';
 import type { VectorFile } from './file.ts';
 
 export interface IndexFile {
@@ -23,7 +26,7 @@ export const indexPath = (path: string) => `${path}.usearch`;
 
 /** What an index must be of to be used. */
 interface Description {
-  readonly format: 1;
+  readonly format: 2;
   /** Of the file of vectors. */
   readonly bytes: number;
   readonly modified: number;
@@ -31,7 +34,14 @@ interface Description {
   readonly dim: number;
   /** Of the index. */
   readonly indexBytes: number;
+  /** Of all its bytes: USearch has no checksum of its own, and a damaged graph gives other answers, or none at all. */
+  readonly indexCrc32: string;
   readonly recall: number;
+}
+
+/** As it is written: with the checksum of the rest. */
+interface Sealed extends Description {
+  readonly crc32: string;
 }
 
 /** The graph's degree, and how many candidates are kept while it is made and searched. */
@@ -57,15 +67,25 @@ export async function openIndex(
     // Strings: its names for them are types alone.
     new Index({ ...settings, dimensions: dim, metric: 'cos', quantization: 'f32', multi: false } as never);
   const path = indexPath(file.path);
-  const known = await describe(file);
+  const known = await describe(file, note);
   if (known !== undefined) {
     const index = empty();
     index.view(path);
-    if (index.size() === rows) return searching(index, rows, known.recall);
+    return searching(index, rows, known.recall);
   }
+  return withOutput(path, note, () => makeIndex(file, empty(), options, note));
+}
+
+async function makeIndex(
+  file: VectorFile,
+  index: Index,
+  options: { readonly backend?: string; readonly threads?: number },
+  note: (line: string) => void,
+): Promise<IndexFile> {
+  const { dim, rows } = file;
+  const path = indexPath(file.path);
   const started = performance.now();
   const vectors = unitRows(await file.vectors(), dim);
-  const index = empty();
   for (let at = 0; at < rows; at += chunkRows) {
     const count = Math.min(chunkRows, rows - at);
     const keys = BigUint64Array.from({ length: count }, (_, i) => BigInt(at + i));
@@ -130,27 +150,67 @@ async function save(index: Index, file: VectorFile, recall: number): Promise<voi
   } catch (error) {
     throw new UserError(`${path} could not be written: ${(error as Error).message}`);
   }
+  // Of what was written, not of what lies there by then.
+  const written = { indexBytes: (await stat(temporary)).size, indexCrc32: await checksumOf(temporary) };
   await rename(temporary, path);
   const { size: bytes, mtimeMs: modified } = await stat(file.path);
-  const { size: indexBytes } = await stat(path);
   const { rows, dim } = file;
-  const description: Description = { format: 1, bytes, modified, rows, dim, indexBytes, recall };
-  await writeAtomic(`${path}.json`, `${JSON.stringify(description)}\n`);
+  const description: Description = { format: 2, bytes, modified, rows, dim, ...written, recall };
+  await writeAtomic(
+    `${path}.json`,
+    `${JSON.stringify({ ...description, crc32: sumOf(description) } satisfies Sealed)}\n`,
+  );
 }
 
-/** What stands beside an index that is whole and of this very file. */
-async function describe({ path, rows, dim }: VectorFile): Promise<Description | undefined> {
+const sumOf = (description: Description) => hexadecimal(crc32(JSON.stringify(description)));
+
+const chunkBytes = 2 ** 24;
+
+/** A part at a time: an index may be larger than the memory. */
+function checksumOf(path: string): Promise<string> {
+  return withSource(path, async ({ size, read }) => {
+    let sum = 0;
+    for (let at = 0; at < size; at += chunkBytes)
+      sum = crc32(await read(at, Math.min(chunkBytes, size - at)), sum);
+    return hexadecimal(sum);
+  });
+}
+
+/**
+ * What stands beside an index that is whole and of this very file.
+ * @param note told of damage
+ * @throws UserError for an index without a checksum
+ */
+async function describe(
+  { path, rows, dim }: VectorFile,
+  note: (line: string) => void,
+): Promise<Description | undefined> {
+  const index = indexPath(path);
+  const text = await textIfThere(`${index}.json`);
+  const [vectors, found] = [await stat(path), await entryIfThere(index)];
+  if (text === undefined || found === undefined) return undefined;
+  const anew = `${index} is damaged, and made anew`;
+  const known = parsed(text);
+  if (known?.format === 1)
+    throw new UserError(
+      `${index} is of an earlier version, without a checksum: remove it, and the same command makes it anew`,
+    );
+  const { crc32: sum, ...rest } = known ?? {};
+  if (known?.format !== 2 || sum !== sumOf(rest as Description)) {
+    note(anew);
+    return undefined;
+  }
+  const of = known.bytes === vectors.size && known.modified === vectors.mtimeMs;
+  if (!of || known.rows !== rows || known.dim !== dim) return undefined;
+  if (known.indexBytes === found.size && known.indexCrc32 === (await checksumOf(index)))
+    return rest as Description;
+  note(anew);
+  return undefined;
+}
+
+function parsed(text: string): (Omit<Partial<Sealed>, 'format'> & { readonly format?: number }) | undefined {
   try {
-    const known = JSON.parse(await readText(`${indexPath(path)}.json`)) as Description;
-    const [vectors, index] = [await stat(path), await stat(indexPath(path))];
-    const same =
-      known.format === 1 &&
-      known.bytes === vectors.size &&
-      known.modified === vectors.mtimeMs &&
-      known.indexBytes === index.size &&
-      known.rows === rows &&
-      known.dim === dim;
-    return same ? known : undefined;
+    return JSON.parse(text);
   } catch {
     return undefined;
   }

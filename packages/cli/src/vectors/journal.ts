@@ -4,11 +4,11 @@
  * tell the truth. The output is made from it at the end, whole.
  */
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { UserError } from '@moco-ts/core';
-import { describeSystemError, makeFolder } from '../run/files.ts';
+import { describeSystemError, makeFolder, writeAtomic } from '../run/files.ts';
 import { textIfThere } from '../run/source.ts';
 import type { VectorRows } from './parquet.ts';
 
@@ -47,8 +47,11 @@ export async function openJournal(output: string, dim: number, job: Job): Promis
   const path = (name: string) => join(folder, name);
   await makeFolder(folder);
   const before = await textIfThere(path('job.json'));
-  if (before === undefined) await writeFile(path('job.json'), `${JSON.stringify(job)}\n`);
-  else checkSame(folder, before, job);
+  if (before === undefined) {
+    // What a removal that was cut off may have left is of no known job.
+    for (const name of ['log.jsonl', 'vectors.f32']) await rm(path(name), { force: true });
+    await writeAtomic(path('job.json'), `${JSON.stringify(job)}\n`);
+  } else checkSame(folder, before, job);
   const vectors = await open(path('vectors.f32'), 'a+');
   const log = await open(path('log.jsonl'), 'a+');
   let { next, rows } = await recover(vectors, log, path('log.jsonl'), dim);

@@ -2,6 +2,7 @@ import {
   existsSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   truncateSync,
   utimesSync,
@@ -166,13 +167,55 @@ describe('moco search --index', () => {
     expect(await again()).toMatch(/indexed/);
     expect(await again()).toBe('');
     truncateSync(`${file}.usearch`, 1000);
-    expect(await again()).toMatch(/indexed/);
+    expect(await again()).toMatch(/stale\.npy\.usearch is damaged, and made anew\n.*indexed/);
     const later = statSync(file).mtimeMs / 1000 + 5;
     utimesSync(file, later, later);
     expect(await again()).toMatch(/indexed/);
     renameSync(`${file}.usearch.json`, at('gone'));
     expect(await again()).toMatch(/indexed/);
     expect(existsSync(`${file}.usearch.partial`)).toBe(false);
+  });
+});
+
+describe('a damaged index of the right size', () => {
+  it('is noticed before USearch sees it, and made anew', async () => {
+    clustered('harmed', 200, 8);
+    const file = at('harmed.npy');
+    const search = () => moco('search', file, 'v1', 'v77', '--json', '--index');
+    const right = await search();
+    const index = readFileSync(`${file}.usearch`);
+    // Every part of the file: its head, the levels, vectors and neighbours.
+    for (let n = 0; n < 24; n++) {
+      const harmed = Buffer.from(index);
+      const place = Math.floor((n * (index.length - 1)) / 23);
+      harmed[place] = harmed[place]! ^ (1 << (n % 8));
+      writeFileSync(`${file}.usearch`, harmed);
+      const found = await search();
+      expect(found.out, `byte ${place}`).toBe(right.out);
+      expect(found.err, `byte ${place}`).toMatch(/is damaged, and made anew\n.*indexed/);
+      expect(readFileSync(`${file}.usearch`).equals(index)).toBe(true);
+    }
+    const about = readFileSync(`${file}.usearch.json`, 'utf8');
+    writeFileSync(`${file}.usearch.json`, about.replace('"recall":1', '"recall":0'));
+    expect((await search()).err).toContain('is damaged, and made anew');
+  });
+
+  it('of a version without checksums is refused, with what to do', async () => {
+    clustered('old', 200, 8);
+    const file = at('old.npy');
+    await moco('search', file, 'v1', '--index');
+    const { indexCrc32: _, crc32: __, ...rest } = JSON.parse(readFileSync(`${file}.usearch.json`, 'utf8'));
+    writeFileSync(`${file}.usearch.json`, JSON.stringify({ ...rest, format: 1 }));
+    const { code, err } = await moco('search', file, 'v1', '--index');
+    expect([code, err]).toEqual([
+      1,
+      `moco: ${file}.usearch is of an earlier version, without a checksum: remove it, and the same command makes it anew\n`,
+    ]);
+    rmSync(`${file}.usearch`);
+    expect(await moco('search', file, 'v1', '--index')).toMatchObject({
+      code: 0,
+      err: expect.stringContaining('indexed'),
+    });
   });
 });
 
