@@ -13,6 +13,7 @@ for (const [index, name] of ['a', 'b'].entries()) {
 const work = temporaryFolder();
 const at = (name: string) => join(work, name);
 const note = () => undefined;
+const recipe = ['-a', 'resnet-tiny', '--image-size', '16', '-b', '8', '--moco-k', '16', '--moco-dim', '8'];
 
 beforeAll(async () => {
   for (const args of [
@@ -29,7 +30,7 @@ describe('what another process writes into', () => {
     ['demo', at('demo'), () => ['demo', '--epochs', '1', '--out', at('demo')]],
     ['lincls', at('probe'), () => ['lincls', at('run'), '-b', '8', '--epochs', '1', '--out', at('probe')]],
     ['finetune', at('fine'), () => ['finetune', at('run'), '-b', '8', '--epochs', '1', '--out', at('fine')]],
-    ['ablate', at('ablation'), () => ['ablate', data, ...tiny, '--epochs', '1', '--out', at('ablation')]],
+    ['ablate', at('ablation'), () => ['ablate', data, ...recipe, '--epochs', '1', '--out', at('ablation')]],
     ['export', at('web'), () => ['export', at('run'), '-o', at('web'), '--transformers-js']],
   ])('as a folder is refused by %s', async (_, folder, args) => {
     const lock = await lockFolder(folder, note);
