@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import * as commands from './commands.mjs';
 import * as damage from './damage.mjs';
 import * as disk from './disk.mjs';
 import * as files from './files.mjs';
@@ -21,6 +22,7 @@ import * as workers from './workers.mjs';
 
 const kinds = {
   kills,
+  commands,
   damage,
   large,
   disk,

@@ -155,7 +155,7 @@ describe('checkpoints', () => {
     const blocked = join(folder, 'checkpoint-0002.safetensors');
     mkdirSync(blocked);
     const attempt = opened(folder, true);
-    await expect(attempt).rejects.toThrow(`${blocked} is no file`);
+    await expect(attempt).rejects.toThrow(`${blocked} could not be read: it is no file`);
     await expect(attempt).rejects.not.toThrow(CheckpointError);
     expect((await listCheckpoints(folder))[0]).toBe('checkpoint-0002.safetensors');
     // A folder that cannot be read is not an empty one.

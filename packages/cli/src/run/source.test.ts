@@ -50,7 +50,7 @@ describe('files', () => {
 
   it('that are none are refused, and what is missing is told from what is refused', async () => {
     const folder = temporaryFolder();
-    await expect(readWhole(folder)).rejects.toThrow(`${folder} is no file`);
+    await expect(readWhole(folder)).rejects.toThrow(`${folder} could not be read: it is no file`);
     expect(await textIfThere(join(folder, 'no'))).toBeUndefined();
     expect(await namesIn(join(folder, 'no'))).toEqual([]);
     await expect(textIfThere(folder)).rejects.toThrow(`${folder} is no file`);

@@ -52,7 +52,7 @@ export async function withSource<T>(
   const entry = await stat(path).catch((error: unknown) => {
     throw unreadable(path, error);
   });
-  if (!entry.isFile()) throw new UserError(`${path} is no file`);
+  if (!entry.isFile()) throw new UserError(`${path} could not be read: it is no file`);
   const file = await open(path, 'r').catch((error: unknown) => {
     throw unreadable(path, error);
   });
