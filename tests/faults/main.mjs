@@ -2,7 +2,7 @@
 //
 //   pnpm test:faults [--quick] [--only NAME] [--seed 1] [--write]
 //
-// --quick takes three minutes, all of it about half an hour, most of it for coverage and mutants. --write puts the table into docs/reliability.md. Needs a build.
+// --quick takes some minutes, all of it about an hour, most of it for coverage and mutants. --write puts the table into docs/reliability.md. Needs a build.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -53,7 +53,7 @@ describe('files', () => {
     await expect(readWhole(folder)).rejects.toThrow(`${folder} could not be read: it is no file`);
     expect(await textIfThere(join(folder, 'no'))).toBeUndefined();
     expect(await namesIn(join(folder, 'no'))).toEqual([]);
-    await expect(textIfThere(folder)).rejects.toThrow(`${folder} is no file`);
+    await expect(textIfThere(folder)).rejects.toThrow(`${folder} could not be read: it is no file`);
     expect(readdirSync(folder)).toEqual([]);
   });
 });
