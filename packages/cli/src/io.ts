@@ -44,6 +44,21 @@ export const guarded = (io: Io): Io => ({
   err: (text) => io.err(terminalText(text, io.color)),
 });
 
+/** Warnings, on stderr, so that they are no part of what a command gives out. */
+export function warnTo(io: Pick<Io, 'err'>): (text: string) => void {
+  return (text) => io.err(`moco: warning: ${text}\n`);
+}
+
+/** What a user should know of the data, each line once, however often they are opened. */
+export function noteTo(io: Pick<Io, 'err'>): (text: string) => void {
+  const told = new Set<string>();
+  const warn = warnTo(io);
+  return (text) => {
+    if (!told.has(text)) warn(text);
+    told.add(text);
+  };
+}
+
 /** The process's own streams. */
 export function processIo(): Io {
   const live =

@@ -19,7 +19,7 @@ export { type CleanOptions, loadClean, type PictureBatch, type ReadOptions } fro
 export { createLoader, type LoaderOptions } from './loader/create.ts';
 export type { Batch, BatchOptions, Loader } from './loader/loader.ts';
 export { createPool, type Pool } from './loader/pool.ts';
-export type { SkippedPicture } from './loader/skips.ts';
+export { createSkipLog, type SkippedPicture } from './loader/skips.ts';
 export { ifDamaged, MachineError } from './machine.ts';
 export {
   BUILT_IN,
@@ -57,3 +57,4 @@ export {
 } from './views/config.ts';
 export { resize, resizedCrop } from './views/resize.ts';
 export { type AppliedOp, type Box, sampleCrop, sampleView, type ViewParams } from './views/sample.ts';
+export { some } from './words.ts';

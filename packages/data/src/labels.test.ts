@@ -65,17 +65,17 @@ describe('a set without a test split', () => {
     await writePictures(join(folder, '2019'), 30);
     await writePictures(join(folder, '2020'), 30);
     const { train, test, note } = await openSplits(folder);
-    expect(ids(test)).toEqual(ids(await openDataset(folder, { split: 'test', holdOut: 0.2 })));
-    expect([...ids(train), ...ids(test)].sort()).toEqual(ids(await openDataset(folder)));
-    expect(note).toBe(`${folder}: no test split: ${test.length} of 60 images are held out by a fixed rule`);
+    expect(ids(test!)).toEqual(ids(await openDataset(folder, { split: 'test', holdOut: 0.2 })));
+    expect([...ids(train), ...ids(test!)].sort()).toEqual(ids(await openDataset(folder)));
+    expect(note).toBe(`${folder}: no test split: ${test!.length} of 60 images are held out by a fixed rule`);
   });
 
   it('has an image on each side, however few there are', async () => {
     const folder = join(root, 'two');
     for (const name of ['a', 'b']) await writePictures(join(folder, name), 1);
     const { train, test } = await openSplits(folder);
-    expect([train.length, test.length]).toEqual([1, 1]);
-    expect((await test.decode(0)).width).toBe(24);
+    expect([train.length, test!.length]).toEqual([1, 1]);
+    expect((await test!.decode(0)).width).toBe(24);
   });
 
   it('may have one without labels, or be a file of records', async () => {
@@ -83,8 +83,8 @@ describe('a set without a test split', () => {
     for (const name of ['a', 'b']) await writePictures(join(folder, 'train', name), 10);
     await writePictures(join(folder, 'test'), 5);
     const splits = await openSplits(folder);
-    expect(ids(splits.test).every((id) => id.startsWith('train/'))).toBe(true);
-    expect(splits.train.length + splits.test.length).toBe(20);
+    expect(ids(splits.test!).every((id) => id.startsWith('train/'))).toBe(true);
+    expect(splits.train.length + splits.test!.length).toBe(20);
     expect(splits.note).toMatch(/no labels in its test split: \d+ of 20 images are held out/);
 
     const idx = join(root, 'idx');
@@ -98,8 +98,8 @@ describe('a set without a test split', () => {
     const labels = pixels.map((value) => value % 10);
     write(join(idx, 'train-labels-idx1-ubyte'), Buffer.concat([header(1, count), labels]));
     const { train, test } = await openSplits(idx);
-    expect(train.length + test.length).toBe(count);
-    for (const set of [train, test]) {
+    expect(train.length + test!.length).toBe(count);
+    for (const set of [train, test!]) {
       for (let i = 0; i < set.length; i++) {
         const value = Number(set.id(i).split('/')[1]);
         expect([(await set.decode(i)).data[0], set.label(i)]).toEqual([value, value % 10]);

@@ -21,7 +21,7 @@ export interface OpenOptions {
    * `train` and makes up `test`, picked by a hash of the relative path. Default 0.
    */
   readonly holdOut?: number;
-  /** Image folders: false ignores class folders. */
+  /** False: class folders are no classes, and labels are not read. `emoji` has no such choice. */
   readonly classes?: boolean;
 }
 
@@ -44,7 +44,13 @@ export async function openDataset(data: string, options: OpenOptions = {}): Prom
   if (!entry.isDirectory())
     throw new DataError(`${data}: not a folder; give the folder that holds the pictures`);
   const split = options.split ?? 'train';
-  return (await openIdx(data, split)) ?? (await openCifar(data, split)) ?? openFolder(data, options);
+  const records = (await openIdx(data, split)) ?? (await openCifar(data, split));
+  if (records === undefined) return openFolder(data, options);
+  return options.classes === false ? withoutLabels(records) : records;
+}
+
+function withoutLabels({ classes: _, ...dataset }: ImageDataset): ImageDataset {
+  return { ...dataset, label: () => undefined };
 }
 
 /** Opens the data set that a {@link DatasetSpec} describes, such as one stored with a run. */
@@ -57,21 +63,21 @@ export const HELD_OUT = 0.2;
 
 export interface Splits {
   readonly train: ImageDataset;
-  readonly test: ImageDataset;
+  /** Missing where a set without labels has none. */
+  readonly test?: ImageDataset;
   /** Why they are divided otherwise than the user said. */
   readonly note?: string;
 }
 
 /**
- * Both splits of a labelled set. Where it has no test split, or one without labels, a fifth of the training split is held
- * out by a hash of the ids.
+ * Both splits of a set. Where a labelled one has no test split, or one without labels, a fifth of the training split is
+ * held out by a hash of the ids.
  * @throws DataError as {@link openDataset} does
  */
 export async function openSplits(data: string, options: Omit<OpenOptions, 'split'> = {}): Promise<Splits> {
   const train = await openDataset(data, { ...options, split: 'train' });
   const test = await openTest(data, options);
-  if (test !== undefined && (test.classes !== undefined || train.classes === undefined))
-    return { train, test };
+  if (train.classes === undefined || test?.classes !== undefined) return { train, ...(test && { test }) };
   const why = test === undefined ? 'no test split' : 'no labels in its test split';
   const parts = await heldOut(data, options, train);
   const count = `${parts.test.length} of ${train.length} images are held out by a fixed rule`;

@@ -3,13 +3,14 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { openDataset } from './open.ts';
 import { nearestLabelAccuracy, recallAt1 } from './recall.ts';
 import {
+  embedAll,
   evaluateRetrieval,
   neighbourAccuracy,
   retrievalTask,
   retrievalTasks,
   scoreRetrieval,
 } from './retrieval.ts';
-import { temporaryFolder, writePictures } from './testing.ts';
+import { temporaryFolder, write, writePictures } from './testing.ts';
 
 const options = { size: 8, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
 
@@ -111,6 +112,63 @@ describe('tasks on held-out emoji', () => {
   });
 });
 
+it('neighbours count by the labels of the images that could be read', async () => {
+  const root = temporaryFolder();
+  for (const name of ['a', 'b']) await writePictures(join(root, name), 3);
+  const set = await openDataset(root);
+  // a, a, b, b: each finds its like, but the last row finds a first.
+  const features = new Float32Array([1, 0, 1, 0.1, 0, 1, 1, 0.2]);
+  expect(neighbourAccuracy(set, { features, dim: 2, rows: Int32Array.of(0, 2, 3, 5) })).toBe(0.5);
+  expect(neighbourAccuracy(set, { features, dim: 2, rows: Int32Array.of(0, 1, 3, 2) })).toBe(0.75);
+});
+
+describe('damaged images', () => {
+  const root = temporaryFolder();
+  const whole = join(root, 'whole');
+  const flawed = join(root, 'flawed');
+  const embed = async (data: Float32Array) => data;
+
+  beforeAll(async () => {
+    await writePictures(whole, 12);
+    await writePictures(flawed, 12);
+    for (const name of ['p000b', 'p005b', 'z']) write(join(flawed, `${name}.png`), 'no image');
+  });
+
+  it('are neither asked nor found, told once in each sequence, and an error beyond maxBad', async () => {
+    const set = await openDataset(flawed);
+    const tasks = retrievalTasks(set, options);
+    const told: string[] = [];
+    const onSkip = ({ id }: { id: string }) => told.push(id);
+    // The edits are drawn by number: those of the readable images alone.
+    const good = [...Array(set.length).keys()].filter((i) => /^p\d+\.png$/.test(set.id(i)));
+    const plain = { ...(await openDataset(whole)), source: { data: 'x', split: 'train' as const } };
+    const scores = await evaluateRetrieval(tasks, embed, { onSkip, batch: 4 });
+    expect(told.sort()).toEqual(['p000b.png', 'p000b.png', 'p005b.png', 'p005b.png', 'z.png', 'z.png']);
+    const [task] = tasks;
+    const rows = Int32Array.from({ length: good.length }, (_, i) => i);
+    const gallery = await embedAll(retrievalTask('edited-copies', plain, options).gallery, embed, {});
+    const asked = await embedAll(task!.queries, embed, { onSkip });
+    expect([...asked.rows]).toEqual(good);
+    const round = { name: 'all', query: rows, gallery: rows, target: rows };
+    expect(scores['edited-copies']).toBe(
+      scoreRetrieval({ rounds: [round] }, asked.features, gallery.features, gallery.dim),
+    );
+    await expect(evaluateRetrieval(tasks, embed, { maxBad: 2 })).rejects.toThrow(
+      /3 damaged pictures, more than the 2 allowed/,
+    );
+    await expect(evaluateRetrieval(tasks, embed)).rejects.toThrow(/1 damaged picture, more than the 0/);
+  });
+
+  it('may not be all', async () => {
+    const folder = join(root, 'none');
+    write(join(folder, 'a.png'), 'no image');
+    const tasks = retrievalTasks(await openDataset(folder), options);
+    await expect(evaluateRetrieval(tasks, embed, { onSkip: () => {} })).rejects.toThrow(
+      /none: none of its images could be read/,
+    );
+  });
+});
+
 describe('tasks on any folder', () => {
   const root = temporaryFolder();
   beforeAll(() => writePictures(join(root, 'a'), 12));
@@ -125,6 +183,5 @@ describe('tasks on any folder', () => {
       expect(data.length).toBe(indices.length * 192);
     }
     expect(seen).toEqual([0, 2, 4, 7, 9]);
-    expect(neighbourAccuracy(set, new Float32Array(24).fill(1))).toBe(1);
   });
 });

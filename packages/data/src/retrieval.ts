@@ -1,15 +1,20 @@
 import { DataError } from '@moco-ts/core';
 import type { DatasetSpec, ImageDataset } from './dataset.ts';
 import { codepointsOf } from './datasets/emoji.ts';
-import { loadClean, type PictureBatch, type ReadOptions, runAll } from './loader/clean.ts';
+import { loadClean, type PictureBatch, type ReadOptions, readSkips, runAll } from './loader/clean.ts';
 import { nearestLabelAccuracy, recallAt1 } from './recall.ts';
 import { views } from './views/config.ts';
 
 /** Pictures to embed, in a fixed order. */
 export interface PictureSequence {
+  /** Of the data set, for messages. */
+  readonly name: string;
   readonly length: number;
+  /** `[length]`: which images of the data set. */
+  readonly indices: Int32Array;
   /** Sequences with equal keys hold the same pictures: features may be kept under it. */
   readonly key: string;
+  /** Damaged images are left out: the `indices` of a batch tell which it has. */
   batches(options?: ReadOptions): AsyncIterable<PictureBatch>;
 }
 
@@ -76,12 +81,15 @@ function editedCopies(dataset: ImageDataset, options: RetrievalOptions): Retriev
   const { mean, std, seed = 0 } = options;
   const make = { kind: 'views', configs: [config], seed, epoch: 0, purpose: 'edited' } as const;
   const queries: PictureSequence = {
+    name: dataset.name,
     length: rows.length,
+    indices: rows,
     key: keyOf('edited', dataset, options),
     async *batches(read = {}) {
+      const skips = readSkips(dataset, read);
       for await (const result of runAll(dataset, rows, { mean, std, make }, read)) {
-        if (result.skipped.length > 0) throw new DataError(result.skipped[0]!.reason);
-        yield { indices: result.indices, data: result.views[0]! };
+        skips.add(result.skipped);
+        if (result.indices.length > 0) yield { indices: result.indices, data: result.views[0]! };
       }
     },
   };
@@ -125,15 +133,16 @@ function otherHands(dataset: ImageDataset, options: RetrievalOptions): Retrieval
 export type Embed = (data: Float32Array, rows: number) => Promise<Float32Array>;
 
 /**
- * R@1 of each task, in [0, 1]. Pictures that several tasks share are embedded once.
+ * R@1 of each task, in [0, 1]. Pictures that several tasks share are embedded once; damaged ones are neither asked nor found.
  * @param embed the encoder; every batch must give the same dim
+ * @throws DataError if a task has no readable images, or more than `read.maxBad` are damaged
  */
 export async function evaluateRetrieval(
   tasks: readonly RetrievalTask[],
   embed: Embed,
   read: ReadOptions = {},
 ): Promise<Partial<Record<RetrievalName, number>>> {
-  const kept = new Map<string, Float32Array>();
+  const kept = new Map<string, Embedded>();
   const features = async (sequence: PictureSequence) => {
     const found = kept.get(sequence.key) ?? (await embedAll(sequence, embed, read));
     kept.set(sequence.key, found);
@@ -143,15 +152,42 @@ export async function evaluateRetrieval(
   for (const task of tasks) {
     const queries = await features(task.queries);
     const gallery = await features(task.gallery);
-    const dim = gallery.length / task.gallery.length;
-    scores[task.name] = scoreRetrieval(task, queries, gallery, dim);
+    const rounds = readableRounds(task, queries.rows, gallery.rows);
+    if (rounds.length === 0)
+      throw new DataError(`${task.gallery.name}: too few readable images for ${task.name}`);
+    scores[task.name] = scoreRetrieval({ rounds }, queries.features, gallery.features, gallery.dim);
   }
   return scores;
 }
 
+/**
+ * The rounds of a task over features of those images alone that could be read.
+ * @param queries, gallery rows of the task's sequences, ascending
+ */
+function readableRounds(task: RetrievalTask, queries: Int32Array, gallery: Int32Array): RetrievalRound[] {
+  const { length } = task.gallery;
+  if (queries.length === task.queries.length && gallery.length === length) return [...task.rounds];
+  const placeOf = (rows: Int32Array) => new Map([...rows].map((row, place) => [row, place]));
+  const [asked, found] = [placeOf(queries), placeOf(gallery)];
+  return task.rounds.flatMap((round) => {
+    const left = [...round.gallery.keys()].filter((at) => found.has(round.gallery[at]!));
+    const target = placeOf(Int32Array.from(left));
+    const right = [...round.query.keys()].filter(
+      (at) => asked.has(round.query[at]!) && target.has(round.target[at]!),
+    );
+    if (right.length === 0) return [];
+    return {
+      name: round.name,
+      query: Int32Array.from(right, (at) => asked.get(round.query[at]!)!),
+      gallery: Int32Array.from(left, (at) => found.get(round.gallery[at]!)!),
+      target: Int32Array.from(right, (at) => target.get(round.target[at]!)!),
+    };
+  });
+}
+
 /** R@1 of one task, the mean of its rounds. @param queries `[queries.length, dim]` @param gallery `[gallery.length, dim]` */
 export function scoreRetrieval(
-  task: RetrievalTask,
+  task: Pick<RetrievalTask, 'rounds'>,
   queries: Float32Array,
   gallery: Float32Array,
   dim: number,
@@ -162,23 +198,40 @@ export function scoreRetrieval(
   return scores.reduce((sum, score) => sum + score, 0) / scores.length;
 }
 
-/** Features `[sequence.length, dim]` of all pictures of a sequence. */
+/** Features of the images of a sequence that could be read. */
+export interface Embedded {
+  /** `[rows.length, dim]` */
+  readonly features: Float32Array;
+  readonly dim: number;
+  /** Which rows of the sequence they are of, ascending: all, but for damaged images. */
+  readonly rows: Int32Array;
+}
+
+/**
+ * Embeds a sequence.
+ * @throws DataError if none of its images can be read, or more than `read.maxBad` can't
+ */
 export async function embedAll(
   sequence: PictureSequence,
   embed: Embed,
   read: ReadOptions = {},
-): Promise<Float32Array> {
+): Promise<Embedded> {
+  const rows: number[] = [];
   let out: Float32Array | undefined;
-  let row = 0;
+  let dim = 0;
+  let next = 0;
   for await (const { indices, data } of sequence.batches(read)) {
-    const rows = indices.length;
-    const features = await embed(data, rows);
-    const dim = features.length / rows;
+    const features = await embed(data, indices.length);
+    dim = features.length / indices.length;
     out ??= new Float32Array(sequence.length * dim);
-    out.set(features, row * dim);
-    row += rows;
+    out.set(features, rows.length * dim);
+    for (const index of indices) {
+      while (sequence.indices[next] !== index) next++;
+      rows.push(next++);
+    }
   }
-  return out ?? new Float32Array(0);
+  if (out === undefined) throw new DataError(`${sequence.name}: none of its images could be read`);
+  return { features: out.subarray(0, rows.length * dim), dim, rows: Int32Array.from(rows) };
 }
 
 /** All pictures of a data set without augmentation, as a sequence. */
@@ -186,16 +239,24 @@ export function cleanPictures(dataset: ImageDataset, options: RetrievalOptions):
   return clean(dataset, count(dataset.length), options);
 }
 
-/** Same-category neighbour: the share of labelled pictures whose nearest other picture has their label. */
-export function neighbourAccuracy(dataset: ImageDataset, features: Float32Array): number {
-  const labels = Int32Array.from({ length: dataset.length }, (_, i) => dataset.label(i) ?? -1);
-  return nearestLabelAccuracy(features, features.length / dataset.length, labels);
+/**
+ * Same-category neighbour: the share of labelled pictures whose nearest other picture has their label.
+ * @param features of the images `rows` of the set, `[rows.length, dim]`
+ */
+export function neighbourAccuracy(dataset: ImageDataset, { features, dim, rows }: Embedded): number {
+  return nearestLabelAccuracy(
+    features,
+    dim,
+    rows.map((row) => dataset.label(row) ?? -1),
+  );
 }
 
 function clean(dataset: ImageDataset, rows: Int32Array, options: RetrievalOptions): PictureSequence {
   const { size, mean, std } = options;
   return {
+    name: dataset.name,
     length: rows.length,
+    indices: rows,
     key: keyOf(`clean/${rows.length}`, dataset, options),
     batches: (read = {}) => loadClean(dataset, { ...read, size, mean, std, indices: rows }),
   };

@@ -7,7 +7,7 @@ import {
   type TrainResult,
   train,
 } from '@moco-ts/cli/run';
-import { defineDataset, type ImageDataset, openDataset } from '@moco-ts/data';
+import { defineDataset, type ImageDataset, openDataset, openTest } from '@moco-ts/data';
 import { presets, type RunConfig, type RunFlags } from '@moco-ts/run';
 import { type Channel, createChannel } from './channel.ts';
 import { checkOptions, inOptions, translate } from './check-options.ts';
@@ -146,7 +146,7 @@ async function run(
   const warn = (text: string) => (options.onWarning ?? emitWarning)(inOptions(text));
   const own = typeof options.data === 'object' ? defineDataset(options.data) : undefined;
   const flags = await flagsOf(options, own);
-  const test = await openTest(testData);
+  const test = await openTestData(testData);
   const silent = () => undefined;
   const plan = await planRun({ flags, preset, out, resume, dataset: own }, { warn, note: silent });
   const reporter: Reporter = {
@@ -182,11 +182,11 @@ async function flagsOf(options: PretrainOptions, own: ImageDataset | undefined):
   return flags;
 }
 
-async function openTest(data: PretrainOptions['testData']): Promise<ImageDataset | undefined> {
+async function openTestData(data: PretrainOptions['testData']): Promise<ImageDataset | undefined> {
   if (data === undefined) return undefined;
   if (typeof data !== 'string') return defineDataset(data, 'test');
   // A folder without splits of its own has its pictures in the first.
-  return openDataset(data, { split: 'test' }).catch(() => openDataset(data));
+  return (await openTest(data)) ?? openDataset(data);
 }
 
 function stepOf({

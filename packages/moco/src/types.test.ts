@@ -33,6 +33,7 @@ it('names every setting of a run, and no other', () => {
       maxBad: true,
       isolate: true,
       holdOut: true,
+      labels: true,
       designers: true,
       backend: true,
     },

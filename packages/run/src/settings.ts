@@ -381,6 +381,13 @@ export const settings = {
     flags: '--hold-out <x>',
     doc: 'share of an image folder kept for testing (0)',
   }),
+  /** False: folders are no classes, and evaluations measure retrieval. Default true. */
+  labels: optional(truth, {
+    group: 'Data',
+    flags: '--labels',
+    doc: 'class folders are labels, for evaluations alone (on)',
+    not: 'folders are no classes: evaluations measure retrieval',
+  }),
   /** `emoji`: whose drawings. Default google and twitter. */
   designers: optional(list(text, 1, 16), {
     group: 'Data',

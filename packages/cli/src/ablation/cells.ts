@@ -6,12 +6,13 @@ import { DivergedError, UserError } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import { initialParams, meaningful, type RunConfig, type RunFlags, resolveConfig } from '@moco-ts/run';
 import { holdsRun, openCheckpoint } from '../run/checkpoint.ts';
-import { openData } from '../run/dataset.ts';
+import { type Note, openData } from '../run/dataset.ts';
 import { type Measures, openEvaluation } from '../run/evaluate.ts';
 import { makeFolder, writeAtomic } from '../run/files.ts';
 import type { Lock } from '../run/lock.ts';
 import { defaultWorkers, openBackend } from '../run/plugins.ts';
 import type { Reporter } from '../run/reporter.ts';
+import { skipList } from '../run/skipped.ts';
 import { textIfThere } from '../run/source.ts';
 import { train } from '../run/train.ts';
 import { version } from '../run/versions.ts';
@@ -52,12 +53,14 @@ export interface CellJob {
   readonly lock: Lock;
   readonly base: RunFlags & { readonly data: string };
   readonly reporter: Reporter;
+  /** Told what to know of the data; each line once. */
+  readonly note: Note;
   readonly stop: { requested: boolean };
 }
 
 /** A cell's configuration: the base recipe with the setting's change. */
-export async function cellConfig({ base }: Pick<CellJob, 'base'>, { setting, seed }: Cell) {
-  const dataset = await openData(base, 'train');
+export async function cellConfig({ base, note }: Pick<CellJob, 'base' | 'note'>, { setting, seed }: Cell) {
+  const dataset = await openData(base, 'train', note);
   const { data } = base;
   // The last epoch's evaluation is the cell's figure.
   const method = setting.flags.method ?? base.method ?? 'moco-v1';
@@ -112,7 +115,12 @@ export async function runCell(
       ...(resume && { resume }),
     });
     if (trained.outcome === 'stopped') return undefined;
-    result = { ...about, measures: trained.measures!, seconds: seconds() };
+    const { measures, unmeasured } = trained;
+    result = {
+      ...about,
+      ...(measures ? { measures } : { failure: unmeasured ?? 'it was not measured' }),
+      seconds: seconds(),
+    };
   } catch (error) {
     // Some cells fail by design, as m = 0 does in the paper.
     if (!(error instanceof DivergedError)) throw error;
@@ -124,13 +132,14 @@ export async function runCell(
 }
 
 /** What the network measures before training: the floor of every cell with this seed. */
-export async function untrained(job: Omit<CellJob, 'reporter' | 'stop'>, seed: number): Promise<Measures> {
-  const { folder, base } = job;
+export async function untrained(job: Omit<CellJob, 'stop'>, seed: number): Promise<Measures> {
+  const { folder, base, note, reporter } = job;
   const path = join(folder, 'cells', `untrained-seed-${seed}.json`);
   const known = await readCell(path);
   if (known) return known.measures!;
-  const { dataset, config } = await cellConfig({ base }, { setting: start, seed });
-  const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 });
+  const { dataset, config } = await cellConfig({ base, note }, { setting: start, seed });
+  const { onSkip } = skipList(reporter.warn);
+  const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 }, { note, onSkip });
   const backend = await openBackend(config.backend);
   const pool = createPool(config.workers);
   const { timing, ...measures } = await evaluation.run(backend, initialParams(config), pool);

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { type Cell, type CellJob, type CellResult, cellName, runCell, untrained } from '../ablation/cells.ts';
 import { writeReport } from '../ablation/report.ts';
 import { type SweepName, sweepNames, sweeps } from '../ablation/sweeps.ts';
-import type { Io } from '../io.ts';
+import { type Io, noteTo } from '../io.ts';
 import { openData } from '../run/dataset.ts';
 import { type Measures, measureRows } from '../run/evaluate.ts';
 import { duration } from '../run/format.ts';
@@ -55,7 +55,8 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
   await registerPlugins();
   const { out, sweeps: chosen, seeds, ...recipe } = options;
   const base = recipeFlags(data, recipe, 'ablate');
-  const dataset = await openData(base, 'train');
+  const note = noteTo(io);
+  const dataset = await openData(base, 'train', note);
   const resolved = resolveConfig({ ...base, method: 'moco-v2' }, dataset, defaultWorkers());
   const settings = chosen.flatMap((name) => sweeps[name].settings(resolved, dataset.length));
   const cells = settings.flatMap((setting) =>
@@ -66,7 +67,7 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
   );
   const lock = await lockFolder(out, (text) => io.out(`${text}\n`));
   const stop = catchInterrupts(() => io.out('Stopping after this step.\n'));
-  const job: CellJob = { folder: out, lock, base, reporter: quiet(io), stop };
+  const job: CellJob = { folder: out, lock, base, reporter: quiet(io), note, stop };
   const results: CellResult[] = [];
   const floor: Measures[] = [];
   try {

@@ -5,16 +5,18 @@ import { counted, type Params, UserError, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import { initialParams, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
-import type { Io } from '../io.ts';
+import { type Io, noteTo } from '../io.ts';
 import { type ClassifierFile, type ClassifierRecipe, readClassifier } from '../run/classifier-file.ts';
-import { type ClassifyJob, classesOf, classify } from '../run/classify.ts';
+import { type ClassifyJob, classify } from '../run/classify.ts';
 import { validation } from '../run/classify-data.ts';
-import { once, openData } from '../run/dataset.ts';
+import { labelsFor, openLabelled, openLabelledTest } from '../run/classify-labels.ts';
+import type { Note } from '../run/dataset.ts';
 import { removePartial } from '../run/files.ts';
 import { openEncoder } from '../run/foreign.ts';
 import { lockFolder } from '../run/lock.ts';
 import { defaultWorkers, openBackend, registerPlugins } from '../run/plugins.ts';
 import { createReporter } from '../run/reporter.ts';
+import { leftOut, skipList } from '../run/skipped.ts';
 import { entryIfThere } from '../run/source.ts';
 import { catchInterrupts } from '../run/stop.ts';
 import { milestones, setting } from './flags.ts';
@@ -27,6 +29,7 @@ interface ClassifierOptions extends Partial<Omit<ClassifierRecipe, 'train' | 'da
   readonly evaluate?: boolean;
   readonly resume?: boolean;
   readonly out?: string;
+  readonly maxBad?: number;
   readonly printFreq: number;
   readonly workers?: number;
   readonly backend: string;
@@ -54,6 +57,11 @@ export function addClassifierOptions(command: Command, defaults: Defaults): Comm
     .option('--resume', 'go on in --out')
     .option('--out <folder>', 'where classifier and log are written')
     .option('--hold-out <x>', "share of an image folder kept for testing (the run's)", setting('holdOut'))
+    .option(
+      '--max-bad <n>',
+      "damaged images that are left out before it is an error (the run's)",
+      setting('maxBad'),
+    )
     .option('-p, --print-freq <n>', 'steps between lines of the log', setting('printFreq'), 10)
     .option('-j, --workers <n>', 'threads that make pictures (cores - 1, at most 8)', setting('workers'))
     .option('--backend <name>', 'what computes; see moco backends', 'ort')
@@ -75,9 +83,12 @@ export async function classifierCommand(given: Given, io: Io): Promise<number> {
   const { path, data, options, defaults, command } = given;
   if (options.evaluate) return evaluate(path, data, options, io);
   const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
+  const note = noteTo(io);
   const checkpoint = await openEncoder(path, warn);
-  const recipe = recipeOf(defaults, options, checkpoint.info.config, data);
   const run = checkpoint.info.config;
+  const asked = recipeOf(defaults, options, run, data);
+  const sets = await openLabelled(asked, note);
+  const recipe = options.batchSize === undefined ? fitted(asked, sets.train.length, options, note) : asked;
   const folder = options.out ?? join('runs', `${basename(resolve(path))}-${command}`);
   const reporter = createReporter(io, options.printFreq);
   const lock = await lockFolder(folder, reporter.note);
@@ -87,33 +98,30 @@ export async function classifierCommand(given: Given, io: Io): Promise<number> {
   try {
     await removePartial(folder);
     const resume = await findResume(folder, recipe, options);
+    const { classes, train, test } = labelsFor(sets, resume, note);
     return await withEngines(options, async (engines) => {
-      const tell = once(warn);
-      const train = await openData(recipe, 'train', tell);
-      const classes = classesOf(train).length;
-      const test = await openData(recipe, 'test', tell);
+      const skips = skipList(reporter.warn, folder);
       const what = recipe.train === 'linear' ? 'linear classifier on the frozen' : 'all layers of the';
       reporter.note(
-        `${what} ${run.arch} of ${encoder}: ${counted(train.length, 'image')} in ${classes} classes, ${counted(recipe.epochs, 'epoch')}, batch ${recipe.batchSize}`,
+        `${what} ${run.arch} of ${encoder}: ${counted(train.dataset.length, 'image')} in ${classes.length} classes, ${counted(recipe.epochs, 'epoch')}, batch ${recipe.batchSize}`,
       );
       if (recipe.cacheFeatures)
         reporter.note(
           'Features are computed once, from whole pictures: quicker, but without random crops and flips; figures differ from those of the papers by a point or so.',
         );
       const info = { recipe, run, encoder };
-      const settings = {
-        info,
-        params,
-        train,
-        test,
-        folder,
-        lock,
-        reporter,
-        stop,
-        printFreq: options.printFreq,
+      const { printFreq } = options;
+      const maxBad = options.maxBad ?? run.maxBad;
+      const settings = { info, params, classes, train, test, folder, lock, reporter, stop, printFreq };
+      const job: ClassifyJob = {
+        ...settings,
+        ...engines,
+        onSkip: skips.onSkip,
+        ...(maxBad !== undefined && { maxBad }),
+        ...(resume && { resume }),
       };
-      const job: ClassifyJob = { ...settings, ...engines, ...(resume && { resume }) };
       const { outcome, epoch, bestAcc1, last } = await classify(job);
+      io.out(leftOut(skips));
       if (outcome === 'stopped') {
         io.out(`Stopped after epoch ${epoch}. Go on with the same line and --resume.\n`);
         return 130;
@@ -197,18 +205,35 @@ async function evaluate(
   io: Io,
 ): Promise<number> {
   const { info, tensors } = await readClassifier(path);
+  const { classes, run } = info;
   const recipe = { ...info.recipe, ...(data !== undefined && { data }) };
-  const test = await openData(recipe, 'test');
-  const classes = classesOf(test);
-  const strange = classes.find((name, i) => name !== info.classes[i]);
-  if (strange !== undefined || classes.length !== info.classes.length)
-    throw new UserError(
-      `${test.name} has other classes than the ${info.classes.length} of ${path}${strange === undefined ? '' : `, such as "${strange}"`}`,
-    );
+  const set = await openLabelledTest(recipe, classes, path, noteTo(io));
+  const maxBad = options.maxBad ?? run.maxBad;
+  const skips = skipList((text) => io.err(`moco: warning: ${text}\n`));
   return withEngines(options, async (engines) => {
     const params = under('q', tensors);
-    const { acc1, acc5 } = await validation({ info, params, ...engines }, test, params, classes.length);
-    io.out(`${path}: test Acc@1 ${acc1.toFixed(2)} %, Acc@5 ${acc5.toFixed(2)} %\n`);
+    const job = { info, params, ...engines, onSkip: skips.onSkip, ...(maxBad !== undefined && { maxBad }) };
+    const { acc1, acc5 } = await validation(job, set, params, classes.length);
+    io.out(`${leftOut(skips)}${path}: test Acc@1 ${acc1.toFixed(2)} %, Acc@5 ${acc5.toFixed(2)} %\n`);
     return 0;
   });
+}
+
+/**
+ * A recipe for fewer images than its default batch: a batch that gives two steps an epoch, and the default rate made
+ * smaller with it.
+ */
+function fitted(
+  recipe: ClassifierRecipe,
+  pictures: number,
+  { lr }: ClassifierOptions,
+  note: Note,
+): ClassifierRecipe {
+  if (recipe.batchSize <= pictures) return recipe;
+  const batchSize = 2 ** Math.max(0, Math.floor(Math.log2(pictures / 2)));
+  const scaled = lr ?? Number(((recipe.lr * batchSize) / recipe.batchSize).toPrecision(3));
+  note(
+    `batch ${batchSize}${lr === undefined ? ` and lr ${scaled}` : ''}, not ${recipe.batchSize}${lr === undefined ? ` and ${recipe.lr}` : ''}: there are ${pictures} images to train on`,
+  );
+  return { ...recipe, batchSize, lr: scaled };
 }

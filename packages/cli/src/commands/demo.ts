@@ -5,7 +5,7 @@ import { createPool, type ImageDataset } from '@moco-ts/data';
 import { initialParams, presets, type RunConfig, resolveConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import pc from 'picocolors';
-import type { Io } from '../io.ts';
+import { type Io, noteTo, warnTo } from '../io.ts';
 import { currentCommit } from '../run/commit.ts';
 import { openData } from '../run/dataset.ts';
 import { type Evaluation, type Measures, measureRows, openEvaluation } from '../run/evaluate.ts';
@@ -14,6 +14,7 @@ import { duration, percent } from '../run/format.ts';
 import { type Lock, lockFolder } from '../run/lock.ts';
 import { defaultWorkers, openBackend, registerPlugins } from '../run/plugins.ts';
 import { createReporter } from '../run/reporter.ts';
+import { skipList } from '../run/skipped.ts';
 import { namesIn, textIfThere } from '../run/source.ts';
 import { catchInterrupts } from '../run/stop.ts';
 import { train } from '../run/train.ts';
@@ -48,9 +49,11 @@ export function demoCommand(program: Command, io: Io, finish: (code: number) => 
 async function demo({ out, seed: chosen, epochs }: DemoOptions, io: Io): Promise<number> {
   await registerPlugins();
   const flags = { ...RECIPE, seed: chosen, epochs };
-  const dataset = await openData(flags, 'train');
+  const note = noteTo(io);
+  const dataset = await openData(flags, 'train', note);
   const config = resolveConfig(flags, dataset, defaultWorkers());
-  const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 });
+  const { onSkip } = skipList(warnTo(io));
+  const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 }, { note, onSkip });
   const lock = await lockFolder(out, (text) => io.out(`${text}\n`));
   try {
     await clear(out);

@@ -1,8 +1,9 @@
 import { counted, UserError } from '@moco-ts/core';
 import type { Command } from 'commander';
-import type { Io } from '../io.ts';
+import { type Io, noteTo } from '../io.ts';
 import { openData } from '../run/dataset.ts';
 import { bytes } from '../run/format.ts';
+import { skipList } from '../run/skipped.ts';
 import { catchInterrupts } from '../run/stop.ts';
 import { embedToFile } from '../vectors/embed.ts';
 import { openEmbedder } from '../vectors/embedder.ts';
@@ -35,7 +36,7 @@ export function embedCommand(program: Command, io: Io, finish: (code: number) =>
       'after',
       `
 A .onnx model is one of moco export --with-preprocess. Damaged pictures are left
-out, each with a warning.
+out, each with a warning, up to --max-bad.
 
 Examples:
   moco embed runs/photos photos/ --out photos.parquet
@@ -56,12 +57,13 @@ async function embed(model: string, data: string, options: EmbedOptions, io: Io)
   const dataset = await openData(
     { data, ...(known && { designers: known }), ...(holdOut !== undefined && { holdOut }) },
     split,
-    warn,
+    noteTo(io),
   ).catch(async (error) => {
     await embedder.dispose();
     throw error;
   });
   const progress = progressLine(io, dataset.length);
+  const skips = skipList((text) => progress.note(`moco: warning: ${text}`));
   const stop = catchInterrupts(() => progress.note('Stopping after this batch.'));
   try {
     const backend = options.backend ?? 'ort';
@@ -73,7 +75,8 @@ async function embed(model: string, data: string, options: EmbedOptions, io: Io)
         progress.start(done);
       },
       onProgress: progress.update,
-      onSkip: ({ reason }) => progress.note(`moco: warning: left out: ${reason}`),
+      onSkip: skips.onSkip,
+      ...(options.maxBad !== undefined && { maxBad: options.maxBad }),
       stopped: () => stop.requested,
     });
     progress.end();

@@ -4,10 +4,10 @@ import { createPool } from '@moco-ts/data';
 import { largestHalf } from '@moco-ts/onnx';
 import type { RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
-import type { Io } from '../io.ts';
+import { type Io, noteTo, warnTo } from '../io.ts';
 import { readClassifier } from '../run/classifier-file.ts';
 import { openData } from '../run/dataset.ts';
-import { type Measures, measureRows, openEvaluation } from '../run/evaluate.ts';
+import { type EvaluationEvents, type Measures, measureRows, openEvaluation } from '../run/evaluate.ts';
 import {
   type ExportedModel,
   type ExportSettings,
@@ -22,9 +22,10 @@ import { lockFolder, lockOutput } from '../run/lock.ts';
 import { modelCard } from '../run/model-card.ts';
 import { openModel } from '../run/onnx-session.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
+import { leftOut, skipList } from '../run/skipped.ts';
 import { textIfThere } from '../run/source.ts';
 import { modelFiles, tensorNames, transformersConfigs } from '../run/transformers-js.ts';
-import { integer, oneOf } from './flags.ts';
+import { integer, oneOf, setting } from './flags.ts';
 
 interface ExportOptions {
   readonly output: string;
@@ -34,6 +35,7 @@ interface ExportOptions {
   readonly precision: PrecisionName;
   readonly calibrate?: string;
   readonly measure?: boolean;
+  readonly maxBad?: number;
   readonly transformersJs?: boolean;
   readonly card: boolean;
   readonly opset?: number;
@@ -65,6 +67,11 @@ export function exportCommand(program: Command, io: Io): void {
       'int8, fp16: pictures that tell the ranges of values; int8 without finds them as they come',
     )
     .option('--measure', 'kNN accuracy, or retrieval, before and after the export')
+    .option(
+      '--max-bad <n>',
+      "damaged images that are left out before it is an error (the run's)",
+      setting('maxBad'),
+    )
     .option('--transformers-js', 'a folder that transformers.js loads')
     .option('--no-card', 'without the model card')
     .option('--opset <n>', 'ONNX opset, 18 to 23 (18)', integer(18, 23))
@@ -86,24 +93,25 @@ async function exportRun(run: string, options: ExportOptions, io: Io): Promise<v
   if (!options.transformersJs && !options.output.endsWith('.onnx'))
     throw new UserError(`-o ${options.output}: the model's name should end in .onnx`);
   await registerPlugins();
-  const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
-  const source = options.withClassifier ? await classifierOf(run) : await encoderOf(run, warn);
+  const warn = warnTo(io);
+  const source = withMaxBad(
+    options.withClassifier ? await classifierOf(run) : await encoderOf(run, warn),
+    options.maxBad,
+  );
   checkOptions(options, source);
   const { output, transformersJs } = options;
   const lock = await (transformersJs ? lockFolder(output, warn) : lockOutput(output, warn));
   try {
-    await writeExport(options, source, io, warn);
+    await writeExport(options, source, io);
   } finally {
     lock.release();
   }
 }
 
-async function writeExport(
-  options: ExportOptions,
-  source: Source,
-  io: Io,
-  warn: (text: string) => void,
-): Promise<void> {
+async function writeExport(options: ExportOptions, source: Source, io: Io): Promise<void> {
+  const warn = warnTo(io);
+  const skips = skipList(warn);
+  const events = { note: noteTo(io), onSkip: skips.onSkip };
   const {
     output,
     precision,
@@ -114,12 +122,14 @@ async function writeExport(
   } = options;
   const { path, config, params, commit, classes } = source;
   const calibration =
-    calibrate === undefined ? undefined : await openData({ ...config, data: calibrate }, 'train', warn);
+    calibrate === undefined
+      ? undefined
+      : await openData({ ...config, data: calibrate }, 'train', events.note);
   const settings: ExportSettings = {
     withHead,
     withPreprocess,
     precision,
-    ...(calibration && { calibration }),
+    ...(calibration && { calibration: { dataset: calibration, onSkip: skips.onSkip } }),
     ...(classes && { classes }),
     ...(options.opset !== undefined && { opset: options.opset }),
     ...(commit !== undefined && { commit }),
@@ -130,7 +140,7 @@ async function writeExport(
     warn(
       `its values reach ${model.largest.toFixed(0)} of the ${largestHalf} that fp16 holds: of other images they may reach more, and its features be no numbers`,
     );
-  const measured = options.measure ? await measureBoth(source, settings, model) : undefined;
+  const measured = options.measure ? await measureBoth(source, settings, model, events) : undefined;
   const file = transformersJs ? join(output, modelFiles[precision]) : output;
   await makeFolder(dirname(file));
   await writeAtomic(file, model.bytes);
@@ -142,6 +152,7 @@ async function writeExport(
       `ONNX Runtime gives the trainer's ${classes ? 'logits' : 'features'} ${closeness(model, precision)}.\n`,
   );
   if (measured) tellMeasures(measured, io);
+  io.out(leftOut(skips));
   if (options.card) {
     const card = transformersJs ? join(output, 'README.md') : file.replace(/\.onnx$/, '.md');
     const { epochs, pictures, losses } = source;
@@ -197,8 +208,9 @@ async function measureBoth(
   { config, params }: Source,
   { precision = 'fp32', ...settings }: ExportSettings,
   model: ExportedModel,
+  events: EvaluationEvents,
 ): Promise<Figures[]> {
-  const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 });
+  const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 }, events);
   const backend = await openBackend('ort');
   const pool = createPool(config.workers);
   // Measured on pictures that are ready: a model that prepares them itself computes the same.
@@ -251,6 +263,10 @@ interface Source {
   readonly epochs: number;
   readonly pictures: number;
   readonly losses: readonly number[];
+}
+
+function withMaxBad(source: Source, maxBad: number | undefined): Source {
+  return maxBad === undefined ? source : { ...source, config: { ...source.config, maxBad } };
 }
 
 async function encoderOf(run: string, warn: (text: string) => void): Promise<Source> {

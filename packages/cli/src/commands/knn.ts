@@ -2,10 +2,11 @@ import { counted, type Params, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import { initialParams } from '@moco-ts/run';
 import type { Command } from 'commander';
-import type { Io } from '../io.ts';
+import { type Io, noteTo, warnTo } from '../io.ts';
 import { measureRows, openEvaluation } from '../run/evaluate.ts';
 import { openEncoder } from '../run/foreign.ts';
 import { openBackend, registerPlugins } from '../run/plugins.ts';
+import { leftOut, skipList } from '../run/skipped.ts';
 import { names, neighbours, setting } from './flags.ts';
 
 interface KnnOptions {
@@ -17,6 +18,8 @@ interface KnnOptions {
   readonly workers?: number;
   readonly holdOut?: number;
   readonly designers?: string[];
+  readonly labels: boolean;
+  readonly maxBad?: number;
 }
 
 export function knnCommand(program: Command, io: Io): void {
@@ -24,7 +27,7 @@ export function knnCommand(program: Command, io: Io): void {
     .command('knn')
     .summary('measure features by their nearest neighbours')
     .description(
-      'Measures the features of a trained encoder (without its head). With labels: weighted kNN accuracy on the test split, the train split being the bank. For emoji and unlabelled folders: R@1 on held-out pictures, which needs no label.',
+      'Measures the features of a trained encoder (without its head). With labels: weighted kNN accuracy on the test split, the train split being the bank. Without a test split a fifth of the pictures is held out. For emoji and unlabelled folders: R@1 on held-out pictures, which needs no label.',
     )
     .argument('<run>', 'run folder, checkpoint, or a file that moco import takes')
     .argument('[data]', 'data set, if not the one of the run')
@@ -35,6 +38,12 @@ export function knnCommand(program: Command, io: Io): void {
     .option('--threads <n>', 'threads of the backend (all cores)', setting('threads'))
     .option('-j, --workers <n>', "threads that read pictures (the run's)", setting('workers'))
     .option('--hold-out <x>', "share of an image folder for testing (the run's)", setting('holdOut'))
+    .option('--no-labels', 'folders are no classes: measure retrieval')
+    .option(
+      '--max-bad <n>',
+      "damaged images that are left out before it is an error (the run's)",
+      setting('maxBad'),
+    )
     .option('--designers <names>', "emoji: whose drawings (the run's)", names)
     .addHelpText(
       'after',
@@ -48,17 +57,19 @@ Examples:
 
 async function knn(run: string, data: string | undefined, options: KnnOptions, io: Io): Promise<void> {
   await registerPlugins();
-  const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
-  const checkpoint = await openEncoder(run, warn);
-  const { designers, holdOut, workers } = options;
+  const checkpoint = await openEncoder(run, warnTo(io));
+  const { designers, holdOut, workers, labels, maxBad } = options;
   const config = {
     ...checkpoint.info.config,
     ...(data !== undefined && { data }),
     ...(designers && { designers }),
     ...(holdOut !== undefined && { holdOut }),
+    ...(!labels && { labels }),
+    ...(maxBad !== undefined && { maxBad }),
   };
   const k = { k: options.neighbours, temperature: options.temperature };
-  const evaluation = await openEvaluation(config, k, undefined, warn);
+  const skips = skipList(warnTo(io));
+  const evaluation = await openEvaluation(config, k, { note: noteTo(io), onSkip: skips.onSkip });
   const { threads } = options;
   const backend = await openBackend(options.backend ?? 'ort', threads === undefined ? {} : { threads });
   const pool = createPool(workers ?? config.workers);
@@ -75,6 +86,7 @@ async function knn(run: string, data: string | undefined, options: KnnOptions, i
   try {
     if (options.random) await measure('untrained network', initialParams(config));
     await measure(checkpoint.path, under('q', checkpoint.tensors));
+    io.out(leftOut(skips));
   } finally {
     await pool.close();
     await backend.dispose();

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { counted, UserError } from '@moco-ts/core';
 import type { Command } from 'commander';
-import type { Io } from '../io.ts';
+import { type Io, noteTo } from '../io.ts';
 import { makeMap, mostPictures, thinned } from '../map/map.ts';
 import { writeAtomic } from '../run/files.ts';
 import { bytes } from '../run/format.ts';
@@ -65,7 +65,7 @@ async function map(source: string, options: MapOptions, io: Io): Promise<void> {
     io.err(
       `Every ${(whole.ids.length / limit).toFixed(1)}th of ${whole.ids.length} pictures is on the map.\n`,
     );
-  const dataset = await datasetOf(set, options.data);
+  const dataset = await datasetOf(set, options.data, noteTo(io));
   const page = await makeMap(set, dataset, {
     ...options,
     title: options.title ?? `Map of ${basename(source)}`,

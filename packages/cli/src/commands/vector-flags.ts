@@ -21,6 +21,7 @@ export interface DataOptions {
   readonly split: Split;
   readonly holdOut?: number;
   readonly designers?: string[];
+  readonly maxBad?: number;
 }
 
 /** What a data set's name leaves open. */
@@ -28,5 +29,10 @@ export function dataFlags(command: Command): Command {
   return command
     .option('--split <name>', 'train or test', oneOf(['train', 'test']), 'train')
     .option('--hold-out <x>', 'share of an image folder that is its test split', setting('holdOut'))
-    .option('--designers <names>', 'emoji: whose drawings', names);
+    .option('--designers <names>', 'emoji: whose drawings', names)
+    .option(
+      '--max-bad <n>',
+      'damaged images that are left out before it is an error (1 %, at least 10)',
+      setting('maxBad'),
+    );
 }

@@ -162,6 +162,11 @@ async function pictureSections(
   { backend: name, warn }: ReportOptions,
 ): Promise<string> {
   let dataset: ImageDataset;
+  const unreadable = (error: unknown) => {
+    if (!(error instanceof UserError)) throw error;
+    warn(error.message);
+    return `<p class="soft">${escapeHtml(error.message)}</p>`;
+  };
   try {
     dataset = await openData(config, 'train', warn);
   } catch (error) {
@@ -171,11 +176,13 @@ async function pictureSections(
   }
   const views = `<h2>What the network saw</h2>
 <p class="soft">The views of the first step's first pictures, exactly as they were trained on.</p>
-${await viewGrid(config, dataset)}`;
+${await viewGrid(config, dataset).catch(unreadable)}`;
   if (!checkpoint) return views;
   const backend = await openBackend(name);
   try {
-    const grid = await neighbourGrid(config, dataset, under('q', checkpoint.tensors), backend);
+    const grid = await neighbourGrid(config, dataset, under('q', checkpoint.tensors), backend).catch(
+      unreadable,
+    );
     return `${views}
 <h2>Nearest neighbours</h2>
 <p class="soft">${escapeHtml(`By the features of ${checkpoint.path}, before its head; of pictures that it was trained on.`)}</p>

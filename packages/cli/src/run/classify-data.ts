@@ -9,21 +9,21 @@ import {
   type Params,
   rng,
   type Tensor,
+  UserError,
 } from '@moco-ts/core';
 import {
   classifierView,
   cleanPictures,
   createLoader,
   embedAll,
-  type ImageDataset,
+  type LabelledSet,
   type Loader,
   type Pool,
+  type SkippedPicture,
 } from '@moco-ts/data';
 import { modelConfig } from '@moco-ts/run';
 import type { ClassifierInfo } from './classifier-file.ts';
-import { labelsOf } from './evaluate.ts';
 import { expectFinite } from './finite.ts';
-import type { Reporter } from './reporter.ts';
 
 /** An encoder and what runs it. */
 export interface EncoderAtWork {
@@ -32,6 +32,9 @@ export interface EncoderAtWork {
   readonly params: Params;
   readonly backend: Backend;
   readonly pool: Pool;
+  /** Damaged images that are left out before it is an error. */
+  readonly maxBad?: number;
+  readonly onSkip: (skipped: SkippedPicture) => void;
 }
 
 export interface Accuracy {
@@ -55,14 +58,12 @@ export interface LabelledBatches {
 
 /** Augmented pictures, made anew each epoch. */
 export function pictureBatches(
-  { info, pool }: EncoderAtWork,
-  train: ImageDataset,
-  reporter: Pick<Reporter, 'warn'>,
+  { info, pool, maxBad, onSkip }: EncoderAtWork,
+  { dataset, labels }: LabelledSet,
 ): LabelledBatches {
-  const labels = labelsOf(train);
   const { recipe, run } = info;
   const { imageSize: size, mean, std } = run;
-  const loader: Loader = createLoader(train, {
+  const loader: Loader = createLoader(dataset, {
     batch: recipe.batchSize,
     size,
     views: [classifierView({ size, cropMin: recipe.cropMin })],
@@ -71,7 +72,8 @@ export function pictureBatches(
     seed: recipe.seed,
     workers: pool.workers,
     pool,
-    onSkip: ({ reason }) => reporter.warn(`left out: ${reason}`),
+    ...(maxBad !== undefined && { maxBad }),
+    onSkip,
   });
   return {
     stepsPerEpoch: loader.stepsPerEpoch,
@@ -89,22 +91,28 @@ export interface Features {
   readonly dim: number;
 }
 
-/** All pictures' features, of the pictures as they are. */
-export async function featuresOf(job: EncoderAtWork, dataset: ImageDataset): Promise<Features> {
+/** The features of all pictures that could be read, of the pictures as they are. */
+export async function featuresOf(job: EncoderAtWork, set: LabelledSet): Promise<Features> {
   const extractor = await createExtractor(job.backend, modelConfig(job.info.run), job.params, BATCH);
   try {
-    const data = await embed(job, dataset, extractor);
-    expectFinite(data, extractor.dim, 'features');
-    return { data, labels: labelsOf(dataset), dim: extractor.dim };
+    const found = await embed(job, set, extractor);
+    expectFinite(found.data, extractor.dim, 'features');
+    return found;
   } finally {
     await extractor.dispose();
   }
 }
 
-function embed({ info, pool }: EncoderAtWork, dataset: ImageDataset, extractor: FeatureExtractor) {
+async function embed(
+  { info, pool, maxBad, onSkip }: EncoderAtWork,
+  { dataset, labels }: LabelledSet,
+  extractor: FeatureExtractor,
+): Promise<Features> {
   const { imageSize: size, mean, std } = info.run;
   const pictures = cleanPictures(dataset, { size, mean, std });
-  return embedAll(pictures, (data) => extractor.extract(data), { pool, batch: BATCH });
+  const read = { pool, batch: BATCH, onSkip, ...(maxBad !== undefined && { maxBad }) };
+  const { features, rows, dim } = await embedAll(pictures, (data) => extractor.extract(data), read);
+  return { data: features, labels: rows.map((row) => labels[row]!), dim };
 }
 
 /** Features in a new order each epoch. */
@@ -112,6 +120,8 @@ export function cachedBatches(
   { data, labels, dim }: Features,
   { batchSize, seed }: ClassifierInfo['recipe'],
 ): LabelledBatches {
+  if (labels.length < batchSize)
+    throw new UserError(`only ${labels.length} images are readable, fewer than a batch of ${batchSize}`);
   return {
     stepsPerEpoch: Math.floor(labels.length / batchSize),
     epoch: async function* (epoch) {
@@ -144,23 +154,23 @@ function labelled(
 /** The test split's accuracy, the whole network run. @throws DivergedError for logits that are not finite */
 export async function validation(
   job: EncoderAtWork,
-  test: ImageDataset,
+  test: LabelledSet,
   params: Params,
   classes: number,
 ): Promise<Accuracy> {
   const model = { ...modelConfig(job.info.run), head: { classes } };
   const extractor = await createExtractor(job.backend, model, params, BATCH);
   try {
-    const logits = await embed(job, test, extractor);
+    const { data: logits, labels } = await embed(job, test, extractor);
     expectFinite(logits, classes, 'logits');
-    return accuracy(logits, labelsOf(test), classes);
+    return accuracy(logits, labels, classes);
   } finally {
     await extractor.dispose();
   }
 }
 
 /** The same for a frozen encoder, whose features of the test split are computed once. */
-export async function linearValidation(job: EncoderAtWork, test: ImageDataset, classes: number) {
+export async function linearValidation(job: EncoderAtWork, test: LabelledSet, classes: number) {
   const { data, labels, dim } = await featuresOf(job, test);
   const model = { encoder: featureEncoder(dim), encoderConfig: { imageSize: 1 }, head: { classes } };
   return async (params: Params): Promise<Accuracy> => {

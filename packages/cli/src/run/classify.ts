@@ -19,7 +19,7 @@ import {
   UserError,
   under,
 } from '@moco-ts/core';
-import type { ImageDataset } from '@moco-ts/data';
+import type { LabelledSet } from '@moco-ts/data';
 import { createMeters, encoderOf } from '@moco-ts/run';
 import { bestOf, type ClassifierFile, type ClassifierInfo, saveClassifier } from './classifier-file.ts';
 import {
@@ -39,8 +39,10 @@ import type { Reporter } from './reporter.ts';
 
 export interface ClassifyJob extends EncoderAtWork {
   readonly info: Pick<ClassifierInfo, 'recipe' | 'run' | 'encoder'>;
-  readonly train: ImageDataset;
-  readonly test: ImageDataset;
+  /** The classifier's. */
+  readonly classes: readonly string[];
+  readonly train: LabelledSet;
+  readonly test: LabelledSet;
   readonly printFreq: number;
   /** Where `latest.safetensors`, `best.safetensors` and the log are written. */
   readonly folder: string;
@@ -58,24 +60,14 @@ export interface ClassifyResult {
   readonly bestAcc1: number;
 }
 
-/** The classes of a labelled set. Throws UserError for a set without labels. */
-export function classesOf({ classes, name }: ImageDataset): readonly string[] {
-  if (classes === undefined || classes.length < 2)
-    throw new UserError(
-      `${name} has no labels: a classifier needs a folder of class folders, or a labelled set`,
-    );
-  return classes;
-}
-
 /**
  * Trains a classifier, validates it after each epoch, and keeps the last and the best.
- * @throws UserError for a set without labels and a frozen encoder that changed; DivergedError for a loss, weights or logits
+ * @throws UserError for a batch larger than the set and a frozen encoder that changed; DivergedError for a loss, weights or logits
  * that are not finite, by which nothing is saved
  */
 export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
-  const { info, train, test, params, folder, lock, resume, reporter, stop, backend } = job;
+  const { info, classes, train, test, params, folder, lock, resume, reporter, stop, backend } = job;
   const { recipe } = info;
-  const classes = classesOf(train);
   const linear = recipe.train === 'linear';
   const backbone = Object.fromEntries(Object.entries(params).filter(([name]) => !name.startsWith('fc.')));
   const cached = recipe.cacheFeatures ? await featuresOf(job, train) : undefined;
@@ -84,7 +76,7 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
     ? stateOf(resume.tensors, cached !== undefined)
     : classifierState(config, recipe.seed, cached ? {} : backbone);
   const trainer = await createTrainer(backend, classifierStep(config, state), state);
-  const batches = cached ? cachedBatches(cached, recipe) : pictureBatches(job, train, reporter);
+  const batches = cached ? cachedBatches(cached, recipe) : pictureBatches(job, train);
   const validate = linear
     ? await linearValidation(job, test, classes.length)
     : (found: Params) => validation(job, test, found, classes.length);
@@ -92,9 +84,11 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
   let epoch = resume?.info.epoch ?? 0;
   let last: Accuracy = resume?.info ?? { acc1: 0, acc5: 0 };
   let bestAcc1 = resume ? await bestOf(folder, resume) : -1;
+  let alarmed = false;
   try {
     while (epoch < recipe.epochs && !stop.requested) {
-      if (!(await trainEpoch(job, trainer, batches, epoch, log))) break;
+      const loss = await trainEpoch(job, trainer, batches, epoch, log);
+      if (loss === undefined) break;
       const tensors = await trainer.state();
       if (linear && !cached && epoch === (resume?.info.epoch ?? 0)) expectUnchanged(tensors, backbone);
       const whole = cached ? { ...prefixed('q', backbone), ...tensors } : tensors;
@@ -106,6 +100,13 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
       bestAcc1 = Math.max(bestAcc1, last.acc1);
       const values = tagged('test', { acc1: last.acc1, acc5: last.acc5 });
       log.write('validation', { epoch, ...last, bestAcc1 }, { step: epoch * batches.stepsPerEpoch, values });
+      const worse = worseThanGuessing(loss, classes.length, epoch === recipe.epochs);
+      if (worse && !alarmed) {
+        const message = `${worse}: the classifier diverged; try --lr ${Number((recipe.lr / 10).toPrecision(3))}`;
+        reporter.warn(message);
+        log.write('alarm', { epoch: epoch - 1, message });
+        alarmed = true;
+      }
       reporter.note(
         `Epoch ${epoch}: test Acc@1 ${last.acc1.toFixed(2)} %  Acc@5 ${last.acc5.toFixed(2)} %${best ? '  (best)' : ''}`,
       );
@@ -129,9 +130,10 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
 
 function stepConfig({ info, train }: ClassifyJob, classes: number, cachedDim?: number): ClassifierConfig {
   const { recipe, run } = info;
-  if (recipe.batchSize > train.length)
+  const { name, length } = train.dataset;
+  if (recipe.batchSize > length)
     throw new UserError(
-      `--batch-size ${recipe.batchSize} is larger than ${train.name}, which has ${counted(train.length, 'image')}`,
+      `--batch-size ${recipe.batchSize} is larger than ${name}, of which ${counted(length, 'image')} can be trained on`,
     );
   const own = encoderOf({ ...run, stopGradConv1: recipe.train === 'linear' && run.stopGradConv1 });
   return {
@@ -156,21 +158,34 @@ function stateOf(tensors: Readonly<Record<string, Tensor>>, cached: boolean): Re
 
 const remedy = 'the training diverged; try a lower --lr; what was saved is intact';
 
-/** @returns false after an interrupt */
+/**
+ * How many times a guess's loss is a divergence: large steps may overshoot at first and still come to a good end, so that
+ * more is borne before the end.
+ */
+const DIVERGED = { underWay: 100, atEnd: 3 };
+
+/** What is wrong with an epoch's mean loss; undefined when nothing is. */
+export function worseThanGuessing(loss: number, classes: number, atEnd: boolean): string | undefined {
+  const guess = Math.log(classes);
+  if (!(loss > guess * (atEnd ? DIVERGED.atEnd : DIVERGED.underWay))) return undefined;
+  return `the mean loss is ${loss.toPrecision(3)}, worse than guessing, which has ${guess.toFixed(2)}`;
+}
+
+/** @returns the mean loss; undefined after an interrupt */
 async function trainEpoch(
   { info, printFreq, reporter, stop }: ClassifyJob,
   trainer: Trainer,
   batches: LabelledBatches,
   epoch: number,
   log: RunLog,
-): Promise<boolean> {
+): Promise<number | undefined> {
   const { recipe } = info;
   const lr = learningRate(recipe.lr, { ...recipe, cosine: recipe.cos, milestones: recipe.schedule }, epoch);
   const meters = createMeters();
   let step = 0;
   let asked = performance.now();
   for await (const feeds of batches.epoch(epoch)) {
-    if (stop.requested) return false;
+    if (stop.requested) return undefined;
     const waited = (performance.now() - asked) / 1000;
     const count = epoch * batches.stepsPerEpoch + step;
     const metrics = await trainer.step({ ...feeds }, lr, count);
@@ -201,7 +216,7 @@ async function trainEpoch(
     if (step === batches.stepsPerEpoch) reporter.epoch(progress);
     asked = performance.now();
   }
-  return true;
+  return meters.loss.average;
 }
 
 /** TensorBoard's tags: a value of a batch and one of the test split are two series. */

@@ -1,47 +1,73 @@
 import { DataError } from '@moco-ts/core';
-import { type Designer, type ImageDataset, openDataset, type Split, surveyOf } from '@moco-ts/data';
+import {
+  type Designer,
+  type ImageDataset,
+  type OpenOptions,
+  openDataset,
+  openSplits,
+  openTest,
+  type Split,
+  type Splits,
+  surveyOf,
+} from '@moco-ts/data';
 import type { RunConfig } from '@moco-ts/run';
 
+export type DataSettings = Pick<RunConfig, 'data' | 'designers' | 'holdOut' | 'labels' | 'isolate'>;
+
+/** Told what a user should know of the data, each line once. */
+export type Note = (text: string) => void;
+
+/** Opens the data of a run. @throws DataError when there are none, or only another program has them */
+export async function openData(settings: DataSettings, split: Split, note: Note): Promise<ImageDataset> {
+  const dataset = await openDataset(nameOf(settings), { ...optionsOf(settings), split });
+  await tell(dataset, settings, note);
+  return dataset;
+}
+
 /**
- * Opens the data of a run.
- * @param warn is told what a user should know of it
- * @throws DataError when there are none, or only another program has them
+ * Both splits; a labelled set without a test split is divided.
+ * @param surveyed the values of the images were looked at already
  */
-export async function openData(
-  { data, designers, holdOut, isolate }: Pick<RunConfig, 'data' | 'designers' | 'holdOut' | 'isolate'>,
-  split: Split,
-  warn?: (text: string) => void,
-): Promise<ImageDataset> {
+export async function openDataSplits(settings: DataSettings, note: Note, surveyed = false): Promise<Splits> {
+  const splits = await openSplits(nameOf(settings), optionsOf(settings));
+  await tell(splits.train, settings, note, surveyed);
+  if (splits.test) await tell(splits.test, settings, note);
+  if (splits.note !== undefined) note(splits.note);
+  return splits;
+}
+
+/** The test split that a set has of its own, or a share that is held out by the user's wish. */
+export async function openOwnTest(settings: DataSettings, note: Note): Promise<ImageDataset | undefined> {
+  const test = await openTest(nameOf(settings), optionsOf(settings));
+  if (test) await tell(test, settings, note);
+  return test;
+}
+
+/** What a user should know of a set: how it was read, and the values of its images. */
+async function tell(
+  dataset: ImageDataset,
+  { isolate }: DataSettings,
+  note: Note,
+  surveyed = false,
+): Promise<void> {
+  for (const text of dataset.notes ?? []) note(text);
+  // With --isolate nothing is decoded in this process, which a decoder's defect would end. The other split has the same to tell.
+  if (!surveyed && isolate !== true && dataset.source.split === 'train')
+    for (const text of (await surveyOf(dataset)).notes) note(text);
+}
+
+function nameOf({ data }: DataSettings): string {
   if (data.startsWith('object:'))
     throw new DataError(
       `${data.slice(7)} was a data set object of a program, which alone can open it; name the data`,
     );
-  const dataset = await openDataset(data, {
-    split,
+  return data;
+}
+
+function optionsOf({ designers, holdOut, labels }: DataSettings): Omit<OpenOptions, 'split'> {
+  return {
     ...(designers && { designers: designers as readonly Designer[] }),
     ...(holdOut !== undefined && { holdOut }),
-  });
-  // With --isolate nothing is decoded in this process, which a decoder's defect would end. The other split has the same to tell.
-  await tellOf(dataset, warn, isolate !== true && split === 'train');
-  return dataset;
-}
-
-/** Tells what a user should know of a set: of how it was read, and of the values of its images. */
-async function tellOf(
-  dataset: ImageDataset,
-  warn: ((text: string) => void) | undefined,
-  look: boolean,
-): Promise<void> {
-  if (warn === undefined) return;
-  for (const note of dataset.notes ?? []) warn(note);
-  if (look) for (const note of (await surveyOf(dataset)).notes) warn(note);
-}
-
-/** A `warn` that says each thing once: two splits of one folder have the same to tell. */
-export function once(warn: (text: string) => void): (text: string) => void {
-  const told = new Set<string>();
-  return (text) => {
-    if (!told.has(text)) warn(text);
-    told.add(text);
+    ...(labels === false && { classes: false }),
   };
 }

@@ -3,22 +3,27 @@
 import {
   type Backend,
   createExtractor,
+  DivergedError,
   type Encoder,
   knnAccuracy,
   type Params,
-  UserError,
 } from '@moco-ts/core';
 import {
   cleanPictures,
+  divide,
   embedAll,
   evaluateRetrieval,
+  HELD_OUT,
   type ImageDataset,
+  type LabelledSet,
+  labelSplits,
   neighbourAccuracy,
   type Pool,
   retrievalTasks,
+  type SkippedPicture,
 } from '@moco-ts/data';
 import { modelConfig, type RunConfig } from '@moco-ts/run';
-import { once, openData } from './dataset.ts';
+import { type Note, openDataSplits } from './dataset.ts';
 import { expectFinite } from './finite.ts';
 
 /** In percent; what a data set does not allow is missing. */
@@ -69,25 +74,34 @@ export interface EvaluationSets {
   readonly test?: ImageDataset;
 }
 
+/** What the user hears of the data that are measured on. */
+export interface EvaluationEvents {
+  readonly note: Note;
+  /** Of damaged images, which are left out. */
+  readonly onSkip: (skipped: SkippedPicture) => void;
+  /** The values of the images were looked at already. */
+  readonly surveyed?: boolean;
+}
+
 const BATCH = 64;
 
 /**
  * Opens what is measured on: both splits with kNN where the set has labels (not for emoji, whose categories are coarse),
  * else the held-out pictures alone, or all when none are held out.
+ * @throws UserError for labels that can't be used, before anything is measured
  */
 export async function openEvaluation(
   config: RunConfig,
   knn: KnnSettings,
+  events: EvaluationEvents,
   given?: EvaluationSets,
-  warn?: (text: string) => void,
   encoder?: Encoder,
 ): Promise<Evaluation> {
-  const tell = warn && once(warn);
-  const train = given?.train ?? (await openData(config, 'train', tell));
+  const { train, test } = given ? setsOf(given, events.note) : await openSets(config, events);
   const emoji = train.source.data === 'emoji';
-  const labelled = train.classes !== undefined && !emoji;
-  const test = given ? testOf(given, labelled) : await openTest(config, labelled, train, tell);
-  const { imageSize: size, mean, std } = config;
+  const labels = train.classes !== undefined && !emoji ? labelSplits(train, test) : undefined;
+  for (const text of labels?.notes ?? []) events.note(text);
+  const { imageSize: size, mean, std, maxBad } = config;
   const target = { size, mean, std };
   const measure: Evaluation['measure'] = async (source, backend, pool) => {
     const embed = async (data: Float32Array) => {
@@ -95,21 +109,20 @@ export async function openEvaluation(
       expectFinite(features, source.dim, 'features');
       return features;
     };
-    const read = { pool, batch: BATCH };
+    const read = { pool, batch: BATCH, onSkip: events.onSkip, ...(maxBad !== undefined && { maxBad }) };
     const started = performance.now();
-    if (labelled) {
-      const [bank, queries] = [
-        await embedAll(cleanPictures(train, target), embed, read),
-        await embedAll(cleanPictures(test, target), embed, read),
-      ];
+    if (labels) {
+      const features = async ({ dataset, labels }: LabelledSet) => {
+        const { features, rows } = await embedAll(cleanPictures(dataset, target), embed, read);
+        return { features, labels: rows.map((row) => labels[row]!) };
+      };
+      const bank = await features(labels.train);
+      const queries = await features(labels.test);
       const embedded = performance.now();
-      const accuracy = await knnAccuracy(
-        backend,
-        { features: bank, labels: labelsOf(train) },
-        { features: queries, labels: labelsOf(test) },
-        { dim: source.dim, classes: train.classes!.length, ...knn },
-      );
-      return { knn: accuracy, timing: timing(started, embedded, train.length + test.length) };
+      const classes = labels.classes.length;
+      const accuracy = await knnAccuracy(backend, bank, queries, { dim: source.dim, classes, ...knn });
+      const pictures = bank.labels.length + queries.labels.length;
+      return { knn: accuracy, timing: timing(started, embedded, pictures) };
     }
     const scores = await evaluateRetrieval(retrievalTasks(test, target), embed, read);
     const [copies, hands] = [scores['edited-copies'], scores['other-hands']];
@@ -119,8 +132,8 @@ export async function openEvaluation(
     };
     const embedded = performance.now();
     if (!emoji) return { ...measures, timing: timing(started, embedded, test.length) };
-    const features = await embedAll(cleanPictures(test, target), embed, read);
-    const neighbour = 100 * neighbourAccuracy(test, features);
+    const found = await embedAll(cleanPictures(test, target), embed, read);
+    const neighbour = 100 * neighbourAccuracy(test, found);
     return { ...measures, neighbour, timing: timing(started, embedded, test.length) };
   };
   return {
@@ -138,24 +151,25 @@ export async function openEvaluation(
   };
 }
 
-function testOf({ train, test }: EvaluationSets, labelled: boolean): ImageDataset {
-  if (labelled && test === undefined)
-    throw new UserError(
-      `${train.name} has no test pictures to measure kNN accuracy on: give some as testData`,
-    );
-  return test ?? train;
+interface Sets {
+  readonly train: ImageDataset;
+  readonly test: ImageDataset;
 }
 
-function openTest(
-  config: RunConfig,
-  labelled: boolean,
-  train: ImageDataset,
-  warn?: (text: string) => void,
-): Promise<ImageDataset> {
-  return openData(config, 'test', warn).catch((error: Error) => {
-    if (labelled) throw error;
-    return train;
-  });
+function setsOf({ train, test }: EvaluationSets, note: Note): Sets {
+  if (test !== undefined || train.classes === undefined) return { train, test: test ?? train };
+  const parts = divide(train, HELD_OUT);
+  note(
+    `${train.name}: no testData: ${parts.test.length} of ${train.length} images are held out of the measure's bank by a fixed rule`,
+  );
+  return parts;
+}
+
+async function openSets(config: RunConfig, { note, surveyed = false }: EvaluationEvents): Promise<Sets> {
+  const { train, test } = await openDataSplits(config, note, surveyed);
+  if (train.unlabelled !== undefined)
+    note(`${train.name} has no labels (${train.unlabelled}): retrieval is measured`);
+  return { train, test: test ?? train };
 }
 
 function timing(started: number, embedded: number, pictures: number): Timing {
@@ -163,12 +177,17 @@ function timing(started: number, embedded: number, pictures: number): Timing {
   return { featureSeconds: (embedded - started) / 1000, searchSeconds: (now - embedded) / 1000, pictures };
 }
 
-export function labelsOf(dataset: ImageDataset): Int32Array {
-  return Int32Array.from({ length: dataset.length }, (_, i) => {
-    const label = dataset.label(i);
-    if (label === undefined) throw new UserError(`${dataset.name}: ${dataset.id(i)} has no label`);
-    return label;
-  });
+/**
+ * What was measured, or why nothing was: no evaluation ends a training, but one by which the encoder has diverged.
+ * @throws DivergedError for features that are not finite
+ */
+export async function measuredOr(run: () => Promise<Measured>): Promise<Measured | string> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof DivergedError) throw error;
+    return (error as Error).message;
+  }
 }
 
 /** The measures as rows for people. */

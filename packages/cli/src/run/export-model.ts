@@ -1,10 +1,9 @@
 /** Writes an encoder as ONNX and proves that ONNX Runtime gives the trainer's features. */
 import { dirname } from 'node:path';
 import { createExtractor, type Params, rng, UserError } from '@moco-ts/core';
-import type { ImageDataset } from '@moco-ts/data';
 import { type ExportOptions, exportEncoder, largestHalf, type Precision } from '@moco-ts/onnx';
 import { modelConfig, modelMetadata, preprocessOf, type RunConfig } from '@moco-ts/run';
-import { BATCH, clean, largestValue, rangesOf } from './export-ranges.ts';
+import { BATCH, type Calibration, clean, largestValue, rangesOf } from './export-ranges.ts';
 import { makeFolder, writeAtomic } from './files.ts';
 import { openModel } from './onnx-session.ts';
 import { openBackend } from './plugins.ts';
@@ -23,7 +22,7 @@ export interface ExportSettings {
   readonly commit?: string;
   readonly precision?: PrecisionName;
   /** `int8`: pictures that tell the ranges of values; without, ranges are found as they come. */
-  readonly calibration?: ImageDataset;
+  readonly calibration?: Calibration;
   /** Names of the input and the output, where a runtime asks for its own. */
   readonly names?: { readonly input: string; readonly output: string };
 }
@@ -115,7 +114,7 @@ async function precisionOf(
   name: PrecisionName,
   common: ExportOptions,
   config: RunConfig,
-  calibration: ImageDataset | undefined,
+  calibration: Calibration | undefined,
 ): Promise<Precision> {
   if (name === 'fp32') return { type: 'float32' };
   if (name === 'fp16') return { type: 'float16' };
@@ -125,7 +124,7 @@ async function precisionOf(
 }
 
 /** Pictures to compare features on: real ones where there are any, else noise. */
-async function samplePictures(config: RunConfig, calibration: ImageDataset | undefined) {
+async function samplePictures(config: RunConfig, calibration: Calibration | undefined) {
   const { imageSize: size } = config;
   if (calibration) {
     for await (const { data } of clean(config, calibration, BATCH))

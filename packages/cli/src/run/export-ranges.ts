@@ -1,9 +1,16 @@
 /** How large the values within a network get on pictures: what fewer bits have to hold. */
-import type { ImageDataset } from '@moco-ts/data';
-import { loadClean } from '@moco-ts/data';
+import { UserError } from '@moco-ts/core';
+import { type ImageDataset, loadClean, type SkippedPicture } from '@moco-ts/data';
 import { calibrationModel, type ExportOptions, magnitudeModel, type Range } from '@moco-ts/onnx';
 import type { RunConfig } from '@moco-ts/run';
 import { openModel } from './onnx-session.ts';
+
+/** Pictures to calibrate on. */
+export interface Calibration {
+  readonly dataset: ImageDataset;
+  /** Told of damaged ones, which are left out. */
+  readonly onSkip: (skipped: SkippedPicture) => void;
+}
 
 /** Pictures that tell ranges, evenly spaced. */
 const CALIBRATION = 256;
@@ -13,14 +20,14 @@ export const BATCH = 32;
 export async function rangesOf(
   common: ExportOptions,
   config: RunConfig,
-  pictures: ImageDataset,
+  calibration: Calibration,
 ): Promise<Range[]> {
   const { imageSize: size } = config;
   const { bytes, count } = calibrationModel(common);
   const model = await openModel(bytes);
   const ranges = Array.from({ length: count }, (): [number, number] => [Infinity, -Infinity]);
   try {
-    for await (const { indices, data } of clean(config, pictures, CALIBRATION)) {
+    for await (const { indices, data } of clean(config, calibration, CALIBRATION)) {
       const { all } = await model.run('float32', data, [indices.length, 3, size, size]);
       ranges.forEach((range, i) => {
         range[0] = Math.min(range[0], all[`least.${i}`]![0]!);
@@ -33,11 +40,21 @@ export async function rangesOf(
   return ranges;
 }
 
-/** Pictures as they are, without augmentation, evenly spaced. */
-export function clean({ imageSize: size, mean, std }: RunConfig, pictures: ImageDataset, most: number) {
-  const count = Math.min(most, pictures.length);
-  const indices = Int32Array.from({ length: count }, (_, i) => Math.floor((i * pictures.length) / count));
-  return loadClean(pictures, { size, mean, std, indices, batch: BATCH, onSkip: () => undefined });
+/** Pictures as they are, without augmentation, evenly spaced. @throws UserError if none can be read */
+export async function* clean(
+  { imageSize: size, mean, std, maxBad }: RunConfig,
+  { dataset, onSkip }: Calibration,
+  most: number,
+) {
+  const count = Math.min(most, dataset.length);
+  const indices = Int32Array.from({ length: count }, (_, i) => Math.floor((i * dataset.length) / count));
+  const damage = { onSkip, ...(maxBad !== undefined && { maxBad }) };
+  let read = 0;
+  for await (const batch of loadClean(dataset, { size, mean, std, indices, batch: BATCH, ...damage })) {
+    read += batch.indices.length;
+    yield batch;
+  }
+  if (read === 0) throw new UserError(`${dataset.name}: none of its images could be read`);
 }
 
 /**
@@ -47,7 +64,7 @@ export function clean({ imageSize: size, mean, std }: RunConfig, pictures: Image
 export async function largestValue(
   common: ExportOptions,
   config: RunConfig,
-  pictures: ImageDataset | Float32Array,
+  pictures: Calibration | Float32Array,
 ): Promise<number> {
   const { imageSize: size } = config;
   const model = await openModel(magnitudeModel(common));

@@ -78,9 +78,20 @@ export async function prepare(
   const method = createMethod(config, dataset.length, encoder);
   const fresh = method.state();
   const state = resume ? fitted(resume, fresh) : fresh;
+  const known = new Set(dataset.notes);
+  const note = (text: string) => {
+    if (!known.has(text)) reporter.warn(text);
+    known.add(text);
+  };
   const evaluation =
     config.knnEvery > 0
-      ? await openEvaluation(config, { k: 200, temperature: 0.1 }, sets, undefined, encoder)
+      ? await openEvaluation(
+          config,
+          { k: 200, temperature: 0.1 },
+          { note, onSkip, surveyed: true },
+          sets,
+          encoder,
+        )
       : undefined;
   const backend = await openBackend(own.backend ?? config.backend, {
     deterministic: true,

@@ -1,39 +1,58 @@
-/** `skipped.jsonl` of a run folder: each picture that was left out, with its reason, once. */
-import { appendFileSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+/** Damaged images that a command leaves out: told at the terminal, counted, and listed in `skipped.jsonl` of a run folder. */
+import { appendFileSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { UserError } from '@moco-ts/core';
 import type { SkippedPicture } from '@moco-ts/data';
 import { systemReason } from './files.ts';
 
 export const SKIPPED = 'skipped.jsonl';
-/** So many are told at the terminal; the rest stand in the file alone. */
+/** So many are told at the terminal where a file lists them all. */
 const TOLD = 10;
 
+export interface SkipList {
+  /** To be called with each image that is left out, as often as it is met. @throws UserError when the disk refuses */
+  readonly onSkip: (skipped: SkippedPicture) => void;
+  /** Images that were left out. */
+  readonly count: number;
+}
+
 /**
- * What is to be called with each picture that is left out. The file begins with the first of them, and goes on when the
- * run does.
- * @returns throws UserError when the disk refuses
+ * @param folder of a run, whose file begins with the first damaged image and goes on when the run does; without, the
+ * terminal lists all
  */
-export function skipList(folder: string, warn: (text: string) => void): (skipped: SkippedPicture) => void {
-  const path = join(folder, SKIPPED);
+export function skipList(warn: (text: string) => void, folder?: string): SkipList {
+  const path = folder === undefined ? undefined : join(folder, SKIPPED);
+  const told = new Set<string>();
   let known: Set<string> | undefined;
-  let told = 0;
-  return ({ id, reason }) => {
+  const write = (path: string, { id, reason }: SkippedPicture) => {
     known ??= idsOf(path);
-    if (!known.has(id)) {
-      known.add(id);
-      try {
-        appendFileSync(path, `${JSON.stringify({ id, reason })}\n`);
-      } catch (error) {
-        throw new UserError(
-          `${path} could not be written: ${systemReason(error) ?? (error as Error).message}`,
-        );
-      }
+    if (known.has(id)) return;
+    known.add(id);
+    try {
+      mkdirSync(dirname(path), { recursive: true });
+      appendFileSync(path, `${JSON.stringify({ id, reason })}\n`);
+    } catch (error) {
+      throw new UserError(`${path} could not be written: ${systemReason(error) ?? (error as Error).message}`);
     }
-    told++;
-    if (told <= TOLD) warn(`left out: ${reason}`);
-    if (told === TOLD + 1) warn(`more pictures are left out: ${path} lists them all`);
   };
+  return {
+    onSkip: (skipped) => {
+      if (told.has(skipped.id)) return;
+      told.add(skipped.id);
+      if (path !== undefined) write(path, skipped);
+      if (path === undefined || told.size <= TOLD) warn(`left out: ${skipped.reason}`);
+      else if (told.size === TOLD + 1) warn(`more images are left out: ${path} lists them all`);
+    },
+    get count() {
+      return told.size;
+    },
+  };
+}
+
+/** How many were left out, as a line; nothing where there were none. */
+export function leftOut({ count }: Pick<SkipList, 'count'>): string {
+  if (count === 0) return '';
+  return `${count} damaged ${count === 1 ? 'image was' : 'images were'} left out.\n`;
 }
 
 function idsOf(path: string): Set<string> {

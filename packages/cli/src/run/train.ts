@@ -14,7 +14,7 @@ import {
 import { listCheckpoints } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
 import { currentCommit } from './commit.ts';
-import { type EvaluationSets, type Measures, measureRows } from './evaluate.ts';
+import { type EvaluationSets, type Measures, measuredOr, measureRows } from './evaluate.ts';
 import { removePartial, writeAtomic } from './files.ts';
 import { createKeeper, type Keeper } from './keeper.ts';
 import { type Lock, lockFolder } from './lock.ts';
@@ -48,7 +48,10 @@ export interface TrainResult {
   readonly checkpoint: string;
   /** The query encoder's parameters. */
   readonly params: Params;
+  /** The last evaluation. */
   readonly measures?: Measures;
+  /** Why the last evaluation measured nothing. */
+  readonly unmeasured?: string;
   readonly skipped: number;
   readonly seconds: number;
 }
@@ -74,8 +77,8 @@ const HISTORY = 20;
  */
 export async function train(job: TrainJob): Promise<TrainResult> {
   const { config, dataset, folder, resume, reporter } = job;
-  const onSkip = skipList(folder, reporter.warn);
-  const prepared = await prepare(config, dataset, resume, reporter, onSkip, job.evaluateOn, job.own);
+  const skips = skipList(reporter.warn, folder);
+  const prepared = await prepare(config, dataset, resume, reporter, skips.onSkip, job.evaluateOn, job.own);
   let lock: Lock | undefined;
   let log: RunLog | undefined;
   let keeper: Keeper | undefined;
@@ -92,7 +95,7 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     const { backend, encoder } = prepared;
     const from = resume && { path: resume.path, globalStep };
     keeper = createKeeper({ folder, config, backend, encoder, log, from, lock: (job.lock ?? lock)! });
-    return await loop(job, prepared, log, keeper);
+    return { ...(await loop(job, prepared, log, keeper)), skipped: skips.count };
   } finally {
     reporter.close();
     log?.close();
@@ -134,13 +137,14 @@ async function loop(
   { dataset, loader, pool, backend, evaluation, method, position, trainer }: Prepared,
   log: RunLog,
   keeper: Keeper,
-): Promise<TrainResult> {
+): Promise<Omit<TrainResult, 'skipped'>> {
   const { stepsPerEpoch } = loader;
   const started = performance.now();
   const commit = commitField();
   let { epoch, step, globalStep } = position;
   let losses = [...(resume?.info.losses ?? [])];
   let measures: Measures | undefined;
+  let unmeasured: string | undefined;
   let meters = createMeters(step > 0 ? resume?.info.meters : undefined);
   const pace = createPace();
   const mayGoOn = () => !stop.requested && globalStep < (config.maxSteps ?? Number.POSITIVE_INFINITY);
@@ -206,8 +210,16 @@ async function loop(
 
   const evaluateIfDue = async () => {
     if (!evaluation || (epoch % config.knnEvery !== 0 && epoch !== config.epochs)) return;
-    const { timing, ...found } = await evaluation.run(backend, await queryParams(trainer), pool);
-    measures = found;
+    const params = await queryParams(trainer);
+    const measured = await measuredOr(() => evaluation.run(backend, params, pool));
+    if (typeof measured === 'string') {
+      [measures, unmeasured] = [undefined, measured];
+      log.write('unmeasured', { epoch, message: measured });
+      reporter.warn(`epoch ${epoch} could not be measured: ${measured}`);
+      return;
+    }
+    const { timing, ...found } = measured;
+    [measures, unmeasured] = [found, undefined];
     const values = found as Readonly<Record<string, number>>;
     log.write('evaluation', { epoch, ...values, ...timing }, { step: globalStep, values });
     reporter.note(`Epoch ${epoch}: ${describe(found)}`);
@@ -269,7 +281,7 @@ async function loop(
     checkpoint: keeper.path!,
     params: await queryParams(trainer),
     ...(measures && { measures }),
-    skipped: loader.skipped.length,
+    ...(unmeasured !== undefined && { unmeasured }),
     seconds: (performance.now() - started) / 1000,
   };
 }

@@ -33,6 +33,8 @@ export interface EmbedEvents {
   readonly onStart: (done: number) => void;
   readonly onProgress: (done: number) => void;
   readonly onSkip: (skipped: SkippedPicture) => void;
+  /** Damaged pictures that are left out before it is an error; default 1 % of the set, at least 10. */
+  readonly maxBad?: number;
   /** Asked after each batch. */
   readonly stopped: () => boolean;
 }
@@ -93,7 +95,10 @@ async function embedLocked(
   });
   try {
     events.onStart(journal.next);
-    for await (const { indices, vectors } of embedder.embed(dataset, journal.next, events.onSkip)) {
+    for await (const { indices, vectors } of embedder.embed(dataset, journal.next, {
+      ...events,
+      badBefore: journal.next - journal.rows,
+    })) {
       const ids = Array.from(indices, (index) => dataset.id(index));
       const next = Math.min(dataset.length, (Math.floor(indices.at(-1)! / embedBatch) + 1) * embedBatch);
       await journal.append(ids, scaled(vectors, dim, unit), next);

@@ -10,7 +10,14 @@ import {
   under,
   unitRows,
 } from '@moco-ts/core';
-import { createPool, type ImageDataset, ifDamaged, loadClean, type SkippedPicture } from '@moco-ts/data';
+import {
+  createPool,
+  createSkipLog,
+  type ImageDataset,
+  ifDamaged,
+  loadClean,
+  type SkippedPicture,
+} from '@moco-ts/data';
 import { type ModelDemands, modelDemands } from '@moco-ts/onnx';
 import { checksum, hexadecimal, modelConfig, type RunConfig } from '@moco-ts/run';
 import { openEncoder } from '../run/foreign.ts';
@@ -37,6 +44,16 @@ export interface VectorBatch {
   readonly vectors: Float32Array;
 }
 
+/** What is done about damaged pictures. */
+export interface Damage {
+  /** Told of each that is left out. */
+  readonly onSkip: (skipped: SkippedPicture) => void;
+  /** How many are left out before it is an error; default the run's, else 1 % of the set, at least 10. */
+  readonly maxBad?: number;
+  /** Left out before `from`. */
+  readonly badBefore?: number;
+}
+
 export interface Embedder {
   /** As the user gave it. */
   readonly model: string;
@@ -46,11 +63,7 @@ export interface Embedder {
   readonly config?: RunConfig;
   readonly dim: number;
   /** Pictures from `from` on, in order, in batches that begin at multiples of {@link embedBatch}; damaged ones are left out. */
-  embed(
-    dataset: ImageDataset,
-    from: number,
-    onSkip: (skipped: SkippedPicture) => void,
-  ): AsyncGenerator<VectorBatch>;
+  embed(dataset: ImageDataset, from: number, damage: Damage): AsyncGenerator<VectorBatch>;
   dispose(): Promise<void>;
 }
 
@@ -98,9 +111,10 @@ async function openRun(model: string, options: EmbedderOptions): Promise<Embedde
     checksum: checksum(params),
     config,
     dim: extractor.dim,
-    async *embed(dataset, from, onSkip) {
+    async *embed(dataset, from, { onSkip, maxBad = config.maxBad, badBefore }) {
       const indices = Int32Array.from({ length: dataset.length - from }, (_, i) => from + i);
-      const read = { size, mean, std, indices, batch: embedBatch, pool, maxBad: dataset.length, onSkip };
+      const damage = { onSkip, ...(maxBad !== undefined && { maxBad }), ...(badBefore && { badBefore }) };
+      const read = { size, mean, std, indices, batch: embedBatch, pool, ...damage };
       for await (const { indices, data } of loadClean(dataset, read))
         yield { indices, vectors: await extractor.extract(data) };
     },
@@ -148,14 +162,15 @@ async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOp
     model,
     checksum: hexadecimal(crc32(bytes)),
     dim,
-    async *embed(dataset, from, onSkip) {
+    async *embed(dataset, from, damage) {
+      const skips = createSkipLog(dataset, damage);
       for (let at = from; at < dataset.length; at += embedBatch) {
         const indices: number[] = [];
         const vectors: number[] = [];
         for (let i = at; i < Math.min(dataset.length, at + embedBatch); i++) {
           const picture = await dataset.decode(i).catch((error: Error) => {
             ifDamaged(error);
-            onSkip({ id: dataset.id(i), reason: error.message });
+            skips.add([{ index: i, reason: error.message }]);
           });
           if (!picture) continue;
           indices.push(i);

@@ -146,7 +146,7 @@ async function embedFiles(
     const onSkip = ({ reason }: { reason: string }) => {
       throw new UserError(reason);
     };
-    for await (const batch of embedder.embed(filesAsDataset(paths), 0, onSkip))
+    for await (const batch of embedder.embed(filesAsDataset(paths), 0, { onSkip }))
       vectors.set(batch.vectors, batch.indices[0]! * set.dim);
     return vectors;
   } finally {

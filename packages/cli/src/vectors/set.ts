@@ -1,8 +1,9 @@
 /** A set of vectors to work on: a file of moco embed, or pictures that are embedded at once. */
 import { UserError } from '@moco-ts/core';
 import { decodeFile, type ImageDataset, nameOfText, reopenDataset } from '@moco-ts/data';
-import type { Io } from '../io.ts';
-import { openData } from '../run/dataset.ts';
+import { type Io, noteTo } from '../io.ts';
+import { type Note, openData } from '../run/dataset.ts';
+import { leftOut, skipList } from '../run/skipped.ts';
 import { type Embedder, type EmbedderOptions, openEmbedder } from './embedder.ts';
 import { formatOf, openVectors, type VectorFile, type VectorInfo } from './file.ts';
 import { progressLine } from './progress.ts';
@@ -14,6 +15,7 @@ export interface SetOptions extends Omit<EmbedderOptions, 'warn'> {
   readonly designers?: readonly string[];
   /** Told how many vectors there are, and of how many values, before they are read or made; may refuse them. */
   readonly expect?: (count: number, dim: number) => void;
+  readonly maxBad?: number;
 }
 
 export interface VectorSet {
@@ -60,32 +62,38 @@ async function embedSet(source: string, embedder: Embedder, options: SetOptions,
   const dataset = await openData(
     { data: source, ...(designers && { designers }), ...(holdOut !== undefined && { holdOut }) },
     split,
-    warning(io),
+    noteTo(io),
   );
   options.expect?.(dataset.length, embedder.dim);
-  const { ids, vectors } = await embedAll(embedder, dataset, io);
+  const { ids, vectors } = await embedAll(embedder, dataset, options.maxBad, io);
   if (ids.length === 0) throw new UserError(`${source}: none of its pictures could be read`);
   return { name: source, ids, dim: embedder.dim, vectors, dataset };
 }
 
-async function embedAll(embedder: Embedder, dataset: ImageDataset, io: Io) {
+async function embedAll(embedder: Embedder, dataset: ImageDataset, maxBad: number | undefined, io: Io) {
   const vectors = new Float32Array(dataset.length * embedder.dim);
   const ids: string[] = [];
   const progress = progressLine(io, dataset.length);
-  const onSkip = ({ reason }: { reason: string }) => progress.note(`moco: warning: left out: ${reason}`);
-  for await (const batch of embedder.embed(dataset, 0, onSkip)) {
+  const skips = skipList((text) => progress.note(`moco: warning: ${text}`));
+  const damage = { onSkip: skips.onSkip, ...(maxBad !== undefined && { maxBad }) };
+  for await (const batch of embedder.embed(dataset, 0, damage)) {
     vectors.set(batch.vectors, ids.length * embedder.dim);
     for (const index of batch.indices) ids.push(dataset.id(index));
     progress.update(batch.indices.at(-1)! + 1);
   }
   progress.end();
+  io.err(leftOut(skips));
   return { ids, vectors: vectors.subarray(0, ids.length * embedder.dim) };
 }
 
 /** @throws UserError when the set does not say, or its pictures are gone */
-export async function datasetOf({ name, info, dataset }: VectorSet, data?: string): Promise<ImageDataset> {
+export async function datasetOf(
+  { name, info, dataset }: VectorSet,
+  data: string | undefined,
+  note: Note,
+): Promise<ImageDataset> {
   if (data !== undefined && info !== undefined) return reopenDataset({ ...info.data, data });
-  if (data !== undefined) return openData({ data }, 'train');
+  if (data !== undefined) return openData({ data }, 'train', note);
   if (dataset !== undefined) return dataset;
   if (info !== undefined) return reopenDataset(info.data);
   throw new UserError(`${name} does not say where its pictures are: name their folder with --data`);

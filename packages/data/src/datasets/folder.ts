@@ -55,9 +55,10 @@ export async function openFolder(data: string, options: FolderOptions): Promise<
     if (beside.length > 0) notes.push(`not read, beside ${own.train}/: ${some(beside)}`);
   }
   const loose = paths.filter((path) => !path.includes('/'));
-  const unlabelled = options.classes === false ? 'its labels are not asked for' : noClasses(paths, loose);
+  const flat = options.classes === false || loose.length === paths.length;
+  let unlabelled = flat ? undefined : noClasses(paths, loose);
   let classes: string[] | undefined;
-  if (unlabelled === undefined) {
+  if (!flat && unlabelled === undefined) {
     const folders = await subfolders(root);
     const others = other === undefined ? [] : await subfolders(join(data, other));
     const found = new Set(paths.filter((path) => path.includes('/')).map(classOf));
@@ -66,6 +67,7 @@ export async function openFolder(data: string, options: FolderOptions): Promise<
     const empty = new Set([...folders, ...others].filter((name) => !found.has(name.normalize('NFC'))));
     if (empty.size > 0) notes.push(`no images in: ${some([...empty].sort(byCode))}`);
     if (found.size > 1) classes = [...found].sort(byCode);
+    else unlabelled = 'its images lie in one folder';
   }
   const numbers = new Map(classes?.map((name, number) => [name, number]));
   let entries: FileEntry[] = paths.map((path) => {
@@ -90,7 +92,7 @@ export async function openFolder(data: string, options: FolderOptions): Promise<
       ...notes.map((note) => `${data}: ${note}`),
       ...(passed === undefined ? [] : [`${root}: ${passed}`]),
     ],
-    ...(classes === undefined && { unlabelled: unlabelled ?? 'its images lie in one folder' }),
+    ...(unlabelled !== undefined && { unlabelled }),
   };
 }
 
@@ -107,7 +109,6 @@ function splitFolders(top: readonly string[]): { train?: string; test?: string }
 
 /** Why the folders of these paths are no classes; undefined where they are. */
 function noClasses(paths: readonly string[], loose: readonly string[]): string | undefined {
-  if (loose.length === paths.length) return 'its images lie in no class folders';
   const inFolders = paths.length - loose.length;
   if (loose.length <= Math.max(STRAYS, STRAY_SHARE * paths.length) && loose.length < inFolders)
     return undefined;

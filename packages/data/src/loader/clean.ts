@@ -1,7 +1,7 @@
 import type { ImageDataset } from '../dataset.ts';
 import type { Job } from './job.ts';
 import { createPool, type Pool } from './pool.ts';
-import { createSkipLog, type SkippedPicture } from './skips.ts';
+import { createSkipLog, type SkipLog, type SkippedPicture } from './skips.ts';
 
 /** Some pictures, ready for an encoder. The arrays belong to the consumer. */
 export interface PictureBatch {
@@ -18,6 +18,11 @@ export interface ReadOptions {
   readonly workers?: number;
   /** Threads to share with others; closing is up to the caller. */
   readonly pool?: Pool;
+  /** As for the loader: how many damaged images are left out before it is an error. Default 0 without `onSkip`. */
+  readonly maxBad?: number;
+  readonly onSkip?: (skipped: SkippedPicture) => void;
+  /** Damaged images that were left out before these. */
+  readonly badBefore?: number;
 }
 
 export interface CleanOptions extends ReadOptions {
@@ -28,9 +33,6 @@ export interface CleanOptions extends ReadOptions {
   readonly indices?: ArrayLike<number>;
   /** Length of the shorter side before the centre is cut out; default: see {@link clearSide}. */
   readonly resize?: number;
-  /** As for the loader: how many damaged pictures are left out before it is an error. Default 0 without `onSkip`. */
-  readonly maxBad?: number;
-  readonly onSkip?: (skipped: SkippedPicture) => void;
 }
 
 /**
@@ -40,8 +42,7 @@ export interface CleanOptions extends ReadOptions {
 export async function* loadClean(dataset: ImageDataset, options: CleanOptions): AsyncGenerator<PictureBatch> {
   const { size, resize, mean, std } = options;
   const make = { kind: 'clean', size, ...(resize === undefined ? {} : { resize }) } as const;
-  const maxBad = options.maxBad ?? (options.onSkip === undefined ? 0 : undefined);
-  const skips = createSkipLog(dataset, { ...options, ...(maxBad === undefined ? {} : { maxBad }) });
+  const skips = readSkips(dataset, options);
   const order = Int32Array.from(options.indices ?? { length: dataset.length }, (v, i) =>
     options.indices ? v : i,
   );
@@ -49,6 +50,12 @@ export async function* loadClean(dataset: ImageDataset, options: CleanOptions): 
     skips.add(result.skipped);
     if (result.indices.length > 0) yield { indices: result.indices, data: result.views[0]! };
   }
+}
+
+/** Counts what a reader leaves out. */
+export function readSkips(dataset: ImageDataset, options: ReadOptions): SkipLog {
+  const maxBad = options.maxBad ?? (options.onSkip === undefined ? 0 : undefined);
+  return createSkipLog(dataset, { ...options, ...(maxBad === undefined ? {} : { maxBad }) });
 }
 
 /** Runs the jobs for `order`, batch by batch, a few ahead of the consumer. */

@@ -18,7 +18,11 @@ export interface SkipLog {
 /** Counts damaged pictures, each once. */
 export function createSkipLog(
   dataset: ImageDataset,
-  options: { readonly maxBad?: number; readonly onSkip?: (skipped: SkippedPicture) => void },
+  options: {
+    readonly maxBad?: number;
+    readonly onSkip?: (skipped: SkippedPicture) => void;
+    readonly badBefore?: number;
+  },
 ): SkipLog {
   const limit = options.maxBad ?? Math.max(10, Math.ceil(dataset.length / 100));
   const seen = new Set<number>();
@@ -32,8 +36,9 @@ export function createSkipLog(
         seen.add(index);
         const entry = { id: dataset.id(index), reason };
         list.push(entry);
-        if (list.length > limit) {
-          const count = `${list.length} damaged picture${list.length === 1 ? '' : 's'}, more than the ${limit} allowed`;
+        const all = list.length + (options.badBefore ?? 0);
+        if (all > limit) {
+          const count = `${all} damaged picture${all === 1 ? '' : 's'}, more than the ${limit} allowed`;
           throw new DataError(`${dataset.name}: ${count}; the last: ${reason}`);
         }
         options.onSkip?.(entry);
