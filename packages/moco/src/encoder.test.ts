@@ -6,7 +6,7 @@ import { encodePng } from '@moco-ts/data';
 import { modelConfig } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../cli/src/run/checkpoint.ts';
-import { openBackend } from '../../cli/src/run/plugins.ts';
+import { openBackend } from '../../cli/src/run/open-backend.ts';
 import { moco, pictureFolder, png, temporaryFolder } from '../../cli/src/testing.ts';
 import { decodeBytes, type LoadedEncoder, loadEncoder, type Picture, pretrain, UserError } from './index.ts';
 import { tiny } from './testing.ts';

@@ -2,7 +2,7 @@ import { counted } from '@moco-ts/core';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { type Io, oneLine } from '../io.ts';
-import { openBackend } from '../run/plugins.ts';
+import { openBackend } from '../run/open-backend.ts';
 import { checkCount, findDuplicates } from '../vectors/duplicates.ts';
 import { progressLine } from '../vectors/progress.ts';
 import { openSet } from '../vectors/set.ts';

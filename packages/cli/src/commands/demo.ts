@@ -12,7 +12,8 @@ import { type Evaluation, type Measures, measureRows, openEvaluation } from '../
 import { exportModel } from '../run/export-model.ts';
 import { duration, percent } from '../run/format.ts';
 import { type Lock, lockFolder } from '../run/lock.ts';
-import { defaultWorkers, openBackend, registerPlugins } from '../run/plugins.ts';
+import { openBackend } from '../run/open-backend.ts';
+import { defaultWorkers, registerPlugins } from '../run/plugins.ts';
 import { createReporter } from '../run/reporter.ts';
 import { skipList } from '../run/skipped.ts';
 import { namesIn, textIfThere } from '../run/source.ts';

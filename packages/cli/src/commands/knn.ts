@@ -5,7 +5,8 @@ import type { Command } from 'commander';
 import { type Io, noteTo, warnTo } from '../io.ts';
 import { measureRows, openEvaluation } from '../run/evaluate.ts';
 import { openEncoder } from '../run/foreign.ts';
-import { openBackend, registerPlugins } from '../run/plugins.ts';
+import { openBackend } from '../run/open-backend.ts';
+import { registerPlugins } from '../run/plugins.ts';
 import { leftOut, skipList } from '../run/skipped.ts';
 import { names, neighbours, setting } from './flags.ts';
 

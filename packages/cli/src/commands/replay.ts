@@ -19,7 +19,8 @@ import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { writeAtomic } from '../run/files.ts';
 import { withOutput } from '../run/lock.ts';
-import { openBackend, registerPlugins } from '../run/plugins.ts';
+import { openBackend } from '../run/open-backend.ts';
+import { registerPlugins } from '../run/plugins.ts';
 import { parseSpec, type ReplaySpec } from '../run/replay-spec.ts';
 import { readText, withSource } from '../run/source.ts';
 

@@ -9,7 +9,7 @@ import { type ClassifierInfo, readClassifier } from '../run/classifier-file.ts';
 import { openData } from '../run/dataset.ts';
 import { measureRows } from '../run/evaluate.ts';
 import { duration } from '../run/format.ts';
-import { openBackend } from '../run/plugins.ts';
+import { openBackend } from '../run/open-backend.ts';
 import { textIfThere } from '../run/source.ts';
 import { curve, measureCurve, pointsOf } from './curves.ts';
 import { type History, readHistory } from './history.ts';

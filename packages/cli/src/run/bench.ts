@@ -2,7 +2,7 @@
 import { createTrainer, rng } from '@moco-ts/core';
 import type { Batch } from '@moco-ts/data';
 import { createMethod, type RunConfig, viewsOf } from '@moco-ts/run';
-import { openBackend } from './plugins.ts';
+import { openBackend } from './open-backend.ts';
 
 export interface Timed {
   readonly backend: string;

@@ -6,7 +6,7 @@ import { modelConfig, modelMetadata, preprocessOf, type RunConfig } from '@moco-
 import { BATCH, type Calibration, clean, largestValue, rangesOf } from './export-ranges.ts';
 import { makeFolder, writeAtomic } from './files.ts';
 import { openModel } from './onnx-session.ts';
-import { openBackend } from './plugins.ts';
+import { openBackend } from './open-backend.ts';
 import { version } from './versions.ts';
 
 export const precisions = ['fp32', 'fp16', 'int8'] as const;

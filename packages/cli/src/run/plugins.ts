@@ -70,20 +70,9 @@ const isEncoder = (value: unknown): value is Encoder =>
   typeof (value as Encoder).forward === 'function' && typeof (value as Encoder).name === 'string';
 
 /**
- * @param name of a backend, or a backend; `auto`: the quickest that is usable here
+ * A backend by its own name, so that `auto` is none: see open-backend.ts.
  * @throws BackendError when there is none of the name, or what it needs is not installed or fails to load
  */
-export async function openBackend(
-  name: string | BackendPlugin,
-  options: BackendOptions = {},
-): Promise<Backend> {
-  if (typeof name !== 'string') return name.create(options);
-  if (name !== 'auto') return openNamedBackend(name, options);
-  const { chooseBackend } = await import('./backends.ts');
-  return openNamedBackend((await chooseBackend()).name, options);
-}
-
-/** The same without `auto`. */
 export async function openNamedBackend(name: string, options: BackendOptions = {}): Promise<Backend> {
   await registerPlugins();
   try {

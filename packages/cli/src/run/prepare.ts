@@ -32,7 +32,8 @@ import {
 } from '@moco-ts/run';
 import { type Evaluation, type EvaluationSets, openEvaluation } from './evaluate.ts';
 import { checkFinite } from './foreign.ts';
-import { openBackend, registerPlugins } from './plugins.ts';
+import { openBackend } from './open-backend.ts';
+import { registerPlugins } from './plugins.ts';
 import type { Reporter } from './reporter.ts';
 
 /** What a program gives as objects: a run has these very ones, though others take their names while it is under way. */

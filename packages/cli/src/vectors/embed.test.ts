@@ -15,7 +15,7 @@ import { createPool, loadClean, openDataset } from '@moco-ts/data';
 import { modelConfig } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../run/checkpoint.ts';
-import { openBackend } from '../run/plugins.ts';
+import { openBackend } from '../run/open-backend.ts';
 import { moco, pictureFolder, png, temporaryFolder, tiny } from '../testing.ts';
 import { openVectors } from './file.ts';
 

@@ -11,7 +11,7 @@ import type { Index } from 'usearch';
 import { writeAtomic } from '../run/files.ts';
 import { duration, percent } from '../run/format.ts';
 import { withOutput } from '../run/lock.ts';
-import { openBackend } from '../run/plugins.ts';
+import { openBackend } from '../run/open-backend.ts';
 import { entryIfThere, textIfThere, withSource } from '../run/source.ts';
 import type { VectorFile } from './file.ts';
 

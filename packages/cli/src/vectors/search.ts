@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { type Neighbour, nearestNeighbours, UserError } from '@moco-ts/core';
 import type { Io } from '../io.ts';
-import { openBackend } from '../run/plugins.ts';
+import { openBackend } from '../run/open-backend.ts';
 import { type Embedder, openEmbedder } from './embedder.ts';
 import { formatOf, openVectors, type VectorFile, type VectorInfo } from './file.ts';
 import { type IndexFile, openIndex } from './index-file.ts';

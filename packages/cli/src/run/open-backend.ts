@@ -1,0 +1,18 @@
+/** Backends as a run names them: its own object, a name, or `auto`. */
+import type { Backend, BackendOptions, BackendPlugin } from '@moco-ts/core';
+import { openNamedBackend } from './plugins.ts';
+
+/**
+ * @param name of a backend, or a backend; `auto`: the quickest that is usable here
+ * @throws BackendError when there is none of the name, or what it needs is not installed or fails to load
+ */
+export async function openBackend(
+  name: string | BackendPlugin,
+  options: BackendOptions = {},
+): Promise<Backend> {
+  if (typeof name !== 'string') return name.create(options);
+  if (name !== 'auto') return openNamedBackend(name, options);
+  // Loaded when it is asked for: few runs ask.
+  const { chooseBackend } = await import('./backends.ts');
+  return openNamedBackend((await chooseBackend()).name, options);
+}
