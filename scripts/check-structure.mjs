@@ -26,6 +26,12 @@ const forTests = /\.(test|page|gpu|native|cuda|chromium)\.ts$|(^|[/-])testing\.t
 /** Scripts that run in a page are one function each, since they are sent as text. */
 const pageScripts = /packages\/cli\/src\/map\/script\.ts$/;
 
+/** Longer functions that are known: the loops of training, which are to become one session. They may not grow. */
+const known = {
+  'packages/cli/src/run/train.ts': 153,
+  'apps/web/src/worker/session.ts': 179,
+};
+
 const sources = ['packages', 'apps'].flatMap((group) =>
   readdirSync(join(root, group)).flatMap((name) => {
     const folder = join(root, group, name, 'src');
@@ -108,7 +114,8 @@ for (const path of sources) {
   if (forTests.test(path)) continue;
   if (!pageScripts.test(path))
     for (const { first, lines } of longFunctions(file))
-      problems.push(`${path}:${first}: a function of ${lines} lines; at most ${longest}`);
+      if (lines > (known[path] ?? longest))
+        problems.push(`${path}:${first}: a function of ${lines} lines; at most ${known[path] ?? longest}`);
   const [group, from] = path.split('/');
   if (group !== 'packages') continue;
   const floor = floors.findIndex((names) => names.includes(from));
