@@ -70,7 +70,9 @@ describe('what the kernel holds', () => {
       join(folder, LOCK),
       JSON.stringify({ ...holder, pid: gone(), namespace: 'pid:[1]', kernel: true }),
     );
-    await expect(lockFolder(folder, silent)).rejects.toThrow(/in use by process .* \(moco pretrain photos\)/);
+    await expect(lockFolder(folder, silent)).rejects.toThrow(
+      /in use by process .* \(moco pretrain photos\): wait, stop it, or choose another output$/,
+    );
     child.kill('SIGKILL');
     await ended;
     const notes: string[] = [];

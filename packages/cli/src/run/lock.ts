@@ -101,7 +101,7 @@ function take(path: string, what: string, note: Note): Lock {
     const holder = parse(text);
     if (locked === false || (!file.created && !isFree(holder, locked === true, path))) {
       closeSync(file.fd);
-      throw new UserError(held(what, path, holder));
+      throw new UserError(held(what, path, holder, locked === false));
     }
     if (!file.created && locked !== true) {
       gone = holder;
@@ -281,12 +281,13 @@ function takeAway(path: string, stale: string): void {
 
 const said = (text: unknown) => printable(String(text), 200);
 
-function held(what: string, path: string, holder: Holder | undefined): string {
+/** @param alive whether that is known */
+function held(what: string, path: string, holder: Holder | undefined, alive = false): string {
   const who = holder
     ? `process ${holder.pid} on ${said(holder.host)} since ${said(holder.since)} (${said(holder.command)})`
     : 'another process';
   const elsewhere =
-    holder && (holder.host !== hostname() || holder.namespace !== pidNamespace())
+    !alive && holder && (holder.host !== hostname() || holder.namespace !== pidNamespace())
       ? `; if it has ended, remove ${path}`
       : '';
   return `${what} is in use by ${who}: wait, stop it, or choose another output${elsewhere}`;
