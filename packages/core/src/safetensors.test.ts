@@ -109,6 +109,12 @@ describe('a round trip', () => {
     const joined = safetensorsParts(written, { run: 'r1' }).flatMap((part) => [...part]);
     expect(joined).toEqual([...bytes]);
   });
+  it('keeps a tensor of any name, which is none of the object that holds it', async () => {
+    const odd = file('{"__proto__":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4);
+    const { tensors } = await readSafetensors(bytesSource('odd', odd));
+    expect(Object.keys(tensors)).toEqual(['__proto__']);
+    expect(Object.getPrototypeOf(tensors)).toBe(Object.prototype);
+  });
   it('of nothing is empty', () => {
     expect(decodeSafetensors(encodeSafetensors({}), 'own')).toEqual({ tensors: {}, metadata: {} });
   });

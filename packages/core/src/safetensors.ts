@@ -101,15 +101,16 @@ export async function readSafetensors(source: ByteSource): Promise<SafetensorsFi
   const headerSize = headerSizeOf(front, source.size, fail);
   const text = await readExactly(source, 8, headerSize);
   const { entries, metadata } = parseHeader(text, source.size - 8 - headerSize, fail);
-  const tensors: Record<string, Tensor> = {};
+  const tensors: [name: string, tensor: Tensor][] = [];
   for (const [name, entry] of entries) {
     const [start, end] = entry.data_offsets;
     const found = await readExactly(source, 8 + headerSize + start, end - start);
     const own = found.byteOffset === 0 && found.buffer.byteLength === found.length;
     const raw = own && found.buffer instanceof ArrayBuffer ? found : new Uint8Array(found);
-    tensors[name] = tensorOf(name, entry, raw as Uint8Array<ArrayBuffer>, fail);
+    tensors.push([name, tensorOf(name, entry, raw as Uint8Array<ArrayBuffer>, fail)]);
   }
-  return { tensors, metadata };
+  // By entries: a name may be `__proto__`.
+  return { tensors: Object.fromEntries(tensors), metadata };
 }
 
 const failure = (source: string) => (why: string) =>
