@@ -3,6 +3,7 @@
  * installed by whoever wants it. `FILE.usearch.json` says what it is of; a file of vectors that is newer, or an index that
  * is not whole, is noticed and indexed anew.
  */
+import type { Stats } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { counted, type Neighbour, nearestNeighbours, UserError, unitRows } from '@moco-ts/core';
@@ -85,6 +86,8 @@ async function makeIndex(
   const { dim, rows } = file;
   const path = indexPath(file.path);
   const started = performance.now();
+  // Before they are read: what replaces them meanwhile is newer than the index.
+  const of = await stat(file.path);
   const vectors = unitRows(await file.vectors(), dim);
   for (let at = 0; at < rows; at += chunkRows) {
     const count = Math.min(chunkRows, rows - at);
@@ -95,7 +98,7 @@ async function makeIndex(
   const seconds = (performance.now() - started) / 1000;
   const opened = searching(index, rows, 0);
   const recall = await measure(opened, vectors, file, options);
-  await save(index, file, recall);
+  await save(index, file, of, recall);
   note(
     `${path}: ${counted(rows, 'vector')} indexed in ${duration(seconds)}, recall@${sampleNeighbours} ${percent(100 * recall).trim()} against exact search`,
   );
@@ -142,7 +145,12 @@ async function measure(
   return right / (count * k);
 }
 
-async function save(index: Index, file: VectorFile, recall: number): Promise<void> {
+async function save(
+  index: Index,
+  file: VectorFile,
+  { size: bytes, mtimeMs: modified }: Stats,
+  recall: number,
+): Promise<void> {
   const path = indexPath(file.path);
   const temporary = `${path}.partial`;
   try {
@@ -153,7 +161,6 @@ async function save(index: Index, file: VectorFile, recall: number): Promise<voi
   // Of what was written, not of what lies there by then.
   const written = { indexBytes: (await stat(temporary)).size, indexCrc32: await checksumOf(temporary) };
   await rename(temporary, path);
-  const { size: bytes, mtimeMs: modified } = await stat(file.path);
   const { rows, dim } = file;
   const description: Description = { format: 2, bytes, modified, rows, dim, ...written, recall };
   await writeAtomic(

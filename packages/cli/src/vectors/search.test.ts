@@ -13,6 +13,7 @@ import { rng } from '@moco-ts/core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { moco, pictureFolder, png, spawnMoco, temporaryFolder, tiny } from '../testing.ts';
 import { openVectors } from './file.ts';
+import { openIndex } from './index-file.ts';
 import { npyHeader } from './npy.ts';
 import type { Found } from './search.ts';
 
@@ -174,6 +175,20 @@ describe('moco search --index', () => {
     renameSync(`${file}.usearch.json`, at('gone'));
     expect(await again()).toMatch(/indexed/);
     expect(existsSync(`${file}.usearch.partial`)).toBe(false);
+  });
+
+  it('makes it anew when the vectors were replaced while it was made', async () => {
+    clustered('raced', 100, 8);
+    const file = at('raced.npy');
+    const opened = await openVectors(file);
+    const vectors = async () => {
+      const read = await opened.vectors();
+      const later = statSync(file).mtimeMs / 1000 + 5;
+      utimesSync(file, later, later);
+      return read;
+    };
+    await openIndex({ ...opened, vectors }, {}, () => undefined);
+    expect((await moco('search', file, 'v1', '--index')).err).toMatch(/indexed/);
   });
 });
 
