@@ -11,7 +11,7 @@ import {
   checkpointParts,
   type Position,
 } from '@moco-ts/run';
-import { writeAtomic } from './files.ts';
+import { undefinedIfDamaged, writeAtomic } from './files.ts';
 import { entryIfThere, namesIn, withSource } from './source.ts';
 import { version } from './versions.ts';
 
@@ -85,15 +85,15 @@ export async function removeOld(folder: string, name: string, keep: number): Pro
 
 /**
  * Renames the newest checkpoint, one that leads nowhere, to `*.diverged`.
- * @returns the path of the one before, if there is any
+ * @returns the path of the newest intact one before, if there is any
  */
 export async function setDivergedAside(path: string): Promise<string | undefined> {
   const folder = dirname(path);
   await rename(path, `${path}.diverged`);
-  const [before] = await listCheckpoints(folder);
+  const before = await openCheckpoint(folder, () => undefined).catch(undefinedIfDamaged);
   if (before === undefined) await rm(join(folder, 'latest.json'), { force: true });
-  else await writeLatest(folder, before, (await readCheckpoint(join(folder, before))).info);
-  return before && join(folder, before);
+  else await writeLatest(folder, basename(before.path), before.info);
+  return before?.path;
 }
 
 /**

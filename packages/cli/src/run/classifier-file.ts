@@ -10,7 +10,7 @@ import {
   type Tensor,
 } from '@moco-ts/core';
 import { checksum, type RunConfig } from '@moco-ts/run';
-import { writeAtomic } from './files.ts';
+import { undefinedIfDamaged, writeAtomic } from './files.ts';
 import { entryIfThere, withSource } from './source.ts';
 import { storedClassifier } from './stored-classifier.ts';
 import { version } from './versions.ts';
@@ -103,8 +103,4 @@ export async function bestOf(folder: string, { info, tensors }: ClassifierFile):
   const { moco: _, ...rest } = info;
   await saveClassifier(path, rest, tensors);
   return info.acc1;
-}
-
-function undefinedIfDamaged(error: unknown): undefined {
-  if (!(error instanceof CheckpointError)) throw error;
 }

@@ -1,7 +1,7 @@
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
-import { UserError } from '@moco-ts/core';
+import { CheckpointError, UserError } from '@moco-ts/core';
 
 /** What is used of the file system; tests put failing parts in. */
 export interface Disk {
@@ -52,6 +52,11 @@ export function systemReason(error: unknown): string | undefined {
   return typeof syscall === 'string' && typeof errno === 'number'
     ? `${getSystemErrorMap().get(errno)?.[1] ?? syscall} (${code})`
     : undefined;
+}
+
+/** For `catch`: nothing in place of a damaged file; what can't be read now goes on. */
+export function undefinedIfDamaged(error: unknown): undefined {
+  if (!(error instanceof CheckpointError)) throw error;
 }
 
 /** One line for an error of the file system, for the user; undefined for any other error. */

@@ -1,6 +1,13 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Backend, decodeSafetensors, type Encoder, encodeSafetensors, tensor } from '@moco-ts/core';
+import {
+  type Backend,
+  DivergedError,
+  decodeSafetensors,
+  type Encoder,
+  encodeSafetensors,
+  tensor,
+} from '@moco-ts/core';
 import { checksum, resolveConfig } from '@moco-ts/run';
 import { describe, expect, it } from 'vitest';
 import { logged, moco, pictureFolder, temporaryFolder, tiny } from '../testing.ts';
@@ -58,9 +65,11 @@ describe('a state that is not good', () => {
 describe('a checkpoint whose next step diverges', () => {
   const lines: string[] = [];
   const log = { write: (event: string) => lines.push(event), close: () => undefined };
-  const config = resolveConfig({ data: 'photos', keep: 1 }, { source: { data: 'photos', split: 'train' } });
+  const configOf = (keep: number) =>
+    resolveConfig({ data: 'photos', keep }, { source: { data: 'photos', split: 'train' } });
   const at = (epoch: number) => ({ epoch, step: 0, globalStep: 10 * epoch });
-  const begin = (folder: string) => {
+  const begin = (folder: string, keep = 1) => {
+    const config = configOf(keep);
     const lock = { check: () => undefined, release: () => undefined };
     const keeper = createKeeper({
       ...{ folder, config, log, lock },
@@ -88,6 +97,34 @@ describe('a checkpoint whose next step diverges', () => {
     expect(saved(folder)).toEqual(['checkpoint-0001.safetensors', 'checkpoint-0002.safetensors.diverged']);
     const latest = JSON.parse(readFileSync(join(folder, 'latest.json'), 'utf8'));
     expect(latest).toEqual({ file: 'checkpoint-0001.safetensors', ...at(1) });
+  });
+
+  it('is told, and the newest intact one, where the one before is damaged', async () => {
+    const folder = temporaryFolder();
+    const { keeper, save } = begin(folder, 3);
+    await save(1);
+    await save(2);
+    await save(3);
+    const path = (epoch: number) => join(folder, `checkpoint-000${epoch}.safetensors`);
+    writeFileSync(path(2), 'no checkpoint');
+    const refused = await keeper.refuse(Number.NaN, at(3));
+    expect(refused).toBeInstanceOf(DivergedError);
+    expect(refused.message).toContain(`the last good checkpoint is ${path(1)};`);
+    const latest = JSON.parse(readFileSync(join(folder, 'latest.json'), 'utf8'));
+    expect(latest).toEqual({ file: 'checkpoint-0001.safetensors', ...at(1) });
+  });
+
+  it('is told where it can not be set aside', async () => {
+    const folder = temporaryFolder();
+    const { keeper, save } = begin(folder);
+    await save(1);
+    const path = join(folder, 'checkpoint-0001.safetensors');
+    mkdirSync(join(`${path}.diverged`, 'full'), { recursive: true });
+    const refused = await keeper.refuse(Number.NaN, at(1));
+    expect(refused).toBeInstanceOf(DivergedError);
+    expect(refused.message).toMatch(
+      /the loss is NaN .*0001\.safetensors leads there at once, and could not be/,
+    );
   });
 
   it('leaves none where it is the only one', async () => {
@@ -119,7 +156,7 @@ describe('a checkpoint whose next step diverges', () => {
     await save(1);
     await expect(save(2, Number.NaN)).rejects.toThrow(/"w" holds values that are not finite after step 20/);
     const state = async () => ({ 'q.bn1.running_var': tensor([1, -0.5], [2]) });
-    const info = { ...at(2), config, pictures: 5, losses: [] };
+    const info = { ...at(2), config: configOf(1), pictures: 5, losses: [] };
     await expect(keeper.save(info, state)).rejects.toThrow(/negative variance/);
     expect(saved(folder)).toEqual(['checkpoint-0001.safetensors']);
   });

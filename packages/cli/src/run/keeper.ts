@@ -123,7 +123,13 @@ const REMEDY = 'try a lower --lr or --warmup-epochs';
  */
 async function whatLeadsHere({ path, own }: Saved): Promise<string> {
   if (own) {
-    const before = await setDivergedAside(path);
+    let before: string | undefined;
+    try {
+      before = await setDivergedAside(path);
+    } catch (error) {
+      // The divergence is what is to be told, whatever the disk says.
+      return `${path} leads there at once, and could not be set aside: ${(error as Error).message}`;
+    }
     const left = before === undefined ? 'there is no other' : `the last good checkpoint is ${before}`;
     return `${path} leads there, and is set aside as .diverged; ${left}`;
   }
