@@ -1,8 +1,8 @@
-import { closeSync, createReadStream, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { UserError } from '@moco-ts/core';
 import { systemReason } from './files.ts';
+import { linesOf } from './source.ts';
 import { eventFileName, eventFileStart, scalarEvent } from './tensorboard.ts';
 
 /** The two logs of a run: `log.jsonl`, one object a line, and TensorBoard's event file. */
@@ -54,8 +54,7 @@ export function openLog(folder: string, step: number): RunLog {
 /** Whether the log of a run has an evaluation after an epoch. */
 export async function isEvaluated(folder: string, epoch: number): Promise<boolean> {
   const start = `{"event":"evaluation","epoch":${epoch},`;
-  for await (const line of createInterface({ input: createReadStream(join(folder, 'log.jsonl')) }))
-    if (line.startsWith(start)) return true;
+  for await (const line of linesOf(join(folder, 'log.jsonl'))) if (line.startsWith(start)) return true;
   return false;
 }
 

@@ -2,6 +2,7 @@
  * Files as what readers take parts of: `readFile` takes no more than 2 GiB, and a checkpoint may be larger. What the system
  * refuses to read says nothing about the file: such errors are plain UserErrors, never of damage.
  */
+import { createReadStream } from 'node:fs';
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { type ByteSource, readExactly, UserError } from '@moco-ts/core';
 import { systemReason } from './files.ts';
@@ -74,6 +75,28 @@ export const readText = async (path: string): Promise<string> =>
 /** A text; undefined where there is none. @throws UserError where there is one that can't be read */
 export const textIfThere = async (path: string): Promise<string | undefined> =>
   (await entryIfThere(path)) && readText(path);
+
+/**
+ * The lines of a text, also a last one without an end. At `\n` alone: in Node 24 node:readline begins a line at U+2028 too, which
+ * JSON leaves as it is.
+ * @throws UserError when it can't be read
+ */
+export async function* linesOf(path: string): AsyncGenerator<string> {
+  let line = '';
+  try {
+    for await (const chunk of createReadStream(path, 'utf8') as AsyncIterable<string>) {
+      const [end = '', ...others] = chunk.split('\n');
+      line += end;
+      for (const other of others) {
+        yield line;
+        line = other;
+      }
+    }
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+  if (line !== '') yield line;
+}
 
 /** What a path is; undefined where nothing is. @throws UserError where that can't be told */
 export const entryIfThere = (path: string) => ifThere(path, () => stat(path));

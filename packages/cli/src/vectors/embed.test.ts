@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   truncateSync,
   watch,
@@ -123,6 +124,17 @@ describe('moco embed', () => {
     expect(await again((p) => truncateSync(file(p, 'vectors.f32'), 64 * 4 + 1))).not.toContain('Goes on');
     const lines = readFileSync(file(at('left'), 'log.jsonl'), 'utf8').split('\n');
     expect(await again((p) => writeFileSync(file(p, 'log.jsonl'), `${lines[0]}\n`))).toContain('picture 64');
+  });
+
+  it('goes on behind images whose names hold line separators', async () => {
+    const [odd, output] = [pictureFolder(70), at('separators.npy')];
+    renameSync(join(odd, 'p003.png'), join(odd, 'p003\u2028x\u2029.png'));
+    mkdirSync(output);
+    expect((await moco('embed', run, odd, '--out', output)).err).toMatch(/it is a folder/);
+    rmSync(output, { recursive: true });
+    const { code, err } = await moco('embed', run, odd, '--out', output);
+    expect([code, err]).toEqual([0, expect.stringContaining('Goes on behind picture 70 of 70.')]);
+    expect((await (await openVectors(output)).ids())[3]).toBe('p003\u2028x\u2029.png');
   });
 
   /** What a run leaves that came to all but its last batch. */

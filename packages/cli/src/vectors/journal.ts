@@ -3,13 +3,11 @@
  * how far they go. A line is written once its vectors are on the disk, so that whatever a crash cuts off, complete lines
  * tell the truth. The output is made from it at the end, whole.
  */
-import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { UserError } from '@moco-ts/core';
 import { describeSystemError, makeFolder, writeAtomic } from '../run/files.ts';
-import { textIfThere } from '../run/source.ts';
+import { linesOf, textIfThere } from '../run/source.ts';
 import type { VectorRows } from './parquet.ts';
 
 /** What must be the same for an interrupted run to go on: by its name as the user knows it. */
@@ -82,7 +80,8 @@ export async function openJournal(output: string, dim: number, job: Job): Promis
     },
     async *read() {
       let at = 0;
-      for await (const { ids } of linesOf(path('log.jsonl'))) {
+      for await (const line of linesOf(path('log.jsonl'))) {
+        const { ids } = JSON.parse(line) as Line;
         const bytes = new Uint8Array(4 * ids.length * dim);
         const { bytesRead } = await vectors.read(bytes, 0, bytes.length, 4 * at * dim);
         if (bytesRead < bytes.length)
@@ -124,7 +123,7 @@ async function recover(
   const size = (await log.stat()).size;
   let [next, rows, end] = [0, 0, 0];
   // By lines: the ids of millions of images are more than one text may hold.
-  for await (const line of createInterface({ input: createReadStream(logPath) })) {
+  for await (const line of linesOf(logPath)) {
     const whole = end + Buffer.byteLength(line) + 1 <= size;
     const entry = whole ? parsed(line) : undefined;
     if (entry === undefined) break;
@@ -140,12 +139,9 @@ async function recover(
 
 function parsed(line: string): Line | undefined {
   try {
-    return JSON.parse(line) as Line;
+    const entry = JSON.parse(line) as Partial<Line> | null;
+    return Number.isSafeInteger(entry?.next) && Array.isArray(entry!.ids) ? (entry as Line) : undefined;
   } catch {
     return undefined;
   }
-}
-
-async function* linesOf(path: string): AsyncGenerator<Line> {
-  for await (const line of createInterface({ input: createReadStream(path) })) yield JSON.parse(line) as Line;
 }
