@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { type Cell, type CellJob, type CellResult, cellName, runCell, untrained } from '../ablation/cells.ts';
 import { writeReport } from '../ablation/report.ts';
 import { type SweepName, sweepNames, sweeps } from '../ablation/sweeps.ts';
-import { type Io, noteTo } from '../io.ts';
+import { type Io, noteTo, warnTo } from '../io.ts';
 import { openData } from '../run/dataset.ts';
 import { type Measures, measureRows } from '../run/evaluate.ts';
 import { duration } from '../run/format.ts';
@@ -103,7 +103,7 @@ function quiet(io: Io): Reporter {
     step: nothing,
     epoch: nothing,
     note: nothing,
-    warn: (text) => io.err(`moco: warning: ${text}\n`),
+    warn: warnTo(io),
     close: nothing,
   };
 }

@@ -5,7 +5,7 @@ import { counted, type Params, UserError, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import { initialParams, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
-import { type Io, noteTo } from '../io.ts';
+import { type Io, noteTo, warnTo } from '../io.ts';
 import { type ClassifierFile, type ClassifierRecipe, readClassifier } from '../run/classifier-file.ts';
 import { type ClassifyJob, classify } from '../run/classify.ts';
 import { validation } from '../run/classify-data.ts';
@@ -83,7 +83,7 @@ export async function classifierCommand(given: Given, io: Io): Promise<number> {
   await registerPlugins();
   const { path, data, options, defaults, command } = given;
   if (options.evaluate) return evaluate(path, data, options, io);
-  const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
+  const warn = warnTo(io);
   const note = noteTo(io);
   const checkpoint = await openEncoder(path, warn);
   const run = checkpoint.info.config;
@@ -210,7 +210,7 @@ async function evaluate(
   const recipe = { ...info.recipe, ...(data !== undefined && { data }) };
   const set = await openLabelledTest(recipe, classes, path, noteTo(io));
   const maxBad = options.maxBad ?? run.maxBad;
-  const skips = skipList((text) => io.err(`moco: warning: ${text}\n`));
+  const skips = skipList(warnTo(io));
   return withEngines(options, async (engines) => {
     const params = under('q', tensors);
     const job = { info, params, ...engines, onSkip: skips.onSkip, ...(maxBad !== undefined && { maxBad }) };

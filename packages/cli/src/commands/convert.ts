@@ -3,7 +3,7 @@ import { counted, type Params, safetensorsParts, UserError, under } from '@moco-
 import { aboutKey, type EncoderOptions, encodeTorch, positionsTensor, StateDict } from '@moco-ts/exchange';
 import { isVit } from '@moco-ts/run';
 import type { Command } from 'commander';
-import type { Io } from '../io.ts';
+import { type Io, warnTo } from '../io.ts';
 import { aboutText } from '../run/about.ts';
 import { sizeOfData, writeAtomic } from '../run/files.ts';
 import { asCheckpoint, checkFinite, describeForeign, isCheckpoint, openAny } from '../run/foreign.ts';
@@ -51,7 +51,7 @@ Examples:
         throw new UserError(
           `-o ${output}: the name should end in .safetensors, or for PyTorch in .pth, .pth.tar, .pt or .bin`,
         );
-      const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
+      const warn = warnTo(io);
       await withOutput(output, warn, () => convert(run, options, io));
     });
 }
@@ -60,7 +60,7 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
   await registerPlugins();
   const { output, withHead = false, names, ...reading } = options;
   const safetensors = output.endsWith('.safetensors');
-  const opened = await openAny(run, reading, (text) => io.err(`moco: warning: ${text}\n`));
+  const opened = await openAny(run, reading, warnTo(io));
   const { info, tensors } = isCheckpoint(opened) ? opened : asCheckpoint(opened, basename(run));
   const { arch, imageSize, patchSize = 16 } = info.config;
   const query = under('q', tensors);

@@ -1,6 +1,6 @@
 import { counted, UserError } from '@moco-ts/core';
 import type { Command } from 'commander';
-import { type Io, noteTo } from '../io.ts';
+import { type Io, noteTo, warnTo } from '../io.ts';
 import { openData } from '../run/dataset.ts';
 import { bytes } from '../run/format.ts';
 import { skipList } from '../run/skipped.ts';
@@ -51,7 +51,7 @@ async function embed(model: string, data: string, options: EmbedOptions, io: Io)
   const { out: output, raw = false, withHead = false, restart = false, split, designers, holdOut } = options;
   if (formatOf(output) === undefined)
     throw new UserError(`--out ${output}: the name should end in .parquet or .npy`);
-  const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
+  const warn = warnTo(io);
   const embedder = await openEmbedder(model, { ...options, warn });
   const known = designers ?? embedder.config?.designers;
   const dataset = await openData(

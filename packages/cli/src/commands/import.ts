@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { UserError } from '@moco-ts/core';
 import type { EncoderOptions } from '@moco-ts/exchange';
 import type { Command } from 'commander';
-import type { Io } from '../io.ts';
+import { type Io, warnTo } from '../io.ts';
 import { checkpointFile } from '../run/checkpoint.ts';
 import { writeAtomic } from '../run/files.ts';
 import { asCheckpoint, checkFinite, describeForeign, isCheckpoint, openAny } from '../run/foreign.ts';
@@ -46,7 +46,7 @@ Examples:
       await registerPlugins();
       if (!output.endsWith('.safetensors'))
         throw new UserError(`-o ${output}: the checkpoint's name should end in .safetensors`);
-      const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
+      const warn = warnTo(io);
       await withOutput(output, warn, () => importFile(file, output, options, io, warn));
     });
 }

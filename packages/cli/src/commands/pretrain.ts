@@ -1,7 +1,7 @@
 import { counted, quoted } from '@moco-ts/core';
 import type { RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
-import type { Io } from '../io.ts';
+import { type Io, warnTo } from '../io.ts';
 import { duration } from '../run/format.ts';
 import { planRun } from '../run/plan.ts';
 import { createReporter, type Reporter } from '../run/reporter.ts';
@@ -42,7 +42,7 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
   const { preset } = recipe;
   const plan = await planRun(
     { flags: namedFlags(data, recipe), preset, out, resume: resumePath },
-    { warn: (text) => io.err(`moco: warning: ${text}\n`), note: (text) => io.out(`${text}\n`) },
+    { warn: warnTo(io), note: (text) => io.out(`${text}\n`) },
   );
   const { config, dataset, folder, resume } = plan;
 

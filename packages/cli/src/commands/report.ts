@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import type { Io } from '../io.ts';
+import { type Io, warnTo } from '../io.ts';
 import { reportOf } from '../report/report.ts';
 import { writeAtomic } from '../run/files.ts';
 import { withOutput } from '../run/lock.ts';
@@ -34,7 +34,7 @@ Examples:
 async function report(run: string, { output, backend }: ReportCommandOptions, io: Io): Promise<void> {
   await registerPlugins();
   const path = output ?? join(run, 'report.html');
-  const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
+  const warn = warnTo(io);
   const html = await withOutput(path, warn, async () => {
     const page = await reportOf(run, { backend, warn });
     await writeAtomic(path, page);

@@ -2,7 +2,15 @@
 
 import { basename, join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { CheckpointError, type Params, prefixed, readSafetensors, UserError, under } from '@moco-ts/core';
+import {
+  CheckpointError,
+  counted,
+  type Params,
+  prefixed,
+  readSafetensors,
+  UserError,
+  under,
+} from '@moco-ts/core';
 import {
   aboutKey,
   type ByteSource,
@@ -196,7 +204,7 @@ export function describeForeign({ encoder }: Foreign): { title: string; remarks:
   const remarks = [...notes];
   if (unexpected.length > 0)
     remarks.push(
-      `${unexpected.length} tensor${unexpected.length === 1 ? ' was' : 's were'} left out: ${listed(unexpected)}`,
+      `${counted(unexpected.length, 'tensor was', 'tensors were')} left out: ${listed(unexpected)}`,
     );
   return {
     title: `${arch.arch}${stem}, ${imageSize} px, ${projection}; of ${origin[kind]}`,

@@ -2,7 +2,7 @@
 import type { Meters } from '@moco-ts/run';
 import { createLogUpdate } from 'log-update';
 import pc from 'picocolors';
-import type { Io } from '../io.ts';
+import { type Io, warnTo } from '../io.ts';
 import type { Measures } from './evaluate.ts';
 import { bar, duration, noted, rate } from './format.ts';
 
@@ -47,7 +47,7 @@ function plainReporter(io: Io, every: number): Reporter {
     },
     epoch: (progress) => line(epochLine(progress)),
     note: (text) => line(noted(text, io.columns)),
-    warn: (text) => io.err(`moco: warning: ${text}\n`),
+    warn: warnTo(io),
     close: () => undefined,
   };
 }

@@ -1,7 +1,7 @@
 /** Damaged images that a command leaves out: told at the terminal, counted, and listed in `skipped.jsonl` of a run folder. */
 import { appendFileSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { UserError } from '@moco-ts/core';
+import { counted, UserError } from '@moco-ts/core';
 import type { SkippedPicture } from '@moco-ts/data';
 import { systemReason } from './files.ts';
 
@@ -52,7 +52,7 @@ export function skipList(warn: (text: string) => void, folder?: string): SkipLis
 /** How many were left out, as a line; nothing where there were none. */
 export function leftOut({ count }: Pick<SkipList, 'count'>): string {
   if (count === 0) return '';
-  return `${count} damaged ${count === 1 ? 'image was' : 'images were'} left out.\n`;
+  return `${counted(count, 'damaged image was', 'damaged images were')} left out.\n`;
 }
 
 function idsOf(path: string): Set<string> {

@@ -1,7 +1,7 @@
 /** The nearest pictures of a set to some others. */
 import { stat } from 'node:fs/promises';
 import { type Neighbour, nearestNeighbours, UserError } from '@moco-ts/core';
-import type { Io } from '../io.ts';
+import { type Io, warnTo } from '../io.ts';
 import { openBackend } from '../run/open-backend.ts';
 import { type Embedder, openEmbedder } from './embedder.ts';
 import { formatOf, openVectors, type VectorFile, type VectorInfo } from './file.ts';
@@ -139,7 +139,7 @@ async function embedFiles(
   const model = options.model ?? set.info?.model;
   if (model === undefined)
     throw new UserError(`${set.name} does not say what made its vectors: name the encoder with --model`);
-  const warn = (text: string) => io.err(`moco: warning: ${text}\n`);
+  const warn = warnTo(io);
   const embedder = await openSame(model, set, { ...options, warn });
   try {
     const vectors = new Float32Array(paths.length * set.dim);

@@ -1,7 +1,7 @@
 /** A set of vectors to work on: a file of moco embed, or pictures that are embedded at once. */
 import { UserError } from '@moco-ts/core';
 import { decodeFile, type ImageDataset, nameOfText, reopenDataset } from '@moco-ts/data';
-import { type Io, noteTo } from '../io.ts';
+import { type Io, noteTo, warnTo } from '../io.ts';
 import { type Note, openData } from '../run/dataset.ts';
 import { leftOut, skipList } from '../run/skipped.ts';
 import { type Embedder, type EmbedderOptions, openEmbedder } from './embedder.ts';
@@ -41,15 +41,13 @@ export async function openSet(source: string, options: SetOptions, io: Io): Prom
   }
   if (options.model === undefined)
     throw new UserError(`${source} is no file of moco embed: name the encoder of its pictures with --model`);
-  const embedder = await openEmbedder(options.model, { ...options, warn: warning(io) });
+  const embedder = await openEmbedder(options.model, { ...options, warn: warnTo(io) });
   try {
     return await embedSet(source, embedder, options, io);
   } finally {
     await embedder.dispose();
   }
 }
-
-const warning = (io: Io) => (text: string) => io.err(`moco: warning: ${text}\n`);
 
 export async function readSet(file: VectorFile): Promise<VectorSet> {
   const { path: name, dim, info } = file;

@@ -1,6 +1,7 @@
 /** What lies in folders: images, folders, and files that are passed by. */
 import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
+import { counted } from '@moco-ts/core';
 import { isImageName } from '../decode.ts';
 import { HEIC_EXTENSIONS, HEIC_HINT } from '../formats/heic.ts';
 import { ifMissing, patiently } from '../machine.ts';
@@ -118,5 +119,5 @@ export function passedByNote(passedBy: ReadonlyMap<string, number>): string | un
   if (rest > 0) named.push(`${rest} others`);
   const heic = HEIC_EXTENSIONS.some((extension) => passedBy.has(`.${extension}`));
   const hint = heic ? `; to read HEIC, beside MoCo.ts: ${HEIC_HINT}` : '';
-  return `${total} file${total === 1 ? '' : 's'} passed by: ${named.join(', ')}${hint}`;
+  return `${counted(total, 'file')} passed by: ${named.join(', ')}${hint}`;
 }

@@ -1,4 +1,4 @@
-import { DataError } from '@moco-ts/core';
+import { counted, DataError } from '@moco-ts/core';
 import type { ImageDataset } from '../dataset.ts';
 import type { Skipped } from './job.ts';
 
@@ -38,7 +38,7 @@ export function createSkipLog(
         list.push(entry);
         const all = list.length + (options.badBefore ?? 0);
         if (all > limit) {
-          const count = `${all} damaged picture${all === 1 ? '' : 's'}, more than the ${limit} allowed`;
+          const count = `${counted(all, 'damaged picture')}, more than the ${limit} allowed`;
           throw new DataError(`${dataset.name}: ${count}; the last: ${reason}`);
         }
         options.onSkip?.(entry);
