@@ -1,6 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeSafetensors, mean, nn, type Params, relu } from '@moco-ts/core';
+import { openBackend } from '@moco-ts/cli/run';
+import {
+  type Backend,
+  type BackendOptions,
+  decodeSafetensors,
+  mean,
+  nn,
+  type Params,
+  relu,
+} from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
 import {
   differences,
@@ -56,6 +65,29 @@ it('trains whether or not its steps are looked at', async () => {
   const run = pretrain({ ...options, out: folder() });
   await stepsOf(run);
   expect(differences((await run.result).checkpoint, (await wholeRun).checkpoint)).toEqual([]);
+});
+
+it('gives its folder back where the backend fails to close', async () => {
+  const out = folder();
+  const backend = {
+    name: 'closing-fails',
+    create: async (given: BackendOptions): Promise<Backend> => {
+      const inner = await openBackend('ort', given);
+      return {
+        name: 'closing-fails',
+        device: inner.device,
+        capabilities: () => inner.capabilities(),
+        compile: (...args) => inner.compile(...args),
+        dispose: async () => {
+          await inner.dispose();
+          throw new UserError('the device is lost');
+        },
+      };
+    },
+  };
+  const failed = pretrain({ ...options, out, backend }).result;
+  await expect(failed).rejects.toThrow('the device is lost');
+  expect(readdirSync(out)).not.toContain('run.lock');
 });
 
 describe('a run that is stopped', () => {

@@ -97,11 +97,14 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     keeper = createKeeper({ folder, config, backend, encoder, log, from, lock: (job.lock ?? lock)! });
     return { ...(await loop(job, prepared, log, keeper)), skipped: skips.count };
   } finally {
-    reporter.close();
-    log?.close();
-    await keeper?.dispose();
-    await prepared.dispose();
-    lock?.release();
+    try {
+      reporter.close();
+      log?.close();
+      await keeper?.dispose();
+      await prepared.dispose();
+    } finally {
+      lock?.release();
+    }
   }
 }
 
