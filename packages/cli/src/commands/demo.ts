@@ -142,7 +142,7 @@ async function clear(folder: string): Promise<void> {
   if (text !== undefined && dataOf(text) !== RECIPE.data)
     throw new UserError(`${folder} holds a run on other pictures; choose another --out`);
   const own =
-    /^(checkpoint-.*\.safetensors(\.damaged|\.diverged)?|latest\.json|config\.json|log\.jsonl|model\.onnx|events\.out\.tfevents\..*)$/;
+    /^(checkpoint-.*\.safetensors(\.damaged|\.diverged)?|latest\.json|config\.json|(log|skipped)\.jsonl|model\.onnx|events\.out\.tfevents\..*)$/;
   for (const name of await namesIn(folder)) if (own.test(name)) await rm(join(folder, name), { force: true });
 }
 

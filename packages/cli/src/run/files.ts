@@ -114,10 +114,10 @@ export async function removePartial(folder: string): Promise<void> {
 /**
  * Makes a folder, and those that it lies in. (Node's own way never ends, and can't be stopped, where the system refuses a
  * folder by ENOENT, as it does in /proc.)
- * @returns whether it was made now
+ * @returns those that were made now, the innermost first
  * @throws UserError when the system refuses
  */
-export async function makeFolder(path: string): Promise<boolean> {
+export async function makeFolder(path: string): Promise<string[]> {
   const refused = (error: unknown) => {
     const { code } = error as NodeJS.ErrnoException;
     const reason =
@@ -128,7 +128,7 @@ export async function makeFolder(path: string): Promise<boolean> {
   };
   const missing: string[] = [];
   for (let at = resolve(path); !(await isFolder(at, refused)); at = dirname(at)) missing.push(at);
-  for (const folder of missing.reverse())
+  for (const folder of missing.toReversed())
     try {
       await mkdir(folder);
     } catch (error) {
@@ -136,7 +136,7 @@ export async function makeFolder(path: string): Promise<boolean> {
       const there = (error as NodeJS.ErrnoException).code === 'EEXIST' && (await isFolder(folder, refused));
       if (!there) throw refused(error);
     }
-  return missing.length > 0;
+  return missing;
 }
 
 async function isFolder(path: string, refused: (error: unknown) => Error): Promise<boolean> {

@@ -55,14 +55,14 @@ const EMPTY_IS_STALE_AFTER_MS = 10_000;
 export async function lockFolder(folder: string, note: Note): Promise<Lock> {
   const made = await makeFolder(folder);
   const lock = take(join(folder, LOCK), folder, note);
-  return { ...lock, release: () => release(lock, made && folder) };
+  return { ...lock, release: () => release(lock, made) };
 }
 
 /** The same of a file that is to be written, which need not exist. */
 export async function lockOutput(path: string, note: Note): Promise<Lock> {
   const made = await makeFolder(dirname(path));
   const lock = take(`${path}.lock`, path, note);
-  return { ...lock, release: () => release(lock, made && dirname(path)) };
+  return { ...lock, release: () => release(lock, made) };
 }
 
 /** Holds the lock of a file for as long as `write` takes. */
@@ -75,12 +75,11 @@ export async function withOutput<T>(path: string, note: Note, write: (lock: Lock
   }
 }
 
-/** @param made a folder that is taken away again if nothing was written into it */
-function release(lock: Lock, made: string | false): void {
+/** @param made folders that are taken away again if nothing was written into them, the innermost first */
+function release(lock: Lock, made: readonly string[]): void {
   lock.release();
-  if (made === false) return;
   try {
-    rmdirSync(made);
+    for (const folder of made) rmdirSync(folder);
   } catch {
     // It holds something, as it should.
   }
