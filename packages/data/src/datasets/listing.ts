@@ -27,7 +27,8 @@ export async function withImages(root: string, folders: readonly string[]): Prom
   const found: string[] = [];
   for (const name of folders) {
     const first: Listing = { paths: [], passedBy: new Map() };
-    if (!SYSTEM_FOLDERS.has(name)) await walk(root, name, first, seen, 1);
+    // One that may not be read is no reason to refuse what lies beside it.
+    if (!SYSTEM_FOLDERS.has(name)) await walk(root, name, first, seen, 1).catch(ifMissing);
     if (first.paths.length > 0) found.push(name);
   }
   return found;
