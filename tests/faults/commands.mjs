@@ -82,6 +82,8 @@ async function prepare(work) {
 }
 
 function commands({ data, run, encoder, vectors }) {
+  const { ids: all } = JSON.parse(readFileSync(vectors.replace('.npy', '.ids.json'), 'utf8'));
+  const ids = [all[0], all[7]];
   const small = ['-b', '8', '-j', '0', '--threads', '1', '--epochs', '3'];
   const file = (name, make) => ({
     name,
@@ -127,7 +129,7 @@ function commands({ data, run, encoder, vectors }) {
         for (const end of ['.npy', '.ids.json'])
           writeFileSync(join(folder, `v${end}`), readFileSync(vectors.replace('.npy', end)));
       },
-      args: (folder) => ['search', join(folder, 'v.npy'), '0', '7', '--json', '--index'],
+      args: (folder) => ['search', join(folder, 'v.npy'), ...ids, '--json', '--index'],
       outcome: (folder, { out }) => ({ ...contents(folder, /usearch$/), said: out }),
     },
   ];
