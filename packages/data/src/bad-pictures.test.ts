@@ -6,6 +6,7 @@ import { crc32 } from 'node:zlib';
 import { DataError, rng } from '@moco-ts/core';
 import sharp from 'sharp';
 import { expect, it } from 'vitest';
+import { withoutRepeats } from './decode.ts';
 import { openDataset } from './open.ts';
 import { encoded, temporaryFolder, write } from './testing.ts';
 import { applyView } from './views/apply.ts';
@@ -80,6 +81,13 @@ it.each([
   const error: unknown = await (await openDataset(folder)).decode(0).catch((caught: unknown) => caught);
   expect(error).toBeInstanceOf(DataError);
   expect((error as DataError).message).toMatch(message);
+});
+
+it('what libvips repeats is told once', () => {
+  const [end, bad] = ['VipsJpeg: premature end of JPEG image', 'VipsJpeg: Invalid component ID 255 in SOS'];
+  expect(withoutRepeats([`bad header: ${end}`, end, bad, end, bad].join('\n'))).toBe(
+    `bad header: ${end}; ${bad}`,
+  );
 });
 
 it('a damaged picture whose name has lines is told in one', async () => {

@@ -77,8 +77,14 @@ async function decode(input: Input, name: string, options: DecodeOptions): Promi
     const reason = (error instanceof Error ? error.message : String(error)).trim();
     if (OUT_OF_MEMORY.test(reason))
       throw new MachineError(`${name}: out of memory; give fewer workers or smaller images`);
-    throw new DataError(`${name}: not a readable image (${printable(reason)})`);
+    throw new DataError(`${name}: not a readable image (${printable(withoutRepeats(reason))})`);
   }
+}
+
+/** What libvips tells, once: it gathers the warnings of all that it decodes at one time. */
+export function withoutRepeats(reason: string): string {
+  const lines = reason.split(/\n|; (?=Vips)/);
+  return lines.filter((line, i) => !lines.slice(0, i).some((before) => before.includes(line))).join('; ');
 }
 
 class TooLarge extends Error {}

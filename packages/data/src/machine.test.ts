@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { DataError } from '@moco-ts/core';
+import { DataError, UserError } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
-import { ifDamaged, MachineError, patiently } from './machine.ts';
+import { helperError, ifDamaged, MachineError, patiently } from './machine.ts';
 import { inChild, temporaryFolder, writePictures } from './testing.ts';
 
 const refusal = (code: string) => Object.assign(new Error(`${code}: refused`), { code });
@@ -61,4 +61,21 @@ answer({ open: open.length > 20, failed });`,
     '-n 90',
   );
   expect(answer).toEqual({ open: true, failed: [] });
+});
+
+it.each([
+  Object.assign(new Error("EMFILE: too many open files, open 'worker.js'"), { code: 'EMFILE' }),
+  Object.assign(new Error('Worker initialization failure: EMFILE'), { code: 'ERR_WORKER_INIT_FAILED' }),
+])('a thread that finds no file descriptor is no defect: $message', (cause) => {
+  const told = helperError('a worker died', cause);
+  expect(told).toBeInstanceOf(MachineError);
+  expect(told.message).toBe(
+    'no thread could be started: too many open files; raise the limit (ulimit -n) or give fewer workers',
+  );
+});
+
+it('other deaths of threads are defects, told as they are', () => {
+  const told = helperError('a worker died 3 times: no such module', new Error('no such module'));
+  expect(told).not.toBeInstanceOf(UserError);
+  expect(told.message).toBe('a worker died 3 times: no such module');
 });

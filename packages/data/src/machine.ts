@@ -42,6 +42,14 @@ export function ifMissing(error: unknown): undefined {
 
 const codeOf = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code ?? '';
 
+/** What stands for an error that ended a helper: a shortage of the machine's is no defect. */
+export function helperError(told: string, cause: unknown): Error {
+  // Node tells a thread that could not begin by a code of its own, with the system's in the message.
+  const inside = /Worker initialization failure: (\w+)/.exec(cause instanceof Error ? cause.message : '');
+  const reason = SHORTAGES[inside?.[1] ?? codeOf(cause)];
+  return reason === undefined ? new Error(told) : new MachineError(`no thread could be started: ${reason}`);
+}
+
 /** How long a shortage is waited out, in milliseconds; each wait is longer than the one before. */
 const WAITS = [5, 20, 50, 100, 200, 400, 800, 1600, 3200];
 /** A failed disk may answer the second time. */

@@ -1,6 +1,7 @@
 /** A pool of threads or processes that make batches, started again where one dies. */
 import { DataError, UserError } from '@moco-ts/core';
 import type { ImageDataset } from '../dataset.ts';
+import { helperError } from '../machine.ts';
 import { cacheOf } from './cache.ts';
 import { type Helper, startProcess, startThread } from './helper.ts';
 import type { Job, JobResult } from './job.ts';
@@ -86,8 +87,8 @@ export class HelperPool {
   private start(deaths: number): Thread {
     const listener = {
       message: (message: FromWorker) => this.settle(thread, message),
-      exit: (reason: string) => {
-        if (!this.closed) this.replace(thread, reason);
+      exit: (reason: string, cause?: Error) => {
+        if (!this.closed) this.replace(thread, reason, cause);
       },
     };
     const helper = this.isolate ? startProcess(listener) : startThread(listener);
@@ -119,7 +120,7 @@ export class HelperPool {
    * again is left out like a damaged one, so that the order of all others stays. One that keeps dying without decoding fails
    * its batches.
    */
-  private replace(thread: Thread, reason: string): void {
+  private replace(thread: Thread, reason: string, cause?: Error): void {
     const tasks = [...thread.tasks.values()];
     thread.tasks.clear();
     const [first] = tasks;
@@ -134,7 +135,8 @@ export class HelperPool {
     } else deaths++;
     if (first) first.careful = true;
     if (deaths > MOST_DEATHS) {
-      for (const task of tasks) task.reject(new Error(`a worker died ${deaths} times: ${reason}`));
+      const error = helperError(`a worker died ${deaths} times: ${reason}`, cause);
+      for (const task of tasks) task.reject(error);
     } else this.waiting.unshift(...tasks);
     this.threads[this.threads.indexOf(thread)] = this.start(deaths);
     this.dispatch();

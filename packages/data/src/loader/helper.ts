@@ -13,8 +13,11 @@ export interface Helper {
 
 export interface Listener {
   message(message: FromWorker): void;
-  /** It is gone, of itself or ended. */
-  exit(reason: string): void;
+  /**
+   * It is gone, of itself or ended.
+   * @param cause the error that ended it, where there was one
+   */
+  exit(reason: string, cause?: Error): void;
 }
 
 const entry = new URL(
@@ -25,11 +28,11 @@ const entry = new URL(
 export function startThread({ message, exit }: Listener): Helper {
   // Options of this process, such as a test runner's loaders, are none of the thread's.
   const worker = new Worker(entry, { execArgv: [] });
-  let reason = 'it ended by itself';
+  let cause: Error | undefined;
   worker.on('error', (error) => {
-    reason = error.message;
+    cause = error;
   });
-  worker.on('exit', () => exit(reason));
+  worker.on('exit', () => exit(cause?.message ?? 'it ended by itself', cause));
   worker.on('message', message);
   return {
     post: (sent) => worker.postMessage(sent),
@@ -49,10 +52,14 @@ export function startProcess({ message, exit }: Listener): Helper {
       resolve();
       exit(signal ? `it was ended by ${signal}` : `it ended with code ${code}`);
     });
+    child.on('error', (error) => {
+      // Of one that runs, its exit tells; a message on its way then is lost with it.
+      if (child.pid !== undefined) return;
+      resolve();
+      exit(error.message, error);
+    });
   });
   child.on('message', (received) => message(received as FromWorker));
-  // Its exit tells; a message on its way then is lost with it.
-  child.on('error', () => undefined);
   return {
     post: (sent) => {
       if (child.connected) child.send(sent, () => undefined);
