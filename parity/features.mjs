@@ -5,7 +5,8 @@
 // IN: `input` [N, 3, S, S], normalised. OUT: `features` [N, D].
 import { readFileSync, writeFileSync } from 'node:fs';
 import { openCheckpoint } from '../packages/cli/dist/run/checkpoint.js';
-import { openBackend, registerPlugins } from '../packages/cli/dist/run/plugins.js';
+import { openBackend } from '../packages/cli/dist/run/open-backend.js';
+import { registerPlugins } from '../packages/cli/dist/run/plugins.js';
 import { createExtractor, decodeSafetensors, encodeSafetensors, under } from '../packages/core/dist/index.js';
 import { modelConfig } from '../packages/run/dist/index.js';
 

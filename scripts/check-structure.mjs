@@ -1,8 +1,9 @@
-// Checks the structure of the sources: packages import downwards, no files import each other in a circle, and no function
-// is longer than a screen or two.
+// Checks the structure of the sources: packages import downwards, no files import each other in a circle, no function is longer
+// than a screen or two, and programs outside the packages import what the built packages have.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import ts from 'typescript-api';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -127,6 +128,26 @@ for (const path of sources) {
   }
 }
 for (const members of cycles(edges)) problems.push(`imports in a circle: ${members.join(', ')}`);
+
+/** Programs that import built files by their paths, which nothing else checks before they are run. */
+const programs = ['benchmarks', 'parity', 'scripts', 'tests'].flatMap((folder) =>
+  readdirSync(join(root, folder), { recursive: true })
+    .map((path) => join(root, folder, path))
+    .filter((path) => path.endsWith('.mjs') && !path.includes('node_modules')),
+);
+const { errors } = await build({
+  entryPoints: programs,
+  bundle: true,
+  write: false,
+  outdir: root,
+  platform: 'node',
+  format: 'esm',
+  packages: 'external',
+  // What a page asks its own server for.
+  external: ['/node_modules/*'],
+  logLevel: 'silent',
+}).catch((failure) => failure);
+for (const { text, location } of errors) problems.push(`${location?.file}:${location?.line}: ${text}`);
 
 for (const problem of problems) console.error(problem);
 console.log(

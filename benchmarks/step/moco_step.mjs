@@ -2,7 +2,7 @@
 // The twin of pytorch_step.py: the same options, the same work, the same result.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { openBackend } from '../../packages/cli/dist/run/plugins.js';
+import { openBackend } from '../../packages/cli/dist/run/open-backend.js';
 import {
   createTrainer,
   encoderNamed,
