@@ -35,7 +35,7 @@ export function convertCommand(program: Command, io: Io): void {
     .argument('<run>', 'run folder, checkpoint, or a file that moco import takes')
     .requiredOption('-o, --output <file>', '*.safetensors, *.pth, *.pth.tar, *.pt or *.bin')
     .option('--with-head', 'with the contrastive head, as fc.*')
-    .option('--names <kind>', 'plain, or moco: as the official checkpoints (plain)', oneOf(namings), 'plain');
+    .option('--names <kind>', 'plain, or moco: as the official checkpoints', oneOf(namings), 'plain');
   foreignFlags(command)
     .addHelpText(
       'after',

@@ -173,6 +173,9 @@ it('--max-steps limits the command, not the run', async () => {
   const second = await moco('pretrain', '--resume', folder);
   expect(second).toMatchObject({ code: 0, err: '', out: expect.stringContaining('checkpoint-0002') });
   expect(losses(folder)).toHaveLength(4);
+  const third = await moco('pretrain', '--resume', folder, '--max-steps', '3');
+  expect(third).toMatchObject({ code: 1, out: '' });
+  expect(third.err).toMatch(/^moco: --max-steps 3 counts the steps of the run, of which 4 are done: .*\n$/);
 });
 
 it('prints commands that can be pasted, and tells the run folder once it is there', async () => {

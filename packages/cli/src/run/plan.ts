@@ -47,6 +47,10 @@ export async function planRun(
   const asked = resume
     ? resumeConfig(resume.info.config, flags, resume.path)
     : resolveConfig({ ...flags, data: source }, dataset, defaultWorkers());
+  if (resume && asked.maxSteps !== undefined && asked.maxSteps < resume.info.globalStep)
+    throw new UserError(
+      `--max-steps ${asked.maxSteps} counts the steps of the run, of which ${resume.info.globalStep} are done: give more, or leave it out`,
+    );
   const config = asked.backend === 'auto' ? await withBackend(asked, told.note) : asked;
   const folder = await chooseFolder(out, resume, config, resumePath);
   return { config, dataset, folder, ...(resume && { resume }) };
