@@ -66,7 +66,7 @@ describe('the report of a run', () => {
     const { code, err, titles } = await report(copy);
     expect(code).toBe(0);
     expect(err).toMatch(
-      /1 lines could not be read.*\n.*checkpoint-0001.*\n.*is intact: the report has no neighbours\n$/,
+      /1 line could not be read.*\n.*checkpoint-0001.*\n.*is intact: the report has no neighbours\n$/,
     );
     expect(titles('h2')).toEqual(['Curves', 'What the network saw', 'Settings', 'Made by']);
     writeFileSync(join(copy, 'config.json'), '{');
