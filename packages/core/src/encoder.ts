@@ -33,10 +33,26 @@ export interface ForwardContext<Config extends EncoderConfig = EncoderConfig> {
   readonly updates: Map<string, Traced>;
 }
 
+const families = ['resnet', 'vit'] as const;
+
+/** What is known of an architecture before it is configured. */
+export interface EncoderTraits {
+  /** Whose published settings it takes: MoCo v3's temperature, optimizer, warm-up and heads differ. Default `resnet`. */
+  readonly family: (typeof families)[number];
+  /** The stem that it has by itself, then those that {@link EncoderConfig.stem} may put in its place. Default none. */
+  readonly stems: readonly string[];
+  /** Channels of its input. Default 3. */
+  readonly channels: number;
+}
+
+const defaultTraits: EncoderTraits = { family: 'resnet', stems: [], channels: 3 };
+
 /** An encoder: from pictures to features, before any head. */
 export interface Encoder<Config extends EncoderConfig = EncoderConfig> {
   /** What `-a`, a run and its checkpoints know it by. */
   readonly name: string;
+  /** What differs from the defaults; {@link traitsOf} gives all of them. */
+  readonly traits?: Partial<EncoderTraits>;
   /** [C, H, W] */
   inputShape(config: Config): readonly [number, number, number];
   /** The length of a feature vector. */
@@ -63,11 +79,25 @@ export function defineEncoder<Config extends EncoderConfig>(encoder: Encoder<Con
   return encoder;
 }
 
+/** An encoder's traits; without an encoder, the defaults. */
+export function traitsOf(encoder?: Pick<Encoder, 'traits'>): EncoderTraits {
+  return { ...defaultTraits, ...encoder?.traits };
+}
+
 const registry = new Map<string, Encoder>();
 
-/** Makes an encoder known by its name; a later one of the same name replaces it. */
+/**
+ * Makes an encoder known by its name; a later one of the same name replaces it.
+ * @throws UserError for a family that there is not
+ */
 export function registerEncoder(encoder: Encoder): void {
-  registry.set(encoder.name, encoder);
+  const { name } = encoder;
+  const { family } = traitsOf(encoder);
+  if (!families.includes(family))
+    throw new UserError(
+      `${name}: there is no family "${family}" of encoders; known are: ${families.join(', ')}`,
+    );
+  registry.set(name, encoder);
 }
 
 export function encoderNames(): string[] {

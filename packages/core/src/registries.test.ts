@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Backend, backendNames, createBackend, defineBackend, registerBackend } from './backend.ts';
-import { defineEncoder, encoderNamed, encoderNames, isBuffer, registerEncoder } from './encoder.ts';
+import { defineEncoder, encoderNamed, encoderNames, isBuffer, registerEncoder, traitsOf } from './encoder.ts';
 import { BackendError, UserError } from './errors.ts';
 
 describe('backends', () => {
@@ -45,6 +45,15 @@ describe('encoders', () => {
     registerEncoder(later);
     expect(encoderNamed('fake')).toBe(later);
     expect(encoderNames()).toEqual(['fake']);
+  });
+  it('have the traits of a ResNet for RGB but for what they say', () => {
+    expect(traitsOf(encoder)).toEqual({ family: 'resnet', stems: [], channels: 3 });
+    expect(traitsOf()).toEqual(traitsOf(encoder));
+    expect(traitsOf({ traits: { family: 'vit' } })).toEqual({ family: 'vit', stems: [], channels: 3 });
+    const strange = { ...encoder, traits: { family: 'mlp' as 'vit' } };
+    expect(() => registerEncoder(strange)).toThrow(
+      'fake: there is no family "mlp" of encoders; known are: resnet, vit',
+    );
   });
   it('that are unknown are refused with the list of the known', () => {
     expect(() => encoderNamed('resnet19')).toThrow(UserError);

@@ -128,8 +128,10 @@ function layout(spec: ResnetSpec, config: ResnetConfig): Layout {
 
 /** An encoder from the description of an architecture. Its configuration may set `stem` and `width`. */
 export function defineResnet(spec: ResnetSpec): Encoder<ResnetConfig> {
+  const own = spec.stem ?? 'imagenet';
   return defineEncoder<ResnetConfig>({
     name: spec.name,
+    traits: { family: 'resnet', stems: [own, ...Object.keys(stems).filter((stem) => stem !== own)] },
     inputShape: ({ imageSize }) => {
       if (!Number.isInteger(imageSize) || imageSize < 1)
         throw new UserError(`${spec.name}: the image size ${imageSize} should be a positive integer`);

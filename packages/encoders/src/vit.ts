@@ -34,6 +34,7 @@ const projection = 'patch_embed.proj';
 export function defineVit(spec: VitSpec): Encoder<VitConfig> {
   return defineEncoder<VitConfig>({
     name: spec.name,
+    traits: { family: 'vit', stems: [spec.stem ?? 'patch'] },
     inputShape: (config) => {
       layout(spec, config);
       return [3, config.imageSize, config.imageSize];

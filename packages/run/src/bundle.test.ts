@@ -7,13 +7,14 @@ import { expect, it } from 'vitest';
 
 const source = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-it('is bundled from sources of core, data and itself alone', async () => {
+it('is bundled from sources of core, data, encoders and itself alone', async () => {
   const { metafile } = await build({
     entryPoints: [source('run/src/index.ts')],
     absWorkingDir: resolve(source('.')),
     alias: {
       '@moco-ts/core': source('core/src/index.ts'),
       '@moco-ts/data/portable': source('data/src/portable.ts'),
+      '@moco-ts/encoders': source('encoders/src/index.ts'),
     },
     bundle: true,
     write: false,
@@ -24,6 +25,6 @@ it('is bundled from sources of core, data and itself alone', async () => {
   });
   const inputs = Object.keys(metafile.inputs);
   expect(inputs).toContain('data/src/views/kernels.ts');
-  expect(inputs.filter((path) => !/^(core|data|run)\/src\//.test(path))).toEqual([]);
+  expect(inputs.filter((path) => !/^(core|data|encoders|run)\/src\//.test(path))).toEqual([]);
   expect(Object.values(metafile.outputs).flatMap((output) => output.imports)).toEqual([]);
 });

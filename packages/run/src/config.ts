@@ -3,6 +3,7 @@ import { UserError } from '@moco-ts/core';
 import { type ImageDataset, type ViewConfig, views } from '@moco-ts/data/portable';
 import { defaultDecay, defaultRate, defaultWarmup, hasQueue, meaningless, rowOf } from './methods.ts';
 import { defaults, flagOf, type RunConfig, type RunFlags, settingEntries } from './settings.ts';
+import { traitsNamed } from './traits.ts';
 
 /** Pictures of known small sets are trained on as they are; photographs are cut to the papers' 224. */
 export function defaultImageSize(dataset: Pick<ImageDataset, 'source' | 'share'>): number {
@@ -34,8 +35,10 @@ export function resolveConfig(
     ...named,
     method,
   };
-  const small = merged.imageSize <= 64 && /^(wide_)?resne(t|xt)\d/.test(merged.arch);
-  const config: RunConfig = small && !merged.stem ? { ...merged, stem: 'cifar' } : merged;
+  const [own, ...others] = traitsNamed(merged.arch).stems;
+  const large = own === 'imagenet' && others.includes('cifar');
+  const config: RunConfig =
+    large && merged.imageSize <= 64 && !merged.stem ? { ...merged, stem: 'cifar' } : merged;
   check(config);
   return config;
 }

@@ -25,10 +25,10 @@ import {
   simclrStep,
   type Tensor,
   type TrainingStep,
+  traitsOf,
 } from '@moco-ts/core';
 import type { Batch } from '@moco-ts/data/portable';
 import { splitsOf } from './config.ts';
-import { isVit } from './methods.ts';
 import { encoderOf, optimizerOf } from './model.ts';
 import type { RunConfig } from './settings.ts';
 
@@ -120,9 +120,10 @@ function queueMethod(config: RunConfig, own?: Encoder): RunMethod {
 }
 
 function v3Config(config: RunConfig, own?: Encoder): MocoV3Config {
+  const shared = common(config, own);
   return {
-    ...common(config, own),
-    ...mocoV3Heads[isVit(config.arch) ? 'vit' : 'resnet'],
+    ...shared,
+    ...mocoV3Heads[traitsOf(shared.encoder).family],
     hidden: config.mocoMlpDim,
     dim: config.mocoDim,
   };

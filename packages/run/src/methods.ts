@@ -1,9 +1,10 @@
 /** SPEC.md's table of methods: what each sets, and which flags mean something to it. */
 import type { Method } from './method-names.ts';
 import { flagOf, type Optimizer, type RunConfig, type RunFlags, settingEntries } from './settings.ts';
+import { traitsNamed } from './traits.ts';
 
 /** Whether an arch is a vision transformer, to which other defaults apply. */
-export const isVit = (arch: string): boolean => arch.startsWith('vit');
+const isVit = (arch: string): boolean => traitsNamed(arch).family === 'vit';
 
 /** Whether the dictionary is a queue of keys. */
 export const hasQueue = ({ method }: Pick<RunConfig, 'method'>): boolean =>

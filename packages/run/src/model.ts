@@ -1,5 +1,6 @@
 /** From a run's configuration to core's. */
 import {
+  counted,
   createOptimizer,
   type Encoder,
   type EncoderConfig,
@@ -11,14 +12,17 @@ import {
   mocoV3Projection,
   type Optimizer,
   printable,
+  traitsOf,
   UserError,
 } from '@moco-ts/core';
-import { isVit } from './methods.ts';
 import type { RunConfig } from './settings.ts';
+
+/** What data sets give: R, G, B. */
+const IMAGE_CHANNELS = 3;
 
 /**
  * @param own the encoder itself, where a program gave it: its name may by now be another's
- * @throws UserError for an unknown arch
+ * @throws UserError for an unknown arch, and for one that takes other images than there are
  */
 export function encoderOf(
   config: RunConfig,
@@ -29,13 +33,19 @@ export function encoderOf(
     throw new UserError(
       `the run's arch "${arch}" came with a plugin, which only you can name, if you trust it: --plugin PACKAGE_OR_FILE (recorded: ${printable(JSON.stringify(plugin))})`,
     );
+  const encoder = own ?? encoderNamed(arch);
+  const { family, channels } = traitsOf(encoder);
+  if (channels !== IMAGE_CHANNELS)
+    throw new UserError(
+      `the encoder ${encoder.name} takes images of ${counted(channels, 'channel')}, and data sets give ${IMAGE_CHANNELS}: choose another arch`,
+    );
   return {
-    encoder: own ?? encoderNamed(arch),
+    encoder,
     encoderConfig: {
       imageSize,
       ...(stem && { stem }),
       ...(patchSize !== undefined && { patchSize }),
-      ...(isVit(arch) && { trainPatchEmbed: !stopGradConv1 }),
+      ...(family === 'vit' && { trainPatchEmbed: !stopGradConv1 }),
     },
   };
 }
@@ -51,9 +61,9 @@ export function modelConfig(config: RunConfig, withHead = false, own?: Encoder):
 }
 
 function headOf(config: RunConfig, { encoder, encoderConfig }: ReturnType<typeof encoderOf>): ModelHead {
-  const { method, arch, mlp, mocoDim: dim, mocoMlpDim: hidden } = config;
+  const { method, mlp, mocoDim: dim, mocoMlpDim: hidden } = config;
   if (method !== 'moco-v3') return { mlp, dim };
-  return mocoV3Projection(isVit(arch) ? 'vit' : 'resnet', encoder.featureDim(encoderConfig), { hidden, dim });
+  return mocoV3Projection(traitsOf(encoder).family, encoder.featureDim(encoderConfig), { hidden, dim });
 }
 
 /**

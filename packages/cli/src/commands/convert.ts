@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { counted, type Params, safetensorsParts, UserError, under } from '@moco-ts/core';
 import { aboutKey, type EncoderOptions, encodeTorch, positionsTensor, StateDict } from '@moco-ts/exchange';
-import { isVit } from '@moco-ts/run';
+import { traitsNamed } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { type Io, warnTo } from '../io.ts';
 import { aboutText } from '../run/about.ts';
@@ -71,7 +71,8 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
     Object.entries(query).filter(([name]) => withHead || !isHead(name)),
   );
   const token = plain.cls_token;
-  if (isVit(arch) && token) plain.pos_embed = positionsTensor(token.shape[2]!, imageSize / patchSize);
+  if (token && traitsNamed(arch).family === 'vit')
+    plain.pos_embed = positionsTensor(token.shape[2]!, imageSize / patchSize);
   const named = names === 'moco' ? officialNames(plain, info.config) : plain;
   const about = aboutText(info.config, info.epoch);
   const state = new StateDict(named, about);
@@ -92,6 +93,7 @@ const isHead = (name: string) => name.startsWith('fc.');
 function officialNames(params: Params, { method, arch }: { method: string; arch: string }): Params {
   const v3 = method === 'moco-v3';
   const prefix = v3 ? 'module.base_encoder' : 'module.encoder_q';
-  const own = (name: string) => (v3 && isVit(arch) ? name.replace(/^fc\./, 'head.') : name);
+  const own = (name: string) =>
+    v3 && traitsNamed(arch).family === 'vit' ? name.replace(/^fc\./, 'head.') : name;
   return Object.fromEntries(Object.entries(params).map(([name, value]) => [`${prefix}.${own(name)}`, value]));
 }

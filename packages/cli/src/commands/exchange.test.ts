@@ -26,10 +26,10 @@ import {
   encodeCheckpoint,
   encoderOf,
   initialParams,
-  isVit,
   type RunConfig,
   type RunFlags,
   resolveConfig,
+  traitsNamed,
 } from '@moco-ts/run';
 import { describe, expect, it } from 'vitest';
 import { readCheckpoint } from '../run/checkpoint.ts';
@@ -263,7 +263,7 @@ describe('a round trip', () => {
     const { code, err } = await moco('import', at(file), '-o', again);
     expect([code, err]).toEqual([
       0,
-      isVit(config.arch) ? 'moco: note: its positions are the fixed ones\n' : '',
+      traitsNamed(config.arch).family === 'vit' ? 'moco: note: its positions are the fixed ones\n' : '',
     ]);
     const { info, tensors } = await readCheckpoint(again);
     for (const key of kept) expect([key, info.config[key]]).toEqual([key, config[key]]);

@@ -1,6 +1,6 @@
 /** A folder that transformers.js loads: its configuration beside the model. */
 import { clearSide } from '@moco-ts/data';
-import { isVit, type RunConfig } from '@moco-ts/run';
+import { type RunConfig, traitsNamed } from '@moco-ts/run';
 import type { ExportSettings, PrecisionName } from './export-model.ts';
 
 /** What transformers.js calls the tensors. */
@@ -22,7 +22,7 @@ export function transformersConfigs(
   dim: number,
 ): Record<string, object> {
   const { arch, imageSize, mean, std } = config;
-  const vit = isVit(arch);
+  const vit = traitsNamed(arch).family === 'vit';
   const shorter = clearSide({ width: 1, height: 2 }, imageSize);
   return {
     'config.json': {

@@ -1,5 +1,5 @@
 /** MoCo v3 (arXiv 2104.02057): one training step as a pure graph. No queue: keys are the other view's, of the same batch. */
-import type { Params } from '../encoder.ts';
+import type { EncoderTraits, Params } from '../encoder.ts';
 import { add, mul, stopGradient } from '../graph/ops/elementwise.ts';
 import type { Traced } from '../graph/trace.ts';
 import { normalize } from '../nn/layers.ts';
@@ -23,7 +23,7 @@ export interface MocoV3Heads {
 }
 
 /** The paper's heads for ViTs (section 4.1: 3 and 2 layers, all normalised) and for ResNets (2 and 2, as BYOL's). */
-export const mocoV3Heads: Readonly<Record<'vit' | 'resnet', MocoV3Heads>> = {
+export const mocoV3Heads: Readonly<Record<EncoderTraits['family'], MocoV3Heads>> = {
   vit: { projectorLayers: 3, predictorLayers: 2, predictorNorm: true },
   resnet: { projectorLayers: 2, predictorLayers: 2, predictorNorm: false },
 };
@@ -66,11 +66,11 @@ function projectionOf(
 
 /** The projector of a trained query encoder, for features with their head. */
 export function mocoV3Projection(
-  kind: keyof typeof mocoV3Heads,
+  family: EncoderTraits['family'],
   featureDim: number,
   widths: Widths,
 ): ProjectorConfig {
-  return projectionOf(mocoV3Heads[kind]!, featureDim, widths);
+  return projectionOf(mocoV3Heads[family], featureDim, widths);
 }
 
 /** A random encoder with its projector, which is named `fc.*` as the head of the other methods. */
