@@ -75,7 +75,7 @@ def vit(projector: bool, purpose: str) -> nn.Module:
     return fill(model, purpose)
 
 
-def picture() -> Tensor:
+def image() -> Tensor:
     return uniform("picture", (BATCH, 3, SIDE, SIDE), -2, 2)
 
 
@@ -83,11 +83,11 @@ def picture() -> Tensor:
 def results(model: nn.Module, head: str | None) -> dict[str, list[float]]:
     """In float64: features before the head, and unit vectors behind it."""
     model = model.double()
-    whole = None if head is None else F.normalize(model(picture().double()), dim=1)
+    whole = None if head is None else F.normalize(model(image().double()), dim=1)
     for name in ("fc", "head"):
         if hasattr(model, name):
             setattr(model, name, nn.Identity())
-    out = {"features": model(picture().double()).flatten().tolist()}
+    out = {"features": model(image().double()).flatten().tolist()}
     return out if whole is None else out | {"queries": whole.flatten().tolist()}
 
 

@@ -1,7 +1,7 @@
 """Encoders of real size from PyTorch to here and back: python exchange_check.py [ARCH ...], after `npx tsc -b`.
 
-Each is random, its running statistics those of random pictures, and is saved as an official MoCo v2 or v3 checkpoint in
-both formats of torch.save. `moco import` reads them and ONNX Runtime computes features of four pictures of 224 pixels. `moco convert` writes it as a .pth,
+Each is random, its running statistics those of random images, and is saved as an official MoCo v2 or v3 checkpoint in
+both formats of torch.save. `moco import` reads them and ONNX Runtime computes features of four images of 224 pixels. `moco convert` writes it as a .pth,
 which torch.load(weights_only=True) reads, and as safetensors; both must load strictly and give PyTorch the same features.
 Differences are the largest of any feature, relative to the largest feature. Exits 1 if one is above 1e-4.
 Needs `pip install timm` beside requirements.txt for vit_small.
@@ -66,15 +66,15 @@ def relative(a: Tensor, b: Tensor) -> float:
 def check(arch: str, folder: Path) -> dict[str, float]:
     torch.manual_seed(0)
     model, place = backbone(arch)
-    pictures = torch.randn(BATCH, 3, SIDE, SIDE)
+    images = torch.randn(BATCH, 3, SIDE, SIDE)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None
     model.train()
     model(torch.randn(8, 3, SIDE, SIDE))
     model.eval()
-    f32 = model(pictures)
-    f64 = model.double()(pictures.double())
+    f32 = model(images)
+    f64 = model.double()(images.double())
     model.float()
 
     prefix = "module.base_encoder" if place == "head" else "module.encoder_q"
@@ -89,7 +89,7 @@ def check(arch: str, folder: Path) -> dict[str, float]:
     moco("import", str(legacy), "-o", str(same))
     one, two = load_file(own), load_file(same)
     assert one.keys() == two.keys() and all(torch.equal(v, two[n]) for n, v in one.items())
-    save_file({"input": pictures}, folder / "in.safetensors")
+    save_file({"input": images}, folder / "in.safetensors")
     script = str(ROOT / "parity" / "features.mjs")
     subprocess.run(["node", script, own, folder / "in.safetensors", folder / "out.safetensors"], check=True)
     here = load_file(folder / "out.safetensors")["features"]
@@ -101,7 +101,7 @@ def check(arch: str, folder: Path) -> dict[str, float]:
         loaded = torch.load(path, weights_only=True) if path.suffix == ".pth" else load_file(path)
         other, _ = backbone(arch)
         other.load_state_dict(loaded)
-        features = other.eval()(pictures)
+        features = other.eval()(images)
         back[name] = max(relative(features, f32), relative(features, here))
     return {
         "here": relative(here, f32),

@@ -50,7 +50,7 @@ def check() -> None:
         mine, theirs = nt_xent(first, second, t), NTXentLoss(temperature=t)(first, second)
         print(f"NT-Xent, lightly, T {t}: {relative(mine, theirs):.1e}")
 
-    # lightly's bank is a ring, without slots for pictures; its loss over a bank's content is the same.
+    # lightly's bank is a ring, without slots for images; its loss over a bank's content is the same.
     bank = Bank(BANK | {"loss": "infonce", "negatives": 32, "temperature": 0.25, "proximal": 0.0})
     index = torch.arange(16)
     mine = bank.loss(first, index, torch.arange(32))

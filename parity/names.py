@@ -35,16 +35,16 @@ def names(model: nn.Module) -> dict[str, object]:
 
 
 def features(model: nn.Module, pixels: int) -> list[float]:
-    """Of one picture in evaluation mode, in float64, from weights and a picture by the repository's random streams."""
+    """Of one image in evaluation mode, in float64, from weights and an image by the repository's random streams."""
     with torch.no_grad():
         for name, value in model.named_parameters():
             if value.ndim == 4:
                 std = math.sqrt(2 / (value.shape[0] * value.shape[2] * value.shape[3]))
                 draw = Rng(SEED, f"init/{name}").normal(value.numel()) * std
                 value.copy_(torch.from_numpy(draw).reshape(value.shape))
-        picture = torch.from_numpy(Rng(SEED, "picture").normal(3 * pixels * pixels)).float()
+        image = torch.from_numpy(Rng(SEED, "picture").normal(3 * pixels * pixels)).float()
         model.fc = nn.Identity()
-        return model.double().eval()(picture.double().reshape(1, 3, pixels, pixels))[0, :KEPT].tolist()
+        return model.double().eval()(image.double().reshape(1, 3, pixels, pixels))[0, :KEPT].tolist()
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Checks exported encoders: python onnx_check.py MODEL.onnx... [--random-seed N]; prints JSON, exits 1 on a fault.
 
 onnx.checker with full shape inference must accept it, ONNX Runtime must run it with batches of 1 and 3, the results
-must be finite, and the first picture's features must not depend on what else is in the batch.
+must be finite, and the first image's features must not depend on what else is in the batch.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when it is imported
 import onnxruntime  # noqa: E402
 
 TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(uint8)": np.uint8}
-FREE_SIDE = 32  # pixels, where the height or width of a picture is free
+FREE_SIDE = 32  # pixels, where the height or width of an image is free
 
 
 def example(shape: list[int | str | None], kind: str, batch: int, random: np.random.Generator) -> np.ndarray:
-    """A batch of pictures: bytes, or normal values. Its first row is the same whatever the batch."""
+    """A batch of images: bytes, or normal values. Its first row is the same whatever the batch."""
     sides = [s if isinstance(s, int) else FREE_SIDE for s in shape[1:]]
     values = random.standard_normal((batch, *sides))
     return (np.clip(128 + 50 * values, 0, 255) if kind == "tensor(uint8)" else values).astype(TYPES[kind])
@@ -63,10 +63,10 @@ def check(path: Path, seed: int) -> dict[str, Any]:
     if len(results) == 2:
         pairs = zip(results[1], results[3])
         difference = max(float(np.abs(a[0] - b[0]).max() / max(1e-12, np.abs(a[0]).max())) for a, b in pairs)
-        # Ranges that are found as pictures come are those of the batch.
+        # Ranges that are found as images come are those of the batch.
         found_as_they_come = any(node.op_type == "DynamicQuantizeLinear" for node in model.graph.node)
         if not difference < (0.1 if found_as_they_come else 1e-4):
-            faults.append(f"the first picture's features differ by {difference:.1e} between batches of 1 and 3")
+            faults.append(f"the first image's features differ by {difference:.1e} between batches of 1 and 3")
     return {
         "file": str(path),
         "bytes": path.stat().st_size,

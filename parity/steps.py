@@ -207,7 +207,7 @@ def classes_of(step: int, classes: int) -> Tensor:
     return torch.tensor([stream.integer(classes) for _ in range(BATCH)])
 
 
-def pictures(spec: dict[str, Any], seed: int, step: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def images(spec: dict[str, Any], seed: int, step: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     xq, xk = views(seed, step, BATCH, spec["net"]["size"])
     return xq.to(dtype), xk.to(dtype)
 
@@ -262,7 +262,7 @@ def run(spec: dict[str, Any], seed: int, dtype: torch.dtype) -> dict[str, Any]:
     losses: list[float] = []
     gradients: dict[str, Tensor] = {}
     for step in range(STEPS):
-        xq, xk = pictures(spec, seed, step, dtype)
+        xq, xk = images(spec, seed, step, dtype)
         if k is not None:
             m = 1 - (1 - spec["momentum"]) * (1 + math.cos(math.pi * step / STEPS)) / 2
             with torch.no_grad():

@@ -1,7 +1,7 @@
 """Views of torchvision and Pillow on fixed parameters, for packages/data.
 
 Writes fixtures/views.safetensors (bytes in and out) and fixtures/views.json (the parameters of each case). Needs
-torch, torchvision, Pillow, numpy and safetensors, and the emoji pictures in node_modules.
+torch, torchvision, Pillow, numpy and safetensors, and the emoji images in node_modules.
 """
 
 import json
@@ -28,7 +28,7 @@ def emoji(designer, name):
 
 
 def photo():
-    """A photo-like picture: smooth light, a few edges, grain. Wider than high, odd sides."""
+    """A photo-like image: smooth light, a few edges, grain. Wider than high, odd sides."""
     rng = np.random.default_rng(7)
     h, w = 91, 123
     y, x = np.mgrid[0:h, 0:w]
@@ -38,19 +38,19 @@ def photo():
     return Image.fromarray(np.clip(base + rng.normal(0, 9, base.shape), 0, 255).astype(np.uint8))
 
 
-pictures = {
+images = {
     "grin": emoji("google", "1f600"),
     "rose": emoji("twitter", "1f339"),
     "photo": photo(),
 }
-tensors = {f"in.{name}": np.asarray(picture) for name, picture in pictures.items()}
+tensors = {f"in.{name}": np.asarray(image) for name, image in images.items()}
 cases = []
 
 
-def case(op, picture, out, **parameters):
+def case(op, image, out, **parameters):
     name = f"out.{len(cases)}"
     tensors[name] = np.ascontiguousarray(out)
-    cases.append({"op": op, "in": picture, "out": name, **parameters})
+    cases.append({"op": op, "in": image, "out": name, **parameters})
 
 
 BILINEAR = F.InterpolationMode.BILINEAR
@@ -63,12 +63,12 @@ for name, box, size in [
     ("photo", (0, 0, 91, 123), 16),
 ]:
     top, left, height, width = box
-    out = F.resized_crop(pictures[name], top, left, height, width, [size, size], BILINEAR)
+    out = F.resized_crop(images[name], top, left, height, width, [size, size], BILINEAR)
     case("crop", name, np.asarray(out), box={"left": left, "top": top, "width": width, "height": height}, size=size)
 
-small = {name: F.resize(picture, [32, 32], BILINEAR) for name, picture in pictures.items()}
-for name, picture in small.items():
-    tensors[f"in.small.{name}"] = np.asarray(picture)
+small = {name: F.resize(image, [32, 32], BILINEAR) for name, image in images.items()}
+for name, image in small.items():
+    tensors[f"in.small.{name}"] = np.asarray(image)
     for op, function, values in [
         ("brightness", F.adjust_brightness, [0.6, 1.37]),
         ("contrast", F.adjust_contrast, [0.65, 1.4]),
@@ -77,18 +77,18 @@ for name, picture in small.items():
         ("solarize", F.solarize, [128]),
     ]:
         for value in values:
-            case(op, f"small.{name}", np.asarray(function(picture, value)), value=value)
-    case("grayscale", f"small.{name}", np.asarray(F.rgb_to_grayscale(picture, 3)))
-    case("flip", f"small.{name}", np.asarray(F.hflip(picture)))
+            case(op, f"small.{name}", np.asarray(function(image, value)), value=value)
+    case("grayscale", f"small.{name}", np.asarray(F.rgb_to_grayscale(image, 3)))
+    case("flip", f"small.{name}", np.asarray(F.hflip(image)))
     for sigma in [0.1, 0.5, 1.0, 1.6, 2.0]:
-        blurred = picture.filter(ImageFilter.GaussianBlur(radius=sigma))
+        blurred = image.filter(ImageFilter.GaussianBlur(radius=sigma))
         case("blur", f"small.{name}", np.asarray(blurred), value=sigma)
         # A true Gaussian, to see what three boxes are worth.
-        true = F.gaussian_blur(picture, [13, 13], [sigma, sigma])
+        true = F.gaussian_blur(image, [13, 13], [sigma, sigma])
         case("true-blur", f"small.{name}", np.asarray(true), value=sigma)
 
 # One whole view, operations in a drawn order, and the evaluation transform, both normalised.
-view = F.resized_crop(pictures["photo"], 4, 9, 80, 101, [32, 32], BILINEAR)
+view = F.resized_crop(images["photo"], 4, 9, 80, 101, [32, 32], BILINEAR)
 view = F.adjust_hue(view, 0.06)
 view = F.adjust_contrast(view, 1.3)
 view = F.adjust_brightness(view, 0.8)
@@ -96,7 +96,7 @@ view = F.adjust_saturation(view, 0.75)
 view = view.filter(ImageFilter.GaussianBlur(radius=0.8))
 view = F.hflip(ImageOps.solarize(view, 128))
 case("view", "photo", F.normalize(F.to_tensor(view), MEAN, STD).numpy(), size=32)
-clean = F.center_crop(F.resize(pictures["photo"], 48, BILINEAR), 42)
+clean = F.center_crop(F.resize(images["photo"], 48, BILINEAR), 42)
 case("clean", "photo", F.normalize(F.to_tensor(clean), MEAN, STD).numpy(), size=42, resize=48)
 
 save_file(tensors, HERE / "fixtures" / "views.safetensors")

@@ -128,7 +128,7 @@ def trainable(params: Params) -> list[str]:
 
 
 def gradients(spec: dict[str, Any], dtype: torch.dtype) -> tuple[Tensor, Params]:
-    """Of sum(features * upstream): the features in training mode, and gradients by parameters and picture."""
+    """Of sum(features * upstream): the features in training mode, and gradients by parameters and image."""
     params = {n: v.to(dtype) for n, v in weights(spec).items()}
     params["x"] = uniform("picture", (BATCH, 3, spec["imageSize"], spec["imageSize"]), -2, 2).to(dtype)
     for n in trainable(params):
@@ -141,11 +141,11 @@ def gradients(spec: dict[str, Any], dtype: torch.dtype) -> tuple[Tensor, Params]
 def make(spec: dict[str, Any]) -> dict[str, Any]:
     y, found = gradients(spec, torch.float64)
     _, f32 = gradients(spec, torch.float32)
-    picture = uniform("picture", (BATCH, 3, spec["imageSize"], spec["imageSize"]), -2, 2)
+    image = uniform("picture", (BATCH, 3, spec["imageSize"], spec["imageSize"]), -2, 2)
     return {
         "spec": spec,
         "features": y.flatten().tolist(),
-        "evaluation": forward(weights(spec), spec, picture, training=False).flatten().tolist(),
+        "evaluation": forward(weights(spec), spec, image, training=False).flatten().tolist(),
         "gradients": {
             n: {
                 "norm": float(g.norm()),
@@ -158,7 +158,7 @@ def make(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def against_timm(spec: dict[str, Any]) -> float:
-    """The largest difference of features and picture gradients from timm's, relative to the largest value."""
+    """The largest difference of features and image gradients from timm's, relative to the largest value."""
     from timm.layers import build_sincos2d_pos_embed
     from timm.models.vision_transformer import VisionTransformer
     from torch import nn
@@ -192,12 +192,12 @@ def against_timm(spec: dict[str, Any]) -> float:
     quarters = build_sincos2d_pos_embed([grid, grid], spec["dim"]).double().chunk(4, 1)
     theirs = torch.cat([quarters[i] for i in (0, 2, 1, 3)], 1)  # timm has both sines before both cosines
     print(f"  positions: {float((table[0, 1:] - theirs).abs().max()):.1e} from timm's")
-    picture = uniform("picture", (BATCH, 3, spec["imageSize"], spec["imageSize"]), -2, 2).requires_grad_()
-    y = model.double().train()(picture)
+    image = uniform("picture", (BATCH, 3, spec["imageSize"], spec["imageSize"]), -2, 2).requires_grad_()
+    y = model.double().train()(image)
     (y * uniform("upstream", tuple(y.shape), -1, 1)).sum().backward()
     ours, found = gradients(spec, torch.float64)
     named = dict(model.named_parameters())
-    pairs = [(y.detach(), ours), (picture.grad, found["x"])]
+    pairs = [(y.detach(), ours), (image.grad, found["x"])]
     pairs += [(named[n].grad, g) for n, g in found.items() if n != "x"]
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The example of transformers.js on an encoder exported for it: its features must be those of ONNX Runtime on the pictures as
+# The example of transformers.js on an encoder exported for it: its features must be those of ONNX Runtime on the images as
 # `moco` prepares them. Nothing else needs the package, so it is installed here alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."

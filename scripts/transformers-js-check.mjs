@@ -1,4 +1,4 @@
-// Features by transformers.js and by onnxruntime-node on the same model and pictures: node transformers-js-check.mjs FOLDER
+// Features by transformers.js and by onnxruntime-node on the same model and images: node transformers-js-check.mjs FOLDER
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,19 +15,19 @@ const { image_mean: mean, image_std: std } = JSON.parse(
 
 // Of the model's size already: libraries resize each in its own way.
 const dataset = await openDataset('emoji');
-const pictures = await Promise.all(
+const images = await Promise.all(
   [0, 500, 1000].map(async (index) => resize(await dataset.decode(index), SIZE, SIZE)),
 );
 const files = await Promise.all(
-  pictures.map(async (picture, i) => {
-    const path = join(folder, `picture-${i}.png`);
-    writeFileSync(path, await encodePng(picture));
+  images.map(async (image, i) => {
+    const path = join(folder, `image-${i}.png`);
+    writeFileSync(path, await encodePng(image));
     return path;
   }),
 );
 const data = new Float32Array(files.length * 3 * SIZE * SIZE);
-pictures.forEach((picture, i) => {
-  applyClean(picture, { size: SIZE, mean, std }, SIZE, data, i * 3 * SIZE * SIZE);
+images.forEach((image, i) => {
+  applyClean(image, { size: SIZE, mean, std }, SIZE, data, i * 3 * SIZE * SIZE);
 });
 
 /** Cosine distance: what rounding in another version of the runtime, and in fewer bits, leaves. */

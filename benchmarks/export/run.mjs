@@ -1,4 +1,4 @@
-// An encoder exported in each precision: bytes, what its features measure, and the time of a picture and of 32.
+// An encoder exported in each precision: bytes, what its features measure, and the time of an image and of 32.
 //
 //   node benchmarks/export/run.mjs RUN CALIBRATION [RUN CALIBRATION ...]
 import { execFileSync } from 'node:child_process';
@@ -60,7 +60,7 @@ async function compare(run, calibration) {
   const titles = models[0].measures.map(([, title]) => title);
   console.log(`\n${run}, one thread`);
   table([
-    ['', 'MB', 'cosine', ...titles, 'ms a picture', 'ms for 32'],
+    ['', 'MB', 'cosine', ...titles, 'ms an image', 'ms for 32'],
     ...models.map(({ name, cosine, measures, bytes, seconds }) => [
       name,
       (bytes / 1e6).toFixed(2),

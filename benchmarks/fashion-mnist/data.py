@@ -1,4 +1,4 @@
-"""Fashion-MNIST for PyTorch: idx files in RAM, the two views of MoCo v1 and v2, and clean pictures."""
+"""Fashion-MNIST for PyTorch: idx files in RAM, the two views of MoCo v1 and v2, and clean images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import transforms as T
 
-# ImageNet's channels, as `moco pretrain` has them whatever the pictures.
+# ImageNet's channels, as `moco pretrain` has them whatever the images.
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
@@ -26,15 +26,15 @@ def read_idx(folder: Path, name: str) -> np.ndarray:
 
 
 def load(folder: Path, split: str, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures [N, 28, 28] and labels [N] of `train` or `t10k`."""
+    """Images [N, 28, 28] and labels [N] of `train` or `t10k`."""
     return tuple(read_idx(folder, f"{split}-{kind}-ubyte")[:limit] for kind in ("images-idx3", "labels-idx1"))
 
 
 class Blur:
     """Sigma from U(.1, 2); Pillow's three box blurs, as the MoCo recipes use them."""
 
-    def __call__(self, picture: Image.Image) -> Image.Image:
-        return picture.filter(ImageFilter.GaussianBlur(float(torch.empty(()).uniform_(0.1, 2.0))))
+    def __call__(self, image: Image.Image) -> Image.Image:
+        return image.filter(ImageFilter.GaussianBlur(float(torch.empty(()).uniform_(0.1, 2.0))))
 
 
 def view(size: int, crop_min: float, aug_plus: bool) -> T.Compose:
@@ -50,24 +50,24 @@ def view(size: int, crop_min: float, aug_plus: bool) -> T.Compose:
 
 
 class TwoViews(Dataset[tuple[Tensor, Tensor]]):
-    """Pairs of views [3, size, size] of each picture, grey repeated to RGB."""
+    """Pairs of views [3, size, size] of each image, grey repeated to RGB."""
 
-    def __init__(self, pictures: np.ndarray, transform: T.Compose) -> None:
-        self.pictures = pictures
+    def __init__(self, images: np.ndarray, transform: T.Compose) -> None:
+        self.images = images
         self.transform = transform
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        picture = Image.fromarray(self.pictures[index]).convert("RGB")
-        return self.transform(picture), self.transform(picture)
+        image = Image.fromarray(self.images[index]).convert("RGB")
+        return self.transform(image), self.transform(image)
 
 
-def clean(pictures: np.ndarray, size: int) -> Tensor:
-    """All pictures resized and normalised: [N, 3, size, size]."""
-    if pictures.shape[1] != size:
-        resized = [Image.fromarray(p).resize((size, size), Image.Resampling.BILINEAR) for p in pictures]
-        pictures = np.stack([np.asarray(p) for p in resized])
-    x = torch.from_numpy(pictures).float().div_(255)[:, None]
+def clean(images: np.ndarray, size: int) -> Tensor:
+    """All images resized and normalised: [N, 3, size, size]."""
+    if images.shape[1] != size:
+        resized = [Image.fromarray(p).resize((size, size), Image.Resampling.BILINEAR) for p in images]
+        images = np.stack([np.asarray(p) for p in resized])
+    x = torch.from_numpy(images).float().div_(255)[:, None]
     return (x - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)

@@ -1,4 +1,4 @@
-"""MoCo on Fashion-MNIST in PyTorch, with the flags and the recipe of `moco pretrain`, then kNN on the test pictures.
+"""MoCo on Fashion-MNIST in PyTorch, with the flags and the recipe of `moco pretrain`, then kNN on the test images.
 
 Usage: python pytorch.py FOLDER [flags]; FOLDER holds the idx files, with or without .gz. Prints one JSON line.
 """
@@ -60,7 +60,7 @@ def arguments() -> argparse.Namespace:
     flag("-j", "--workers", type=int, default=1)
     flag("--threads", type=int, default=torch.get_num_threads())
     flag("--format", choices=["contiguous", "channels_last"], default="contiguous")
-    flag("--limit", type=int, help="use only so many training pictures (a try-out)")
+    flag("--limit", type=int, help="use only so many training images (a try-out)")
     flag("--max-steps", type=int, help="stop after so many steps (a try-out)")
     args = parser.parse_args()
     v2 = args.method == "moco-v2"
@@ -82,11 +82,11 @@ def learning_rate(args: argparse.Namespace, epoch: float) -> float:
 
 
 @torch.no_grad()
-def features(model: nn.Module, pictures: np.ndarray, size: int) -> Tensor:
+def features(model: nn.Module, images: np.ndarray, size: int) -> Tensor:
     """Unit features [N, width] after the average pool, BN in evaluation mode."""
     head, model.fc = model.fc, nn.Identity()
     model.eval()
-    parts = [F.normalize(model(clean(pictures[i : i + 500], size)), dim=1) for i in range(0, len(pictures), 500)]
+    parts = [F.normalize(model(clean(images[i : i + 500], size)), dim=1) for i in range(0, len(images), 500)]
     model.train()
     model.fc = head
     return torch.cat(parts)
@@ -117,9 +117,9 @@ def make(args: argparse.Namespace) -> Moco:
     return moco
 
 
-def train(args: argparse.Namespace, moco: Moco, pictures: np.ndarray) -> list[dict[str, float]]:
+def train(args: argparse.Namespace, moco: Moco, images: np.ndarray) -> list[dict[str, float]]:
     """One record per epoch: rate of its first step, mean loss, contrastive accuracy in percent, seconds."""
-    dataset = TwoViews(pictures, view(args.image_size, args.crop_min, args.aug_plus))
+    dataset = TwoViews(images, view(args.image_size, args.crop_min, args.aug_plus))
     loader = DataLoader(
         dataset, args.batch_size, shuffle=True, drop_last=True, num_workers=args.workers,
         persistent_workers=args.workers > 0, prefetch_factor=4 if args.workers else None,
@@ -151,20 +151,20 @@ def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    train_pictures, train_labels = load(args.data, "train", args.limit)
-    test_pictures, test_labels = load(args.data, "t10k")
+    train_images, train_labels = load(args.data, "train", args.limit)
+    test_images, test_labels = load(args.data, "t10k")
     moco = make(args)
 
     def evaluate() -> float:
-        bank, queries = (features(moco.q, p, args.image_size) for p in (train_pictures, test_pictures))
+        bank, queries = (features(moco.q, p, args.image_size) for p in (train_images, test_images))
         return knn(bank, torch.from_numpy(train_labels).long(), queries, torch.from_numpy(test_labels).long())
 
     before = evaluate()
-    history = train(args, moco, train_pictures)
+    history = train(args, moco, train_images)
     after = evaluate()
     settings = {n: str(v) if isinstance(v, Path) else v for n, v in vars(args).items()}
     result = {"peer": f"PyTorch {torch.__version__}", **settings, "epochsRun": history}
-    print(json.dumps(result | {"knnBefore": before, "knn": after, "testPictures": len(test_pictures)}))
+    print(json.dumps(result | {"knnBefore": before, "knn": after, "testImages": len(test_images)}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// The same recipe on Fashion-MNIST in MoCo.ts and in PyTorch, then kNN on all 10,000 test pictures by each.
+// The same recipe on Fashion-MNIST in MoCo.ts and in PyTorch, then kNN on all 10,000 test images by each.
 //
 //   node benchmarks/fashion-mnist/run.mjs FOLDER [--python PATH] [-- FLAGS FOR BOTH]
 //

@@ -1,4 +1,4 @@
-// How a step's time and memory grow with the batch, K, the pictures' size and the encoder. MoCo.ts alone.
+// How a step's time and memory grow with the batch, K, the images' size and the encoder. MoCo.ts alone.
 //
 //   node benchmarks/growth/run.mjs [--out FILE.json] [--chart FILE.svg]
 import { execFileSync } from 'node:child_process';

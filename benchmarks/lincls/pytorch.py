@@ -1,8 +1,8 @@
 """The linear classifier of the MoCo papers on a frozen encoder, in PyTorch, on Fashion-MNIST.
 
 Usage: python pytorch.py FOLDER ENCODER.safetensors [flags]; the encoder as `moco convert` writes it. The recipe is that of
-MoCo v1's section 4.1: SGD at 30 without decay, features of the encoder in evaluation mode, one draw of crop and flip a
-picture. Prints one JSON line.
+MoCo v1's section 4.1: SGD at 30 without decay, features of the encoder in evaluation mode, one draw of crop and flip an
+image. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from data import MEAN, STD, clean, load
 from moco_torch import build_encoder
 
 
-class Pictures(Dataset[tuple[Tensor, int]]):
-    """One view [3, size, size] of each picture with its label, grey repeated to RGB."""
+class Images(Dataset[tuple[Tensor, int]]):
+    """One view [3, size, size] of each image with its label, grey repeated to RGB."""
 
-    def __init__(self, pictures: np.ndarray, labels: np.ndarray, size: int) -> None:
-        self.pictures, self.labels = pictures, labels
+    def __init__(self, images: np.ndarray, labels: np.ndarray, size: int) -> None:
+        self.images, self.labels = images, labels
         crop, flip = T.RandomResizedCrop(size), T.RandomHorizontalFlip()
         self.transform = T.Compose([crop, flip, T.ToTensor(), T.Normalize(MEAN, STD)])
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.pictures[index]).convert("RGB")), int(self.labels[index])
+        return self.transform(Image.fromarray(self.images[index]).convert("RGB")), int(self.labels[index])
 
 
 def arguments() -> argparse.Namespace:
@@ -61,8 +61,8 @@ def arguments() -> argparse.Namespace:
 
 
 @torch.no_grad()
-def features(model: nn.Module, pictures: np.ndarray, size: int) -> Tensor:
-    return torch.cat([model(clean(pictures[i : i + 500], size)) for i in range(0, len(pictures), 500)])
+def features(model: nn.Module, images: np.ndarray, size: int) -> Tensor:
+    return torch.cat([model(clean(images[i : i + 500], size)) for i in range(0, len(images), 500)])
 
 
 def main() -> None:
@@ -80,12 +80,12 @@ def main() -> None:
     optimizer = torch.optim.SGD(fc.parameters(), args.lr, momentum=0.9, weight_decay=0)
     falls = torch.optim.lr_scheduler.MultiStepLR(optimizer, args.schedule)
 
-    pictures, labels = load(args.data, "train")
+    images, labels = load(args.data, "train")
     loader = DataLoader(
-        Pictures(pictures, labels, args.image_size), args.batch_size, shuffle=True, num_workers=args.workers
+        Images(images, labels, args.image_size), args.batch_size, shuffle=True, num_workers=args.workers
     )
-    test_pictures, test_labels = load(args.data, "t10k")
-    test, truth = features(model, test_pictures, args.image_size), torch.from_numpy(test_labels).long()
+    test_images, test_labels = load(args.data, "t10k")
+    test, truth = features(model, test_images, args.image_size), torch.from_numpy(test_labels).long()
     history: list[float] = []
     started = time.perf_counter()
     for epoch in range(args.epochs):

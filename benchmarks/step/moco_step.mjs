@@ -1,4 +1,4 @@
-// Times whole MoCo v2 steps in MoCo.ts, from random weights and on random pictures; prints one JSON line.
+// Times whole MoCo v2 steps in MoCo.ts, from random weights and on random images; prints one JSON line.
 // The twin of pytorch_step.py: the same options, the same work, the same result.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -55,12 +55,12 @@ const config = {
 const trainer = await start();
 const random = rng(0, 'benchmark');
 const shape = [batch, 3, size, size];
-const picture = () => ({
+const image = () => ({
   shape,
   dtype: 'float32',
   data: Float32Array.from({ length: batch * 3 * size * size }, random.normal),
 });
-const feeds = { xq: picture(), xk: picture() };
+const feeds = { xq: image(), xk: image() };
 /** Nothing but the trainer holds the state, as in training. */
 function start() {
   const state = mocoState(config, 0);

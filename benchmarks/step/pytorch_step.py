@@ -1,6 +1,6 @@
-"""Times whole MoCo v2 steps in PyTorch on the CPU, from random weights and on random pictures; prints one JSON line.
+"""Times whole MoCo v2 steps in PyTorch on the CPU, from random weights and on random images; prints one JSON line.
 
-A step: both views through their encoders, EMA, loss, backward, SGD, enqueue, BN running statistics. Making the pictures
+A step: both views through their encoders, EMA, loss, backward, SGD, enqueue, BN running statistics. Making the images
 is not in it.
 """
 
@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--arch", default="resnet18")
     parser.add_argument("--stem", choices=["imagenet", "cifar", "small"], default="cifar")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--size", type=int, default=32, help="side of a picture, in pixels")
+    parser.add_argument("--size", type=int, default=32, help="side of an image, in pixels")
     parser.add_argument("--moco-k", type=int, default=4096)
     parser.add_argument("--bn", choices=["split", "plain"], default="split")
     parser.add_argument("--bn-splits", type=int, default=8)

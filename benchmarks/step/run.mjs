@@ -9,7 +9,7 @@ import { pythonWithPeers } from '../lib/python.mjs';
 import { alternate, quantile, spread, table } from '../lib/rounds.mjs';
 
 const here = import.meta.dirname;
-/** Eight pictures split into four groups: batch norm needs two in each. */
+/** Eight images split into four groups: batch norm needs two in each. */
 const rows = {
   'ResNet-18 CIFAR b64 32px': '--arch resnet18 --stem cifar --batch 64 --size 32 --steps 8',
   'ResNet-18 b32 64px': '--arch resnet18 --stem imagenet --batch 32 --size 64 --steps 16',

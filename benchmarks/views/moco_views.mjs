@@ -22,13 +22,9 @@ const rates = [];
 for (let round = 0; round <= Number(values.repeat); round++) {
   const before = performance.now();
   for (const [i, file] of files.entries()) {
-    const picture = await decodeFile(join(folder, file));
+    const image = await decodeFile(join(folder, file));
     for (const [side, config] of pair.entries())
-      applyView(
-        picture,
-        sampleView(config, rng(round, `view ${side}`, i), picture.width, picture.height),
-        target,
-      );
+      applyView(image, sampleView(config, rng(round, `view ${side}`, i), image.width, image.height), target);
   }
   // The first round warms caches up.
   if (round > 0) rates.push((files.length / (performance.now() - before)) * 1000);

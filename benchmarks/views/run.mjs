@@ -1,7 +1,7 @@
 // Decoding a JPEG of about 500x375 and making two views of 224 px from it, on one core: MoCo.ts, torchvision on Pillow's
-// pictures, torchvision v2 on tensors. In turn, in one run.
+// images, torchvision v2 on tensors. In turn, in one run.
 //
-//   node benchmarks/views/run.mjs [--rounds 3] [--pictures 96] [--python PATH] [--out FILE.json]
+//   node benchmarks/views/run.mjs [--rounds 3] [--images 96] [--python PATH] [--out FILE.json]
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,7 @@ import { alternate, quantile, spread, table } from '../lib/rounds.mjs';
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
-    pictures: { type: 'string', default: '96' },
+    images: { type: 'string', default: '96' },
     python: { type: 'string', default: '' },
     out: { type: 'string', default: '' },
   },
@@ -21,7 +21,7 @@ const { values } = parseArgs({
 const here = import.meta.dirname;
 const python = pythonWithPeers(values.python);
 const folder = mkdtempSync(join(tmpdir(), 'moco-views-'));
-execFileSync(python, [join(here, 'pictures.py'), folder, values.pictures], { stdio: 'inherit' });
+execFileSync(python, [join(here, 'images.py'), folder, values.images], { stdio: 'inherit' });
 
 /** On one core, where the system can say so. */
 const pinned = process.platform === 'linux' ? ['taskset', '-c', '0'] : [];
@@ -47,7 +47,7 @@ rmSync(folder, { recursive: true });
 for (const views of ['v1', 'aug-plus']) {
   const rows = results.filter((result) => result.views === views);
   const ours = quantile(rows[0].rates, 0.5);
-  console.log(`\n${views}: pictures a second on one core, each decoded once and made into two views`);
+  console.log(`\n${views}: images a second on one core, each decoded once and made into two views`);
   table([
     ['', 'median', 'quartiles', 'MoCo.ts is'],
     ...rows.map(({ name, rates }, i) => [

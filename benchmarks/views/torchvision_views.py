@@ -1,4 +1,4 @@
-"""Times two views of JPEGs on one core in torchvision: on Pillow's pictures, or v2's transforms on tensors. One JSON line."""
+"""Times two views of JPEGs on one core in torchvision: on Pillow's images, or v2's transforms on tensors. One JSON line."""
 
 import argparse
 import json
@@ -54,8 +54,8 @@ rates = []
 for round_ in range(args.repeat + 1):
     before = time.perf_counter()
     for file in files:
-        picture = decode(file)
-        transform(picture), transform(picture)
+        image = decode(file)
+        transform(image), transform(image)
     if round_ > 0:  # the first warms caches up
         rates.append(len(files) / (time.perf_counter() - before))
 print(json.dumps({"imagesPerSecond": rates, "median": statistics.median(rates)}))

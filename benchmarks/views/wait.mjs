@@ -1,6 +1,6 @@
 // The share of training that waits for data: ResNet-50 at 96 px, batch 32, from JPEGs of about 500x375.
 //
-//   node benchmarks/views/wait.mjs [--pictures 512] [--python PATH]
+//   node benchmarks/views/wait.mjs [--images 512] [--python PATH]
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,20 +9,16 @@ import { parseArgs } from 'node:util';
 import { pythonWithPeers } from '../lib/python.mjs';
 
 const { values } = parseArgs({
-  options: { pictures: { type: 'string', default: '512' }, python: { type: 'string', default: '' } },
+  options: { images: { type: 'string', default: '512' }, python: { type: 'string', default: '' } },
 });
 const work = mkdtempSync(join(tmpdir(), 'moco-wait-'));
-const pictures = join(work, 'pictures');
-execFileSync(pythonWithPeers(values.python), [
-  join(import.meta.dirname, 'pictures.py'),
-  pictures,
-  values.pictures,
-]);
+const images = join(work, 'images');
+execFileSync(pythonWithPeers(values.python), [join(import.meta.dirname, 'images.py'), images, values.images]);
 const flags = '--method moco-v2 -a resnet50 --image-size 96 -b 32 --moco-k 512 --epochs 2 --seed 0'.split(
   ' ',
 );
 const moco = join(import.meta.dirname, '..', '..', 'packages', 'cli', 'dist', 'bin.js');
-execFileSync(process.execPath, [moco, 'pretrain', pictures, ...flags, '--out', join(work, 'run')], {
+execFileSync(process.execPath, [moco, 'pretrain', images, ...flags, '--out', join(work, 'run')], {
   stdio: 'inherit',
 });
 const lines = readFileSync(join(work, 'run', 'log.jsonl'), 'utf8')

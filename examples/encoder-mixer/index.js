@@ -30,11 +30,11 @@ export const mixer = defineEncoder({
     }
     return params;
   },
-  forward: (context, params, picture) => {
+  forward: (context, params, image) => {
     const layer = (conv, norm, x, options) =>
       nn.batchNorm(context, params, norm, gelu(nn.conv(params, conv, x, options)));
     const around = { padding: (KERNEL - 1) / 2, groups: WIDTH };
-    let x = layer('patches', 'norm', picture, { stride: PATCH });
+    let x = layer('patches', 'norm', image, { stride: PATCH });
     for (const name of blocks) {
       x = add(x, layer(`${name}.places`, `${name}.norm1`, x, around));
       x = layer(`${name}.channels`, `${name}.norm2`, x);

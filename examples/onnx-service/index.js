@@ -24,7 +24,7 @@ const MOST_PIXELS = 2 ** 26;
 const LONGER_SIDE = 1024;
 
 /**
- * POST a picture to /features for its features, or to /neighbours?k=3 for the most similar pictures of the gallery.
+ * POST an image to /features for its features, or to /neighbours?k=3 for the most similar images of the gallery.
  * @param model path of the model
  * @param gallery folder of images, at any depth; what is no image is passed by, a damaged one with a warning
  */
@@ -72,7 +72,7 @@ export async function createService(model, gallery) {
   async function posted(context) {
     const bytes = await context.req.arrayBuffer();
     return embed(bytes).catch(() => {
-      throw new HTTPException(400, { message: 'the body is no picture that can be read' });
+      throw new HTTPException(400, { message: 'the body is no image that can be read' });
     });
   }
 

@@ -80,7 +80,7 @@ it('gives the features that the trained encoder gives', async () => {
   for (const [i, value] of answer.features.entries()) expect(value).toBeCloseTo(expected[i] / length, 4);
 });
 
-it('finds a picture of the gallery first', async () => {
+it('finds an image of the gallery first', async () => {
   const { answer } = await post('/neighbours?k=3', readFileSync(file(7)));
   const { neighbours } = answer;
   expect(
@@ -119,8 +119,8 @@ console.log(JSON.stringify({ status: answers.map(({ status }) => status), peak: 
   expect(peak).toBeLessThan(450);
 });
 
-it('refuses what is no picture', async () => {
-  const error = 'the body is no picture that can be read';
-  expect(await post('/features', 'no picture')).toEqual({ status: 400, answer: { error } });
+it('refuses what is no image', async () => {
+  const error = 'the body is no image that can be read';
+  expect(await post('/features', 'no image')).toEqual({ status: 400, answer: { error } });
   expect(await post('/neighbours?k=none', readFileSync(file(0)))).toMatchObject({ status: 400 });
 });

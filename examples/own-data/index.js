@@ -1,5 +1,5 @@
 /**
- * A data set of your own: pictures that no folder holds. Here a program draws them, rings, bars, crosses and discs of any
+ * A data set of your own: images that no folder holds. Here a program draws them, rings, bars, crosses and discs of any
  * colour and place; yours may come from a database, an archive or a camera. `node index.js` trains on 512 of them without
  * labels, measures whether edited copies of new ones are recognised, and finds the neighbours of one.
  */
@@ -45,7 +45,7 @@ function draw(seed) {
   return { width: SIDE, height: SIDE, data };
 }
 
-/** A data set is a name, a length, and a picture for each index. */
+/** A data set is a name, a length, and an image for each index. */
 export const shapes = (length, first = 0) => ({
   name: 'shapes',
   length,

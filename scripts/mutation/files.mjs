@@ -37,5 +37,5 @@ function filesOf(root, wanted) {
   return names.filter(wanted).sort();
 }
 
-/** Cases that take most of the time and say nothing that smaller ones don't: chains of ops, convolutions of 16 pictures and more. */
+/** Cases that take most of the time and say nothing that smaller ones don't: chains of ops, convolutions of 16 images and more. */
 export const skipped = /^chain |^conv2d \[(16|32), /;

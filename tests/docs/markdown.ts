@@ -52,7 +52,7 @@ export const documents = execFileSync(
   .filter(Boolean)
   .map(readDocument);
 
-/** Targets of links and pictures, without those of other sites; paths from the root, with their anchors. */
+/** Targets of links and images, without those of other sites; paths from the root, with their anchors. */
 export const links = ({ path, prose }: Document): { readonly path: string; readonly anchor: string }[] =>
   [...prose.matchAll(/\]\(([^)\s]+)\)/g)]
     .map((match) => match[1]!)

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { rng } from '../../packages/core/dist/index.js';
-import { finish, flags, pictures, sleep, start } from './lib.mjs';
+import { finish, flags, images, sleep, start } from './lib.mjs';
 
 export const name = 'killed commands (SIGKILL)';
 
@@ -61,7 +61,7 @@ export async function run({ work, quick, seed }) {
 /** A small run, an encoder of others, and a file of vectors. */
 async function prepare(work) {
   mkdirSync(work, { recursive: true });
-  const data = pictures(join(work, 'data'), 64);
+  const data = images(join(work, 'data'), 64);
   const labels = join(data, 'train-labels-idx1-ubyte');
   const bytes = readFileSync(labels);
   for (let i = 8; i < bytes.length; i++) bytes[i] = i % 2;

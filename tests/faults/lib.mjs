@@ -1,17 +1,17 @@
-// What the kinds of faults share: pictures, a small training process, and comparisons to the bit.
+// What the kinds of faults share: images, a small training process, and comparisons to the bit.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeSafetensors, rng } from '../../packages/core/dist/index.js';
 
 export const moco = join(import.meta.dirname, '..', '..', 'packages', 'cli', 'dist', 'bin.js');
-/** 32 pictures in batches of 8: 4 steps an epoch, 16 in all, a checkpoint after every second. */
+/** 32 images in batches of 8: 4 steps an epoch, 16 in all, a checkpoint after every second. */
 export const STEPS = 16;
 export const SAVE_EVERY = 2;
-const PICTURES = 32;
+const IMAGES = 32;
 
-/** Random pictures as an idx folder: nothing to decode. */
-export function pictures(folder, count = PICTURES, side = 16) {
+/** Random images as an idx folder: nothing to decode. */
+export function images(folder, count = IMAGES, side = 16) {
   mkdirSync(folder, { recursive: true });
   const random = rng(0, 'faults/pictures');
   const words = (...values) =>

@@ -1,7 +1,7 @@
 // Thousands of steps: memory, handles and the time of a step stay what they were.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { flags, pictures, start } from './lib.mjs';
+import { flags, images, start } from './lib.mjs';
 
 export const name = 'long runs';
 /** Memory may be this much more at the end than after the first tenth; a short run is still filling its heap. */
@@ -38,7 +38,7 @@ export async function run({ work, quick }) {
 
 /** What changed from the first tenth of a run to its end: ratios of memory and of a step's time, and counts. */
 async function watched(work, backend, steps) {
-  const data = pictures(join(work, 'long-data'), 400);
+  const data = images(join(work, 'long-data'), 400);
   const folder = join(work, `long-${backend.replace(':', '-')}`);
   const epochs = String(Math.ceil(steps / 50));
   const more = [

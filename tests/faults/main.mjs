@@ -11,12 +11,12 @@ import * as commands from './commands.mjs';
 import * as damage from './damage.mjs';
 import * as disk from './disk.mjs';
 import * as files from './files.mjs';
+import * as imageFaults from './images.mjs';
 import * as kills from './kills.mjs';
 import * as large from './large.mjs';
-import { finish, flags, pictures } from './lib.mjs';
+import { finish, flags, images } from './lib.mjs';
 import * as lock from './lock.mjs';
 import * as long from './long.mjs';
-import * as pictureFaults from './pictures.mjs';
 import { coverage, mutation } from './tests.mjs';
 import * as workers from './workers.mjs';
 
@@ -27,7 +27,7 @@ const kinds = {
   large,
   disk,
   lock,
-  pictures: pictureFaults,
+  images: imageFaults,
   workers,
   files,
   long,
@@ -52,7 +52,7 @@ const work = mkdtempSync(join(tmpdir(), 'moco-faults-'));
 const rows = [];
 let [passed, failed] = [0, 0];
 try {
-  const data = pictures(join(work, 'data'));
+  const data = images(join(work, 'data'));
   const whole = join(work, 'whole');
   const undisturbed = await finish(flags(data, whole));
   if (undisturbed.code !== 0) throw new Error(`the undisturbed run failed: ${undisturbed.err}`);

@@ -1,4 +1,4 @@
-/** Packs some of the built-in emoji into one picture: as the training sees them, on white, without loss. */
+/** Packs some of the built-in emoji into one image: as the training sees them, on white, without loss. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -37,7 +37,7 @@ export async function packEmoji(folder: string): Promise<void> {
   const sheet: Sheet = {
     columns: COLUMNS,
     cell: CELL,
-    pictures: indices.map((index) => {
+    images: indices.map((index) => {
       const [designer, codepoints] = set.id(index).split('/') as [string, string];
       return { id: set.id(index), name: `${names.get(codepoints)} (${designer})`, subject: codepoints };
     }),

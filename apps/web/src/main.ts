@@ -50,7 +50,7 @@ const trainer = startWorker(
     failed: (message) => {
       trainerFailed = message;
       hint('error', message);
-      byId('pictures').textContent = described;
+      byId('images').textContent = described;
     },
   },
 );
@@ -73,8 +73,8 @@ const map = createMap((index) => {
   chosen = index;
   near();
   if (index !== undefined && gallery && mapped) {
-    const names = neighboursOf(mapped, index).map(({ index: at }) => gallery!.pictures[at]!.name);
-    say(`${gallery.pictures[index]!.name}. Nearest: ${names.join(', ')}`);
+    const names = neighboursOf(mapped, index).map(({ index: at }) => gallery!.images[at]!.name);
+    say(`${gallery.images[index]!.name}. Nearest: ${names.join(', ')}`);
   }
 });
 const near = () => gallery && showNeighbours(gallery, mapped, chosen, map.choose);
@@ -106,7 +106,7 @@ function open(source: Source): void {
   if (trainerFailed) return;
   enter('opening');
   hint('error', undefined);
-  byId('pictures').textContent = 'Loading pictures';
+  byId('images').textContent = 'Loading images';
   tell({ type: 'open', source });
 }
 
@@ -156,7 +156,7 @@ const handlers: {
     near();
     sayOfMap('The map is drawn when training starts.');
     const { skipped, left, sheet } = message;
-    const count = sheet.pictures.length.toLocaleString('en');
+    const count = sheet.images.length.toLocaleString('en');
     const lost = [
       ...(skipped.length > 0
         ? [
@@ -165,8 +165,8 @@ const handlers: {
         : []),
       ...(left > 0 ? [`${left.toLocaleString('en')} more are left out, by chance and the seed`] : []),
     ];
-    described = [`${count} pictures of ${message.name}`, ...lost].join('; ');
-    byId('pictures').textContent = described;
+    described = [`${count} images of ${message.name}`, ...lost].join('; ');
+    byId('images').textContent = described;
     byId('emoji').setAttribute('aria-pressed', String(message.name === 'emoji'));
     byId('folder').parentElement!.classList.toggle('pressed', message.name !== 'emoji');
     enter('ready');
@@ -210,7 +210,7 @@ const handlers: {
   },
   failed: ({ message, over }) => {
     hint('error', message);
-    byId('pictures').textContent = described;
+    byId('images').textContent = described;
     show();
     if (over) started = undefined;
     enter(gallery ? (started ? 'paused' : 'ready') : 'opening');
@@ -231,7 +231,7 @@ mapper?.addEventListener('message', ({ data }: MessageEvent<Mapped>) => {
   }
   atFirst ??= data.agreement;
   sayOfMap(
-    `The nearest is the other designer's drawing of the same thing for ${data.agreement.toFixed(0)} % of the pictures, ` +
+    `The nearest is the other designer's drawing of the same thing for ${data.agreement.toFixed(0)} % of the images, ` +
       `after ${data.step} steps; untrained for ${atFirst.toFixed(0)} %.`,
   );
 });
@@ -253,9 +253,9 @@ function show(): void {
 
 watchWidth(() => started && drawCurve(losses, started.chance));
 
-function subjectsOf({ pictures }: Gallery): Int32Array<ArrayBuffer> {
+function subjectsOf({ images }: Gallery): Int32Array<ArrayBuffer> {
   const numbers = new Map<string, number>();
-  return Int32Array.from(pictures, ({ subject }) => {
+  return Int32Array.from(images, ({ subject }) => {
     if (subject === undefined) return -1;
     if (!numbers.has(subject)) numbers.set(subject, numbers.size);
     return numbers.get(subject)!;

@@ -1,5 +1,5 @@
 /** What the page and its workers tell each other. */
-import type { PictureInfo, Sheet } from './sheet.ts';
+import type { ImageInfo, Sheet } from './sheet.ts';
 
 export type Source =
   /** The built-in set: addresses of its sheet. */
@@ -33,7 +33,7 @@ export type ToTrainer =
   | { readonly type: 'go-on' }
   | { readonly type: 'save'; readonly kind: FileKind };
 
-/** A square RGBA picture. */
+/** A square RGBA image. */
 export interface Pixels {
   readonly size: number;
   readonly data: Uint8ClampedArray<ArrayBuffer>;
@@ -44,9 +44,9 @@ export interface Opened {
   readonly name: string;
   readonly sheet: Sheet;
   readonly image: Blob;
-  /** Files that are no readable pictures. */
+  /** Files that are no readable images. */
   readonly skipped: readonly string[];
-  /** Pictures that were not drawn, since a tab takes no more. */
+  /** Images that were not drawn, since a tab takes no more. */
   readonly left: number;
 }
 
@@ -71,15 +71,15 @@ export interface Stepped {
   /** How often the positive is the nearest of K + 1, in percent. */
   readonly accuracy: number;
   readonly milliseconds: number;
-  /** Of one picture of the batch, now and then. */
-  readonly views?: { readonly picture: number; readonly query: Pixels; readonly key: Pixels };
+  /** Of one image of the batch, now and then. */
+  readonly views?: { readonly image: number; readonly query: Pixels; readonly key: Pixels };
 }
 
 export interface Features {
   readonly type: 'features';
   readonly step: number;
   readonly dim: number;
-  /** [pictures, dim] */
+  /** [images, dim] */
   readonly data: Float32Array<ArrayBuffer>;
 }
 
@@ -108,15 +108,15 @@ export interface ToMapper {
 export interface Mapped {
   readonly training: number;
   readonly step: number;
-  /** [pictures, 2], in [0, 1]. */
+  /** [images, 2], in [0, 1]. */
   readonly positions: Float32Array<ArrayBuffer>;
-  /** [pictures, k], the nearest first. */
+  /** [images, k], the nearest first. */
   readonly neighbours: Int32Array<ArrayBuffer>;
-  /** Cosines, [pictures, k]. */
+  /** Cosines, [images, k]. */
   readonly similarities: Float32Array<ArrayBuffer>;
   readonly k: number;
-  /** Percent of the pictures whose nearest shows the same; undefined where no subjects are known. */
+  /** Percent of the images whose nearest shows the same; undefined where no subjects are known. */
   readonly agreement?: number;
 }
 
-export type { PictureInfo, Sheet };
+export type { ImageInfo, Sheet };

@@ -1,11 +1,11 @@
-/** A sheet of small pictures, side by side: one request, and one image for the page to cut its tiles from. */
+/** A sheet of small images, side by side: one request, and one image for the page to cut its tiles from. */
 
-export interface PictureInfo {
+export interface ImageInfo {
   /** A path, or `google/1f600`. */
   readonly id: string;
   /** For people. */
   readonly name: string;
-  /** What it shows, where that is known: pictures of one subject should be neighbours. */
+  /** What it shows, where that is known: images of one subject should be neighbours. */
   readonly subject?: string;
 }
 
@@ -13,5 +13,5 @@ export interface Sheet {
   readonly columns: number;
   /** Side of a tile, in pixels. */
   readonly cell: number;
-  readonly pictures: readonly PictureInfo[];
+  readonly images: readonly ImageInfo[];
 }

@@ -79,10 +79,10 @@ export async function inPhase(page: Page, phase: string): Promise<void> {
   await page.waitForSelector(`body[data-phase="${phase}"]`);
 }
 
-/** Opens a folder of pictures as a user would. */
+/** Opens a folder of images as a user would. */
 export async function openFolder(page: Page, folder: string): Promise<void> {
   await page.setInputFiles('#folder', folder);
-  await page.waitForFunction(() => !/Loading|emoji/.test(document.getElementById('pictures')!.textContent!));
+  await page.waitForFunction(() => !/Loading|emoji/.test(document.getElementById('images')!.textContent!));
 }
 
 /** Sets what the form has, by name. */
@@ -115,7 +115,7 @@ export async function violations(page: Page): Promise<string[]> {
   return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 200)).join(' ')}`);
 }
 
-/** The whole page as a picture; MOCO_SCREENSHOTS names a folder that keeps it. */
+/** The whole page as an image; MOCO_SCREENSHOTS names a folder that keeps it. */
 export function look(page: Page, name: string): Promise<Screenshot> {
   const { MOCO_SCREENSHOTS: folder = join(root, 'dist/screenshots') } = process.env;
   return take(page, folder, name, true);

@@ -6,13 +6,13 @@ import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { moco, temporaryFolder } from '../../../packages/cli/src/testing.ts';
 import { download, inPhase, look, openFolder, set, site, tabs, violations } from './browser.ts';
-import { emojiFolder } from './pictures.ts';
+import { emojiFolder } from './images.ts';
 
 const open = tabs('--disable-features=WebGPU', '--disable-gpu');
-const pictures = await emojiFolder(48);
+const images = await emojiFolder(48);
 
 async function begin(page: Page, more: Readonly<Record<string, string>> = {}): Promise<void> {
-  await openFolder(page, pictures);
+  await openFolder(page, images);
   await set(page, { batchSize: '16', queue: '64', ...more });
   await page.click('#main');
 }
@@ -26,7 +26,7 @@ describe('without WebGPU', () => {
     await inPhase(page, 'finished');
     expect(await page.textContent('#n-backend')).toBe('WebAssembly, resnet-micro');
     expect(await page.textContent('#note')).toMatch(
-      /^For 48 pictures the batch is 16, the queue 32 keys\. Training runs on WebAssembly: .*WebGPU/,
+      /^For 48 images the batch is 16, the queue 32 keys\. Training runs on WebAssembly: .*WebGPU/,
     );
     expect(await page.textContent('#n-step')).toBe('9 of 9');
     expect(Number(await page.textContent('#n-loss'))).toBeGreaterThan(0);
@@ -69,19 +69,19 @@ describe('training', () => {
     await page.waitForFunction(() => /^[12] of/.test(document.getElementById('n-step')!.textContent!));
     expect(complaints).toEqual([]);
   });
-  it('ends when other pictures are opened', async () => {
+  it('ends when other images are opened', async () => {
     const { page, complaints } = await open();
     await begin(page);
     await mapped(page);
     await page.waitForSelector('#view-query[aria-label^="Query view of"]');
     await page.click('#emoji');
     await inPhase(page, 'ready');
-    expect(await page.textContent('#pictures')).toBe('610 pictures of emoji');
+    expect(await page.textContent('#images')).toBe('610 images of emoji');
     // Nothing of the other training stays.
     const numbers = await page.$$eval('.numbers dd', (all) => all.map(({ textContent }) => textContent));
     expect(numbers).toEqual(['0', '-', '-', '-', '-']);
     expect(await page.locator('#curve *').count()).toBe(0);
-    expect(await page.getAttribute('#view-picture', 'aria-label')).toBe('No picture yet');
+    expect(await page.getAttribute('#view-image', 'aria-label')).toBe('No image yet');
     expect(await page.getAttribute('#view-query', 'aria-label')).toBe('Query view');
     const painted = await page.$eval('#view-query', (canvas) => {
       const { width, height } = canvas as HTMLCanvasElement;
@@ -104,7 +104,7 @@ describe('training', () => {
     await openFolder(page, await emojiFolder(15));
     await page.click('#main');
     await page.waitForSelector('#error:not([hidden])');
-    expect(await page.textContent('#error')).toBe('15 pictures are too few: training takes 16 at least.');
+    expect(await page.textContent('#error')).toBe('15 images are too few: training takes 16 at least.');
     await set(page, { batchSize: '32', queue: '64', epochs: '0' });
     await page.click('#main');
     expect(await page.getAttribute('body', 'data-phase')).toBe('ready');
@@ -148,7 +148,7 @@ describe('features', () => {
     const file = await moco(
       'search',
       features,
-      join(pictures, first!),
+      join(images, first!),
       '-k',
       '1',
       '--json',
@@ -160,7 +160,7 @@ describe('features', () => {
     expect(found).toMatchObject({ id: first });
     expect(found!.similarity).toBeGreaterThan(0.9999);
     const map = join(folder, 'map.html');
-    expect(await moco('map', features, '--data', pictures, '--out', map)).toMatchObject({ code: 0 });
+    expect(await moco('map', features, '--data', images, '--out', map)).toMatchObject({ code: 0 });
     expect(existsSync(map)).toBe(true);
     expect(complaints).toEqual([]);
   });
@@ -176,7 +176,7 @@ describe('a page that can not work says so', () => {
     await page.click('#emoji');
     expect(await page.textContent('#error')).toBe(said('trains'));
     expect(await page.isVisible('#error')).toBe(true);
-    expect(await page.textContent('#pictures')).toBe('');
+    expect(await page.textContent('#images')).toBe('');
   });
   it('where the script that draws the map is, and trains all the same', async () => {
     const { page } = await open({ block: /\/mapper-[^/]*\.js$/ });
@@ -193,26 +193,24 @@ describe('a page that can not work says so', () => {
 });
 
 describe('a folder', () => {
-  it('with damaged pictures is opened without them', async () => {
+  it('with damaged images is opened without them', async () => {
     const { page, complaints } = await open();
     const mixed = await emojiFolder(3);
-    writeFileSync(join(mixed, 'broken.png'), 'no picture');
-    writeFileSync(join(mixed, 'notes.txt'), 'no picture either');
+    writeFileSync(join(mixed, 'broken.png'), 'no image');
+    writeFileSync(join(mixed, 'notes.txt'), 'no image either');
     await openFolder(page, mixed);
-    expect(await page.textContent('#pictures')).toBe(
-      '3 pictures of photos; 1 could not be read (broken.png)',
-    );
+    expect(await page.textContent('#images')).toBe('3 images of photos; 1 could not be read (broken.png)');
     expect(await page.locator('#map .tile').count()).toBe(3);
     expect(complaints).toEqual([]);
   });
-  it('without pictures is refused, and what was open stays', async () => {
+  it('without images is refused, and what was open stays', async () => {
     const { page } = await open();
     const folder = temporaryFolder();
-    writeFileSync(join(folder, 'notes.txt'), 'no picture');
+    writeFileSync(join(folder, 'notes.txt'), 'no image');
     await page.setInputFiles('#folder', folder);
     await page.waitForSelector('#error:not([hidden])');
-    expect(await page.textContent('#error')).toMatch(/holds no pictures/);
-    expect(await page.textContent('#pictures')).toBe('610 pictures of emoji');
+    expect(await page.textContent('#error')).toMatch(/holds no images/);
+    expect(await page.textContent('#images')).toBe('610 images of emoji');
     expect(await page.getAttribute('body', 'data-phase')).toBe('ready');
   });
 });
@@ -220,7 +218,7 @@ describe('a folder', () => {
 describe('the keyboard', () => {
   it('does everything', async () => {
     const { page, complaints } = await open();
-    await openFolder(page, pictures);
+    await openFolder(page, images);
     await set(page, { batchSize: '16', queue: '64', epochs: '2' });
     const focused = () => page.evaluate(() => document.activeElement?.id ?? '');
     await page.keyboard.press('Tab');

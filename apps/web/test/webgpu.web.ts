@@ -9,13 +9,13 @@ import { beforeAll, expect, it } from 'vitest';
 import { moco, temporaryFolder } from '../../../packages/cli/src/testing.ts';
 import { openVectors } from '../../../packages/cli/src/vectors/file.ts';
 import { download, inPhase, look, openFolder, set, type Tab, tabs } from './browser.ts';
-import { emojiFolder } from './pictures.ts';
+import { emojiFolder } from './images.ts';
 
 const ort = await loadRuntime();
 const open = tabs('--enable-unsafe-webgpu');
-const pictures = await emojiFolder(64);
+const images = await emojiFolder(64);
 const folder = temporaryFolder();
-/** 64 pictures in batches of 16: five epochs. */
+/** 64 images in batches of 16: five epochs. */
 const STEPS = 20;
 const files = { checkpoint: '', model: '', features: '' };
 let tab: Tab;
@@ -23,7 +23,7 @@ let tab: Tab;
 beforeAll(async () => {
   tab = await open();
   const { page } = tab;
-  await openFolder(page, pictures);
+  await openFolder(page, images);
   await set(page, {
     backend: 'webgpu',
     arch: 'resnet-micro',
@@ -90,11 +90,11 @@ it('gives an ONNX model whose features are those of the page', async () => {
   const ids = await file.ids();
   const values = await file.vectors();
   expect(ids).toHaveLength(64);
-  const raw = await Promise.all(ids.map((id) => decodeFile(join(pictures, id))));
+  const raw = await Promise.all(ids.map((id) => decodeFile(join(images, id))));
   const session = await ort.InferenceSession.create(files.model);
   const bytes = Buffer.concat(raw.map(({ data }) => data));
-  const images = new ort.Tensor('uint8', new Uint8Array(bytes), [64, 32, 32, 3]);
-  const found = (await session.run({ images })).features!;
+  const tensor = new ort.Tensor('uint8', new Uint8Array(bytes), [64, 32, 32, 3]);
+  const found = (await session.run({ images: tensor })).features!;
   expect(found.dims).toEqual([64, file.dim]);
   // The file's have length 1.
   const unit = unitRows(found.data as Float32Array, file.dim);
@@ -110,13 +110,13 @@ it('gives a checkpoint that moco exports, measures and goes on from', async () =
   const session = await ort.InferenceSession.create(model);
   expect(session.outputNames).toEqual(['features']);
   expect(readFileSync(model).equals(readFileSync(files.model))).toBe(true);
-  const measured = await moco('knn', files.checkpoint, pictures);
+  const measured = await moco('knn', files.checkpoint, images);
   expect(measured.code).toBe(0);
   expect(measured.out).toMatch(/edited copies/);
   const out = join(folder, 'run');
   const more = await moco(
     'pretrain',
-    pictures,
+    images,
     '--resume',
     files.checkpoint,
     '--out',
@@ -138,7 +138,7 @@ it('is left for WebAssembly where the processor computes it, unless it is asked 
     };
     return (await gpu.requestAdapter()).info.architecture === 'swiftshader';
   });
-  await openFolder(page, pictures);
+  await openFolder(page, images);
   await set(page, { arch: 'resnet-micro', batchSize: '16', queue: '64', epochs: '1' });
   await page.click('#main');
   await inPhase(page, 'finished');

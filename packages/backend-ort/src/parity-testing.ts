@@ -1,4 +1,4 @@
-/** What the parity tests share: pictures from seeds, samples of long tensors, distances. The rules are parity/README.md's. */
+/** What the parity tests share: images from seeds, samples of long tensors, distances. The rules are parity/README.md's. */
 import { rng, type Tensor } from '@moco-ts/core';
 
 /** All elements where there are few, else those at (i * 2654435761) mod n. */

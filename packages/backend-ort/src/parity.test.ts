@@ -125,7 +125,7 @@ async function run(backend: Backend, fixture: Fixture) {
 describe.each(['v1', 'v2', 'v2-plain', 'v2-symmetric', 'v2-symmetric-20'])('%s against PyTorch', (name) => {
   const { fixture, expected } = load(name);
 
-  it('starts from the same weights, queue and pictures', () => {
+  it('starts from the same weights, queue and images', () => {
     const { seed, viewSeed, batch, size, spec } = fixture;
     const config = configOf(fixture, false);
     const [xq, xk] = views(viewSeed, 0, batch, size);

@@ -107,7 +107,7 @@ function methodOf({ spec, viewSeed }: Case): Method {
     bnSplits: 1,
   };
   const settings = { ...spec, ...shared, optimizer: createOptimizer(spec.optimizer) };
-  const pictures = (step: number) => {
+  const images = (step: number) => {
     const [xq, xk] = views(viewSeed, step, batch, net.size);
     return { xq, xk };
   };
@@ -117,7 +117,7 @@ function methodOf({ spec, viewSeed }: Case): Method {
     return {
       state: mocoV3State(config, seed, seeded(initEncoderV3(config, seed))),
       step: (exposeGradients, state) => mocoV3Step({ ...config, exposeGradients }, state),
-      feeds: (i) => ({ ...pictures(i), momentum: momentum(i) }),
+      feeds: (i) => ({ ...images(i), momentum: momentum(i) }),
     };
   }
   if (spec.method === 'simclr') {
@@ -125,7 +125,7 @@ function methodOf({ spec, viewSeed }: Case): Method {
     return {
       state: simclrState(config, seed, seeded(initEncoder(config, seed))),
       step: (exposeGradients, state) => simclrStep({ ...config, exposeGradients }, state),
-      feeds: pictures,
+      feeds: images,
     };
   }
   if (spec.method === 'classifier') {
@@ -137,7 +137,7 @@ function methodOf({ spec, viewSeed }: Case): Method {
       feeds: (i) => {
         const stream = rng(seed, 'label', i);
         const data = Int32Array.from({ length: batch }, () => stream.integer(spec.dim));
-        return { x: pictures(i).xq, label: { shape: [batch], dtype: 'int32', data } };
+        return { x: images(i).xq, label: { shape: [batch], dtype: 'int32', data } };
       },
     };
   }
@@ -150,7 +150,7 @@ function methodOf({ spec, viewSeed }: Case): Method {
     state: instDiscState(config, seed, seeded(initEncoder(config, seed))),
     step: (exposeGradients, state) => instDiscStep({ ...config, exposeGradients }, state),
     feeds: (i) => ({
-      xq: pictures(i).xq,
+      xq: images(i).xq,
       index: index(i),
       negatives: drawNegatives(config, seed, i),
     }),

@@ -67,13 +67,13 @@ export function configOf({ width, batch, splits, more }: Setting): MocoConfig {
 }
 
 export function feedsOf(config: MocoConfig, step: number): Record<string, Tensor> {
-  const pictures = (view: string) => {
+  const images = (view: string) => {
     const random = rng(0, `kit/${view}`, step);
     const shape = [config.batch, 3, imageSize, imageSize];
     const size = config.batch * 3 * imageSize ** 2;
     return tensor(Float32Array.from({ length: size }, random.normal), shape);
   };
-  const feeds = { xq: pictures('xq'), xk: pictures('xk') };
+  const feeds = { xq: images('xq'), xk: images('xk') };
   if (!config.shuffle) return feeds;
   return {
     ...feeds,

@@ -81,7 +81,7 @@ const cases: readonly [string, readonly (keyof typeof shapes)[], (inputs: Inputs
     },
   ],
   [
-    'normalisation in groups of pictures',
+    'normalisation in groups of images',
     ['x', 'w', 'v', 'gamma', 'beta'],
     (inputs) => {
       const first = conv(inputs.x, inputs.w);
@@ -110,7 +110,7 @@ const cases: readonly [string, readonly (keyof typeof shapes)[], (inputs: Inputs
   ['another reshape', ['x', 'w'], ({ x, w }) => relu(reshape(conv(x, w), [4, 4, 5, 6]))],
   ['a mean over places', ['x', 'w'], ({ x, w }) => mean(conv(x, w), [2, 3])],
   ['a sum over channels', ['x', 'w'], ({ x, w }) => sum(conv(x, w), [1])],
-  ['a sum over pictures', ['x', 'w'], ({ x, w }) => sum(conv(x, w), [0])],
+  ['a sum over images', ['x', 'w'], ({ x, w }) => sum(conv(x, w), [0])],
   ['a sum over rows', ['x', 'w'], ({ x, w }) => sum(conv(x, w), [2])],
   [
     'deviations from a mean that keeps its axes',
@@ -172,7 +172,7 @@ describe('channels last', () => {
 
   const transpositions = (graph: Graph) => graph.nodes.filter(({ op }) => op === 'transpose').length;
 
-  it('transposes the pictures once, and no map between', () => {
+  it('transposes the images once, and no map between', () => {
     const graph = trace((builder) => {
       const inputs = Object.fromEntries(
         Object.entries(shapes).map(([name, shape]) => [name, builder.input(name, [...shape])]),

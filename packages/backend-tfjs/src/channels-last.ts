@@ -20,7 +20,7 @@ const spatial: Readonly<Record<string, Maps>> = {
   maxPool2d: { inputs: [0], outputs: [0] },
   maxPool2dGrad: { inputs: [0, 1, 2], outputs: [0] },
 };
-/** The same where the maps may be in groups of pictures: see {@link Rewriter.groups}. */
+/** The same where the maps may be in groups of images: see {@link Rewriter.groups}. */
 const normalising: Readonly<Record<string, Maps>> = {
   batchNorm: { inputs: [0], outputs: [0] },
   batchNormGrad: { inputs: [0, 1], outputs: [0] },
@@ -46,7 +46,7 @@ class Rewriter {
   /** The values that are maps with the channels last, by the values that they stand for. */
   private readonly last = new Map<number, number>();
   /**
-   * Batch normalisation in groups of pictures sees [N, C, H, W] as [N / groups, groups C, H, W]. Such a view needs no copy with
+   * Batch normalisation in groups of images sees [N, C, H, W] as [N / groups, groups C, H, W]. Such a view needs no copy with
    * the channels last: it is the map [N, H, W, C] itself, by the view that it stands for.
    */
   private readonly groups = new Map<number, number>();
@@ -155,7 +155,7 @@ class Rewriter {
   private reduce({ op, inputs, outputs: [out], attrs }: Node): boolean {
     const axes = attrs.axes as readonly number[];
     const keeps = this.shapeOf(out!).length === 4;
-    // Without its axis of channels, or with nothing but it behind the pictures, the result is the same in both layouts.
+    // Without its axis of channels, or with nothing but it behind the images, the result is the same in both layouts.
     const left = [1, 2, 3].filter((axis) => !axes.includes(axis));
     if (!keeps && left.includes(1) && left.length > 1) return false;
     const moved = axes.map((axis) => last.indexOf(axis)).sort();

@@ -80,7 +80,7 @@ function checkSizes(graph: Graph, largest: number): void {
   for (const { shape } of graph.values)
     if (sizeOf(shape) * 4 > largest)
       throw new BackendError(
-        `a value of [${shape.join(', ')}] needs ${sizeOf(shape) * 4} bytes, and this GPU's buffers hold ${largest}: use a smaller batch or smaller pictures`,
+        `a value of [${shape.join(', ')}] needs ${sizeOf(shape) * 4} bytes, and this GPU's buffers hold ${largest}: use a smaller batch or smaller images`,
       );
 }
 

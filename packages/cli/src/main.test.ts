@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { moco, pictureFolder, temporaryFolder, tiny } from './testing.ts';
+import { imageFolder, moco, temporaryFolder, tiny } from './testing.ts';
 
 const commands = [
   'demo',
@@ -50,10 +50,10 @@ describe('help', () => {
 });
 
 describe('bad input: one line that names it, exit 1, nothing written', () => {
-  const pictures = pictureFolder(12);
+  const images = imageFolder(12);
   const empty = temporaryFolder();
   const out = join(temporaryFolder(), 'run');
-  const train = (...flags: string[]) => ['pretrain', pictures, ...tiny, '--out', out, ...flags];
+  const train = (...flags: string[]) => ['pretrain', images, ...tiny, '--out', out, ...flags];
   const table: readonly (readonly [string, readonly string[], RegExp])[] = [
     ['no such folder', ['pretrain', join(empty, 'no'), '--out', out], /no: no such folder/],
     ['an empty folder', ['pretrain', empty, '--out', out], /no images in this folder/],
@@ -85,7 +85,7 @@ describe('bad input: one line that names it, exit 1, nothing written', () => {
     ['an unknown flag', train('--fast'), /unknown option '--fast'/],
     ['an unknown command', ['dance'], /unknown command 'dance'|too many arguments/],
     ['no checkpoint', train('--resume', join(empty, 'no')), /no such checkpoint or run folder/],
-    ['an evaluation without test pictures', ['knn', empty], /holds no checkpoint/],
+    ['an evaluation without test images', ['knn', empty], /holds no checkpoint/],
     ['an odd model name', ['export', empty, '-o', 'model.pt'], /should end in \.onnx/],
     [
       'threads beyond reason',
@@ -114,7 +114,7 @@ describe('bad input: one line that names it, exit 1, nothing written', () => {
     ],
     [
       'a name that no system takes',
-      ['pretrain', pictures, ...tiny, '--out', join(out, 'n'.repeat(5000))],
+      ['pretrain', images, ...tiny, '--out', join(out, 'n'.repeat(5000))],
       /the path is too long \(ENAMETOOLONG\)/,
     ],
     ['no spec', ['replay', join(empty, 'no'), '--in', 'x', '--out', 'y'], /no could not be read/],
@@ -142,15 +142,15 @@ describe('bad input: one line that names it, exit 1, nothing written', () => {
     expect(beyond).toEqual([]);
   });
 
-  it('damaged pictures beyond --max-bad', async () => {
-    const folder = pictureFolder(12);
+  it('damaged images beyond --max-bad', async () => {
+    const folder = imageFolder(12);
     mkdirSync(join(folder, 'sub'));
-    writeFileSync(join(folder, 'broken.png'), 'no picture');
+    writeFileSync(join(folder, 'broken.png'), 'no image');
     const args = ['pretrain', folder, ...tiny, '--epochs', '3', '--out', join(temporaryFolder(), 'run')];
     const refused = await moco(...args, '--max-bad', '0');
     expect([refused.code, refused.err]).toEqual([
       1,
-      expect.stringMatching(/1 damaged picture, more than the 0/),
+      expect.stringMatching(/1 damaged image, more than the 0/),
     ]);
     const passed = await moco(...args, '--max-bad', '1');
     expect([passed.code, passed.err]).toEqual([0, expect.stringMatching(/warning: left out: .*broken\.png/)]);
@@ -170,7 +170,7 @@ it('keeps the stack of a defect, and shows that of a user error on demand', asyn
 });
 
 it('warns of plain batch normalisation', async () => {
-  const args = ['pretrain', pictureFolder(8), ...tiny, '--bn', 'plain', '--epochs', '1'];
+  const args = ['pretrain', imageFolder(8), ...tiny, '--bn', 'plain', '--epochs', '1'];
   const { code, err } = await moco(...args, '--out', join(temporaryFolder(), 'run'));
   expect(code).toBe(0);
   expect(err).toMatch(/warning: plain batch normalisation on one rank/);

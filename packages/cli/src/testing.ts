@@ -1,4 +1,4 @@
-/** What the tests share: folders that go away, tiny pictures, and a captured command line. */
+/** What the tests share: folders that go away, tiny images, and a captured command line. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -107,14 +107,14 @@ export function png(number: number, cell = 2): Uint8Array {
   ]);
 }
 
-/** A folder of pictures. */
-export function pictureFolder(count: number): string {
+/** A folder of images. */
+export function imageFolder(count: number): string {
   const folder = temporaryFolder();
-  writePictures(folder, count);
+  writeImages(folder, count);
   return folder;
 }
 
-export function writePictures(folder: string, count: number, first = 0): void {
+export function writeImages(folder: string, count: number, first = 0): void {
   mkdirSync(folder, { recursive: true });
   for (let i = 0; i < count; i++)
     writeFileSync(join(folder, `p${String(i).padStart(3, '0')}.png`), png(first + i));

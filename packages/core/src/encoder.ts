@@ -47,7 +47,7 @@ export interface EncoderTraits {
 
 const defaultTraits: EncoderTraits = { family: 'resnet', stems: [], channels: 3 };
 
-/** An encoder: from pictures to features, before any head. */
+/** An encoder: from images to features, before any head. */
 export interface Encoder<Config extends EncoderConfig = EncoderConfig> {
   /** What `-a`, a run and its checkpoints know it by. */
   readonly name: string;
@@ -68,7 +68,7 @@ export interface Encoder<Config extends EncoderConfig = EncoderConfig> {
    */
   frozen?(config: Config): readonly string[];
   /**
-   * @param x float32 [N, C, H, W], normalised pictures
+   * @param x float32 [N, C, H, W], normalised images
    * @returns float32 [N, featureDim]
    */
   forward(context: ForwardContext<Config>, params: TracedParams, x: Traced): Traced;

@@ -4,8 +4,8 @@ import { DataError } from '@moco-ts/core';
 /** The data are there, but not the split that is asked for. */
 export class MissingSplit extends DataError {}
 
-/** A decoded picture: `data` is RGB, 8 bit, `[height, width, 3]`. */
-export interface Picture {
+/** A decoded image: `data` is RGB, 8 bit, `[height, width, 3]`. */
+export interface RgbImage {
   /** In pixels. */
   readonly width: number;
   /** In pixels. */
@@ -30,11 +30,11 @@ export interface DatasetSpec {
 
 export type Split = 'train' | 'test';
 
-/** A finite, ordered list of pictures. The order does not depend on the file system. */
+/** A finite, ordered list of images. The order does not depend on the file system. */
 export interface ImageDataset {
   /** For messages and the run's record. */
   readonly name: string;
-  /** Number of pictures. */
+  /** Number of images. */
   readonly length: number;
   /** Names of the classes, indexed by {@link ImageDataset.label}; absent when the set has no labels. */
   readonly classes?: readonly string[];
@@ -50,22 +50,22 @@ export interface ImageDataset {
    * @param options may ask for a smaller image where that costs less; a set need not heed them
    * @throws DataError naming the file, if the image is damaged.
    */
-  decode(index: number, options?: DecodeOptions): Promise<Picture>;
+  decode(index: number, options?: DecodeOptions): Promise<RgbImage>;
   /** How to open it again. */
   readonly source: DatasetSpec;
-  /** What a thread of this process needs to decode the same pictures without scanning or loading again. */
-  share?(): SharedPictures;
+  /** What a thread of this process needs to decode the same images without scanning or loading again. */
+  share?(): SharedImages;
 }
 
-/** Pictures as a thread sees them: cloned or shared, never scanned again. */
-export type SharedPictures =
+/** Images as a thread sees them: cloned or shared, never scanned again. */
+export type SharedImages =
   /** The thread of the data set decodes, and sends. */
   | { readonly kind: 'here' }
   | { readonly kind: 'files'; readonly root: string; readonly paths: readonly string[] }
-  | ({ readonly kind: 'raw' } & RawPictures);
+  | ({ readonly kind: 'raw' } & RawImages);
 
-/** Fixed-size pictures that lie uncompressed in one shared buffer. */
-export interface RawPictures {
+/** Fixed-size images that lie uncompressed in one shared buffer. */
+export interface RawImages {
   readonly bytes: SharedArrayBuffer;
   readonly length: number;
   readonly width: number;

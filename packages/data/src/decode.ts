@@ -1,6 +1,6 @@
 import { DataError, UserError } from '@moco-ts/core';
 import sharp from 'sharp';
-import type { DecodeOptions, Picture, RawPictures, SharedPictures } from './dataset.ts';
+import type { DecodeOptions, RawImages, RgbImage, SharedImages } from './dataset.ts';
 import { nameOfBytes, pathOf } from './datasets/names.ts';
 import { bmpSize, decodeBmp } from './formats/bmp.ts';
 import { type Format, formatOf, refusedFormat, type Size, sizeOf } from './formats/format.ts';
@@ -12,9 +12,9 @@ import { createGate } from './gate.ts';
 import { type Input, inputOf, openInput, printable } from './input.ts';
 import { MachineError } from './machine.ts';
 
-// The pool runs pictures side by side; threads inside one small decode only cost.
+// The pool runs images side by side; threads inside one small decode only cost.
 sharp.concurrency(1);
-// Each picture is opened once per epoch: libvips' cache of open files would only hold memory.
+// Each image is opened once per epoch: libvips' cache of open files would only hold memory.
 sharp.cache(false);
 
 /** File name extensions that are taken for images; {@link HEIC_EXTENSIONS} with them where their package is installed. */
@@ -48,7 +48,7 @@ export function isImageName(name: string): boolean {
  * @throws DataError if the file is missing, damaged or no image of 1 or 3 bands of 8 or 16 bits; MachineError where the
  * machine refuses to read it
  */
-export async function decodeFile(path: string | Buffer, options: DecodeOptions = {}): Promise<Picture> {
+export async function decodeFile(path: string | Buffer, options: DecodeOptions = {}): Promise<RgbImage> {
   const name = printable(typeof path === 'string' ? path : nameOfBytes(path));
   return decode(await openInput(path, name), name, options);
 }
@@ -58,11 +58,11 @@ export async function decodeFile(path: string | Buffer, options: DecodeOptions =
  * @param name for the message
  * @throws DataError as {@link decodeFile}
  */
-export async function decodeBytes(bytes: Uint8Array, name = 'the image'): Promise<Picture> {
+export async function decodeBytes(bytes: Uint8Array, name = 'the image'): Promise<RgbImage> {
   return decode(inputOf(bytes), printable(name), {});
 }
 
-async function decode(input: Input, name: string, options: DecodeOptions): Promise<Picture> {
+async function decode(input: Input, name: string, options: DecodeOptions): Promise<RgbImage> {
   try {
     const plan = await planOf(input);
     const pixels = plan.size ? plan.size.width * plan.size.height : MOST_PIXELS;
@@ -134,7 +134,7 @@ async function decodeAs(
   { format, unnamedBand }: Plan,
   { source, whole }: Input,
   { within }: DecodeOptions,
-): Promise<Picture> {
+): Promise<RgbImage> {
   if (format === 'bmp') return decodeBmp(await whole());
   if (format === 'pnm') return decodePnm(await whole());
   if (format === 'heic') return decodeHeic(await whole(), ({ width, height }) => checkPixels(width * height));
@@ -157,8 +157,8 @@ async function decodeAs(
   };
 }
 
-/** The picture at `index` of an uncompressed set, as interleaved RGB. */
-export function decodeRaw(raw: RawPictures, index: number): Picture {
+/** The image at `index` of an uncompressed set, as interleaved RGB. */
+export function decodeRaw(raw: RawImages, index: number): RgbImage {
   const { width, height, channels } = raw;
   const plane = width * height;
   const from = new Uint8Array(raw.bytes, index * plane * channels, plane * channels);
@@ -172,10 +172,10 @@ export function decodeRaw(raw: RawPictures, index: number): Picture {
   return { width, height, data };
 }
 
-/** A decoder for pictures that another thread has opened. */
+/** A decoder for images that another thread has opened. */
 export function decoderOf(
-  shared: Exclude<SharedPictures, { kind: 'here' }>,
-): (index: number) => Promise<Picture> {
+  shared: Exclude<SharedImages, { kind: 'here' }>,
+): (index: number) => Promise<RgbImage> {
   if (shared.kind === 'raw') return async (index) => decodeRaw(shared, index);
   return (index) => decodeFile(pathOf(shared.root, shared.paths[index]!));
 }

@@ -1,22 +1,22 @@
 import sharp from 'sharp';
-import type { Picture } from './dataset.ts';
+import type { RgbImage } from './dataset.ts';
 
-/** A picture as a PNG. */
-export async function encodePng({ width, height, data }: Picture): Promise<Uint8Array> {
+/** An image as a PNG. */
+export async function encodePng({ width, height, data }: RgbImage): Promise<Uint8Array> {
   return sharp(data, { raw: { width, height, channels: 3 } })
     .png()
     .toBuffer();
 }
 
 /** Planes `[3, size, size]` as an encoder sees them, back as bytes: the inverse of normalising, clamped. */
-export function pictureOf(
+export function imageOf(
   planes: Float32Array,
   {
     size,
     mean,
     std,
   }: { readonly size: number; readonly mean: readonly number[]; readonly std: readonly number[] },
-): Picture {
+): RgbImage {
   const pixels = size * size;
   const data = new Uint8Array(3 * pixels);
   for (let c = 0; c < 3; c++)

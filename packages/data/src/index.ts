@@ -4,22 +4,22 @@ export {
   type DecodeOptions,
   type ImageDataset,
   MissingSplit,
-  type Picture,
-  type RawPictures,
-  type SharedPictures,
+  type RawImages,
+  type RgbImage,
+  type SharedImages,
   type Split,
 } from './dataset.ts';
 export { codepointsOf, DESIGNERS, type Designer, isHeldOutEmoji } from './datasets/emoji.ts';
 export { nameOfText } from './datasets/names.ts';
 export { decodeBytes, decodeFile, EXTENSIONS } from './decode.ts';
-export { encodePng, pictureOf } from './encode.ts';
+export { encodePng, imageOf } from './encode.ts';
 export { createGate, type Gate } from './gate.ts';
 export { type LabelledSet, type LabelledSplits, labelled, labelSplits } from './labels.ts';
-export { type CleanOptions, loadClean, type PictureBatch, type ReadOptions } from './loader/clean.ts';
+export { type CleanOptions, type ImageBatch, loadClean, type ReadOptions } from './loader/clean.ts';
 export { createLoader, type LoaderOptions } from './loader/create.ts';
 export type { Batch, BatchOptions, Loader } from './loader/loader.ts';
 export { createPool, type Pool } from './loader/pool.ts';
-export { createSkipLog, type SkippedPicture } from './loader/skips.ts';
+export { createSkipLog, type SkippedImage } from './loader/skips.ts';
 export { ifDamaged, MachineError } from './machine.ts';
 export {
   BUILT_IN,
@@ -31,7 +31,7 @@ export {
   reopenDataset,
   type Splits,
 } from './open.ts';
-export { checkedPicture, defineDataset, type OwnDataset } from './own.ts';
+export { checkedImage, defineDataset, type OwnDataset } from './own.ts';
 export { nearestLabelAccuracy, recallAt1 } from './recall.ts';
 export * from './retrieval.ts';
 export { divide, subset } from './subset.ts';

@@ -6,7 +6,7 @@ import { labelled, labelSplits } from './labels.ts';
 import { openDataset, openSplits } from './open.ts';
 import { defineDataset } from './own.ts';
 import { divide } from './subset.ts';
-import { temporaryFolder, write, writePictures } from './testing.ts';
+import { temporaryFolder, write, writeImages } from './testing.ts';
 
 const root = temporaryFolder();
 const ids = (set: ImageDataset) => Array.from({ length: set.length }, (_, i) => set.id(i));
@@ -62,8 +62,8 @@ describe('labels of two sets', () => {
 describe('a set without a test split', () => {
   it('is divided by the rule of holdOut, and says so', async () => {
     const folder = join(root, 'albums');
-    await writePictures(join(folder, '2019'), 30);
-    await writePictures(join(folder, '2020'), 30);
+    await writeImages(join(folder, '2019'), 30);
+    await writeImages(join(folder, '2020'), 30);
     const { train, test, note } = await openSplits(folder);
     expect(ids(test!)).toEqual(ids(await openDataset(folder, { split: 'test', holdOut: 0.2 })));
     expect([...ids(train), ...ids(test!)].sort()).toEqual(ids(await openDataset(folder)));
@@ -72,7 +72,7 @@ describe('a set without a test split', () => {
 
   it('has an image on each side, however few there are', async () => {
     const folder = join(root, 'two');
-    for (const name of ['a', 'b']) await writePictures(join(folder, name), 1);
+    for (const name of ['a', 'b']) await writeImages(join(folder, name), 1);
     const { train, test } = await openSplits(folder);
     expect([train.length, test!.length]).toEqual([1, 1]);
     expect((await test!.decode(0)).width).toBe(24);
@@ -80,8 +80,8 @@ describe('a set without a test split', () => {
 
   it('may have one without labels, or be a file of records', async () => {
     const folder = join(root, 'unlabelled-test');
-    for (const name of ['a', 'b']) await writePictures(join(folder, 'train', name), 10);
-    await writePictures(join(folder, 'test'), 5);
+    for (const name of ['a', 'b']) await writeImages(join(folder, 'train', name), 10);
+    await writeImages(join(folder, 'test'), 5);
     const splits = await openSplits(folder);
     expect(ids(splits.test!).every((id) => id.startsWith('train/'))).toBe(true);
     expect(splits.train.length + splits.test!.length).toBe(20);
@@ -109,7 +109,7 @@ describe('a set without a test split', () => {
 
   it('is always divided alike', async () => {
     const folder = join(root, 'alike');
-    await writePictures(folder, 50);
+    await writeImages(folder, 50);
     const whole = await openDataset(folder);
     expect(ids(divide(whole, 0.3).test)).toEqual(
       ids(await openDataset(folder, { split: 'test', holdOut: 0.3 })),

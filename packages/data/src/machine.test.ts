@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { DataError, UserError } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
 import { helperError, ifDamaged, MachineError, patiently } from './machine.ts';
-import { inChild, temporaryFolder, writePictures } from './testing.ts';
+import { inChild, temporaryFolder, writeImages } from './testing.ts';
 
 const refusal = (code: string) => Object.assign(new Error(`${code}: refused`), { code });
 const none = async () => undefined as never;
@@ -43,7 +43,7 @@ describe('what the machine refuses', () => {
 const folder = join(temporaryFolder(), 'few files');
 
 it.runIf(process.platform === 'linux')('images are read, all, where few files can be open', async () => {
-  await writePictures(folder, 30);
+  await writeImages(folder, 30);
   const { answer } = await inChild(
     `import { closeSync, openSync } from 'node:fs';
 import { openDataset } from './open.ts';

@@ -17,7 +17,7 @@ export interface OpenOptions {
   /** `emoji`: whose drawings; default google and twitter. */
   readonly designers?: readonly Designer[];
   /**
-   * Image folders without a test/ or val/ of their own: the share of pictures, in [0, 1), that is left out of
+   * Image folders without a test/ or val/ of their own: the share of images, in [0, 1), that is left out of
    * `train` and makes up `test`, picked by a hash of the relative path. Default 0.
    */
   readonly holdOut?: number;
@@ -42,7 +42,7 @@ export async function openDataset(data: string, options: OpenOptions = {}): Prom
     );
   }
   if (!entry.isDirectory())
-    throw new DataError(`${data}: not a folder; give the folder that holds the pictures`);
+    throw new DataError(`${data}: not a folder; give the folder that holds the images`);
   const split = options.split ?? 'train';
   const records = (await openIdx(data, split)) ?? (await openCifar(data, split));
   if (records === undefined) return openFolder(data, options);

@@ -1,6 +1,6 @@
 import { DataError } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
-import type { ImageDataset, Picture } from './dataset.ts';
+import type { ImageDataset, RgbImage } from './dataset.ts';
 import { createLoader } from './loader/create.ts';
 import { defineDataset, type OwnDataset } from './own.ts';
 import { views } from './views/config.ts';
@@ -8,7 +8,7 @@ import { views } from './views/config.ts';
 const side = 12;
 
 /** Gradients, each of its own slope. */
-function picture(index: number): Picture {
+function image(index: number): RgbImage {
   const data = Uint8Array.from({ length: side * side * 3 }, (_, i) => (i * (index + 3) + 40 * index) & 255);
   return { width: side, height: side, data };
 }
@@ -22,7 +22,7 @@ function own(damaged: readonly number[] = []): OwnDataset & { decoded: number[] 
     decode: async (index) => {
       decoded.push(index);
       if (damaged.includes(index)) throw new DataError(`slope ${index} is damaged`);
-      return picture(index);
+      return image(index);
     },
   };
 }
@@ -49,7 +49,7 @@ async function epoch(dataset: ImageDataset, workers: number) {
 describe.each([
   ['kept in the cache', undefined],
   ['sent each time', 2 ** 30],
-])('pictures %s', (_, pretended) => {
+])('images %s', (_, pretended) => {
   // A set is cached if it is small, judged by its length: one that claims to be larger is not.
   const make = (damaged: readonly number[] = []) => {
     const set = own(damaged);
@@ -57,7 +57,7 @@ describe.each([
     if (pretended === undefined) return { set, dataset };
     let asked = 0;
     const large = async (index: number) => {
-      // The eight probes of the cache see a picture of a gigabyte.
+      // The eight probes of the cache see an image of a gigabyte.
       const probe = asked++ < 8;
       const made = await dataset.decode(index);
       return probe ? { ...made, data: { length: pretended } as unknown as Uint8Array } : made;
@@ -81,7 +81,7 @@ describe.each([
 it('decodes a small set once', async () => {
   const set = own();
   await epoch(defineDataset(set), 2);
-  // Eight probes, then each picture.
+  // Eight probes, then each image.
   expect([...set.decoded.slice(8)].sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i));
 });
 
@@ -94,12 +94,12 @@ it('ends with an error that is no damage', async () => {
 it('says what is wrong with a set in one line', async () => {
   const wrong: [Partial<OwnDataset>, string][] = [
     [{ name: '' }, 'a data set should have a name'],
-    [{ length: 0 }, 'slopes: its length is 0; give the number of pictures, from 1'],
+    [{ length: 0 }, 'slopes: its length is 0; give the number of images, from 1'],
     [{ decode: undefined as never }, 'slopes: a data set should have decode(index)'],
   ];
   for (const [change, message] of wrong)
     expect(() => defineDataset({ ...own(), ...change })).toThrow(message);
-  const grey = defineDataset({ ...own(), decode: () => ({ ...picture(0), data: new Uint8Array(144) }) });
+  const grey = defineDataset({ ...own(), decode: () => ({ ...image(0), data: new Uint8Array(144) }) });
   await expect(grey.decode(2)).rejects.toThrow(
     'slopes: decode(2) gave 144 bytes for 12 x 12 pixels; RGB has 432',
   );

@@ -1,6 +1,6 @@
-/** What of this package needs no Node: views, and the batches made of pictures that are decoded elsewhere. */
-export type { DatasetSpec, ImageDataset, Picture } from './dataset.ts';
-export { type Job, type JobResult, type PictureReader, runJob } from './loader/job.ts';
+/** What of this package needs no Node: views, and the batches made of images that are decoded elsewhere. */
+export type { DatasetSpec, ImageDataset, RgbImage } from './dataset.ts';
+export { type ImageReader, type Job, type JobResult, runJob } from './loader/job.ts';
 export { type Batch, type BatchOptions, createLoaderOn, type Loader } from './loader/loader.ts';
 export type { Pool } from './loader/pool.ts';
 export { applyClean, applyView, clearSide, type Target } from './views/apply.ts';

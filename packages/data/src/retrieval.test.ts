@@ -10,7 +10,7 @@ import {
   retrievalTasks,
   scoreRetrieval,
 } from './retrieval.ts';
-import { temporaryFolder, write, writePictures } from './testing.ts';
+import { temporaryFolder, write, writeImages } from './testing.ts';
 
 const options = { size: 8, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
 
@@ -84,7 +84,7 @@ describe('tasks on held-out emoji', () => {
     expect(scoreRetrieval(task, oracle.fill(1), oracle, names.length)).toBeLessThan(0.01);
   });
 
-  it('embeds shared pictures once, and asks with edits that never change', async () => {
+  it('embeds shared images once, and asks with edits that never change', async () => {
     const set = await openDataset('emoji', { split: 'test' });
     const tasks = retrievalTasks(set, options);
     expect(tasks.map((task) => task.name)).toEqual(['edited-copies', 'other-hands']);
@@ -114,7 +114,7 @@ describe('tasks on held-out emoji', () => {
 
 it('neighbours count by the labels of the images that could be read', async () => {
   const root = temporaryFolder();
-  for (const name of ['a', 'b']) await writePictures(join(root, name), 3);
+  for (const name of ['a', 'b']) await writeImages(join(root, name), 3);
   const set = await openDataset(root);
   // a, a, b, b: each finds its like, but the last row finds a first.
   const features = new Float32Array([1, 0, 1, 0.1, 0, 1, 1, 0.2]);
@@ -129,8 +129,8 @@ describe('damaged images', () => {
   const embed = async (data: Float32Array) => data;
 
   beforeAll(async () => {
-    await writePictures(whole, 12);
-    await writePictures(flawed, 12);
+    await writeImages(whole, 12);
+    await writeImages(flawed, 12);
     for (const name of ['p000b', 'p005b', 'z']) write(join(flawed, `${name}.png`), 'no image');
   });
 
@@ -154,9 +154,9 @@ describe('damaged images', () => {
       scoreRetrieval({ rounds: [round] }, asked.features, gallery.features, gallery.dim),
     );
     await expect(evaluateRetrieval(tasks, embed, { maxBad: 2 })).rejects.toThrow(
-      /3 damaged pictures, more than the 2 allowed/,
+      /3 damaged images, more than the 2 allowed/,
     );
-    await expect(evaluateRetrieval(tasks, embed)).rejects.toThrow(/1 damaged picture, more than the 0/);
+    await expect(evaluateRetrieval(tasks, embed)).rejects.toThrow(/1 damaged image, more than the 0/);
   });
 
   it('may not be all', async () => {
@@ -171,9 +171,9 @@ describe('damaged images', () => {
 
 describe('tasks on any folder', () => {
   const root = temporaryFolder();
-  beforeAll(() => writePictures(join(root, 'a'), 12));
+  beforeAll(() => writeImages(join(root, 'a'), 12));
 
-  it('finds edited copies, of as many pictures as asked for', async () => {
+  it('finds edited copies, of as many images as asked for', async () => {
     const set = await openDataset(root);
     const task = retrievalTask('edited-copies', set, { ...options, limit: 5 });
     expect([task.queries.length, task.gallery.length]).toEqual([5, 5]);

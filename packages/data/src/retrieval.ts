@@ -1,21 +1,21 @@
 import { DataError } from '@moco-ts/core';
 import type { DatasetSpec, ImageDataset } from './dataset.ts';
 import { codepointsOf } from './datasets/emoji.ts';
-import { loadClean, type PictureBatch, type ReadOptions, readSkips, runAll } from './loader/clean.ts';
+import { type ImageBatch, loadClean, type ReadOptions, readSkips, runAll } from './loader/clean.ts';
 import { nearestLabelAccuracy, recallAt1 } from './recall.ts';
 import { views } from './views/config.ts';
 
-/** Pictures to embed, in a fixed order. */
-export interface PictureSequence {
+/** Images to embed, in a fixed order. */
+export interface ImageSequence {
   /** Of the data set, for messages. */
   readonly name: string;
   readonly length: number;
   /** `[length]`: which images of the data set. */
   readonly indices: Int32Array;
-  /** Sequences with equal keys hold the same pictures: features may be kept under it. */
+  /** Sequences with equal keys hold the same images: features may be kept under it. */
   readonly key: string;
   /** Damaged images are left out: the `indices` of a batch tell which it has. */
-  batches(options?: ReadOptions): AsyncIterable<PictureBatch>;
+  batches(options?: ReadOptions): AsyncIterable<ImageBatch>;
 }
 
 /** Queries of one search among part of the gallery. */
@@ -29,11 +29,11 @@ export interface RetrievalRound {
   readonly target: Int32Array;
 }
 
-/** A measure without labels: is the right picture the nearest one? */
+/** A measure without labels: is the right image the nearest one? */
 export interface RetrievalTask {
   readonly name: RetrievalName;
-  readonly queries: PictureSequence;
-  readonly gallery: PictureSequence;
+  readonly queries: ImageSequence;
+  readonly gallery: ImageSequence;
   /** The result is the mean of the rounds'. */
   readonly rounds: readonly RetrievalRound[];
   /** For each query of the first round, the right place in its gallery. */
@@ -48,14 +48,14 @@ export interface RetrievalOptions {
   readonly std: readonly number[];
   /** Seed of the edits; default 0. Fixed, so that results compare. */
   readonly seed?: number;
-  /** `edited-copies`: at most this many pictures, evenly spaced; default 5000. */
+  /** `edited-copies`: at most this many images, evenly spaced; default 5000. */
   readonly limit?: number;
 }
 
 /**
- * A label-free measure on held-out pictures.
- * - `edited-copies`: the query is a strongly edited view of a picture (aug-plus, crop .35-1, one fixed draw each), the
- *   gallery all clean pictures.
+ * A label-free measure on held-out images.
+ * - `edited-copies`: the query is a strongly edited view of an image (aug-plus, crop .35-1, one fixed draw each), the
+ *   gallery all clean images.
  * - `other-hands` (emoji only): the query is one designer's drawing, the gallery another's; one round for each ordered
  *   pair of designers.
  * @throws DataError if the data set does not suit the task
@@ -80,7 +80,7 @@ function editedCopies(dataset: ImageDataset, options: RetrievalOptions): Retriev
   const config = views['aug-plus']({ size: options.size, cropMin: 0.35 })[0];
   const { mean, std, seed = 0 } = options;
   const make = { kind: 'views', configs: [config], seed, epoch: 0, purpose: 'edited' } as const;
-  const queries: PictureSequence = {
+  const queries: ImageSequence = {
     name: dataset.name,
     length: rows.length,
     indices: rows,
@@ -125,15 +125,15 @@ function otherHands(dataset: ImageDataset, options: RetrievalOptions): Retrieval
       });
     }
   }
-  const pictures = clean(dataset, count(dataset.length), options);
-  return { name: 'other-hands', queries: pictures, gallery: pictures, rounds, target: rounds[0]!.target };
+  const images = clean(dataset, count(dataset.length), options);
+  return { name: 'other-hands', queries: images, gallery: images, rounds, target: rounds[0]!.target };
 }
 
 /** Turns `[N, 3, S, S]` into features `[N, dim]`. */
 export type Embed = (data: Float32Array, rows: number) => Promise<Float32Array>;
 
 /**
- * R@1 of each task, in [0, 1]. Pictures that several tasks share are embedded once; damaged ones are neither asked nor found.
+ * R@1 of each task, in [0, 1]. Images that several tasks share are embedded once; damaged ones are neither asked nor found.
  * @param embed the encoder; every batch must give the same dim
  * @throws DataError if a task has no readable images, or more than `read.maxBad` are damaged
  */
@@ -143,7 +143,7 @@ export async function evaluateRetrieval(
   read: ReadOptions = {},
 ): Promise<Partial<Record<RetrievalName, number>>> {
   const kept = new Map<string, Embedded>();
-  const features = async (sequence: PictureSequence) => {
+  const features = async (sequence: ImageSequence) => {
     const found = kept.get(sequence.key) ?? (await embedAll(sequence, embed, read));
     kept.set(sequence.key, found);
     return found;
@@ -212,7 +212,7 @@ export interface Embedded {
  * @throws DataError if none of its images can be read, or more than `read.maxBad` can't
  */
 export async function embedAll(
-  sequence: PictureSequence,
+  sequence: ImageSequence,
   embed: Embed,
   read: ReadOptions = {},
 ): Promise<Embedded> {
@@ -234,13 +234,13 @@ export async function embedAll(
   return { features: out.subarray(0, rows.length * dim), dim, rows: Int32Array.from(rows) };
 }
 
-/** All pictures of a data set without augmentation, as a sequence. */
-export function cleanPictures(dataset: ImageDataset, options: RetrievalOptions): PictureSequence {
+/** All images of a data set without augmentation, as a sequence. */
+export function cleanImages(dataset: ImageDataset, options: RetrievalOptions): ImageSequence {
   return clean(dataset, count(dataset.length), options);
 }
 
 /**
- * Same-category neighbour: the share of labelled pictures whose nearest other picture has their label.
+ * Same-category neighbour: the share of labelled images whose nearest other image has their label.
  * @param features of the images `rows` of the set, `[rows.length, dim]`
  */
 export function neighbourAccuracy(dataset: ImageDataset, { features, dim, rows }: Embedded): number {
@@ -251,7 +251,7 @@ export function neighbourAccuracy(dataset: ImageDataset, { features, dim, rows }
   );
 }
 
-function clean(dataset: ImageDataset, rows: Int32Array, options: RetrievalOptions): PictureSequence {
+function clean(dataset: ImageDataset, rows: Int32Array, options: RetrievalOptions): ImageSequence {
   const { size, mean, std } = options;
   return {
     name: dataset.name,

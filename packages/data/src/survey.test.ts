@@ -3,7 +3,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { openDataset } from './open.ts';
 import { surveyOf } from './survey.ts';
-import { temporaryFolder, tiff, write, writePictures } from './testing.ts';
+import { temporaryFolder, tiff, write, writeImages } from './testing.ts';
 
 const root = temporaryFolder();
 
@@ -54,7 +54,7 @@ it('16 bits that are used, photos, and one dark image among others have nothing 
   expect(await notesOf('bits16', (i) => deep(16, i))).toEqual([]);
   expect(await notesOf('mixed', (i) => deep(i === 0 ? 16 : 12, i))).toEqual([]);
   const folder = join(root, 'plain');
-  await writePictures(folder, 8);
+  await writeImages(folder, 8);
   expect((await surveyOf(await openDataset(folder))).notes).toEqual([]);
 });
 

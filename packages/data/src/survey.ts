@@ -40,9 +40,9 @@ async function look(dataset: ImageDataset): Promise<Survey> {
   let [bytes, good, low, high] = [0, 0, 255, 0];
   for (let i = 0; i < tried; i++) {
     const index = Math.floor((i * dataset.length) / tried);
-    const picture = await dataset.decode(index).catch(ifDamaged);
-    if (picture === undefined) continue;
-    const { data, note } = picture;
+    const image = await dataset.decode(index).catch(ifDamaged);
+    if (image === undefined) continue;
+    const { data, note } = image;
     if (note !== undefined && !found.has(note)) found.set(note, dataset.id(index));
     // Odd, so that all three colours are met.
     const step = 2 * Math.floor(data.length / VALUES / 2) + 1;

@@ -1,4 +1,4 @@
-/** What the tests share: folders that go away, and tiny pictures. */
+/** What the tests share: folders that go away, and tiny images. */
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ export function write(path: string, bytes: Uint8Array | string): void {
 
 export type Format = 'png' | 'jpeg' | 'webp' | 'gif' | 'tiff' | 'avif';
 
-/** An encoded picture of one colour, with a darker right half. */
+/** An encoded image of one colour, with a darker right half. */
 export function encoded(
   color: [number, number, number],
   format: Format,
@@ -101,7 +101,7 @@ export function tiff(width: number, height: number, pixels: Uint8Array, tags: Ti
 }
 
 /** `count` PNGs of different colours. */
-export async function writePictures(folder: string, count: number, name = 'p'): Promise<void> {
+export async function writeImages(folder: string, count: number, name = 'p'): Promise<void> {
   for (let i = 0; i < count; i++) {
     const color: [number, number, number] = [(i * 53) & 255, (i * 101) & 255, (255 - i * 29) & 255];
     write(join(folder, `${name}${String(i).padStart(3, '0')}.png`), await encoded(color, 'png'));

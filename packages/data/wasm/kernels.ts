@@ -109,7 +109,7 @@ function pass(from: usize, to: usize, length: i32, step: i32, radius: i32, low: 
 
 /**
  * Three passes along lines of `length` bytes in place. `a` and `b`: room for a line with `radius + 1` steps either side.
- * Down, the "line" is the whole picture and a step one row.
+ * Down, the "line" is the whole image and a step one row.
  */
 export function blur(
   data: usize,

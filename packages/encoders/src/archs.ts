@@ -1,4 +1,4 @@
-/** The residual networks by torchvision's names, one for small pictures, and vision transformers. */
+/** The residual networks by torchvision's names, one for small images, and vision transformers. */
 import { defineResnet } from './resnet.ts';
 import { defineVit } from './vit.ts';
 
@@ -33,7 +33,7 @@ export const wide_resnet101_2 = defineResnet({
   depths: [3, 4, 23, 3],
   widthPerGroup: 128,
 });
-/** Four basic blocks of 32-64-128-256 channels behind a 3x3 convolution of stride 2: for pictures of 32 pixels. */
+/** Four basic blocks of 32-64-128-256 channels behind a 3x3 convolution of stride 2: for images of 32 pixels. */
 export const resnetTiny = defineResnet({
   name: 'resnet-tiny',
   block: 'basic',

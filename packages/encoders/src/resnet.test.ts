@@ -64,7 +64,7 @@ describe.each(Object.keys(fixture.archs))('%s', (arch) => {
     const sizes = Object.entries(params).map(([name, { shape }]) => (isBuffer(name) ? 0 : sizeOf(shape)));
     expect(sizes.reduce((a, b) => a + b)).toBe(fixture.parameters[arch]);
   });
-  it.each([224, 33])('maps pictures of %i pixels to features', (imageSize) => {
+  it.each([224, 33])('maps images of %i pixels to features', (imageSize) => {
     const config = { imageSize };
     const graph = run(encoder, config, params, 2);
     const wide = /resnet(18|34)$/.test(arch) ? 512 : 2048;

@@ -138,7 +138,7 @@ describe.each(Object.entries(fixture.cases))(
       expect(relative(outputs.y!.data, expected.features)).toBeLessThan(tolerance);
       expect(relative(run(false).y!.data, expected.evaluation)).toBeLessThan(tolerance);
     });
-    it("has PyTorch's gradients by every parameter and by the picture", () => {
+    it("has PyTorch's gradients by every parameter and by the image", () => {
       const names = Object.keys(outputs).flatMap((key) => (key.startsWith('grad.') ? [key.slice(5)] : []));
       expect(names.sort()).toEqual(Object.keys(expected.gradients).sort());
       for (const [key, gradient] of Object.entries(expected.gradients)) {

@@ -85,13 +85,11 @@ function forward(
   vit: VitLayout,
   context: ForwardContext<VitConfig>,
   params: TracedParams,
-  picture: Traced,
+  image: Traced,
 ): Traced {
   const { dim, heads, grid, stem } = vit;
-  const patches = stem
-    ? convPatches(vit, stem, context, params, picture)
-    : linearPatches(vit, params, picture);
-  const positions = picture.builder.constant(tensor(sinCosPositions(dim, grid), [grid ** 2 + 1, dim]));
+  const patches = stem ? convPatches(vit, stem, context, params, image) : linearPatches(vit, params, image);
+  const positions = image.builder.constant(tensor(sinCosPositions(dim, grid), [grid ** 2 + 1, dim]));
   // The class token in front of the patches, written as a sum: the batch is in no shape, and so may stay free.
   const token = reshape(nn.parameter(params, 'cls_token'), [1, dim]);
   const first = add(positions, pad(token, [0, 0], [grid ** 2, 0]));
@@ -107,7 +105,7 @@ function forward(
     const inner = nn.layerNorm(params, `${name}.norm2`, x, epsilon);
     x = add(x, nn.linear(params, `${name}.mlp.fc2`, gelu(nn.linear(params, `${name}.mlp.fc1`, inner))));
   });
-  const cls = reshape(x, [picture.shape[0]!, dim]);
+  const cls = reshape(x, [image.shape[0]!, dim]);
   return nn.layerNorm(params, 'norm', cls, epsilon);
 }
 
@@ -121,10 +119,10 @@ function classToken(x: Traced): Traced {
 function linearPatches(
   { dim, patchSize, grid, frozenPatches }: VitLayout,
   params: TracedParams,
-  picture: Traced,
+  image: Traced,
 ): Traced {
-  const batch = picture.shape[0]!;
-  const cut = reshape(picture, [batch, 3, grid, patchSize, grid, patchSize]);
+  const batch = image.shape[0]!;
+  const cut = reshape(image, [batch, 3, grid, patchSize, grid, patchSize]);
   const size = 3 * patchSize ** 2;
   const patches = reshape(transpose(cut, [0, 2, 4, 1, 3, 5]), [batch, grid ** 2, size]);
   const given = (name: string) => {
@@ -141,13 +139,13 @@ function convPatches(
   { convs, last }: NonNullable<VitLayout['stem']>,
   context: ForwardContext<VitConfig>,
   params: TracedParams,
-  picture: Traced,
+  image: Traced,
 ): Traced {
-  let x = picture;
+  let x = image;
   for (const { conv, norm } of convs) {
     const y = nn.conv(params, conv, x, { stride: 2, padding: 1 });
     x = relu(nn.batchNorm(context, params, norm, y));
   }
   const map = nn.convWithBias(params, last, x);
-  return transpose(reshape(map, [picture.shape[0]!, dim, grid ** 2]), [0, 2, 1]);
+  return transpose(reshape(map, [image.shape[0]!, dim, grid ** 2]), [0, 2, 1]);
 }

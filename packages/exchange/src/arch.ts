@@ -74,7 +74,7 @@ function inferVit(shapes: Shapes): FoundArch | undefined {
   const patch = shapes['patch_embed.proj.weight']?.[3];
   const arch = vits[`${patch === undefined ? 'conv' : 'patch'} ${dim} ${count(shapes, 'blocks.')}`];
   if (arch === undefined) return undefined;
-  // A convolutional stem halves the picture with each 3x3 convolution.
+  // A convolutional stem halves the image with each 3x3 convolution.
   const patchSize = patch ?? 2 ** threes(shapes);
   const tokens = shapes.pos_embed?.[1];
   const grid = tokens === undefined ? undefined : Math.sqrt(tokens - 1);

@@ -45,7 +45,7 @@ function withPatches(patchSize: number): Partial<Encoder> {
   };
 }
 
-const picture = (() => {
+const image = (() => {
   const random = rng(seed, 'exchange/picture');
   const shape = [batch, 3, side, side];
   return {
@@ -58,7 +58,7 @@ const picture = (() => {
 /** By the oracle, in float64. */
 function features(encoder: Encoder, params: Params, head?: ModelHead): ArrayLike<number> {
   const model = { encoder, encoderConfig: { imageSize: side }, ...(head && { head }) };
-  return interpret(encoderGraph(model, params, batch), { ...params, input: picture }).features!.data;
+  return interpret(encoderGraph(model, params, batch), { ...params, input: image }).features!.data;
 }
 
 function headOf({ head }: FoundEncoder): ModelHead | undefined {

@@ -10,7 +10,7 @@ import type { TensorFile } from './tensors.ts';
 export interface EncoderOptions {
   /** Default: what the shapes say. */
   readonly arch?: string;
-  /** Pixels. Default: what a ViT's positions say, else 224, or 32 behind a stem for small pictures. */
+  /** Pixels. Default: what a ViT's positions say, else 224, or 32 behind a stem for small images. */
   readonly imageSize?: number;
   /** Take a ViT with other positions than the fixed ones. They are lost, and its features will not be the same. */
   readonly ignorePositions?: boolean;

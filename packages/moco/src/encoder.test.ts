@@ -7,8 +7,8 @@ import { modelConfig } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../cli/src/run/checkpoint.ts';
 import { openBackend } from '../../cli/src/run/open-backend.ts';
-import { moco, pictureFolder, png, temporaryFolder } from '../../cli/src/testing.ts';
-import { decodeBytes, type LoadedEncoder, loadEncoder, type Picture, pretrain, UserError } from './index.ts';
+import { imageFolder, moco, png, temporaryFolder } from '../../cli/src/testing.ts';
+import { decodeBytes, type LoadedEncoder, loadEncoder, pretrain, type RgbImage, UserError } from './index.ts';
 import { tiny } from './testing.ts';
 
 const example = async (path: string) =>
@@ -16,23 +16,23 @@ const example = async (path: string) =>
     pathToFileURL(fileURLToPath(new URL(`../../../examples/${path}`, import.meta.url))).href
   )) as Record<string, unknown>;
 
-const pictures = pictureFolder(12);
+const images = imageFolder(12);
 let folder: string;
 let checkpoint: string;
 let encoder: LoadedEncoder;
 beforeAll(async () => {
   folder = join(temporaryFolder(), 'run');
-  checkpoint = (await pretrain({ ...tiny, data: pictures, out: folder, epochs: 1 }).result).checkpoint;
+  checkpoint = (await pretrain({ ...tiny, data: images, out: folder, epochs: 1 }).result).checkpoint;
   encoder = await loadEncoder(checkpoint);
 });
 
-/** Pictures of the encoder's own size need no resizing: what it should see can be written down. */
-async function oracle(picture: Picture): Promise<Float32Array> {
+/** Images of the encoder's own size need no resizing: what it should see can be written down. */
+async function oracle(image: RgbImage): Promise<Float32Array> {
   const { info, tensors } = await openCheckpoint(checkpoint, () => undefined);
   const { mean, std } = info.config;
   const planes = Float32Array.from({ length: 3 * 256 }, (_, i) => {
     const channel = Math.floor(i / 256);
-    return (picture.data[3 * (i % 256) + channel]! / 255 - mean[channel]!) / std[channel]!;
+    return (image.data[3 * (i % 256) + channel]! / 255 - mean[channel]!) / std[channel]!;
   });
   const backend = await openBackend('reference');
   const { extract } = await createExtractor(backend, modelConfig(info.config), under('q', tensors), 1);
@@ -43,10 +43,10 @@ const largest = (a: Float32Array, b: Float32Array) => Math.max(...a.map((x, i) =
 
 describe('embed', () => {
   it('gives the features of the float64 oracle', async () => {
-    const picture = await decodeBytes(png(3));
-    expect([picture.width, picture.height]).toEqual([16, 16]);
-    const [row] = await encoder.embed([picture]);
-    const expected = await oracle(picture);
+    const image = await decodeBytes(png(3));
+    expect([image.width, image.height]).toEqual([16, 16]);
+    const [row] = await encoder.embed([image]);
+    const expected = await oracle(image);
     expect(row).toHaveLength(encoder.featureDim);
     expect(Math.max(...expected)).toBeGreaterThan(0.1);
     // float32 against float64, through nine layers.
@@ -80,15 +80,12 @@ describe('embed', () => {
     expect((process.resourceUsage().maxRSS - before) / 1024).toBeLessThan(700);
   });
 
-  it('says what is wrong with a picture, and goes on', async () => {
+  it('says what is wrong with an image, and goes on', async () => {
     const wrong: [unknown, string][] = [
       ['./nowhere.png', './nowhere.png: not a readable image'],
-      [new Uint8Array(8), 'picture 0: not a readable image'],
-      [
-        { width: 2, height: 2, data: new Uint8Array(4) },
-        'picture 0 gave 4 bytes for 2 x 2 pixels; RGB has 12',
-      ],
-      [7, 'picture 0 is no path, bytes or { width, height, data }'],
+      [new Uint8Array(8), 'image 0: not a readable image'],
+      [{ width: 2, height: 2, data: new Uint8Array(4) }, 'image 0 gave 4 bytes for 2 x 2 pixels; RGB has 12'],
+      [7, 'image 0 is no path, bytes or { width, height, data }'],
     ];
     for (const [image, message] of wrong) {
       const error: unknown = await encoder.embed([image as string]).catch((error: unknown) => error);
@@ -125,7 +122,7 @@ describe('loadEncoder', () => {
     const { workerBackend } = (await example('backend-worker/index.js')) as { workerBackend: BackendPlugin };
     const out = join(temporaryFolder(), 'mixed');
     const own = { arch: mixer, backend: workerBackend, imageSize: 8, maxSteps: 1 };
-    const { config } = await pretrain({ ...tiny, data: pictures, ...own, out }).result;
+    const { config } = await pretrain({ ...tiny, data: images, ...own, out }).result;
     expect(config).toMatchObject({ arch: 'mixer', backend: 'worker' });
     await using slow = await loadEncoder(out, { arch: mixer, backend: workerBackend });
     await using quick = await loadEncoder(out, { arch: mixer });
@@ -149,7 +146,7 @@ describe('loadEncoder', () => {
         () =>
           pretrain({
             ...tiny,
-            data: pictures,
+            data: images,
             arch: { ...({} as Encoder), name: 'resnet50', forward: (_c, _p, x) => x },
           }).result,
         'there is an encoder resnet50 already: give yours another name',

@@ -10,15 +10,15 @@ import {
   UserError,
   under,
 } from '@moco-ts/core';
-import { applyClean, checkedPicture, createGate, decodeBytes, decodeFile, type Picture } from '@moco-ts/data';
+import { applyClean, checkedImage, createGate, decodeBytes, decodeFile, type RgbImage } from '@moco-ts/data';
 import { modelConfig, type RunConfig } from '@moco-ts/run';
 import { translate } from './check-options.ts';
 import type { BackendName } from './options.ts';
 import { adoptBackend, adoptEncoder } from './own.ts';
 import { emitWarning } from './pretrain.ts';
 
-/** A picture: a file's path, a file's bytes, or RGB of 8 bits, `[height, width, 3]`. */
-export type Image = string | Uint8Array | Picture;
+/** An image: a file's path, a file's bytes, or RGB of 8 bits, `[height, width, 3]`. */
+export type Image = string | Uint8Array | RgbImage;
 
 /** How {@link loadEncoder} opens an encoder. */
 export interface EncoderOptions {
@@ -28,7 +28,7 @@ export interface EncoderOptions {
   readonly backend?: BackendName | BackendPlugin;
   /** Threads of the backend. Default all cores. */
   readonly threads?: number;
-  /** Pictures that are computed at a time, where there are many. Default 32. */
+  /** Images that are computed at a time, where there are many. Default 32. */
   readonly batchSize?: number;
   /** The encoder's own code, if it did not come with MoCo.ts: a checkpoint has weights alone. */
   readonly arch?: Encoder;
@@ -43,10 +43,10 @@ export interface LoadedEncoder {
   /** What it was trained by, as far as the file tells. */
   readonly config: RunConfig;
   /**
-   * Features of pictures, in evaluation mode: resized, the centre cut out, normalised as in training. Calls may overlap. The
-   * number of pictures in a call may change the last bits.
-   * @returns a row of `featureDim` numbers for each picture, in order
-   * @throws UserError for a picture that can't be read; DivergedError for features that are not finite
+   * Features of images, in evaluation mode: resized, the centre cut out, normalised as in training. Calls may overlap. The
+   * number of images in a call may change the last bits.
+   * @returns a row of `featureDim` numbers for each image, in order
+   * @throws UserError for an image that can't be read; DivergedError for features that are not finite
    */
   embed(images: readonly Image[]): Promise<Float32Array[]>;
   /** Frees what the encoder holds; calls under way are finished first. */
@@ -55,7 +55,7 @@ export interface LoadedEncoder {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** From so many pictures on a whole batch is worth its price, padding included. */
+/** From so many images on a whole batch is worth its price, padding included. */
 const FEW = 4;
 
 /**
@@ -149,7 +149,7 @@ class OpenEncoder implements LoadedEncoder {
 
   embed = async (images: readonly Image[]): Promise<Float32Array[]> => {
     if (this.closed) throw new UserError('the encoder was disposed of: load it again');
-    if (!Array.isArray(images)) throw new UserError('embed takes an array of pictures');
+    if (!Array.isArray(images)) throw new UserError('embed takes an array of images');
     return this.inTurn(async () => {
       const rows: Float32Array[] = [];
       for (let at = 0; at < images.length; at += this.batchSize)
@@ -203,10 +203,10 @@ function bytesOf(source: Uint8Array | ArrayBuffer): Uint8Array {
   throw new UserError('loadEncoder takes a path, or the bytes of a file');
 }
 
-function decode(image: Image, index: number): Promise<Picture> | Picture {
+function decode(image: Image, index: number): Promise<RgbImage> | RgbImage {
   if (typeof image === 'string') return decodeFile(image);
-  if (image instanceof Uint8Array) return decodeBytes(image, `picture ${index}`);
+  if (image instanceof Uint8Array) return decodeBytes(image, `image ${index}`);
   if (image?.data === undefined)
-    throw new UserError(`picture ${index} is no path, bytes or { width, height, data }`);
-  return checkedPicture(image, `picture ${index}`);
+    throw new UserError(`image ${index} is no path, bytes or { width, height, data }`);
+  return checkedImage(image, `image ${index}`);
 }

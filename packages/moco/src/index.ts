@@ -1,5 +1,5 @@
 /**
- * MoCo.ts as a library: {@link pretrain} trains an encoder on pictures without labels, {@link loadEncoder} uses it.
+ * MoCo.ts as a library: {@link pretrain} trains an encoder on images without labels, {@link loadEncoder} uses it.
  * @packageDocumentation
  */
 export type { Measures } from '@moco-ts/cli/run';
@@ -23,7 +23,7 @@ export {
   MachineError,
   type OwnDataset,
   openDataset,
-  type Picture,
+  type RgbImage,
 } from '@moco-ts/data';
 export type { Method, Optimizer, PresetName, RunConfig } from '@moco-ts/run';
 export { type EncoderOptions, type Image, type LoadedEncoder, loadEncoder } from './encoder.ts';

@@ -48,7 +48,7 @@ export interface OwnOptions {
   readonly std?: readonly [number, number, number];
   /** An image folder, a folder of idx or CIFAR files, the built-in set `emoji`, or a data set of your own. */
   readonly data?: string | OwnDataset;
-  /** Pictures that are not trained on, for `knnEvery`. Default the set's own test split. */
+  /** Images that are not trained on, for `knnEvery`. Default the set's own test split. */
   readonly testData?: string | OwnDataset;
   /** `emoji`: whose drawings. Default google and twitter. */
   readonly designers?: readonly Designer[];
@@ -62,7 +62,7 @@ export interface OwnOptions {
   readonly signal?: AbortSignal;
   /** Told of each evaluation. */
   readonly onEvaluation?: (evaluation: EvaluationEvent) => void;
-  /** Told of what is not as it should be: a damaged picture, a collapse. Default `process.emitWarning`. */
+  /** Told of what is not as it should be: a damaged image, a collapse. Default `process.emitWarning`. */
   readonly onWarning?: (message: string) => void;
 }
 

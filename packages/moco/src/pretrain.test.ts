@@ -13,9 +13,9 @@ import {
 import { describe, expect, it } from 'vitest';
 import {
   differences,
+  imageFolder,
   logged,
   moco,
-  pictureFolder,
   temporaryFolder,
   tiny as tinyFlags,
 } from '../../cli/src/testing.ts';
@@ -31,9 +31,9 @@ import {
 } from './index.ts';
 import { tiny } from './testing.ts';
 
-const pictures = pictureFolder(20);
-/** 20 pictures in batches of 8: two steps an epoch. */
-const options = { ...tiny, data: pictures, epochs: 3, seed: 4 };
+const images = imageFolder(20);
+/** 20 images in batches of 8: two steps an epoch. */
+const options = { ...tiny, data: images, epochs: 3, seed: 4 };
 const folder = () => join(temporaryFolder(), 'run');
 
 async function stepsOf(run: AsyncIterable<Step>): Promise<Step[]> {
@@ -48,7 +48,7 @@ const wholeRun = pretrain({ ...options, out: whole }).result;
 it('trains as the command does, to the bit', async () => {
   const out = folder();
   const flags = [...tinyFlags, '--epochs', '3', '--seed', '4', '--out', out];
-  expect(await moco('pretrain', pictures, ...flags)).toMatchObject({ code: 0, err: '' });
+  expect(await moco('pretrain', images, ...flags)).toMatchObject({ code: 0, err: '' });
   const run = pretrain({ ...options, out: folder() });
   const steps = await stepsOf(run);
   const result = await run.result;
@@ -149,15 +149,15 @@ describe('a run that is stopped', () => {
 });
 
 describe('a data set of its own', () => {
-  const files = readdirSync(pictures).sort();
+  const files = readdirSync(images).sort();
   const own: OwnDataset = {
     name: 'mine',
     length: files.length,
-    decode: (index) => decodeFile(join(pictures, files[index]!)),
+    decode: (index) => decodeFile(join(images, files[index]!)),
     id: (index) => files[index]!,
   };
 
-  it.each([0, 1])('gives the same run as the folder of its pictures, with %i workers', async (workers) => {
+  it.each([0, 1])('gives the same run as the folder of its images, with %i workers', async (workers) => {
     const run = pretrain({ ...options, data: own, workers, out: folder() });
     const { checkpoint, config } = await run.result;
     expect(config.data).toBe('object:mine');
@@ -183,11 +183,11 @@ describe('a data set of its own', () => {
     expect(differences(checkpoint, (await wholeRun).checkpoint)).toEqual([]);
   });
 
-  it('may have damaged pictures, which are told of', async () => {
+  it('may have damaged images, which are told of', async () => {
     const flawed: OwnDataset = {
       ...own,
       decode: (index) => {
-        if (index === 3) throw new DataError('picture 3 is torn');
+        if (index === 3) throw new DataError('image 3 is torn');
         return own.decode(index);
       },
     };
@@ -199,10 +199,10 @@ describe('a data set of its own', () => {
       onWarning: (text) => told.push(text),
     });
     expect(await run.result).toMatchObject({ skipped: 1 });
-    expect(told).toEqual(['left out: picture 3 is torn']);
+    expect(told).toEqual(['left out: image 3 is torn']);
   });
 
-  it('is measured on test pictures of its own', async () => {
+  it('is measured on test images of its own', async () => {
     const labelled: OwnDataset = { ...own, classes: ['even', 'odd'], label: (index) => index % 2 };
     const base = { ...options, epochs: 1, knnEvery: 1, data: labelled };
     // Without, a part is held out of its own images.

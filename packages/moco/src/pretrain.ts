@@ -36,7 +36,7 @@ export interface Step {
   readonly time: number;
   /** Seconds of them in which it waited for views. */
   readonly data: number;
-  /** Pictures per second, lately. */
+  /** Images per second, lately. */
   readonly rate: number;
   /** Seconds until the end of the run. */
   readonly eta: number;
@@ -58,7 +58,7 @@ export interface PretrainResult {
   readonly config: RunConfig;
   /** The last evaluation, in percent. */
   readonly measures?: Measures;
-  /** Damaged pictures that were left out. */
+  /** Damaged images that were left out. */
   readonly skipped: number;
   /** How long it took. */
   readonly seconds: number;
@@ -76,7 +76,7 @@ export interface PretrainRun {
 }
 
 /**
- * Trains an encoder on pictures without labels, as `moco pretrain` does: the same options give the same weights, to the bit.
+ * Trains an encoder on images without labels, as `moco pretrain` does: the same options give the same weights, to the bit.
  * Errors that you can mend are `UserError`s of one line.
  *
  * ```ts
@@ -185,7 +185,7 @@ async function flagsOf(options: PretrainOptions, own: ImageDataset | undefined):
 async function openTestData(data: PretrainOptions['testData']): Promise<ImageDataset | undefined> {
   if (data === undefined) return undefined;
   if (typeof data !== 'string') return defineDataset(data, 'test');
-  // A folder without splits of its own has its pictures in the first.
+  // A folder without splits of its own has its images in the first.
   return (await openTest(data)) ?? openDataset(data);
 }
 

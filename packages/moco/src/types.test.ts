@@ -75,7 +75,7 @@ it('refuses what is wrong', () => {
     pretrain({ data: 'photos', preset: 'best' }),
     // @ts-expect-error an object that is no backend
     pretrain({ data: 'photos', backend: { name: 'mine' } }),
-    // @ts-expect-error a set without pictures
+    // @ts-expect-error a set without images
     pretrain({ data: { name: 'mine', length: 3 } }),
     // @ts-expect-error two channels
     pretrain({ data: 'photos', mean: [0, 0] }),

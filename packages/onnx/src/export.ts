@@ -9,11 +9,11 @@ import type { Network } from './precision/rewriting.ts';
 import { quantizeStatically, type Range, valuesToCalibrate } from './precision/static.ts';
 import { portableRules } from './rules.ts';
 
-/** What turns a raw picture into the encoder's input, in the graph. */
+/** What turns a raw image into the encoder's input, in the graph. */
 export interface Preprocess {
   /** The encoder's height and width, in pixels. */
   readonly size: number;
-  /** The shorter side of pictures that are not square, after resizing and before the centre crop; at least `size`, its default. */
+  /** The shorter side of images that are not square, after resizing and before the centre crop; at least `size`, its default. */
   readonly shorterSide?: number;
   /** By channel, in [0, 1]. */
   readonly mean: readonly number[];
@@ -25,7 +25,7 @@ export interface ExportOptions {
   readonly model: ModelConfig;
   /** The query encoder's parameters, without prefix. */
   readonly params: Params;
-  /** Take uint8 pictures [N, H, W, 3] of any size as `images`, instead of float32 [N, 3, S, S] as `input`. */
+  /** Take uint8 images [N, H, W, 3] of any size as `images`, instead of float32 [N, 3, S, S] as `input`. */
   readonly preprocess?: Preprocess;
   /** Written into the model's metadata. */
   readonly metadata?: Readonly<Record<string, string>>;
@@ -39,7 +39,7 @@ export interface ExportOptions {
 
 /**
  * - `float16`: half the bytes; for GPUs and browsers.
- * - `int8`: a quarter of the bytes. With the ranges that {@link calibrationModel} gives for pictures of the kind to come, integers
+ * - `int8`: a quarter of the bytes. With the ranges that {@link calibrationModel} gives for images of the kind to come, integers
  *   go from layer to layer; without, each tensor's range is found as it comes, which is slower.
  */
 export type Precision =
@@ -119,7 +119,7 @@ function networkOf({ model, params, preprocess, names }: ExportOptions) {
       continue;
     }
     input = preprocess
-      ? pictures(onnx, preprocess, names?.input)
+      ? images(onnx, preprocess, names?.input)
       : onnx.input(names?.input ?? name, type, freeBatch(type.shape));
     lowering.set(value, input);
   }
@@ -148,7 +148,7 @@ function reduce(network: Network, precision: Precision): (value: string) => stri
  * uint8 [N, H, W, 3] to normalised float32 [N, 3, size, size]: resize the shorter side (truncating the longer one), crop
  * the centre (halves to even), as torchvision does it.
  */
-function pictures(
+function images(
   onnx: OnnxBuilder,
   { size, shorterSide = size, mean, std }: Preprocess,
   name = 'images',

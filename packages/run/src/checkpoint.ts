@@ -29,8 +29,8 @@ export interface Position {
 /** What lies beside the tensors. */
 export interface CheckpointInfo extends Position {
   readonly config: RunConfig;
-  /** The pictures of the data set. */
-  readonly pictures: number;
+  /** The images of the data set. */
+  readonly images: number;
   /** The newest losses, the last one last. */
   readonly losses: readonly number[];
   /** In mid-epoch: the epoch's means so far. */

@@ -5,7 +5,7 @@ import { defaultDecay, defaultRate, defaultWarmup, hasQueue, meaningless, rowOf 
 import { defaults, flagOf, type RunConfig, type RunFlags, settingEntries } from './settings.ts';
 import { traitsNamed } from './traits.ts';
 
-/** Pictures of known small sets are trained on as they are; photographs are cut to the papers' 224. */
+/** Images of known small sets are trained on as they are; photographs are cut to the papers' 224. */
 export function defaultImageSize(dataset: Pick<ImageDataset, 'source' | 'share'>): number {
   const shared = dataset.share?.();
   if (shared?.kind === 'raw') return Math.max(32, shared.height);
@@ -14,7 +14,7 @@ export function defaultImageSize(dataset: Pick<ImageDataset, 'source' | 'share'>
 
 /**
  * A new run's configuration: explicit flags before the method's row before the defaults.
- * @param workers threads for pictures where no flag says it
+ * @param workers threads for images where no flag says it
  * @throws UserError for settings that exclude each other, and flags that the method has no use for
  */
 export function resolveConfig(

@@ -2,7 +2,7 @@
 import { clearSide } from '@moco-ts/data/portable';
 import type { RunConfig } from './settings.ts';
 
-/** How raw pictures become the encoder's input, as the model does it and `moco` too. */
+/** How raw images become the encoder's input, as the model does it and `moco` too. */
 export function preprocessOf({ imageSize: size, mean, std }: RunConfig) {
   return { size, shorterSide: clearSide({ width: 1, height: 2 }, size), mean, std };
 }
@@ -11,7 +11,7 @@ export interface ModelSettings {
   readonly withHead: boolean;
   /** The names of a classifier's classes: the model gives its logits. */
   readonly classes?: readonly string[];
-  /** The model takes raw pictures. */
+  /** The model takes raw images. */
   readonly withPreprocess: boolean;
   /** The commit of the run. */
   readonly commit?: string;

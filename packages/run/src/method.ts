@@ -53,11 +53,11 @@ export interface RunMethod {
 }
 
 /**
- * @param pictures of the data set
+ * @param images of the data set
  * @param own the encoder, where it is not the one that has its name
  * @throws UserError for an unknown arch, and for settings that don't fit each other
  */
-export function createMethod(config: RunConfig, pictures: number, own?: Encoder): RunMethod {
+export function createMethod(config: RunConfig, images: number, own?: Encoder): RunMethod {
   switch (config.method) {
     case 'moco-v1':
     case 'moco-v2':
@@ -67,7 +67,7 @@ export function createMethod(config: RunConfig, pictures: number, own?: Encoder)
     case 'simclr':
       return simclrMethod(config, own);
     case 'instdisc':
-      return bankMethod(config, pictures, own);
+      return bankMethod(config, images, own);
   }
 }
 
@@ -154,12 +154,12 @@ function simclrMethod(config: RunConfig, own?: Encoder): RunMethod {
   };
 }
 
-function bankMethod(config: RunConfig, pictures: number, own?: Encoder): RunMethod {
+function bankMethod(config: RunConfig, images: number, own?: Encoder): RunMethod {
   const { seed, batchSize, mocoK, loss } = config;
   const bank: InstDiscConfig = {
     ...common(config, own),
     ...headOf(config),
-    slots: pictures,
+    slots: images,
     negatives: mocoK,
     draw: config.bankDraw,
     loss,

@@ -33,7 +33,7 @@ describe('the table of settings', () => {
   });
 
   it('passes over what it does not know and what is not given', () => {
-    expect(settingsFault({ pictures: -1, threads: undefined, constructor: 1 })).toBeUndefined();
+    expect(settingsFault({ images: -1, threads: undefined, constructor: 1 })).toBeUndefined();
   });
 
   it('takes the bounds themselves', () => {

@@ -159,12 +159,12 @@ export const settings = {
     doc: "instdisc: share of a slot's old value in its new one (0.5)",
     methods: ['instdisc'],
   }),
-  /** `instdisc`: noise samples for each picture, or one draw for the batch. Default `picture`. */
+  /** `instdisc`: noise samples for each image, or one draw for the batch. Default `image`. */
   bankDraw: defaulted(name(['picture', 'batch']), {
     default: 'picture',
     group: 'Method',
     flags: '--bank-draw <kind>',
-    doc: 'instdisc: noise samples for each picture, or for the batch (picture)',
+    doc: 'instdisc: noise samples for each image, or for the batch (image)',
     methods: ['instdisc'],
   }),
   /** `instdisc`: weight of the proximal term. Default 0. */
@@ -254,14 +254,14 @@ export const settings = {
     doc: 'views with blur, where they have it (on)',
     not: 'views without blur',
   }),
-  /** Least share of a picture's area in a crop, in (0, 1]. Default 0.2; `moco-v3` 0.08. */
+  /** Least share of an image's area in a crop, in (0, 1]. Default 0.2; `moco-v3` 0.08. */
   cropMin: defaulted(above(0, 1), {
     default: 0.2,
     group: 'Encoder and views',
     flags: '--crop-min <x>',
     doc: 'least share of the area in a crop (0.2; moco-v3: 0.08)',
   }),
-  /** Of the channels R, G, B in [0, 1], subtracted from pixels. Default ImageNet's, as the papers have them whatever the pictures. */
+  /** Of the channels R, G, B in [0, 1], subtracted from pixels. Default ImageNet's, as the papers have them whatever the images. */
   mean: defaulted(list(number(-1000, 1000), 3, 3), { default: [0.485, 0.456, 0.406] }),
   /** Of the channels, by which pixels are divided. Default ImageNet's. */
   std: defaulted(list(above(0, 1000), 3, 3), { default: [0.229, 0.224, 0.225] }),
@@ -279,12 +279,12 @@ export const settings = {
     flags: '--start-epoch <n>',
     doc: 'epoch to count from, without a checkpoint (0)',
   }),
-  /** Pictures in a step. Default 256. */
+  /** Images in a step. Default 256. */
   batchSize: defaulted(whole(1, 65_536), {
     default: 256,
     group: 'Training',
     flags: '-b, --batch-size <n>',
-    doc: 'pictures in a step (256)',
+    doc: 'images in a step (256)',
   }),
   /** What applies the gradients. Default `sgd`; `moco-v3` `adamw` for ViTs, else `lars`; `simclr` `lars`. */
   optimizer: defaulted(name(optimizers), {
@@ -363,17 +363,17 @@ export const settings = {
     flags: '-j, --workers <n>',
     doc: 'threads that make views (cores - 1, at most 8)',
   }),
-  /** Decode in processes instead of threads: a picture that crashes the decoder is left out. Default false. */
+  /** Decode in processes instead of threads: an image that crashes the decoder is left out. Default false. */
   isolate: optional(truth, {
     group: 'Data',
     flags: '--isolate',
-    doc: 'processes instead: a picture that crashes the decoder is left out',
+    doc: 'processes instead: an image that crashes the decoder is left out',
   }),
-  /** Damaged pictures that are left out before it is an error. Default 1 %, at least 10. */
+  /** Damaged images that are left out before it is an error. Default 1 %, at least 10. */
   maxBad: optional(whole(0, longest), {
     group: 'Data',
     flags: '--max-bad <n>',
-    doc: 'damaged pictures that are left out before it is an error (1 %, at least 10)',
+    doc: 'damaged images that are left out before it is an error (1 %, at least 10)',
   }),
   /** Share of an image folder that is kept for testing, in [0, 1]. Default 0. */
   holdOut: optional(share, {

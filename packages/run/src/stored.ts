@@ -43,8 +43,8 @@ export function storedInfo(value: unknown, source: string) {
   const info = (isPlain(value) ? value : damaged(source, 'they are none.')) as Readonly<
     Record<string, unknown>
   >;
-  const { epoch, step, globalStep, pictures = 0, losses, meters, commit, moco } = info;
-  const numbers = { epoch, step, globalStep, pictures };
+  const { epoch, step, globalStep, images = 0, losses, meters, commit, moco } = info;
+  const numbers = { epoch, step, globalStep, images };
   for (const [key, number] of Object.entries(numbers))
     if (!Number.isSafeInteger(number) || (number as number) < 0 || (number as number) > MOST)
       damaged(source, `${key} is no number of a run.`);
@@ -57,7 +57,7 @@ export function storedInfo(value: unknown, source: string) {
     step: step as number,
     globalStep: globalStep as number,
     config: storedConfig(info.config, source),
-    pictures: pictures as number,
+    images: images as number,
     losses: losses as number[],
     ...(meters !== undefined && { meters: meters as MeterStates }),
     // To be printed alone: what is no commit is none.

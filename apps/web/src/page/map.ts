@@ -1,17 +1,17 @@
-/** The map: a list box whose options lie on a plane. One tab stop; arrow keys go to the next picture in their direction. */
+/** The map: a list box whose options lie on a plane. One tab stop; arrow keys go to the next image in their direction. */
 import type { Mapped } from '../messages.ts';
 import { byId, element } from './dom.ts';
 import { step } from './move.ts';
 import type { Gallery } from './sheet.ts';
 
-export interface PictureMap {
+export interface ImageMap {
   open(gallery: Gallery): void;
   place(mapped: Mapped): void;
-  /** Chooses a picture; undefined: none. */
+  /** Chooses an image; undefined: none. */
   choose(index: number | undefined): void;
 }
 
-/** Pictures that glide to their places, at most: more would make a browser stumble. */
+/** Images that glide to their places, at most: more would make a browser stumble. */
 const GLIDING = 1000;
 
 const directions: Readonly<Record<string, readonly [number, number]>> = {
@@ -21,8 +21,8 @@ const directions: Readonly<Record<string, readonly [number, number]>> = {
   ArrowDown: [0, 1],
 };
 
-/** @param chosen told when another picture is chosen */
-export function createMap(chosen: (index: number | undefined) => void): PictureMap {
+/** @param chosen told when another image is chosen */
+export function createMap(chosen: (index: number | undefined) => void): ImageMap {
   const box = byId('map');
   let tiles: HTMLElement[] = [];
   let mapped: Mapped | undefined;
@@ -68,21 +68,21 @@ export function createMap(chosen: (index: number | undefined) => void): PictureM
 
   return {
     choose,
-    open: ({ pictures, show }) => {
+    open: ({ images, show }) => {
       choose(undefined);
       mapped = undefined;
-      box.classList.toggle('many', pictures.length > GLIDING);
-      tiles = pictures.map(({ name }, i) => {
+      box.classList.toggle('many', images.length > GLIDING);
+      tiles = images.map(({ name }, i) => {
         const tile = element('div', {
           ...{ class: 'tile', role: 'option', id: `tile-${i}` },
           ...{ 'aria-label': name, 'aria-selected': 'false', title: name },
         });
         show(tile, i);
-        const columns = Math.ceil(Math.sqrt((pictures.length * 5) / 4));
+        const columns = Math.ceil(Math.sqrt((images.length * 5) / 4));
         put(
           tile,
           (i % columns) / (columns - 1 || 1),
-          Math.floor(i / columns) / Math.max(1, Math.ceil(pictures.length / columns) - 1),
+          Math.floor(i / columns) / Math.max(1, Math.ceil(images.length / columns) - 1),
         );
         return tile;
       });

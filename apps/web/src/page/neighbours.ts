@@ -5,7 +5,7 @@ import type { Gallery } from './sheet.ts';
 /** Shown, of those that the map knows. */
 const SHOWN = 8;
 
-/** The chosen picture and its nearest, each of which can be chosen in turn. @param choose called with another's index */
+/** The chosen image and its nearest, each of which can be chosen in turn. @param choose called with another's index */
 export function showNeighbours(
   gallery: Gallery,
   mapped: Mapped | undefined,
@@ -14,7 +14,7 @@ export function showNeighbours(
 ): void {
   const place = byId('near');
   if (index === undefined || !mapped) {
-    const hint = mapped ? 'Choose a picture in the map.' : 'They are known as soon as training has started.';
+    const hint = mapped ? 'Choose an image in the map.' : 'They are known as soon as training has started.';
     place.replaceChildren(element('p', { class: 'soft' }, hint));
     return;
   }
@@ -25,22 +25,17 @@ export function showNeighbours(
     return tile;
   };
   const nearest = neighboursOf(mapped, index).map(({ index: at, similarity }) => {
-    const { name } = gallery.pictures[at]!;
+    const { name } = gallery.images[at]!;
     const button = element('button', { type: 'button' }, tileOf(at), `${name}, ${similarity.toFixed(2)}`);
     button.addEventListener('click', () => choose(at));
     return element('li', {}, button);
   });
-  const picture = element(
-    'figure',
-    {},
-    tileOf(index),
-    element('figcaption', {}, gallery.pictures[index]!.name),
-  );
+  const image = element('figure', {}, tileOf(index), element('figcaption', {}, gallery.images[index]!.name));
   place.replaceChildren(
     element(
       'div',
       { class: 'found' },
-      picture,
+      image,
       element('ol', { 'aria-label': 'The nearest, with their cosines' }, ...nearest),
     ),
   );

@@ -1,11 +1,11 @@
 import type { Opened } from '../messages.ts';
-import type { PictureInfo, Sheet } from '../sheet.ts';
+import type { ImageInfo, Sheet } from '../sheet.ts';
 
-/** The pictures that are open, and how to show one. */
+/** The images that are open, and how to show one. */
 export interface Gallery {
   readonly name: string;
-  readonly pictures: readonly PictureInfo[];
-  /** Makes an element of the class `tile` show a picture. */
+  readonly images: readonly ImageInfo[];
+  /** Makes an element of the class `tile` show an image. */
   show(tile: HTMLElement, index: number): void;
 }
 
@@ -19,7 +19,7 @@ export function openGallery({ name, sheet, image }: Pick<Opened, 'name' | 'sheet
   style.setProperty('--columns', String(sheet.columns));
   return {
     name,
-    pictures: sheet.pictures,
+    images: sheet.images,
     show: (tile, index) => {
       tile.style.backgroundPosition = positionOf(sheet, index);
     },
@@ -27,8 +27,8 @@ export function openGallery({ name, sheet, image }: Pick<Opened, 'name' | 'sheet
 }
 
 /** Where the sheet must lie for a tile: percentages, whatever the tile's size. */
-export function positionOf({ columns, pictures }: Sheet, index: number): string {
-  const rows = Math.ceil(pictures.length / columns);
+export function positionOf({ columns, images }: Sheet, index: number): string {
+  const rows = Math.ceil(images.length / columns);
   const share = (at: number, of: number) => (of > 1 ? `${(100 * at) / (of - 1)}%` : '0%');
   return `${share(index % columns, columns)} ${share(Math.floor(index / columns), rows)}`;
 }

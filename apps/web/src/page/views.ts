@@ -2,19 +2,19 @@ import type { Pixels, Stepped } from '../messages.ts';
 import { byId } from './dom.ts';
 import type { Gallery } from './sheet.ts';
 
-export function showViews(gallery: Gallery, { picture, query, key }: NonNullable<Stepped['views']>): void {
-  const { name } = gallery.pictures[picture]!;
-  const tile = byId('view-picture');
-  gallery.show(tile, picture);
+export function showViews(gallery: Gallery, { image, query, key }: NonNullable<Stepped['views']>): void {
+  const { name } = gallery.images[image]!;
+  const tile = byId('view-image');
+  gallery.show(tile, image);
   tile.setAttribute('aria-label', name);
   draw(byId<HTMLCanvasElement>('view-query'), query, `Query view of ${name}`);
   draw(byId<HTMLCanvasElement>('view-key'), key, `Key view of ${name}`);
 }
 
 export function clearViews(): void {
-  const tile = byId('view-picture');
+  const tile = byId('view-image');
   tile.removeAttribute('style');
-  tile.setAttribute('aria-label', 'No picture yet');
+  tile.setAttribute('aria-label', 'No image yet');
   for (const [id, label] of [
     ['view-query', 'Query view'],
     ['view-key', 'Key view'],

@@ -15,13 +15,13 @@ it.each([
   [64, 64, 64],
   [63, 32, 32],
   [16, 16, 16],
-])('of %i pictures takes batches of %i and %i keys, and says so', (images, batchSize, queue) => {
+])('of %i images takes batches of %i and %i keys, and says so', (images, batchSize, queue) => {
   expect(fit(settings, images)).toEqual({
     settings: { ...settings, batchSize, queue },
-    note: `For ${images} pictures the batch is ${batchSize}, the queue ${queue} keys.`,
+    note: `For ${images} images the batch is ${batchSize}, the queue ${queue} keys.`,
   });
 });
 it('says how many a training takes at least', () => {
-  expect(() => fit(settings, 15)).toThrow('15 pictures are too few: training takes 16 at least.');
-  expect(() => fit(settings, 1)).toThrow('1 picture is too few');
+  expect(() => fit(settings, 15)).toThrow('15 images are too few: training takes 16 at least.');
+  expect(() => fit(settings, 1)).toThrow('1 image is too few');
 });

@@ -15,13 +15,13 @@ export interface Fitted {
 export function fit(settings: Settings, images: number): Fitted {
   if (images < LEAST)
     throw new UserError(
-      `${images} ${images === 1 ? 'picture is' : 'pictures are'} too few: training takes ${LEAST} at least.`,
+      `${images} ${images === 1 ? 'image is' : 'images are'} too few: training takes ${LEAST} at least.`,
     );
   // A power of two, as all sizes that the page offers.
   const most = 2 ** Math.floor(Math.log2(images));
   const batchSize = Math.min(settings.batchSize, most);
   const queue = Math.min(settings.queue, most);
   if (batchSize === settings.batchSize && queue === settings.queue) return { settings };
-  const note = `For ${images} pictures the batch is ${batchSize}, the queue ${queue} keys.`;
+  const note = `For ${images} images the batch is ${batchSize}, the queue ${queue} keys.`;
   return { settings: { ...settings, batchSize, queue }, note };
 }

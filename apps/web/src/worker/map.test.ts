@@ -30,13 +30,13 @@ describe('nearest', () => {
 });
 
 describe('agreement', () => {
-  it('counts the pictures whose nearest shows the same', () => {
+  it('counts the images whose nearest shows the same', () => {
     // The nearest of 0 is 1, of 1 is 2, of 2 is 1, of 3 is 0.
     const neighbours = Int32Array.of(1, 2, 1, 0);
     expect(agreement(neighbours, 1, Int32Array.of(7, 7, 8, 8))).toBe(25);
     expect(agreement(neighbours, 1, Int32Array.of(7, 7, 7, -1))).toBe(100);
   });
-  it('is unknown where no two pictures show the same', () => {
+  it('is unknown where no two images show the same', () => {
     expect(agreement(Int32Array.of(1, 0), 1, Int32Array.of(-1, -1))).toBeUndefined();
     expect(agreement(Int32Array.of(1, 0), 1, Int32Array.of(0, 1))).toBeUndefined();
   });

@@ -7,7 +7,7 @@ import { agreement, nearest } from './neighbours.ts';
 const NEIGHBOURS = 12;
 
 let current = -1;
-/** Where the map was: the next one begins there, so that pictures wander and do not jump. */
+/** Where the map was: the next one begins there, so that images wander and do not jump. */
 let before: number[][] | undefined;
 
 addEventListener(

@@ -1,7 +1,7 @@
 import { topK, unitRows } from '@moco-ts/core';
 
 export interface Neighbours {
-  /** [pictures, k], the nearest first. */
+  /** [images, k], the nearest first. */
   readonly neighbours: Int32Array<ArrayBuffer>;
   /** Their cosines. */
   readonly similarities: Float32Array<ArrayBuffer>;
@@ -31,7 +31,7 @@ export function nearest(features: Float32Array, dim: number, k: number): Neighbo
 }
 
 /**
- * How often the nearest picture shows the same subject, in percent, of the pictures whose subject others show too.
+ * How often the nearest image shows the same subject, in percent, of the images whose subject others show too.
  * @param subjects numbers; -1: unknown
  */
 export function agreement(neighbours: Int32Array, k: number, subjects: Int32Array): number | undefined {

@@ -1,4 +1,4 @@
-/** One training: what `moco pretrain` does, on pictures in memory. */
+/** One training: what `moco pretrain` does, on images in memory. */
 import {
   type Backend,
   createExtractor,
@@ -15,7 +15,7 @@ import {
   createLoaderOn,
   type DatasetSpec,
   type ImageDataset,
-  type PictureReader,
+  type ImageReader,
   runJob,
 } from '@moco-ts/data/portable';
 import { exportEncoder } from '@moco-ts/onnx';
@@ -41,7 +41,7 @@ import {
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import type { Settings } from '../messages.ts';
 import { finiteFeatures, finiteState } from './finite.ts';
-import type { PictureSet } from './pictures.ts';
+import type { ImageSet } from './images.ts';
 
 export interface StepResult {
   readonly loss: number;
@@ -76,7 +76,7 @@ export interface Session {
   readonly most: number;
   /** Begins a step; undefined after the last. Calls of this and of all below must not overlap. */
   step(): Promise<Begun | undefined>;
-  /** Of all pictures, by the backbone: [pictures, dim]. */
+  /** Of all images, by the backbone: [images, dim]. */
   features(): Promise<{ readonly dim: number; readonly data: Float32Array<ArrayBuffer> }>;
   model(): Promise<SavedFile>;
   checkpoint(): Promise<SavedFile>;
@@ -90,7 +90,7 @@ type Metrics = Awaited<ReturnType<Trainer['step']>>;
 const HISTORY = 20;
 
 /** The demo's recipe, with what the page asks for. */
-function configOf(settings: Settings, arch: string, { name: data }: PictureSet): RunConfig {
+function configOf(settings: Settings, arch: string, { name: data }: ImageSet): RunConfig {
   const { batchSize, queue: mocoK, epochs, lr, seed } = settings;
   if (mocoK < batchSize)
     throw new UserError(
@@ -118,18 +118,18 @@ function configOf(settings: Settings, arch: string, { name: data }: PictureSet):
 
 /** @throws UserError for settings that can't work */
 export async function createSession(
-  set: PictureSet,
+  set: ImageSet,
   settings: Settings,
   arch: string,
   backend: Backend,
 ): Promise<Session> {
   const config = configOf(settings, arch, set);
   const { batchSize: batch, imageSize: size, mean, std, seed, epochs } = config;
-  const { pictures } = set;
-  const method = createMethod(config, pictures.length);
+  const { images } = set;
+  const method = createMethod(config, images.length);
   const state = method.state();
   const trainer = await createTrainer(backend, method.step(state), state);
-  const reader: PictureReader = { decode: async (index) => pictures[index]! };
+  const reader: ImageReader = { decode: async (index) => images[index]! };
   const pool = {
     workers: 0,
     run: (_: ImageDataset, job: Parameters<typeof runJob>[1]) => runJob(reader, job),
@@ -170,12 +170,12 @@ export async function createSession(
 
   async function features() {
     check();
-    clean ??= cleanPictures(set, config);
+    clean ??= cleanImages(set, config);
     const extractor = await createExtractor(
       backend,
       modelConfig(config),
       await params(),
-      Math.min(64, pictures.length),
+      Math.min(64, images.length),
     );
     try {
       const data = (await extractor.extract(clean)) as Float32Array<ArrayBuffer>;
@@ -262,7 +262,7 @@ export async function createSession(
       check();
       const at = position();
       const inside = at.step > 0 ? { meters: meterStates(meters) } : {};
-      const info = { ...at, config, pictures: pictures.length, losses, ...inside, moco: __MOCO_VERSION__ };
+      const info = { ...at, config, images: images.length, losses, ...inside, moco: __MOCO_VERSION__ };
       const bytes = encodeCheckpoint(info, finiteState(await trainer.state()));
       return { name: checkpointName(at), bytes: bytes as Uint8Array<ArrayBuffer> };
     },
@@ -280,7 +280,7 @@ export async function createSession(
           unit: true,
         }),
         ...parquetColumns(
-          set.sheet.pictures.map(({ id }) => id),
+          set.sheet.images.map(({ id }) => id),
           unitRows(data, dim),
           dim,
         ),
@@ -301,30 +301,30 @@ async function* allBatches(epochs: number, epoch: (number: number) => AsyncItera
   for (let number = 0; number < epochs; number++) yield* epoch(number);
 }
 
-/** Where `moco` finds the same pictures. */
-function sourceOf({ name: data }: PictureSet): DatasetSpec {
+/** Where `moco` finds the same images. */
+function sourceOf({ name: data }: ImageSet): DatasetSpec {
   const { designers } = presets.emoji.flags;
   return { data, split: 'train', ...(data === 'emoji' && { options: { designers } }) };
 }
 
-function datasetOf(set: PictureSet): ImageDataset {
-  const { name, pictures, sheet } = set;
+function datasetOf(set: ImageSet): ImageDataset {
+  const { name, images, sheet } = set;
   return {
     name,
-    length: pictures.length,
+    length: images.length,
     label: () => undefined,
-    id: (index) => sheet.pictures[index]!.id,
-    decode: async (index) => pictures[index]!,
+    id: (index) => sheet.images[index]!.id,
+    decode: async (index) => images[index]!,
     source: sourceOf(set),
   };
 }
 
-/** All pictures without augmentation, [pictures, 3, S, S]. */
-function cleanPictures({ pictures }: PictureSet, { imageSize: size, mean, std }: RunConfig): Float32Array {
+/** All images without augmentation, [images, 3, S, S]. */
+function cleanImages({ images }: ImageSet, { imageSize: size, mean, std }: RunConfig): Float32Array {
   const floats = 3 * size * size;
-  const out = new Float32Array(pictures.length * floats);
-  pictures.forEach((picture, i) => {
-    applyClean(picture, { size, mean, std }, undefined, out, i * floats);
+  const out = new Float32Array(images.length * floats);
+  images.forEach((image, i) => {
+    applyClean(image, { size, mean, std }, undefined, out, i * floats);
   });
   return out;
 }

@@ -39,10 +39,10 @@ const has = (type: FromTrainer['type'], count = 1) =>
   until(() => (told.filter((message) => message.type === type).length >= count ? true : undefined));
 const stepOf = (session: number, at = 0) => until(() => steps.filter((step) => step.session === session)[at]);
 
-vi.mock('./pictures.ts', () => ({
-  openPictures: async (source: { name: string }) => {
-    if (source.name === 'none') throw new errors.UserError('none holds no pictures');
-    return { name: source.name, pictures: new Array(20), sheet: { pictures: [] }, skipped: [], left: 0 };
+vi.mock('./images.ts', () => ({
+  openImages: async (source: { name: string }) => {
+    if (source.name === 'none') throw new errors.UserError('none holds no images');
+    return { name: source.name, images: new Array(20), sheet: { images: [] }, skipped: [], left: 0 };
   },
 }));
 vi.mock('./backend.ts', () => {
@@ -149,7 +149,7 @@ it('keeps a training when a folder is refused', async () => {
   const step = await stepOf(1);
   send({ type: 'open', source: { kind: 'folder', name: 'none', files: [], seed: 0 } });
   await has('failed');
-  expect(failures()).toEqual([{ type: 'failed', message: 'none holds no pictures', over: false }]);
+  expect(failures()).toEqual([{ type: 'failed', message: 'none holds no images', over: false }]);
   step.end();
   await has('step');
   send({ type: 'go-on' });
@@ -205,6 +205,6 @@ it('says when a set is too small, and what it shrinks', async () => {
   send({ type: 'start', settings: { ...settings, batchSize: 64, queue: 512 } });
   await has('started');
   expect(told.find(({ type }) => type === 'started')).toMatchObject({
-    ...{ batchSize: 16, queue: 16, note: 'For 20 pictures the batch is 16, the queue 16 keys.' },
+    ...{ batchSize: 16, queue: 16, note: 'For 20 images the batch is 16, the queue 16 keys.' },
   });
 });

@@ -5,13 +5,13 @@ import { registerEncoders } from '@moco-ts/encoders';
 import type { FileKind, FromTrainer, Pixels, Settings, Source, ToTrainer } from '../messages.ts';
 import { fallBack, type Opened, openBackend } from './backend.ts';
 import { fit } from './fit.ts';
-import { openPictures, type PictureSet } from './pictures.ts';
+import { type ImageSet, openImages } from './images.ts';
 import { type Begun, createSession, type SavedFile, type Session } from './session.ts';
 import { slowness } from './trial.ts';
 
 registerEncoders();
 
-let set: PictureSet | undefined;
+let set: ImageSet | undefined;
 let session: Session | undefined;
 /** The loop that trains, one at most: another one, or none, and it ends after its step. */
 let loop: symbol | undefined;
@@ -76,7 +76,7 @@ function fail(error: unknown): void {
 
 async function open(source: Source): Promise<void> {
   // A folder that is refused takes nothing away.
-  const next = await openPictures(source);
+  const next = await openImages(source);
   await close();
   set = next;
   const { name, sheet, image, skipped, left } = set;
@@ -94,7 +94,7 @@ async function close(): Promise<void> {
 async function start(settings: Settings): Promise<void> {
   if (!set) return;
   await close();
-  const { settings: fitted, note: changed } = fit(settings, set.pictures.length);
+  const { settings: fitted, note: changed } = fit(settings, set.images.length);
   const { opened, made } = await openSession(set, fitted);
   session = made;
   const { steps, chance, config } = made;
@@ -115,11 +115,11 @@ async function start(settings: Settings): Promise<void> {
 const tried = new Map<string, string | undefined>();
 
 /** A session on what was asked for; where that is open, on WebAssembly if WebGPU fails or is too slow. */
-async function openSession(pictures: PictureSet, settings: Settings) {
+async function openSession(images: ImageSet, settings: Settings) {
   const on = async (opened: Opened) => {
     const automatic = opened.backend.name === 'webgpu' ? 'resnet-tiny' : 'resnet-micro';
     const arch = settings.arch === 'auto' ? automatic : settings.arch;
-    return { opened, made: await createSession(pictures, settings, arch, opened.backend) };
+    return { opened, made: await createSession(images, settings, arch, opened.backend) };
   };
   const opened = await openBackend(settings.backend);
   if (settings.backend !== 'auto' || opened.backend.name !== 'webgpu') return on(opened);
@@ -151,7 +151,7 @@ async function trial(make: () => Promise<Session>): Promise<string | undefined> 
 
 /** Views are told this often, in milliseconds. */
 const VIEWS_EVERY = 700;
-/** Features of all pictures take at most this share of the time. */
+/** Features of all images take at most this share of the time. */
 const SHARE = 0.2;
 
 async function train(): Promise<void> {
@@ -174,7 +174,7 @@ async function trainAs(own: symbol, trained: Session): Promise<void> {
   let featuresAt = 0;
   const features = () =>
     inTurn(async () => {
-      // Other pictures may have been opened while this waited.
+      // Other images may have been opened while this waited.
       if (session !== trained) return;
       const began = performance.now();
       const { dim, data } = await trained.features();
@@ -216,10 +216,10 @@ async function trainAs(own: symbol, trained: Session): Promise<void> {
 
 function viewsIn({ indices, views }: Batch, { config }: Session) {
   const [query, key] = views.map((view) => pixels(view, config)) as [Pixels, Pixels];
-  return { picture: indices[0]!, query, key };
+  return { image: indices[0]!, query, key };
 }
 
-/** The first picture of a batch, as the eye sees it. */
+/** The first image of a batch, as the eye sees it. */
 function pixels(view: Float32Array, { imageSize: size, mean, std }: Session['config']): Pixels {
   const area = size * size;
   const data = new Uint8ClampedArray(area * 4).fill(255);

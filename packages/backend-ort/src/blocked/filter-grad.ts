@@ -1,6 +1,6 @@
 /**
- * The filter gradient as convolutions whose channels are pictures: lanes of x by channel under the filter dY, dilated by
- * the stride, give the taps of dW. 16 channels of x lie side by side as one wide picture, so that the kernel finds rows of
+ * The filter gradient as convolutions whose channels are images: lanes of x by channel under the filter dY, dilated by
+ * the stride, give the taps of dW. 16 channels of x lie side by side as one wide image, so that the kernel finds rows of
  * kW * 16 columns instead of kW.
  */
 import { convAttributes, type Shape4 } from '@moco-ts/core';

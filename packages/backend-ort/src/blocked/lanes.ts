@@ -2,7 +2,7 @@
 import type { BlockedLowering } from './lowering.ts';
 import { gatherRows } from './rows.ts';
 
-/** One gradient's geometry. A lane is a band of dY's rows in one picture; lanes fill whole blocks. */
+/** One gradient's geometry. A lane is a band of dY's rows in one image; lanes fill whole blocks. */
 export interface Geometry {
   readonly batch: number;
   readonly channels: number;
@@ -13,9 +13,9 @@ export interface Geometry {
   readonly kernelWidth: number;
   readonly stride: number;
   readonly padding: number;
-  /** Bands of a picture: more than one where the pictures alone don't fill blocks. */
+  /** Bands of an image: more than one where the images alone don't fill blocks. */
   readonly bands: number;
-  /** Rows of dY in a band; the last band's may reach past the picture. */
+  /** Rows of dY in a band; the last band's may reach past the image. */
   readonly bandRows: number;
 }
 
@@ -29,7 +29,7 @@ export interface Chunk {
 
 /**
  * Lanes times positions of dY in one chunk: 64 filters of it are 1 MiB, which stays in a core's second-level cache
- * while every channel's pictures pass by. Without chunks the whole of dY streams from memory for each channel and row.
+ * while every channel's images pass by. Without chunks the whole of dY streams from memory for each channel and row.
  */
 const chunkPositions = 4096;
 

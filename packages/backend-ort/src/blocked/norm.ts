@@ -51,7 +51,7 @@ class Segments {
     return this.shape[2] / this.rows;
   }
 
-  /** All segments as maps of one picture. */
+  /** All segments as maps of one image. */
   private maps(name: string, channelFirst: boolean): [view: string, segments: number] {
     const [batch, channels, , width] = this.shape;
     const segments = batch * channels * this.perMap;

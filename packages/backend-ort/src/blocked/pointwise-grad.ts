@@ -1,6 +1,6 @@
 /**
- * The filter gradient of 1x1 convolutions as one 1x1 convolution: its channels are the positions of all pictures, its
- * picture is the channels of x. Under the filter dY [O, P] it gives [O, C], which lies as `filter` does.
+ * The filter gradient of 1x1 convolutions as one 1x1 convolution: its channels are the positions of all images, its
+ * image is the channels of x. Under the filter dY [O, P] it gives [O, C], which lies as `filter` does.
  */
 import type { Node, Shape4 } from '@moco-ts/core';
 import type { BlockedLowering } from './lowering.ts';
@@ -15,17 +15,17 @@ export function pointwiseFilterGrad(
 ): string {
   const [x, dy] = inputs as [number, number];
   const shape = lowering.shape(outputs[0]!) as Shape4;
-  const pictures = positionsAsChannels(lowering, x, lowering.shape(dy) as Shape4, stride);
-  const product = blockedConv(lowering, pictures, gradientFilter(lowering, dy), { kernel: [1, 1] });
+  const images = positionsAsChannels(lowering, x, lowering.shape(dy) as Shape4, stride);
+  const product = blockedConv(lowering, images, gradientFilter(lowering, dy), { kernel: [1, 1] });
   return lowering.reshape(product, shape);
 }
 
-/** Some of the positions of all pictures; those past the end are in no picture. */
+/** Some of the positions of all images; those past the end are in no image. */
 function eachPosition(
   [, , height, width]: Shape4,
   first: number,
   count: number,
-  visit: (picture: number, row: number, column: number) => void,
+  visit: (image: number, row: number, column: number) => void,
 ): void {
   const pixels = height * width;
   for (let position = first; position < first + count; position++) {
@@ -47,9 +47,9 @@ function gradientFilter(lowering: BlockedLowering, dy: number): string {
   return lowering.once(`gradient filter of positions ${dy}`, () => {
     const rows = gatherRows(lowering, dy, 'positions by channel', (put) => {
       for (let o = 0; o < filters / block; o++)
-        eachPosition(shape, 0, positions, (picture, row, column) => {
+        eachPosition(shape, 0, positions, (image, row, column) => {
           // Past the end x is zero and dY any number: only one of the two must be.
-          put(picture % batch, o, row, column);
+          put(image % batch, o, row, column);
         });
     });
     return lowering.reshape(rows, [filters, positions, 1, 1]);
@@ -69,8 +69,8 @@ function positionsAsChannels(
   const write = (put: Put) => {
     for (let first = 0; first < positions; first += block)
       for (let c = 0; c < blocks; c++)
-        eachPosition(positionsOf, first, block, (picture, row, column) => {
-          put(picture, c, row * stride, column * stride);
+        eachPosition(positionsOf, first, block, (image, row, column) => {
+          put(image, c, row * stride, column * stride);
         });
   };
   return lowering.once(`positions as channels ${x} ${stride}`, () => {

@@ -2,8 +2,8 @@
 import type { Shape4 } from '@moco-ts/core';
 import type { BlockedLowering, RowOrder } from './lowering.ts';
 
-/** Appends the row of a picture's block of channels at a pixel; zeros for a place outside. */
-export type Put = (picture: number, block: number, row: number, column: number) => void;
+/** Appends the row of an image's block of channels at a pixel; zeros for a place outside. */
+export type Put = (image: number, block: number, row: number, column: number) => void;
 
 /**
  * Rows of a `data` value [N, C, H, W] in another order. Gather copies rows in parallel, which Transpose and Pad don't.
@@ -39,10 +39,10 @@ function rowOrder(
   const end = batch * blocks * height * width;
   const found: number[] = [];
   let zeros = false;
-  write((picture, of, row, column) => {
-    const inside = picture < batch && row >= 0 && row < height && column >= 0 && column < width;
+  write((image, of, row, column) => {
+    const inside = image < batch && row >= 0 && row < height && column >= 0 && column < width;
     if (!inside) zeros = true;
-    found.push(inside ? ((picture * blocks + of) * height + row) * width + column : end);
+    found.push(inside ? ((image * blocks + of) * height + row) * width + column : end);
   });
   const consecutive = (unit: number) => {
     if (found.length % unit !== 0) return false;

@@ -34,9 +34,9 @@ function lanesByChannel(lowering: BlockedLowering, x: number, geometry: Geometry
       for (let lane = chunk.firstLane; lane < chunk.firstLane + chunk.lanes; lane++)
         for (let row = 0; row < tall; row++) {
           const line = ((lane % bands) * bandRows + chunk.firstRow) * stride - padding + row;
-          const picture = Math.floor(lane / bands) * channels + c;
+          const image = Math.floor(lane / bands) * channels + c;
           const inside = line >= 0 && line < height;
-          lines.push(inside ? picture * height + line : batch * channels * height);
+          lines.push(inside ? image * height + line : batch * channels * height);
         }
     return Int32Array.from(lines);
   };

@@ -1,6 +1,6 @@
 /**
- * Convolutions of small pictures. The kernels take six columns at a time under one load of the filter, and go through the
- * whole filter once for each picture: maps of a few columns run at half speed. So pictures are laid side by side, one
+ * Convolutions of small images. The kernels take six columns at a time under one load of the filter, and go through the
+ * whole filter once for each image: maps of a few columns run at half speed. So images are laid side by side, one
  * column of each after the other, and the filter's columns are that far apart: its dilation.
  */
 import type { Shape, Shape4 } from '@moco-ts/core';
@@ -11,8 +11,8 @@ import { gatherRows, type Put } from './rows.ts';
 /** Beyond this many columns the two gathers cost what the kernel gains (docs/performance.md). */
 const widest = 8;
 
-/** Pictures side by side at most: with more, a line of results leaves the first-level cache. */
-const mostPictures = 16;
+/** Images side by side at most: with more, a line of results leaves the first-level cache. */
+const mostImages = 16;
 
 export interface SmallConvOptions {
   readonly kernel: readonly [height: number, width: number];
@@ -32,7 +32,7 @@ export function smallConv(
   const { onnx, block } = lowering;
   const [batch, channels, height, width] = lowering.shape(x) as Shape4;
   const [, filters, oh, ow] = shape as Shape4;
-  const abreast = picturesAbreast(batch, kernel, height * width);
+  const abreast = imagesAbreast(batch, kernel, height * width);
   if (width > widest || abreast === 1) return undefined;
   const [top, left, bottom, right] = pads;
   const key = `abreast ${abreast} ${left} ${right}`;
@@ -41,7 +41,7 @@ export function smallConv(
       for (let c = 0; c < channels / block; c++)
         for (let row = 0; row < height; row++)
           for (let column = -left; column < width + right; column++)
-            for (let picture = first; picture < first + abreast; picture++) put(picture, c, row, column);
+            for (let image = first; image < first + abreast; image++) put(image, c, row, column);
   };
   const wide = lowering.once(`${x} ${key}`, () =>
     lowering.reshape(gatherRows(lowering, x, key, write), [
@@ -62,14 +62,14 @@ export function smallConv(
   return lowering.reshape(onnx.op('Gather', [rows, back], { axis: 0 }), shape);
 }
 
-function picturesAbreast(
+function imagesAbreast(
   batch: number,
   [kernelHeight, kernelWidth]: readonly number[],
   pixels: number,
 ): number {
-  // Without neighbours all pictures are one line; where that is long already, nothing is gained.
+  // Without neighbours all images are one line; where that is long already, nothing is gained.
   if (kernelHeight === 1 && kernelWidth === 1) return pixels <= 16 ? batch : 1;
-  let most = Math.min(batch, mostPictures);
+  let most = Math.min(batch, mostImages);
   while (batch % most !== 0) most--;
   return most;
 }
@@ -78,11 +78,11 @@ function picturesAbreast(
 function backOrder([batch, blocks, oh, ow]: Shape4, abreast: number): Int32Array {
   const rows = new Int32Array(batch * blocks * oh * ow);
   let at = 0;
-  for (let picture = 0; picture < batch; picture++)
+  for (let image = 0; image < batch; image++)
     for (let o = 0; o < blocks; o++)
       for (let pixel = 0; pixel < oh * ow; pixel++) {
-        const plane = Math.floor(picture / abreast) * blocks + o;
-        rows[at++] = (plane * oh * ow + pixel) * abreast + (picture % abreast);
+        const plane = Math.floor(image / abreast) * blocks + o;
+        rows[at++] = (plane * oh * ow + pixel) * abreast + (image % abreast);
       }
   return rows;
 }

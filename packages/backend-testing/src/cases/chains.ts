@@ -166,7 +166,7 @@ export const chainCases: readonly Case[] = [
       add(x, broadcastTo(mean(x, [2, 3], true), [16, c, 4, 4])),
     ),
     between('a factor for each channel', c, (x, { scale }) => mul(x, scale!)),
-    between('a factor for each picture', c, (x) => mul(x, mean(x, [1, 2, 3], true))),
+    between('a factor for each image', c, (x) => mul(x, mean(x, [1, 2, 3], true))),
     between('another order of the batch', c, (x, { order }) => gather(x, order!)),
     between('padding', c, (x) => pad(x, [0, 0, 1, 0], [0, 0, 0, 2])),
     between('a smaller window', c, (x) => slice(x, [0, 0, 1, 1], [16, c, 2, 3])),

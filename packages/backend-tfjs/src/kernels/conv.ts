@@ -113,13 +113,13 @@ type FilterGradient = (
   padding: number,
 ) => tf.Tensor;
 
-/** Of the input by dy, with pictures for channels and channels for pictures: half the time of {@link filterGradientByTaps}. */
+/** Of the input by dy, with images for channels and channels for images: half the time of {@link filterGradientByTaps}. */
 const filterGradientByConvolution: FilterGradient = (x, dy, shape, stride, padding) => {
   const [filters, channels, kernelHeight, kernelWidth] = shape;
-  const pictures = tf.transpose(x, [3, 1, 2, 0]);
+  const images = tf.transpose(x, [3, 1, 2, 0]);
   const slopes = tf.transpose(dy, [1, 2, 0, 3]);
   // [I, kH, kW, O], and rows and columns that the windows left out.
-  const found = tf.conv2d(pictures, slopes, 1, around(padding), 'NHWC', stride);
+  const found = tf.conv2d(images, slopes, 1, around(padding), 'NHWC', stride);
   const windows = tf.slice(found, [0, 0, 0, 0], [channels, kernelHeight, kernelWidth, filters]);
   return tf.transpose(windows, [3, 0, 1, 2]);
 };

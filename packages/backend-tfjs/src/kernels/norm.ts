@@ -8,7 +8,7 @@ const epsilonOf = (attrs: Attributes) => attrs.epsilon as number;
 
 /**
  * Maps as something that vectors of a value per channel broadcast over, and sums over all but the channels:
- * [N, C, ...] as [N, C, rest]; with the channels last, in groups of pictures, [N, H, W, C] as [N / groups, groups, H W, C].
+ * [N, C, ...] as [N, C, rest]; with the channels last, in groups of images, [N, H, W, C] as [N / groups, groups, H W, C].
  */
 function byChannel(x: tf.Tensor, attrs: Attributes) {
   const [batch, channels] = x.shape as [number, number];
@@ -18,7 +18,7 @@ function byChannel(x: tf.Tensor, attrs: Attributes) {
       count: batch * rest,
       flat: (value: tf.Tensor) => tf.reshape(value, [batch, channels, rest]),
       along: (vector: tf.Tensor) => tf.reshape(vector, [1, channels, 1]),
-      // Maps first, then pictures: long sums in float32 lose digits.
+      // Maps first, then images: long sums in float32 lose digits.
       sum: (value: tf.Tensor) => tf.sum(tf.sum(value, 2), 0),
     };
   const groups = groupsOf(attrs);

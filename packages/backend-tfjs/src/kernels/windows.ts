@@ -1,4 +1,4 @@
-/** What windows over pictures share. tfjs has the channels last: [N, H, W, C]. */
+/** What windows over images share. tfjs has the channels last: [N, H, W, C]. */
 import type { Shape4 } from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
 

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { openData } from '../run/dataset.ts';
 import type { Reporter } from '../run/reporter.ts';
 import { train } from '../run/train.ts';
-import { moco, pictureFolder, temporaryFolder } from '../testing.ts';
+import { imageFolder, moco, temporaryFolder } from '../testing.ts';
 import type { CellResult } from './cells.ts';
 import { compare, findings, type Point, pointsOf } from './findings.ts';
 import { sweeps } from './sweeps.ts';
@@ -12,9 +12,9 @@ import { sweeps } from './sweeps.ts';
 const nothing = () => undefined;
 const reporter: Reporter = { step: nothing, epoch: nothing, note: nothing, warn: nothing, close: nothing };
 
-const pictures = pictureFolder(24);
+const images = imageFolder(24);
 const base = [
-  ...['ablate', pictures, '-a', 'resnet-tiny', '--image-size', '16', '-b', '8', '--bn-splits', '2'],
+  ...['ablate', images, '-a', 'resnet-tiny', '--image-size', '16', '-b', '8', '--bn-splits', '2'],
   ...['--moco-k', '16', '--moco-dim', '8', '-j', '0', '--threads', '1', '--lr', '0.01', '--epochs', '1'],
 ];
 
@@ -102,7 +102,7 @@ it('says what the seeds can tell apart, and no more', () => {
 });
 
 it('counts runs whose loss was no number', () => {
-  const cell = { sweep: 'm', series: 'MoCo', x: '0', pictures: 1, seconds: 1, moco: '', config: {} as never };
+  const cell = { sweep: 'm', series: 'MoCo', x: '0', images: 1, seconds: 1, moco: '', config: {} as never };
   const points = pointsOf(
     [
       { ...cell, seed: 0, failure: 'the loss is NaN' },

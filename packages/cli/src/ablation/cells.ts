@@ -31,7 +31,7 @@ export interface CellResult {
   readonly x: number | string;
   readonly seed: number;
   readonly config: RunConfig;
-  readonly pictures: number;
+  readonly images: number;
   /** Missing when the loss was no number. */
   readonly measures?: Measures;
   readonly failure?: string;
@@ -102,7 +102,7 @@ export async function runCell(
     return result;
   }
   const resume = (await holdsRun(run)) ? await openCheckpoint(run, reporter.warn, true) : undefined;
-  const about = { sweep, series, x, seed: cell.seed, config, pictures: dataset.length, moco: version };
+  const about = { sweep, series, x, seed: cell.seed, config, images: dataset.length, moco: version };
   const started = performance.now();
   const seconds = () => (performance.now() - started) / 1000;
   let result: CellResult;
@@ -146,7 +146,7 @@ export async function untrained(job: Omit<CellJob, 'stop'>, seed: number): Promi
   const { timing, ...measures } = await evaluation.run(backend, initialParams(config), pool);
   await pool.close();
   await backend.dispose();
-  const result = { seed, config, pictures: dataset.length, measures, seconds: timing.featureSeconds };
+  const result = { seed, config, images: dataset.length, measures, seconds: timing.featureSeconds };
   await writeCell(job, path, result);
   return measures;
 }

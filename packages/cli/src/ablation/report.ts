@@ -45,14 +45,14 @@ export async function writeReport(folder: string, ablation: Ablation): Promise<s
 }
 
 function opening({ base, results }: Ablation): string {
-  const { pictures } = results[0]!;
+  const { images } = results[0]!;
   const { arch, imageSize, epochs, batchSize, optimizer, lr, data, mocoK, mocoM } = base;
   const seeds = new Set(results.map(({ seed }) => seed)).size;
   const hours = results.reduce((sum, { seconds }) => sum + seconds, 0) / 3600;
   return `<h1>Ablations of momentum contrast</h1>
 <p>The settings that the papers vary, varied at another scale.
-<strong>Here:</strong> ${escapeHtml(`${counted(pictures, 'image')} of ${data}, ${arch} at ${imageSize} px, ${counted(epochs, 'epoch')} of batch ${batchSize}, ${optimizer} with rate ${lr}, K ${mocoK} and m ${mocoM} where they are not varied; ${counted(seeds, 'seed')}; ${hours.toFixed(1)} hours in all.`)}
-<strong>There:</strong> 1.28 million pictures of ImageNet, ResNet-50 at 224 px, 200 epochs of batch 256 with SGD.</p>
+<strong>Here:</strong> ${escapeHtml(`${counted(images, 'image')} of ${data}, ${arch} at ${imageSize} px, ${counted(epochs, 'epoch')} of batch ${batchSize}, ${optimizer} with rate ${lr}, K ${mocoK} and m ${mocoM} where they are not varied; ${counted(seeds, 'seed')}; ${hours.toFixed(1)} hours in all.`)}
+<strong>There:</strong> 1.28 million images of ImageNet, ResNet-50 at 224 px, 200 epochs of batch 256 with SGD.</p>
 <p class="soft">The scales differ a thousandfold, and so do the measures: the papers train a linear classifier on the features; here the
 features' nearest neighbours are judged. Compare the shapes, not the heights. Bars go from the least to the greatest seed;
 the dashed line is the untrained network.</p>`;

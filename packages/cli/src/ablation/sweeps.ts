@@ -19,7 +19,7 @@ export interface Sweep {
   /** The name of the axis. */
   readonly axis: string;
   readonly scale: 'category' | 'log';
-  /** @param size pictures of the data set: a bank can't be sampled for more, and a queue hardly uses more */
+  /** @param size images of the data set: a bank can't be sampled for more, and a queue hardly uses more */
   settings(base: Base, size: number): Setting[];
 }
 

@@ -20,7 +20,7 @@ export function benchCommand(program: Command, io: Io): void {
     .command('bench')
     .summary('time a training step on this machine')
     .description(
-      'Times whole training steps of a recipe on noise, on one or several backends: medians, spread, pictures a second, and the time to the first step. Takes the flags of pretrain.',
+      'Times whole training steps of a recipe on noise, on one or several backends: medians, spread, images a second, and the time to the first step. Takes the flags of pretrain.',
     )
     .option('--backends <names>', 'several, one after the other, as ort,tfjs:wasm', names)
     .option('--steps <n>', 'steps that are timed, behind two that are not', integer(1, 1_000_000), 10)

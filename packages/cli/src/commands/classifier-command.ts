@@ -41,7 +41,7 @@ export function addClassifierOptions(command: Command, defaults: Defaults): Comm
   const { epochs, batchSize, lr, momentum, wd, schedule, cropMin } = defaults;
   command
     .option('--epochs <n>', `epochs in all (${epochs})`, setting('epochs'))
-    .option('-b, --batch-size <n>', `pictures in a step (${batchSize})`, setting('batchSize'))
+    .option('-b, --batch-size <n>', `images in a step (${batchSize})`, setting('batchSize'))
     .option('--lr <x>', `learning rate (${lr})`, setting('lr'))
     .option(
       '--schedule <epochs...>',
@@ -64,7 +64,7 @@ export function addClassifierOptions(command: Command, defaults: Defaults): Comm
       setting('maxBad'),
     )
     .option('-p, --print-freq <n>', 'steps between lines of the log', setting('printFreq'), 10)
-    .option('-j, --workers <n>', 'threads that make pictures (cores - 1, at most 8)', setting('workers'))
+    .option('-j, --workers <n>', 'threads that make images (cores - 1, at most 8)', setting('workers'))
     .option('--backend <name>', 'what computes; see moco backends', 'ort')
     .option('--threads <n>', 'threads of the backend (all cores)', setting('threads'));
   return command;
@@ -108,7 +108,7 @@ export async function classifierCommand(given: Given, io: Io): Promise<number> {
       );
       if (recipe.cacheFeatures)
         reporter.note(
-          'Features are computed once, from whole pictures: quicker, but without random crops and flips; figures differ from those of the papers by a point or so.',
+          'Features are computed once, from whole images: quicker, but without random crops and flips; figures differ from those of the papers by a point or so.',
         );
       const info = { recipe, run, encoder };
       const { printFreq } = options;
@@ -226,15 +226,15 @@ async function evaluate(
  */
 function fitted(
   recipe: ClassifierRecipe,
-  pictures: number,
+  images: number,
   { lr }: ClassifierOptions,
   note: Note,
 ): ClassifierRecipe {
-  if (recipe.batchSize <= pictures) return recipe;
-  const batchSize = 2 ** Math.max(0, Math.floor(Math.log2(pictures / 2)));
+  if (recipe.batchSize <= images) return recipe;
+  const batchSize = 2 ** Math.max(0, Math.floor(Math.log2(images / 2)));
   const scaled = lr ?? Number(((recipe.lr * batchSize) / recipe.batchSize).toPrecision(3));
   note(
-    `batch ${batchSize}${lr === undefined ? ` and lr ${scaled}` : ''}, not ${recipe.batchSize}${lr === undefined ? ` and ${recipe.lr}` : ''}: there are ${pictures} images to train on`,
+    `batch ${batchSize}${lr === undefined ? ` and lr ${scaled}` : ''}, not ${recipe.batchSize}${lr === undefined ? ` and ${recipe.lr}` : ''}: there are ${images} images to train on`,
   );
   return { ...recipe, batchSize, lr: scaled };
 }

@@ -2,13 +2,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { logged, moco, pictureFolder, temporaryFolder, tiny, writePictures } from '../testing.ts';
+import { imageFolder, logged, moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 
 const run = join(temporaryFolder(), 'run');
 const small = ['-j', '0', '--threads', '1'];
 const data = temporaryFolder();
 for (const split of ['train', 'test'])
-  for (const [i, name] of ['a', 'b'].entries()) writePictures(join(data, split, name), 8, 100 * i);
+  for (const [i, name] of ['a', 'b'].entries()) writeImages(join(data, split, name), 8, 100 * i);
 const damaged = ['train/a/broken.png', 'train/b/broken.png', 'test/a/broken.png'];
 for (const name of damaged) writeFileSync(join(data, name), 'no image');
 const vectors = join(temporaryFolder(), 'v.parquet');
@@ -16,7 +16,7 @@ const out = () => join(temporaryFolder(), 'o');
 const probe = ['-b', '4', '--epochs', '1', '--lr', '0.1', ...small];
 
 beforeAll(async () => {
-  const made = await moco('pretrain', pictureFolder(16), ...tiny, '--epochs', '1', '--out', run);
+  const made = await moco('pretrain', imageFolder(16), ...tiny, '--epochs', '1', '--out', run);
   expect(made).toMatchObject({ code: 0, err: '' });
 });
 
@@ -53,7 +53,7 @@ describe('are left out, counted, listed, and refused beyond --max-bad', () => {
     const refused = await moco(...args(), '--max-bad', '0');
     expect(refused.code).toBe(1);
     expect(refused.err.trim().split('\n').at(-1)).toMatch(
-      /^moco: .*1 damaged picture, more than the 0 allowed; the last: .*broken\.png/,
+      /^moco: .*1 damaged image, more than the 0 allowed; the last: .*broken\.png/,
     );
     expect(refused.err).not.toMatch(/\n {4}at /);
   });
@@ -96,9 +96,9 @@ describe('an evaluation within a training', () => {
 
   it('never ends it, whatever the test images are', async () => {
     const bad = temporaryFolder();
-    for (const name of ['a', 'b']) writePictures(join(bad, 'train', name), 8);
+    for (const name of ['a', 'b']) writeImages(join(bad, 'train', name), 8);
     for (const name of ['a', 'b']) {
-      writePictures(join(bad, 'test', name), 1);
+      writeImages(join(bad, 'test', name), 1);
       writeFileSync(join(bad, 'test', name, 'p000.png'), 'no image');
     }
     for (const limit of [['--max-bad', '0'], []]) {

@@ -19,9 +19,9 @@ interface DedupeOptions extends ModelOptions, DataOptions {
 export function dedupeCommand(program: Command, io: Io): void {
   const command = program
     .command('dedupe')
-    .summary('find near-duplicates among pictures')
+    .summary('find near-duplicates among images')
     .description(
-      'Prints groups of near-duplicates: a picture and those behind it in the set whose vectors have a cosine of at least --threshold to its own. Nothing is removed. What cosine means the same picture depends on the encoder: look at the groups of a few thresholds.',
+      'Prints groups of near-duplicates: an image and those behind it in the set whose vectors have a cosine of at least --threshold to its own. Nothing is removed. What cosine means the same image depends on the encoder: look at the groups of a few thresholds.',
     )
     .argument('<set>', 'file of moco embed, or an image folder')
     .option('--threshold <x>', 'the least cosine of duplicates', cosine, 0.95)

@@ -113,7 +113,7 @@ async function learn({ out, config, dataset, evaluation, epochs, lock }: Lesson,
     }
     io.out(
       `${dim('before: the same network, untrained. R@1: how often the nearest is the right.')}\n\n` +
-        `Trained in ${duration(result.seconds)}. The model takes raw pictures and gives ${model.dim} numbers for\n` +
+        `Trained in ${duration(result.seconds)}. The model takes raw images and gives ${model.dim} numbers for\n` +
         `each; ONNX Runtime agrees with the trainer within ${model.difference.toExponential(0)}:\n` +
         `  ${bold(path)}\n\n` +
         aliasLine(process.env, process.argv) +
@@ -140,7 +140,7 @@ export function aliasLine(
 async function clear(folder: string): Promise<void> {
   const text = await textIfThere(join(folder, 'config.json'));
   if (text !== undefined && dataOf(text) !== RECIPE.data)
-    throw new UserError(`${folder} holds a run on other pictures; choose another --out`);
+    throw new UserError(`${folder} holds a run on other images; choose another --out`);
   const own =
     /^(checkpoint-.*\.safetensors(\.damaged|\.diverged)?|latest\.json|config\.json|(log|skipped)\.jsonl|model\.onnx|events\.out\.tfevents\..*)$/;
   for (const name of await namesIn(folder)) if (own.test(name)) await rm(join(folder, name), { force: true });

@@ -21,9 +21,9 @@ interface EmbedOptions extends ModelOptions, DataOptions {
 export function embedCommand(program: Command, io: Io, finish: (code: number) => void): void {
   const command = program
     .command('embed')
-    .summary('write the vectors of pictures to a file')
+    .summary('write the vectors of images to a file')
     .description(
-      'Writes one vector for each picture, with its id (the path in its folder), for moco search, dedupe and map, or any other program. Memory stays bounded. An interrupted run goes on when the command is repeated, and ends with the same file.',
+      'Writes one vector for each image, with its id (the path in its folder), for moco search, dedupe and map, or any other program. Memory stays bounded. An interrupted run goes on when the command is repeated, and ends with the same file.',
     )
     .argument('<model>', 'run folder, checkpoint, a file that moco import takes, or a .onnx (see below)')
     .argument('<data>', 'image folder, or another data set that moco knn takes')
@@ -35,7 +35,7 @@ export function embedCommand(program: Command, io: Io, finish: (code: number) =>
     .addHelpText(
       'after',
       `
-A .onnx model is one of moco export --with-preprocess. Damaged pictures are left
+A .onnx model is one of moco export --with-preprocess. Damaged images are left
 out, each with a warning, up to --max-bad.
 
 Examples:
@@ -71,7 +71,7 @@ async function embed(model: string, data: string, options: EmbedOptions, io: Io)
     const { finished, rows } = await embedToFile(embedder, dataset, settings, {
       onNote: progress.note,
       onStart: (done) => {
-        if (done > 0) progress.note(`Goes on behind picture ${done} of ${dataset.length}.`);
+        if (done > 0) progress.note(`Goes on behind image ${done} of ${dataset.length}.`);
         progress.start(done);
       },
       onProgress: progress.update,
@@ -87,7 +87,7 @@ async function embed(model: string, data: string, options: EmbedOptions, io: Io)
     const left = dataset.length - rows;
     io.out(
       `${output}: ${counted(rows, 'vector')} of ${embedder.dim} values${raw ? '' : ', of length 1'}, ${bytes(4 * rows * embedder.dim)}\n` +
-        (left > 0 ? `${left} of ${dataset.length} pictures could not be read and were left out.\n` : ''),
+        (left > 0 ? `${left} of ${dataset.length} images could not be read and were left out.\n` : ''),
     );
     return 0;
   } finally {

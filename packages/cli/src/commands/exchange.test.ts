@@ -34,7 +34,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { readCheckpoint } from '../run/checkpoint.ts';
 import { meanCosine } from '../run/export-model.ts';
-import { moco, pictureFolder, temporaryFolder, tiny, writePictures } from '../testing.ts';
+import { imageFolder, moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 import { readNpy } from '../vectors/npy-file.ts';
 
 registerEncoders();
@@ -104,15 +104,15 @@ describe('moco import', () => {
     });
     same(tensors, prefixed('q', query));
 
-    const measured = await moco('knn', path, pictureFolder(12), '-j', '0', '--threads', '1');
+    const measured = await moco('knn', path, imageFolder(12), '-j', '0', '--threads', '1');
     expect(measured).toMatchObject({ code: 0, out: expect.stringContaining('edited copies') });
     const exported = await moco('export', path, '-o', at('model.onnx'), '--with-head');
     expect(exported).toMatchObject({ code: 0, out: expect.stringContaining('8 features') });
   });
 
   it('is not needed for a look: knn, export and lincls take the file itself', async () => {
-    const pictures = pictureFolder(12);
-    const measured = await moco('knn', official, pictures, '-j', '0', '--threads', '1');
+    const images = imageFolder(12);
+    const measured = await moco('knn', official, images, '-j', '0', '--threads', '1');
     expect(measured).toMatchObject({ code: 0, out: expect.stringContaining('edited copies') });
     expect(measured.err).toBe(
       "moco: warning: not said by the file, so assumed: 32 px, a stem of stride 2, ImageNet's mean and standard deviation (moco import --image-size)\n" +
@@ -121,7 +121,7 @@ describe('moco import', () => {
     const exported = await moco('export', official, '-o', at('direct.onnx'));
     expect(exported).toMatchObject({ code: 0, out: expect.stringContaining('256 features') });
     const labelled = temporaryFolder();
-    for (const part of ['train/a', 'train/b', 'test/a', 'test/b']) writePictures(join(labelled, part), 4);
+    for (const part of ['train/a', 'train/b', 'test/a', 'test/b']) writeImages(join(labelled, part), 4);
     const flags = ['-b', '4', '-j', '0', '--threads', '1', '--epochs', '1', '--out', at('probe')];
     const probed = await moco('lincls', official, labelled, ...flags);
     expect(probed).toMatchObject({ code: 0, out: expect.stringContaining('Acc@1') });
@@ -184,7 +184,7 @@ describe('moco import', () => {
     writeFileSync(at('negative.safetensors'), encodeSafetensors(negative));
     for (const args of [
       ['import', at('negative.safetensors'), '-o', at('never.safetensors')],
-      ['knn', at('negative.safetensors'), pictureFolder(4)],
+      ['knn', at('negative.safetensors'), imageFolder(4)],
     ]) {
       const { code, err } = await moco(...args);
       expect([code, err]).toEqual([
@@ -199,7 +199,7 @@ describe('moco import', () => {
 });
 
 describe('a round trip', () => {
-  const pictures = pictureFolder(4);
+  const images = imageFolder(4);
   /** A run's checkpoint with random weights and statistics, which show a wrong stem, size or normalisation. */
   function checkpoint(name: string, flags: RunFlags): { path: string; config: RunConfig } {
     const config = resolveConfig(
@@ -212,7 +212,7 @@ describe('a round trip', () => {
         const values = random(name);
         data.set(Float32Array.from(data, () => values.uniform(0.1, 0.3)));
       }
-    const info = { epoch: 7, step: 0, globalStep: 9, config, pictures: 4, losses: [], moco: '0' };
+    const info = { epoch: 7, step: 0, globalStep: 9, config, images: 4, losses: [], moco: '0' };
     writeFileSync(at(name), encodeCheckpoint(info, prefixed('q', params)));
     return { path: at(name), config };
   }
@@ -221,7 +221,7 @@ describe('a round trip', () => {
     const done = await moco(
       'embed',
       model,
-      pictures,
+      images,
       '--out',
       out,
       '--raw',
@@ -337,9 +337,7 @@ describe('moco convert', () => {
       same(safetensorsFile(at('plain.safetensors')), query);
     }
     const run = at('run');
-    expect((await moco('pretrain', pictureFolder(8), ...tiny, '--max-steps', '1', '--out', run)).code).toBe(
-      0,
-    );
+    expect((await moco('pretrain', imageFolder(8), ...tiny, '--max-steps', '1', '--out', run)).code).toBe(0);
     const { code, out } = await moco('convert', run, '-o', at('run.pth'));
     expect([code, out]).toEqual([0, expect.stringMatching(/run\.pth: resnet-tiny, 60 tensors, 4\.\d MB/)]);
   });

@@ -5,25 +5,25 @@ import { encodeCheckpoint, initialParams } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readCheckpoint } from '../run/checkpoint.ts';
 import { openModel } from '../run/onnx-session.ts';
-import { moco, temporaryFolder, tiny, writePictures } from '../testing.ts';
+import { moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 
 const root = temporaryFolder();
-const pictures = join(root, 'pictures');
+const images = join(root, 'images');
 const run = join(root, 'run');
 const vit = join(root, 'vit');
 const SIZE = 16;
 
 beforeAll(async () => {
-  for (const [at, name] of ['a', 'b'].entries()) writePictures(join(pictures, name), 12, 12 * at);
+  for (const [at, name] of ['a', 'b'].entries()) writeImages(join(images, name), 12, 12 * at);
   const flags = ['--epochs', '2', '--hold-out', '0.25'];
-  expect(await moco('pretrain', pictures, ...tiny, ...flags, '--out', run)).toMatchObject({ code: 0 });
+  expect(await moco('pretrain', images, ...tiny, ...flags, '--out', run)).toMatchObject({ code: 0 });
   const small = ['-a', 'vit_tiny', '--patch-size', '8', '--max-steps', '2', '--bn', 'plain'];
-  expect(await moco('pretrain', pictures, ...tiny, ...flags, ...small, '--out', vit)).toMatchObject({
+  expect(await moco('pretrain', images, ...tiny, ...flags, ...small, '--out', vit)).toMatchObject({
     code: 0,
   });
 });
 
-/** The features that a model gives for three pictures of noise. */
+/** The features that a model gives for three images of noise. */
 async function features(path: string, count = 3): Promise<Float32Array> {
   const random = rng(0, 'test/export');
   const data = Float32Array.from({ length: 3 * 3 * SIZE * SIZE }, random.normal).subarray(
@@ -45,10 +45,10 @@ describe('moco export --precision', () => {
   it.each([
     ['a ResNet', 'fp16', [], () => run, 0.51, 0.9999],
     ['a ResNet', 'int8', [], () => run, 0.27, 0.99],
-    ['a ResNet', 'int8', ['--calibrate', pictures], () => run, 0.27, 0.98],
+    ['a ResNet', 'int8', ['--calibrate', images], () => run, 0.27, 0.98],
     ['a ViT', 'fp16', [], () => vit, 0.51, 0.9999],
     ['a ViT', 'int8', [], () => vit, 0.3, 0.99],
-    ['a ViT', 'int8', ['--calibrate', pictures], () => vit, 0.3, 0.98],
+    ['a ViT', 'int8', ['--calibrate', images], () => vit, 0.3, 0.98],
   ] as const)(
     '%s in %s keeps the features in fewer bytes',
     async (_, precision, more, source, share, least) => {
@@ -67,9 +67,9 @@ describe('moco export --precision', () => {
   );
 
   it.each([
-    ['int8', ['--calibrate', pictures]],
+    ['int8', ['--calibrate', images]],
     ['int8', []],
-    ['fp16', ['--calibrate', pictures]],
+    ['fp16', ['--calibrate', images]],
   ])('%s %o with preprocessing gives the features of prepared images', async (precision, more) => {
     const flags = ['--precision', precision, ...more, '--no-card'];
     const [plain, raw] = [join(root, 'plain.onnx'), join(root, 'raw.onnx')];
@@ -103,12 +103,12 @@ describe('moco export --precision', () => {
       // Weights that float16 holds, and values that grow with each of them.
       for (const name of ['bn1.weight', 'layer1.0.bn1.weight']) params[name]!.data.fill(factor);
       const path = join(root, 'large.safetensors');
-      const info = { epoch: 1, step: 0, globalStep: 1, config, pictures: 4, losses: [], moco: '0' };
+      const info = { epoch: 1, step: 0, globalStep: 1, config, images: 4, losses: [], moco: '0' };
       writeFileSync(path, encodeCheckpoint(info, prefixed('q', params)));
       return path;
     };
     const file = join(root, 'large.onnx');
-    const flags = ['--precision', 'fp16', '--calibrate', pictures];
+    const flags = ['--precision', 'fp16', '--calibrate', images];
     const refused = await moco('export', scaled(2000), '-o', file, ...flags);
     expect([refused.code, refused.err]).toEqual([
       1,
@@ -136,7 +136,7 @@ describe('moco export --precision', () => {
   });
 
   it.each([
-    [['--calibrate', pictures], /--calibrate is for --precision int8 and fp16/],
+    [['--calibrate', images], /--calibrate is for --precision int8 and fp16/],
     [['--precision', 'int4'], /fp32, fp16, int8/],
     [['--opset', '99'], /whole number from 18 to 23/],
   ])('%s is refused in one line', async (flags, message) => {
@@ -153,7 +153,7 @@ describe('the model card', () => {
     const { dataset } = JSON.parse(readFileSync(join(run, 'config.json'), 'utf8'));
     expect(card).toMatch(/^---\nlibrary_name: onnx\npipeline_tag: image-feature-extraction\n/);
     for (const part of [
-      `${dataset.pictures} pictures of`,
+      `${dataset.images} images of`,
       '`images`: uint8',
       '`features`: float32 [N, 256]',
       '| mocoK | 16 |',

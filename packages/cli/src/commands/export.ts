@@ -56,7 +56,7 @@ export function exportCommand(program: Command, io: Io): void {
     .requiredOption('-o, --output <file>', 'the model; with --transformers-js a folder')
     .option('--with-head', 'with the contrastive head: unit vectors')
     .option('--with-classifier', 'with the classifier of moco lincls or finetune: logits')
-    .option('--with-preprocess', 'take raw uint8 pictures [N, H, W, 3] of any size')
+    .option('--with-preprocess', 'take raw uint8 images [N, H, W, 3] of any size')
     .option(
       '--precision <name>',
       `${precisions.join(', ')}: half or a quarter of the bytes`,
@@ -65,7 +65,7 @@ export function exportCommand(program: Command, io: Io): void {
     )
     .option(
       '--calibrate <data>',
-      'int8, fp16: pictures that tell the ranges of values; int8 without finds them as they come',
+      'int8, fp16: images that tell the ranges of values; int8 without finds them as they come',
     )
     .option('--measure', 'kNN accuracy, or retrieval, before and after the export')
     .option(
@@ -156,7 +156,7 @@ async function writeExport(options: ExportOptions, source: Source, io: Io): Prom
   io.out(leftOut(skips));
   if (options.card) {
     const card = transformersJs ? join(output, 'README.md') : file.replace(/\.onnx$/, '.md');
-    const { epochs, pictures, losses } = source;
+    const { epochs, images, losses } = source;
     const facts = {
       config,
       settings,
@@ -167,7 +167,7 @@ async function writeExport(options: ExportOptions, source: Source, io: Io): Prom
       ...facts,
       dim: model.dim,
       epochs,
-      pictures,
+      images,
       losses,
       ...(measured && { measured }),
     });
@@ -183,7 +183,7 @@ function checkOptions(
   const { path, params, classes } = source;
   if (transformersJs && withPreprocess)
     throw new UserError(
-      '--transformers-js and --with-preprocess exclude each other: transformers.js prepares pictures itself',
+      '--transformers-js and --with-preprocess exclude each other: transformers.js prepares images itself',
     );
   if (withHead && (classes || !Object.keys(params).some((name) => name.startsWith('fc.'))))
     throw new UserError(`${path} has no contrastive head: leave --with-head out`);
@@ -214,7 +214,7 @@ async function measureBoth(
   const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 }, events);
   const backend = await openBackend('ort');
   const pool = createPool(config.workers);
-  // Measured on pictures that are ready: a model that prepares them itself computes the same.
+  // Measured on images that are ready: a model that prepares them itself computes the same.
   const plain = settings.withPreprocess
     ? (await makeModel(config, params, { ...settings, precision, withPreprocess: false })).bytes
     : model.bytes;
@@ -262,7 +262,7 @@ interface Source {
   readonly commit?: string;
   readonly classes?: readonly string[];
   readonly epochs: number;
-  readonly pictures: number;
+  readonly images: number;
   readonly losses: readonly number[];
 }
 
@@ -272,13 +272,13 @@ function withMaxBad(source: Source, maxBad: number | undefined): Source {
 
 async function encoderOf(run: string, warn: (text: string) => void): Promise<Source> {
   const { path, info, tensors } = await openEncoder(run, warn);
-  const { config, commit, epoch: epochs, pictures, losses } = info;
+  const { config, commit, epoch: epochs, images, losses } = info;
   return {
     path,
     config,
     params: under('q', tensors),
     epochs,
-    pictures,
+    images,
     losses,
     ...(commit !== undefined && { commit }),
   };
@@ -287,5 +287,5 @@ async function encoderOf(run: string, warn: (text: string) => void): Promise<Sou
 async function classifierOf(file: string): Promise<Source> {
   const { path, info, tensors } = await readClassifier(file);
   const { run: config, classes, epoch: epochs } = info;
-  return { path, config, params: under('q', tensors), classes, epochs, pictures: 0, losses: [] };
+  return { path, config, params: under('q', tensors), classes, epochs, images: 0, losses: [] };
 }

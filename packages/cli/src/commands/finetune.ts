@@ -19,9 +19,9 @@ const defaults: Defaults = {
 export function finetuneCommand(program: Command, io: Io, finish: (code: number) => void): void {
   const command = program
     .command('finetune')
-    .summary('train all layers on labelled pictures')
+    .summary('train all layers on labelled images')
     .description(
-      'Trains a classifier and all layers of the encoder on labelled pictures, from a pre-trained or (--random) an untrained start, and reports the accuracy on the test split after each epoch. The best is kept. Defaults are in brackets.',
+      'Trains a classifier and all layers of the encoder on labelled images, from a pre-trained or (--random) an untrained start, and reports the accuracy on the test split after each epoch. The best is kept. Defaults are in brackets.',
     )
     .argument('<run>', 'run folder or checkpoint; with -e a classifier')
     .argument('[data]', "labelled data, if not the run's")

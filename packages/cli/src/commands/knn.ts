@@ -28,7 +28,7 @@ export function knnCommand(program: Command, io: Io): void {
     .command('knn')
     .summary('measure features by their nearest neighbours')
     .description(
-      'Measures the features of a trained encoder (without its head). With labels: weighted kNN accuracy on the test split, the train split being the bank. Without a test split a fifth of the pictures is held out. For emoji and unlabelled folders: R@1 on held-out pictures, which needs no label.',
+      'Measures the features of a trained encoder (without its head). With labels: weighted kNN accuracy on the test split, the train split being the bank. Without a test split a fifth of the images is held out. For emoji and unlabelled folders: R@1 on held-out images, which needs no label.',
     )
     .argument('<run>', 'run folder, checkpoint, or a file that moco import takes')
     .argument('[data]', 'data set, if not the one of the run')
@@ -37,7 +37,7 @@ export function knnCommand(program: Command, io: Io): void {
     .option('--random', 'also measure the untrained network of the run')
     .option('--backend <name>', 'what computes', 'ort')
     .option('--threads <n>', 'threads of the backend (all cores)', setting('threads'))
-    .option('-j, --workers <n>', "threads that read pictures (the run's)", setting('workers'))
+    .option('-j, --workers <n>', "threads that read images (the run's)", setting('workers'))
     .option('--hold-out <x>', "share of an image folder for testing (the run's)", setting('holdOut'))
     .option('--no-labels', 'folders are no classes: measure retrieval')
     .option(
@@ -79,9 +79,9 @@ async function knn(run: string, data: string | undefined, options: KnnOptions, i
     io.out(`${title}\n`);
     for (const [name, value] of measureRows(measures))
       io.out(`  ${name.padEnd(32)}${value.toFixed(2).padStart(6)} %\n`);
-    const speed = Math.round(timing.pictures / timing.featureSeconds);
+    const speed = Math.round(timing.images / timing.featureSeconds);
     io.out(
-      `  ${counted(timing.pictures, 'image')}, features ${timing.featureSeconds.toFixed(1)} s (${speed} img/s), search ${timing.searchSeconds.toFixed(1)} s\n`,
+      `  ${counted(timing.images, 'image')}, features ${timing.featureSeconds.toFixed(1)} s (${speed} img/s), search ${timing.searchSeconds.toFixed(1)} s\n`,
     );
   };
   try {

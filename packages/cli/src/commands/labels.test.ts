@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { decodeSafetensors } from '@moco-ts/core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { worseThanGuessing } from '../run/classify.ts';
-import { logged, moco, pictureFolder, temporaryFolder, tiny, writePictures } from '../testing.ts';
+import { imageFolder, logged, moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 
 const run = join(temporaryFolder(), 'run');
 const small = ['-j', '0', '--threads', '1'];
@@ -16,7 +16,7 @@ function splits(count = 6): string {
   const folder = temporaryFolder();
   for (const split of ['train', 'val'])
     animals.forEach((name, i) => {
-      writePictures(join(folder, split, name), count, 100 * i);
+      writeImages(join(folder, split, name), count, 100 * i);
     });
   return folder;
 }
@@ -26,7 +26,7 @@ const infoOf = (path: string) =>
 const accuracyOf = (text: string) => /best Acc@1 [\d.]+ %/.exec(text)?.[0];
 
 beforeAll(async () => {
-  const made = await moco('pretrain', pictureFolder(16), ...tiny, '--epochs', '1', '--out', run);
+  const made = await moco('pretrain', imageFolder(16), ...tiny, '--epochs', '1', '--out', run);
   expect(made).toMatchObject({ code: 0, err: '' });
 });
 
@@ -110,7 +110,7 @@ describe('a classifier on data whose classes changed', () => {
       Math.round((Number(/Acc@1 ([\d.]+)/.exec(text)![1]) * count) / 100);
     const cats = changed((folder, split) => {
       for (const name of ['dog', 'elk']) rmSync(join(folder, split, name), { recursive: true });
-      writePictures(join(folder, split, 'dog'), 1, 100);
+      writeImages(join(folder, split, 'dog'), 1, 100);
     });
     const rest = await moco('lincls', best, cats, '-e', ...small);
     const firstDog = right(rest.out, 7);
@@ -151,8 +151,8 @@ describe('a classifier on data whose classes changed', () => {
 
 describe('a set without a test split', () => {
   const albums = temporaryFolder();
-  writePictures(join(albums, '2019'), 12);
-  writePictures(join(albums, '2020/may'), 12, 100);
+  writeImages(join(albums, '2019'), 12);
+  writeImages(join(albums, '2020/may'), 12, 100);
 
   it('is measured by the line that pretrain prints, a part held out by a rule', async () => {
     const folder = join(temporaryFolder(), 'run');
@@ -173,7 +173,7 @@ describe('a set without a test split', () => {
     expect(out).toMatch(/24 images/);
     const mixed = temporaryFolder();
     cpSync(albums, mixed, { recursive: true });
-    writePictures(mixed, 8, 500);
+    writeImages(mixed, 8, 500);
     const other = await moco('knn', run, mixed, ...small);
     expect(other).toMatchObject({ code: 0, out: expect.stringMatching(/edited copies/) });
     expect(other.err).toMatch(
@@ -217,7 +217,7 @@ describe('a set without a test split', () => {
 
 it('a stray image beside class folders is named and left out, and the labels stay', async () => {
   const data = splits();
-  writePictures(join(data, 'train'), 1, 900);
+  writeImages(join(data, 'train'), 1, 900);
   const { code, out, err } = await moco('knn', run, data, '-k', '1', ...small);
   expect([code, err]).toEqual([
     0,

@@ -7,21 +7,13 @@ import { listCheckpoints } from '../run/checkpoint.ts';
 import { accuracy } from '../run/classify-data.ts';
 import { faultOf } from '../run/finite.ts';
 import { openEncoder } from '../run/foreign.ts';
-import {
-  differences,
-  logged,
-  moco,
-  pictureFolder,
-  temporaryFolder,
-  tiny,
-  writePictures,
-} from '../testing.ts';
+import { differences, imageFolder, logged, moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 
-const pictures = temporaryFolder();
-writePictures(join(pictures, 'train', 'first'), 12);
-writePictures(join(pictures, 'train', 'second'), 12, 100);
-writePictures(join(pictures, 'test', 'first'), 4, 200);
-writePictures(join(pictures, 'test', 'second'), 4, 300);
+const images = temporaryFolder();
+writeImages(join(images, 'train', 'first'), 12);
+writeImages(join(images, 'train', 'second'), 12, 100);
+writeImages(join(images, 'test', 'first'), 4, 200);
+writeImages(join(images, 'test', 'second'), 4, 300);
 const run = join(temporaryFolder(), 'run');
 const small = ['-b', '8', '-j', '0', '--threads', '1', '-p', '1'];
 
@@ -29,7 +21,7 @@ const read = (path: string) => decodeSafetensors(readFileSync(path), path);
 const infoOf = (path: string) => JSON.parse(read(path).metadata.classifier!);
 
 beforeAll(async () => {
-  const made = await moco('pretrain', pictures, ...tiny, '--epochs', '1', '--out', run);
+  const made = await moco('pretrain', images, ...tiny, '--epochs', '1', '--out', run);
   expect(made).toMatchObject({ code: 0, err: '' });
 });
 
@@ -217,7 +209,7 @@ describe('fine-tuning', () => {
 
 describe('bad input', () => {
   it('is one line', async () => {
-    const unlabelled = pictureFolder(12);
+    const unlabelled = imageFolder(12);
     const file = join(temporaryFolder(), 'x.safetensors');
     writeFileSync(file, 'nothing');
     const table: [string[], string][] = [

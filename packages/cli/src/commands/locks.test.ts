@@ -3,12 +3,12 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { lockFolder, lockOutput } from '../run/lock.ts';
-import { moco, temporaryFolder, tiny, writePictures } from '../testing.ts';
+import { moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 
 const data = temporaryFolder();
 for (const [index, name] of ['a', 'b'].entries()) {
-  writePictures(join(data, 'train', name), 8, 100 * index);
-  writePictures(join(data, 'test', name), 4, 100 * index + 50);
+  writeImages(join(data, 'train', name), 8, 100 * index);
+  writeImages(join(data, 'test', name), 4, 100 * index + 50);
 }
 const work = temporaryFolder();
 const at = (name: string) => join(work, name);

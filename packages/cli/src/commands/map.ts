@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { counted, UserError } from '@moco-ts/core';
 import type { Command } from 'commander';
 import { type Io, noteTo } from '../io.ts';
-import { makeMap, mostPictures, thinned } from '../map/map.ts';
+import { makeMap, mostImages, thinned } from '../map/map.ts';
 import { writeAtomic } from '../run/files.ts';
 import { bytes } from '../run/format.ts';
 import { withOutput } from '../run/lock.ts';
@@ -24,19 +24,19 @@ interface MapOptions extends ModelOptions, DataOptions {
 export function mapCommand(program: Command, io: Io): void {
   const command = program
     .command('map')
-    .summary('write a page on which alike pictures lie near each other')
+    .summary('write a page on which alike images lie near each other')
     .description(
-      'Writes one HTML file, which needs no network: the pictures of a set, placed by UMAP of their vectors, to zoom, move and search, with the nearest pictures at a click. The same vectors and --seed give the same places.',
+      'Writes one HTML file, which needs no network: the images of a set, placed by UMAP of their vectors, to zoom, move and search, with the nearest images at a click. The same vectors and --seed give the same places.',
     )
     .argument('<set>', 'file of moco embed, or an image folder')
     .requiredOption('--out <file>', 'the page, named *.html')
-    .option('--data <folder>', 'where the pictures of the file are now')
+    .option('--data <folder>', 'where the images of the file are now')
     .option('--model <model>', 'the encoder of an image folder, as for moco embed')
     .option('--title <text>', 'title of the page')
     .option('--seed <n>', 'decides the places', setting('seed'), 0)
     .option('--neighbours <n>', 'neighbours whose nearness the places keep', integer(2, 1000), 15)
-    .option('--thumbnail <pixels>', 'side of the small pictures', integer(8, 512), 64)
-    .option('--limit <n>', 'at most so many pictures, evenly spaced', integer(2, 1_000_000));
+    .option('--thumbnail <pixels>', 'side of the small images', integer(8, 512), 64)
+    .option('--limit <n>', 'at most so many images, evenly spaced', integer(2, 1_000_000));
   dataFlags(modelFlags(command))
     .addHelpText(
       'after',
@@ -58,13 +58,11 @@ Examples:
 }
 
 async function map(source: string, options: MapOptions, io: Io): Promise<void> {
-  const { out, limit = mostPictures } = options;
+  const { out, limit = mostImages } = options;
   const whole = await openSet(source, options, io);
   const set = thinned(whole, limit);
   if (set !== whole)
-    io.err(
-      `Every ${(whole.ids.length / limit).toFixed(1)}th of ${whole.ids.length} pictures is on the map.\n`,
-    );
+    io.err(`Every ${(whole.ids.length / limit).toFixed(1)}th of ${whole.ids.length} images is on the map.\n`);
   const dataset = await datasetOf(set, options.data, noteTo(io));
   const page = await makeMap(set, dataset, {
     ...options,

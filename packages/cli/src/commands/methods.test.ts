@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { decodeSafetensors } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
 import { listCheckpoints } from '../run/checkpoint.ts';
-import { differences, logged, moco, pictureFolder, temporaryFolder } from '../testing.ts';
+import { differences, imageFolder, logged, moco, temporaryFolder } from '../testing.ts';
 
-const pictures = pictureFolder(20);
+const images = imageFolder(20);
 const small = ['--image-size', '16', '-b', '8', '--moco-dim', '8', '-j', '0', '--threads', '1', '-p', '1'];
 const resnet = ['-a', 'resnet-tiny'];
 const vit = ['-a', 'vit_tiny', '--patch-size', '8', '--moco-mlp-dim', '16'];
@@ -19,19 +19,7 @@ const runs: readonly [name: string, flags: readonly string[]][] = [
 ];
 
 const train = (folder: string, method: string, flags: readonly string[], ...more: string[]) =>
-  moco(
-    'pretrain',
-    pictures,
-    '--method',
-    method,
-    ...small,
-    ...flags,
-    '--epochs',
-    '4',
-    '--out',
-    folder,
-    ...more,
-  );
+  moco('pretrain', images, '--method', method, ...small, ...flags, '--epochs', '4', '--out', folder, ...more);
 
 const newest = async (folder: string) => join(folder, (await listCheckpoints(folder))[0]!);
 
@@ -85,6 +73,6 @@ it.each([
   [['--method', 'instdisc', '--bn', 'shuffle'], '--bn shuffle permutes the keys of a queue'],
   [['--method', 'instdisc', '-b', '64'], '--batch-size 64 is larger'],
 ])('refuses %j', async (flags, message) => {
-  const { code, err } = await moco('pretrain', pictures, ...resnet, ...flags);
+  const { code, err } = await moco('pretrain', images, ...resnet, ...flags);
   expect([code, err]).toEqual([1, expect.stringContaining(message)]);
 });

@@ -19,20 +19,20 @@ import type { Reporter } from '../run/reporter.ts';
 import { train } from '../run/train.ts';
 import {
   differences,
+  imageFolder,
   logged,
   moco,
-  pictureFolder,
   printed,
   spawnMoco,
   temporaryFolder,
   tiny,
-  writePictures,
+  writeImages,
 } from '../testing.ts';
 
-// 20 pictures in batches of 8: two steps an epoch.
+// 20 images in batches of 8: two steps an epoch.
 const EPOCHS = '4';
-const pictures = pictureFolder(20);
-const base = ['pretrain', pictures, ...tiny, '--epochs', EPOCHS];
+const images = imageFolder(20);
+const base = ['pretrain', images, ...tiny, '--epochs', EPOCHS];
 const whole = join(temporaryFolder(), 'whole');
 const nothing = () => undefined;
 const quietReporter: Reporter = {
@@ -63,7 +63,7 @@ describe('a run', () => {
     expect(epochs[0]!.loss).toBeCloseTo((a + b) / 2, 12);
     const { config, dataset, versions } = JSON.parse(readFileSync(join(whole, 'config.json'), 'utf8'));
     expect(config).toMatchObject({ method: 'moco-v2', mocoT: 0.2, mocoK: 16, seed: 0, cos: true });
-    expect(dataset).toMatchObject({ pictures: 20 });
+    expect(dataset).toMatchObject({ images: 20 });
     expect(versions).toHaveProperty('moco');
     expect(readdirSync(whole).filter((name) => name.startsWith('events.out.tfevents'))).toHaveLength(1);
   });
@@ -267,7 +267,7 @@ it('what another process wrote between plan and lock is not written over', async
 
 describe('an evaluation', () => {
   it('that a kill came before is made when the run goes on', async () => {
-    const data = pictureFolder(16);
+    const data = imageFolder(16);
     const folder = join(temporaryFolder(), 'r');
     const args = ['pretrain', data, ...tiny, '--epochs', '2', '--knn-every', '1', '--out', folder];
     expect(await moco(...args, '--max-steps', '2')).toMatchObject({ code: 0, err: '' });
@@ -288,13 +288,13 @@ describe('an evaluation', () => {
     for (const split of ['train', 'test'])
       for (const [index, name] of ['a', 'b'].entries()) {
         mkdirSync(join(data, split, name), { recursive: true });
-        // The same few pictures in both splits: each has its copy in the bank.
-        writePictures(join(data, split, name), 8, 100 * index);
+        // The same few images in both splits: each has its copy in the bank.
+        writeImages(join(data, split, name), 8, 100 * index);
       }
     const folder = join(temporaryFolder(), 'r');
     const args = ['pretrain', data, ...tiny, '--epochs', '1', '--knn-every', '1', '--out', folder];
     expect(await moco(...args)).toMatchObject({ code: 0, err: '' });
-    expect(logged(folder, 'evaluation')).toEqual([expect.objectContaining({ epoch: 1, pictures: 32 })]);
+    expect(logged(folder, 'evaluation')).toEqual([expect.objectContaining({ epoch: 1, images: 32 })]);
     const { out } = await moco('knn', folder, '-k', '1', '--random');
     expect(out.match(/kNN accuracy +100\.00 %/g)).toHaveLength(2);
   });

@@ -18,9 +18,9 @@ interface PretrainOptions extends RecipeOptions {
 export function pretrainCommand(program: Command, io: Io, finish: (code: number) => void): void {
   const command = program
     .command('pretrain')
-    .summary('train an encoder on pictures without labels')
+    .summary('train an encoder on images without labels')
     .description(
-      'Trains an encoder on pictures without labels (MoCo v1 to v3, SimCLR, instance discrimination). Defaults are in brackets; explicit flags win over those that --preset and --method set.',
+      'Trains an encoder on images without labels (MoCo v1 to v3, SimCLR, instance discrimination). Defaults are in brackets; explicit flags win over those that --preset and --method set.',
     )
     .argument('[data]', 'image folder, idx or CIFAR folder, or emoji')
     .action(async (data: string | undefined, options: PretrainOptions) => {
@@ -71,9 +71,9 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
   }
 }
 
-function announce(reporter: Reporter, config: RunConfig, pictures: number): void {
+function announce(reporter: Reporter, config: RunConfig, images: number): void {
   const { method, arch, imageSize, data, epochs, batchSize } = config;
   reporter.note(
-    `${method}, ${arch} at ${imageSize} px: ${counted(pictures, 'image')} of ${data}, ${counted(epochs, 'epoch')}, batch ${batchSize}`,
+    `${method}, ${arch} at ${imageSize} px: ${counted(images, 'image')} of ${data}, ${counted(epochs, 'epoch')}, batch ${batchSize}`,
   );
 }

@@ -33,7 +33,7 @@ const spec = {
 const batch = 8;
 let given: Record<string, Tensor>;
 
-function pictures(name: string): Tensor {
+function images(name: string): Tensor {
   const random = rng(3, name);
   const shape = [batch, 3, 8, 8];
   return { shape, dtype: 'float32', data: Float32Array.from({ length: batch * 192 }, () => random.normal()) };
@@ -47,8 +47,8 @@ beforeAll(async () => {
     5,
   );
   const step = (i: number) => ({
-    [`xq.${i}`]: pictures(`q${i}`),
-    [`xk.${i}`]: pictures(`k${i}`),
+    [`xq.${i}`]: images(`q${i}`),
+    [`xk.${i}`]: images(`k${i}`),
     [`perm.${i}`]: { shape: [batch], dtype: 'int32', data: rng(3, 'perm', i).permutation(batch) } as Tensor,
   });
   given = { ...prefixed('q', params), queue: initQueue(8, 16, 5), ...step(0), ...step(1) };

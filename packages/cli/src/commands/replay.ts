@@ -72,9 +72,9 @@ export async function replay(
   source: string,
   backendName: string,
 ): Promise<Record<string, Tensor>> {
-  const pictures = given['xq.0'];
-  if (pictures?.shape.length !== 4) throw new CheckpointError(`${source} lacks "xq.0", a batch [N, 3, H, W]`);
-  const config = configOf(spec, pictures.shape[0]!, pictures.shape[2]!, 'perm.0' in given);
+  const images = given['xq.0'];
+  if (images?.shape.length !== 4) throw new CheckpointError(`${source} lacks "xq.0", a batch [N, 3, H, W]`);
+  const config = configOf(spec, images.shape[0]!, images.shape[2]!, 'perm.0' in given);
   const state = initialState(config, given, source);
   const steps = spec.steps ?? Object.keys(given).filter((name) => name.startsWith('xq.')).length;
   const backend = await openBackend(backendName, { deterministic: true });
@@ -159,8 +159,8 @@ function feeds(
     expectShape(source, `${name}.${step}`, found, expected);
     return found;
   };
-  const pictures = { xq: take('xq', shape), xk: take('xk', shape) };
-  return shuffle ? { ...pictures, perm: take('perm', [batch]) } : pictures;
+  const images = { xq: take('xq', shape), xk: take('xk', shape) };
+  return shuffle ? { ...images, perm: take('perm', [batch]) } : images;
 }
 
 function expectShape(source: string, name: string, found: Tensor, shape: readonly number[]): void {

@@ -14,16 +14,16 @@ interface CommandOptions extends ModelOptions, DataOptions {
 export function searchCommand(program: Command, io: Io): void {
   const command = program
     .command('search')
-    .summary('find the pictures nearest to others')
+    .summary('find the images nearest to others')
     .description(
-      'Prints the pictures of a set that are nearest to others, by the cosine of their vectors. The set is a file of moco embed, which names its encoder, or pictures with --model. Search is exact; for hundreds of thousands of vectors --index makes and uses an index (needs npm install usearch).',
+      'Prints the images of a set that are nearest to others, by the cosine of their vectors. The set is a file of moco embed, which names its encoder, or images with --model. Search is exact; for hundreds of thousands of vectors --index makes and uses an index (needs npm install usearch).',
     )
     .argument('<set>', 'file of moco embed, or an image folder')
-    .argument('<pictures...>', 'image files, or ids of the set')
+    .argument('<images...>', 'image files, or ids of the set')
     .option('-k, --neighbours <n>', 'how many to print', neighbours, 10)
     .option('--model <model>', 'the encoder, as for moco embed')
     .option('--index', 'search an index beside the file, which is made once')
-    .option('--json', 'a line of JSON for each picture');
+    .option('--json', 'a line of JSON for each image');
   dataFlags(modelFlags(command))
     .addHelpText(
       'after',
@@ -33,9 +33,9 @@ Examples:
   moco search photos.parquet 2019/beach.jpg -k 5 --json
   moco search photos/ holiday.jpg --model runs/photos`,
     )
-    .action(async (set: string, pictures: string[], options: CommandOptions) => {
+    .action(async (set: string, images: string[], options: CommandOptions) => {
       const { neighbours: k, index = false, json, ...rest } = options;
-      for (const found of await search(set, pictures, { ...rest, k, index }, io)) {
+      for (const found of await search(set, images, { ...rest, k, index }, io)) {
         if (json) io.out(`${JSON.stringify(found)}\n`);
         else
           io.out(

@@ -14,7 +14,7 @@ export function modelFlags(command: Command): Command {
   return command
     .option('--backend <name>', 'what computes (ort)')
     .option('--threads <n>', 'threads of the backend (all cores)', setting('threads'))
-    .option('-j, --workers <n>', "threads that read pictures (the run's)", setting('workers'));
+    .option('-j, --workers <n>', "threads that read images (the run's)", setting('workers'));
 }
 
 export interface DataOptions {

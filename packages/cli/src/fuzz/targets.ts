@@ -114,7 +114,7 @@ function checkpointTarget(): FuzzTarget {
   const folder = mkdtempSync(join(tmpdir(), 'moco-fuzz-'));
   const path = join(folder, 'checkpoint-0003.safetensors');
   const config = resolveConfig({ data: 'photos' }, { source: { data: 'photos', split: 'train' } });
-  const info = { epoch: 3, step: 0, globalStep: 30, config, pictures: 5, losses: [1.5] };
+  const info = { epoch: 3, step: 0, globalStep: 30, config, images: 5, losses: [1.5] };
   return {
     name: 'checkpoint',
     corpus: [{ name: 'own checkpoint', bytes: new Uint8Array(Buffer.concat(checkpointFile(info, tensors))) }],

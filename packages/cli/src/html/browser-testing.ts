@@ -1,4 +1,4 @@
-/** Pages in a real browser, for `*.page.ts` (scripts/test-pages.sh): no message in the console, a picture that is not blank. */
+/** Pages in a real browser, for `*.page.ts` (scripts/test-pages.sh): no message in the console, an image that is not blank. */
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';

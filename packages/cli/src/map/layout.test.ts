@@ -57,7 +57,7 @@ describe('layout', () => {
     expect(layout({ features, dim }, near, 0)).toEqual(places);
     expect(layout({ features, dim }, near, 1)).not.toEqual(places);
   });
-  it.each([2, 3, 7, 8, 9])('places %i pictures, and as many of the same', (few) => {
+  it.each([2, 3, 7, 8, 9])('places %i images, and as many of the same', (few) => {
     for (const some of [
       features.slice(0, few * dim),
       new Float32Array(few * dim).fill(0.5),

@@ -1,4 +1,4 @@
-/** Places of pictures on a map: UMAP (McInnes, Healy, Melville, arXiv 1802.03426) of the graph of exact neighbours. */
+/** Places of images on a map: UMAP (McInnes, Healy, Melville, arXiv 1802.03426) of the graph of exact neighbours. */
 import { type Neighbour, type Rng, type Rows, rng, unitRows } from '@moco-ts/core';
 import { UMAP } from 'umap-js';
 
@@ -20,7 +20,7 @@ export function layout(
   const count = neighbours.length;
   if (count < fewest) return fitted(start);
   const random = rng(seed, 'map/umap');
-  // With itself, a picture must have fewer neighbours than there are pictures.
+  // With itself, an image must have fewer neighbours than there are images.
   const near = neighbours.map((list) => list.slice(0, count - 2));
   const umap = new UMAP({ nNeighbors: near[0]!.length + 1, random: () => random.uniform() });
   // Each is its own nearest, as the library's own search gives it.

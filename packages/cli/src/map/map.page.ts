@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { browserForTests, type OpenPage, type Screenshot } from '../html/browser-testing.ts';
-import { moco, pictureFolder, png, temporaryFolder, tiny } from '../testing.ts';
+import { imageFolder, moco, png, temporaryFolder, tiny } from '../testing.ts';
 import type { Found } from '../vectors/search.ts';
 import type { MapData } from './script.ts';
 
@@ -13,17 +13,17 @@ const set = join(folder, 'set.npy');
 const open = browserForTests();
 
 beforeAll(async () => {
-  const pictures = pictureFolder(120);
+  const images = imageFolder(120);
   // Would end the script, or begin another, if it stood there as it is.
-  writeFileSync(join(pictures, '<!--<script>.png'), png(500));
+  writeFileSync(join(images, '<!--<script>.png'), png(500));
   const run = join(folder, 'run');
-  await moco('pretrain', pictures, '--out', run, ...tiny, '--epochs', '1', '--knn-every', '0');
-  await moco('embed', run, pictures, '--out', set);
+  await moco('pretrain', images, '--out', run, ...tiny, '--epochs', '1', '--knn-every', '0');
+  await moco('embed', run, images, '--out', set);
   const { code, err } = await moco('map', set, '--out', file, '--title', 'A <map> & more');
   expect([code, err]).toEqual([0, expect.not.stringContaining('warning')]);
 });
 
-/** Where a picture is, before anything has moved. */
+/** Where an image is, before anything has moved. */
 async function placeOf(page: Page, id: string): Promise<{ x: number; y: number }> {
   const { places, ids } = JSON.parse((await page.locator('#data').textContent())!) as MapData;
   const box = (await page.locator('#map').boundingBox())!;
@@ -35,7 +35,7 @@ async function placeOf(page: Page, id: string): Promise<{ x: number; y: number }
   };
 }
 
-/** A picture of the page when it draws no more: the same twice. */
+/** An image of the page when it draws no more: the same twice. */
 async function still({ screenshot }: OpenPage, name: string): Promise<Screenshot> {
   let before = await screenshot(name);
   for (;;) {
@@ -51,7 +51,7 @@ const listed = async (page: Page) => ({
 });
 
 describe('the page of a map', () => {
-  it.each(['light', 'dark'] as const)('shows many pictures in %s', async (colorScheme) => {
+  it.each(['light', 'dark'] as const)('shows many images in %s', async (colorScheme) => {
     const opened = await open(file, { colorScheme });
     const { complaints, page } = opened;
     const { plain } = await still(opened, `map-${colorScheme}`);
@@ -102,7 +102,7 @@ describe('the page of a map', () => {
     expect(next).not.toBe('p017.png');
     await page.keyboard.press('Enter');
     expect((await listed(page)).name).toBe(next);
-    expect(await page.locator('#live').textContent()).toBe(`${next}: 10 nearest pictures in the list`);
+    expect(await page.locator('#live').textContent()).toBe(`${next}: 10 nearest images in the list`);
     expect(complaints).toEqual([]);
   });
 

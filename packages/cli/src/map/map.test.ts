@@ -2,16 +2,16 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeFile } from '@moco-ts/data';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { moco, pictureFolder, temporaryFolder, tiny } from '../testing.ts';
+import { imageFolder, moco, temporaryFolder, tiny } from '../testing.ts';
 import type { MapData } from './script.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
-const pictures = pictureFolder(40);
+const images = imageFolder(40);
 
 beforeAll(async () => {
-  await moco('pretrain', pictures, '--out', at('run'), ...tiny, '--epochs', '1', '--knn-every', '0');
-  expect((await moco('embed', at('run'), pictures, '--out', at('set.parquet'))).code).toBe(0);
+  await moco('pretrain', images, '--out', at('run'), ...tiny, '--epochs', '1', '--knn-every', '0');
+  expect((await moco('embed', at('run'), images, '--out', at('set.parquet'))).code).toBe(0);
 });
 
 function read(path: string): { data: MapData; sheets: Buffer[] } {
@@ -37,20 +37,20 @@ describe('moco map', () => {
     expect(page).not.toMatch(/(src|href)="(?!data:)/);
   });
 
-  it('holds each picture where it says', async () => {
+  it('holds each image where it says', async () => {
     expect(
       (await moco('map', at('set.parquet'), '--out', at('s.html'), '--thumbnail', '200', '--limit', '30'))
         .err,
-    ).toMatch(/^Every 1.3th of 40 pictures is on the map\.\n/);
+    ).toMatch(/^Every 1.3th of 40 images is on the map\.\n/);
     const { data, sheets } = read(at('s.html'));
     const { cell, columns, ids } = data;
     expect([cell, columns, ids.length, sheets.length]).toEqual([200, 5, 30, 2]);
     for (const i of [0, 7, 26]) {
       writeFileSync(at('sheet.webp'), sheets[Math.floor(i / 25)]!);
       const sheet = await decodeFile(at('sheet.webp'));
-      const original = await decodeFile(join(pictures, ids[i]!));
+      const original = await decodeFile(join(images, ids[i]!));
       const [left, top] = [(i % 5) * cell, Math.floor((i % 25) / 5) * cell];
-      // Colours at the middles of the picture's 8 x 8 fields.
+      // Colours at the middles of the image's 8 x 8 fields.
       let difference = 0;
       for (let y = 0; y < 8; y++)
         for (let x = 0; x < 8; x++)
@@ -59,16 +59,16 @@ describe('moco map', () => {
             const [sx, sy] = [left + Math.round((x + 0.5) * 25), top + Math.round((y + 0.5) * 25)];
             difference += Math.abs(own - sheet.data[(sy * sheet.width + sx) * 3 + c]!) / 192;
           }
-      // WebP's losses; another picture of random colours differs by 85 on average.
+      // WebP's losses; another image of random colours differs by 85 on average.
       expect(difference).toBeLessThan(20);
     }
   });
 
-  it('takes a folder, pictures that moved, and does without some', async () => {
-    const { code } = await moco('map', pictures, '--model', at('run'), '--out', at('folder.html'));
+  it('takes a folder, images that moved, and does without some', async () => {
+    const { code } = await moco('map', images, '--model', at('run'), '--out', at('folder.html'));
     expect(code).toBe(0);
     const moved = at('moved');
-    renameSync(pictures, moved);
+    renameSync(images, moved);
     try {
       const gone = await moco('map', at('set.parquet'), '--out', at('gone.html'));
       expect([gone.code, gone.err]).toEqual([1, expect.stringMatching(/^moco: .*no such folder/)]);
@@ -76,19 +76,19 @@ describe('moco map', () => {
       const { code, err } = await moco('map', at('set.parquet'), '--out', at('moved.html'), '--data', moved);
       expect([code, err]).toEqual([0, expect.stringContaining('warning: 1 of 40 images are gone')]);
       expect(read(at('moved.html')).data).toEqual(read(at('folder.html')).data);
-      const strange = pictureFolder(0);
+      const strange = imageFolder(0);
       writeFileSync(join(strange, 'other.png'), readFileSync(join(moved, 'p001.png')));
       expect((await moco('map', at('set.parquet'), '--out', at('x.html'), '--data', strange)).err).toMatch(
-        /has none of the pictures of .*set.parquet: name their folder with --data/,
+        /has none of the images of .*set.parquet: name their folder with --data/,
       );
     } finally {
-      renameSync(moved, pictures);
+      renameSync(moved, images);
     }
   });
 
-  it('refuses other names, and too few pictures', async () => {
+  it('refuses other names, and too few images', async () => {
     expect((await moco('map', at('set.parquet'), '--out', at('x.pdf'))).err).toMatch(/should end in .html/);
-    const one = pictureFolder(1);
+    const one = imageFolder(1);
     expect((await moco('map', one, '--model', at('run'), '--out', at('x.html'))).err).toMatch(
       /has 1 vector: a map needs two/,
     );

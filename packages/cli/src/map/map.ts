@@ -1,4 +1,4 @@
-/** From a set of vectors and its pictures to the page of a map. */
+/** From a set of vectors and its images to the page of a map. */
 import { counted, type Neighbour, nearestNeighbours, UserError } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
 import { openBackend } from '../run/open-backend.ts';
@@ -22,21 +22,21 @@ export interface MapSettings {
 /** Neighbours that a click lists. */
 const listed = 10;
 /** More make a page that is slow to move, and neighbours that are slow to find. */
-export const mostPictures = 20_000;
+export const mostImages = 20_000;
 
-/** @throws UserError when there is nothing to place, too much, or none of the pictures is there any more */
+/** @throws UserError when there is nothing to place, too much, or none of the images is there any more */
 export async function makeMap(set: VectorSet, dataset: ImageDataset, settings: MapSettings): Promise<string> {
   const { ids, dim, vectors, name } = set;
   const { seed, note } = settings;
   if (ids.length < 2)
     throw new UserError(`${name} has ${counted(ids.length, 'vector')}: a map needs two at least`);
-  if (ids.length > mostPictures)
-    throw new UserError(`${name} has ${ids.length} vectors: a map takes ${mostPictures}; give --limit`);
+  if (ids.length > mostImages)
+    throw new UserError(`${name} has ${ids.length} vectors: a map takes ${mostImages}; give --limit`);
   const numberOf = numbersOf(dataset);
   const numbers = ids.map(numberOf);
   const gone = numbers.filter((number) => number < 0).length;
   if (gone === ids.length)
-    throw new UserError(`${dataset.name} has none of the pictures of ${name}: name their folder with --data`);
+    throw new UserError(`${dataset.name} has none of the images of ${name}: name their folder with --data`);
   if (gone > 0)
     note(`moco: warning: ${gone} of ${counted(ids.length, 'image')} are gone; their places stay empty`);
   const found = await neighboursOf(set, settings);
@@ -80,7 +80,7 @@ async function neighboursOf({ dim, vectors, ids }: VectorSet, settings: MapSetti
   }
 }
 
-/** Evenly spaced pictures of a set, at most `limit`. */
+/** Evenly spaced images of a set, at most `limit`. */
 export function thinned(set: VectorSet, limit: number): VectorSet {
   const { ids, dim, vectors } = set;
   if (ids.length <= limit) return set;

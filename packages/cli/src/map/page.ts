@@ -57,18 +57,18 @@ export function renderMap({ title, about, data, sheets }: MapPage): string {
   const body = `<header>
 <h1>${escapeHtml(title)}</h1>
 <p class="soft">${escapeHtml(about)}</p>
-<form id="find" role="search"><input id="wanted" type="search" placeholder="part of a name" aria-label="Part of a picture's name"><button>Find</button></form>
+<form id="find" role="search"><input id="wanted" type="search" placeholder="part of a name" aria-label="Part of an image's name"><button>Find</button></form>
 <div><button id="in" aria-label="Zoom in" title="Zoom in">+</button><button id="out" aria-label="Zoom out" title="Zoom out">&minus;</button><button id="all">Show all</button></div>
 </header>
 <main>
-<canvas id="map" tabindex="0" role="application" aria-label="Map of ${count} pictures, alike ones near each other" aria-describedby="hint"></canvas>
+<canvas id="map" tabindex="0" role="application" aria-label="Map of ${count} images, alike ones near each other" aria-describedby="hint"></canvas>
 <div id="tip" hidden></div>
 </main>
-<aside aria-label="Chosen picture">
-<div id="hint"><p>Alike pictures lie near each other. Choose one to see its nearest.</p>
+<aside aria-label="Chosen image">
+<div id="hint"><p>Alike images lie near each other. Choose one to see its nearest.</p>
 <dl><dt>Wheel, <kbd>+</kbd> <kbd>&minus;</kbd></dt><dd>zoom</dd><dt>Drag</dt><dd>move</dd><dt>Click, <kbd>Enter</kbd></dt><dd>choose</dd>
-<dt>Arrow keys</dt><dd>next picture</dd><dt><kbd>0</kbd></dt><dd>show all</dd><dt><kbd>Esc</kbd></dt><dd>let go</dd></dl></div>
-<div id="chosen" hidden><div id="portrait"></div><h2 id="name"></h2><p class="soft">Nearest by cosine, among all pictures:</p><ol id="list"></ol></div>
+<dt>Arrow keys</dt><dd>next image</dd><dt><kbd>0</kbd></dt><dd>show all</dd><dt><kbd>Esc</kbd></dt><dd>let go</dd></dl></div>
+<div id="chosen" hidden><div id="portrait"></div><h2 id="name"></h2><p class="soft">Nearest by cosine, among all images:</p><ol id="list"></ol></div>
 </aside>
 <div id="live" class="apart" aria-live="polite"></div>
 <div id="sheets" hidden>${images}</div>

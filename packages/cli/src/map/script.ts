@@ -5,11 +5,11 @@ export interface MapData {
   readonly ids: readonly string[];
   /** [N, 2], in [0, 1] */
   readonly places: readonly number[];
-  /** Of each picture, the nearest first. */
+  /** Of each image, the nearest first. */
   readonly neighbours: readonly (readonly number[])[];
   /** Their cosines. */
   readonly similarities: readonly (readonly number[])[];
-  /** The name of each picture's class, by number. */
+  /** The name of each image's class, by number. */
   readonly labels?: readonly number[];
   readonly classes?: readonly string[];
   /** Pixels of a thumbnail's side, and how many stand beside each other in a sheet. */
@@ -126,7 +126,7 @@ export function runMap(data: MapData): void {
     redraw();
   }
 
-  /** The topmost picture under a point. */
+  /** The topmost image under a point. */
   function under(atX: number, atY: number): number {
     const reach = size() / 2 + 2;
     let [best, least] = [-1, Number.POSITIVE_INFINITY];
@@ -162,16 +162,16 @@ export function runMap(data: MapData): void {
   }
 
   function thumbnailOf(i: number, side: number): HTMLCanvasElement {
-    const picture = document.createElement('canvas');
+    const image = document.createElement('canvas');
     const density = Math.max(1, Math.round(devicePixelRatio || 1));
-    picture.width = side * density;
-    picture.height = side * density;
-    picture.style.width = `${side}px`;
-    picture.style.height = `${side}px`;
-    const to = picture.getContext('2d')!;
+    image.width = side * density;
+    image.height = side * density;
+    image.style.width = `${side}px`;
+    image.style.height = `${side}px`;
+    const to = image.getContext('2d')!;
     to.imageSmoothingQuality = 'high';
-    drawThumbnail(to, i, picture.width / 2, picture.height / 2, picture.width);
-    return picture;
+    drawThumbnail(to, i, image.width / 2, image.height / 2, image.width);
+    return image;
   }
 
   function select(i: number) {
@@ -202,12 +202,12 @@ export function runMap(data: MapData): void {
         return item;
       });
       find('list').replaceChildren(...items);
-      find('live').textContent = `${name(i)}: ${items.length} nearest pictures in the list`;
+      find('live').textContent = `${name(i)}: ${items.length} nearest images in the list`;
     }
     redraw();
   }
 
-  /** The nearest picture in a direction, what lies aside counting as farther. */
+  /** The nearest image in a direction, what lies aside counting as farther. */
   function step(dx: number, dy: number) {
     let from = pointed >= 0 ? pointed : selected;
     if (from < 0) {
@@ -317,7 +317,7 @@ export function runMap(data: MapData): void {
       show(i);
       return;
     }
-    find('live').textContent = `no picture has ${wanted} in its name`;
+    find('live').textContent = `no image has ${wanted} in its name`;
     select(-1);
   });
 

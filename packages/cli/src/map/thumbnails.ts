@@ -1,13 +1,13 @@
-/** Many small pictures as a few large ones. */
+/** Many small images as a few large ones. */
 import { createGate, type ImageDataset, ifDamaged } from '@moco-ts/data';
 import sharp from 'sharp';
 
 export interface Sheets {
   /** WebP, as data: URLs. */
   readonly urls: readonly string[];
-  /** Pixels of a picture's side. */
+  /** Pixels of an image's side. */
   readonly cell: number;
-  /** Pictures beside each other in a sheet, which is square. */
+  /** Images beside each other in a sheet, which is square. */
   readonly columns: number;
 }
 
@@ -16,7 +16,7 @@ const sheetPixels = 1024;
 const DECODES = 4;
 
 /**
- * Pictures scaled into squares, whole, on nothing.
+ * Images scaled into squares, whole, on nothing.
  * @param rows numbers of the data set; -1 leaves a square empty
  * @param cell pixels of a square
  */
@@ -54,9 +54,9 @@ export async function thumbnails(
 }
 
 async function thumbnail(dataset: ImageDataset, row: number, cell: number): Promise<Uint8Array | undefined> {
-  const picture = await dataset.decode(row, { within: cell }).catch(ifDamaged);
-  if (!picture) return undefined;
-  const { width, height, data } = picture;
+  const image = await dataset.decode(row, { within: cell }).catch(ifDamaged);
+  if (!image) return undefined;
+  const { width, height, data } = image;
   return sharp(data, { raw: { width, height, channels: 3 } })
     .ensureAlpha()
     .resize(cell, cell, { fit: 'contain', background: { r: 0, g: 0, b: 0, alpha: 0 } })

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { browserForTests } from '../html/browser-testing.ts';
-import { moco, temporaryFolder, tiny, writePictures } from '../testing.ts';
+import { moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 
 const root = temporaryFolder();
 const open = browserForTests();
@@ -10,10 +10,10 @@ const report = join(root, 'report.html');
 const ablation = fileURLToPath(new URL('../../../../docs/ablation/report.html', import.meta.url));
 
 beforeAll(async () => {
-  const [pictures, run] = [join(root, 'pictures'), join(root, 'run')];
-  for (const [at, name] of ['a', 'b'].entries()) writePictures(join(pictures, name), 10, 10 * at);
+  const [images, run] = [join(root, 'images'), join(root, 'run')];
+  for (const [at, name] of ['a', 'b'].entries()) writeImages(join(images, name), 10, 10 * at);
   const flags = ['--epochs', '2', '--hold-out', '0.2', '--knn-every', '1', '--out', run];
-  expect(await moco('pretrain', pictures, ...tiny, ...flags)).toMatchObject({ code: 0 });
+  expect(await moco('pretrain', images, ...tiny, ...flags)).toMatchObject({ code: 0 });
   expect(await moco('report', run, '-o', report)).toMatchObject({ code: 0 });
 });
 

@@ -2,15 +2,15 @@ import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseHTML } from 'linkedom';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { moco, temporaryFolder, tiny, writePictures } from '../testing.ts';
+import { moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 
 const root = temporaryFolder();
-const [pictures, run] = [join(root, 'pictures'), join(root, 'run')];
+const [images, run] = [join(root, 'images'), join(root, 'run')];
 
 beforeAll(async () => {
-  for (const [at, name] of ['a', 'b'].entries()) writePictures(join(pictures, name), 10, 10 * at);
+  for (const [at, name] of ['a', 'b'].entries()) writeImages(join(images, name), 10, 10 * at);
   const flags = ['--epochs', '2', '--hold-out', '0.2', '--knn-every', '1', '--out', run];
-  expect(await moco('pretrain', pictures, ...tiny, ...flags)).toMatchObject({ code: 0 });
+  expect(await moco('pretrain', images, ...tiny, ...flags)).toMatchObject({ code: 0 });
 });
 
 async function report(...args: string[]) {
@@ -38,8 +38,8 @@ describe('the report of a run', () => {
     ]);
     // log(K + 1) with K = 16.
     expect(document.querySelector('svg')!.textContent).toContain('log(K + 1) = 2.83, a guess');
-    const rows = [...document.querySelectorAll('table.pictures tbody tr')];
-    // Eight pictures with two views, then eight with six neighbours.
+    const rows = [...document.querySelectorAll('table.images tbody tr')];
+    // Eight images with two views, then eight with six neighbours.
     expect(rows.map((row) => row.querySelectorAll('img').length)).toEqual([
       ...Array(8).fill(3),
       ...Array(8).fill(7),
@@ -60,7 +60,7 @@ describe('the report of a run', () => {
 
   it('is made of what is there when checkpoint, record and half a line of the log are damaged', async () => {
     const copy = join(root, 'damaged');
-    await moco('pretrain', pictures, ...tiny, '--epochs', '1', '--out', copy);
+    await moco('pretrain', images, ...tiny, '--epochs', '1', '--out', copy);
     writeFileSync(join(copy, 'checkpoint-0001.safetensors'), 'x');
     appendFileSync(join(copy, 'log.jsonl'), '{"event":"st');
     const { code, err, titles } = await report(copy);
@@ -76,18 +76,18 @@ describe('the report of a run', () => {
     });
   });
 
-  it('has no pictures where the data set is gone, and says so', async () => {
+  it('has no images where the data set is gone, and says so', async () => {
     const [gone, copy] = [join(root, 'gone'), join(root, 'without')];
-    writePictures(gone, 10);
+    writeImages(gone, 10);
     await moco('pretrain', gone, ...tiny, '--epochs', '1', '--out', copy);
     rmSync(gone, { recursive: true });
     const { code, err, titles } = await report(copy);
-    expect([code, err]).toEqual([0, expect.stringContaining('the report has no pictures')]);
-    expect(titles('h2')).toEqual(['Curves', 'Pictures', 'Settings', 'Made by']);
+    expect([code, err]).toEqual([0, expect.stringContaining('the report has no images')]);
+    expect(titles('h2')).toEqual(['Curves', 'Images', 'Settings', 'Made by']);
   });
 
   it('of a folder that is none names what is missing', async () => {
-    const { code, err } = await report(pictures);
+    const { code, err } = await report(images);
     expect([code, err]).toEqual([
       1,
       expect.stringMatching(/^moco: .*log\.jsonl could not be read.*name the folder of a run\n$/),
@@ -98,7 +98,7 @@ describe('the report of a run', () => {
 it('the report of a classifier has its accuracies', async () => {
   const probe = join(root, 'probe');
   const flags = ['--epochs', '2', '-b', '8', '-j', '0', '--hold-out', '0.2', '--out', probe];
-  expect(await moco('lincls', run, pictures, ...flags)).toMatchObject({ code: 0 });
+  expect(await moco('lincls', run, images, ...flags)).toMatchObject({ code: 0 });
   const { code, titles, document } = await report(probe);
   expect(code).toBe(0);
   expect(titles('h3')).toEqual([

@@ -1,4 +1,4 @@
-/** The page of a run: curves, pictures, settings. */
+/** The page of a run: curves, images, settings. */
 import { join } from 'node:path';
 import { counted, risingMomentum, UserError, under } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
@@ -13,7 +13,7 @@ import { openBackend } from '../run/open-backend.ts';
 import { textIfThere } from '../run/source.ts';
 import { curve, measureCurve, pointsOf } from './curves.ts';
 import { type History, readHistory } from './history.ts';
-import { neighbourGrid, viewGrid } from './pictures.ts';
+import { neighbourGrid, viewGrid } from './images.ts';
 
 export interface ReportOptions {
   readonly backend: string;
@@ -24,7 +24,7 @@ export interface ReportOptions {
 /** What `config.json` of a run folder holds. */
 interface Recorded {
   readonly config?: RunConfig;
-  readonly dataset?: { readonly name?: string; readonly pictures?: number };
+  readonly dataset?: { readonly name?: string; readonly images?: number };
   readonly backend?: Readonly<Record<string, unknown>>;
   readonly versions?: Readonly<Record<string, unknown>>;
   readonly machine?: Readonly<Record<string, unknown>>;
@@ -48,9 +48,9 @@ export async function reportOf(folder: string, options: ReportOptions): Promise<
 }
 
 const STYLE = `
-.pictures td { padding: .25rem .5rem .25rem 0; border: 0; vertical-align: top; font-size: .75rem; text-align: center; }
-.pictures th { text-align: center; }
-.pictures img { display: block; border-radius: 4px; }
+.images td { padding: .25rem .5rem .25rem 0; border: 0; vertical-align: top; font-size: .75rem; text-align: center; }
+.images th { text-align: center; }
+.images img { display: block; border-radius: 4px; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; margin: 1.5rem 0; padding: 0; list-style: none; }
 .figures b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
 .alarm { border-left: 3px solid #d55e00; padding-left: .75rem; }
@@ -81,22 +81,22 @@ async function runBody(folder: string, history: History, options: ReportOptions)
 ${figureList(figures)}
 ${remarks(history)}
 <h2>Curves</h2>
-<div class="panels">${runCurves(history, config, checkpoint?.info.pictures ?? picturesOf(recorded))}</div>
-${await pictureSections(config, checkpoint, options)}
+<div class="panels">${runCurves(history, config, checkpoint?.info.images ?? imagesOf(recorded))}</div>
+${await imageSections(config, checkpoint, options)}
 <h2>Settings</h2>
 ${settings(config)}
 <h2>Made by</h2>
 ${madeBy(recorded)}`;
 }
 
-function picturesOf({ dataset }: Recorded): number | undefined {
-  const pictures = dataset?.pictures;
-  return Number.isSafeInteger(pictures) && pictures! > 0 ? pictures : undefined;
+function imagesOf({ dataset }: Recorded): number | undefined {
+  const images = dataset?.images;
+  return Number.isSafeInteger(images) && images! > 0 ? images : undefined;
 }
 
-function runCurves(history: History, config: RunConfig, pictures: number | undefined): string {
+function runCurves(history: History, config: RunConfig, images: number | undefined): string {
   const { steps, epochs, evaluations } = history;
-  const chance = pictures === undefined ? undefined : createMethod(config, pictures).chance;
+  const chance = images === undefined ? undefined : createMethod(config, images).chance;
   const level = chance && {
     value: chance.loss,
     label: `${chance.formula} = ${chance.loss.toFixed(2)}, a guess`,
@@ -145,18 +145,18 @@ function runCurves(history: History, config: RunConfig, pictures: number | undef
       y: 'standard deviation',
       points: pointsOf(steps, 'globalStep', { spread: 'spread' }),
       level: { value: 1 / Math.sqrt(config.mocoDim), label: '1/√dim, vectors that fill the sphere' },
-      note: 'Near zero the network has collapsed: it gives one vector for every picture.',
+      note: 'Near zero the network has collapsed: it gives one vector for every image.',
     }),
     curve({
       title: 'Seconds of a step',
       x: 'steps',
       y: 'seconds',
-      points: pointsOf(steps, 'globalStep', { time: 'whole step', data: 'waiting for pictures' }),
+      points: pointsOf(steps, 'globalStep', { time: 'whole step', data: 'waiting for images' }),
     }),
   ].join('\n');
 }
 
-async function pictureSections(
+async function imageSections(
   config: RunConfig,
   checkpoint: Checkpoint | undefined,
   { backend: name, warn }: ReportOptions,
@@ -171,11 +171,11 @@ async function pictureSections(
     dataset = await openData(config, 'train', warn);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    warn(`${error.message}: the report has no pictures`);
-    return `<h2>Pictures</h2>\n<p class="soft">${escapeHtml(`The data set could not be opened: ${error.message}`)}</p>`;
+    warn(`${error.message}: the report has no images`);
+    return `<h2>Images</h2>\n<p class="soft">${escapeHtml(`The data set could not be opened: ${error.message}`)}</p>`;
   }
   const views = `<h2>What the network saw</h2>
-<p class="soft">The views of the first step's first pictures, exactly as they were trained on.</p>
+<p class="soft">The views of the first step's first images, exactly as they were trained on.</p>
 ${await viewGrid(config, dataset).catch(unreadable)}`;
   if (!checkpoint) return views;
   const backend = await openBackend(name);
@@ -185,7 +185,7 @@ ${await viewGrid(config, dataset).catch(unreadable)}`;
     );
     return `${views}
 <h2>Nearest neighbours</h2>
-<p class="soft">${escapeHtml(`By the features of ${checkpoint.path}, before its head; of pictures that it was trained on.`)}</p>
+<p class="soft">${escapeHtml(`By the features of ${checkpoint.path}, before its head; of images that it was trained on.`)}</p>
 ${grid}`;
   } finally {
     await backend.dispose();

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { moco, pictureFolder, temporaryFolder, tiny } from '../testing.ts';
+import { imageFolder, moco, temporaryFolder, tiny } from '../testing.ts';
 import { choose, type Found } from './backends.ts';
 import { wrap } from './format.ts';
 
@@ -40,7 +40,7 @@ it('stores what auto stood for', async () => {
   const folder = `${temporaryFolder()}/r`;
   const made = await moco(
     'pretrain',
-    pictureFolder(20),
+    imageFolder(20),
     ...tiny,
     '--max-steps',
     '1',

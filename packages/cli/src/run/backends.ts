@@ -156,10 +156,10 @@ const RUNS = 12;
 
 /** The best of some runs of a convolution, operands staying with the backend, in 10^9 operations per second. */
 async function measure(backend: Backend): Promise<number> {
-  const pictures = [BATCH, CHANNELS, SIDE, SIDE];
+  const images = [BATCH, CHANNELS, SIDE, SIDE];
   const filter = [CHANNELS, CHANNELS, KERNEL, KERNEL];
   const graph = trace((builder) => {
-    const y = conv2d(builder.input('x', pictures), builder.input('w', filter), { stride: 1, padding: 1 });
+    const y = conv2d(builder.input('x', images), builder.input('w', filter), { stride: 1, padding: 1 });
     return { mean: mean(y, [0, 2, 3]) };
   });
   const program = await backend.compile(graph, { state: [{ input: 'x' }, { input: 'w' }] });
@@ -167,7 +167,7 @@ async function measure(backend: Backend): Promise<number> {
     const size = shape.reduce((product, extent) => product * extent, 1);
     return { shape, dtype: 'float32', data: Float32Array.from({ length: size }, (_, i) => (i % 7) / 7) };
   };
-  await program.load({ x: filled(pictures), w: filled(filter) });
+  await program.load({ x: filled(images), w: filled(filter) });
   let best = Number.POSITIVE_INFINITY;
   for (let run = 0; run < RUNS; run++) {
     const started = performance.now();

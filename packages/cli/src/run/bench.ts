@@ -17,13 +17,13 @@ export interface Timed {
   readonly loss: number;
 }
 
-/** Pictures that a method with slots for each (instdisc) is told of. */
-const PICTURES = 4096;
+/** Images that a method with slots for each (instdisc) is told of. */
+const IMAGES = 4096;
 /** The second step may still allocate. */
 const WARM_UP = 1;
 
 /**
- * Trains on noise, which is made beforehand: a step alone is timed, without pictures.
+ * Trains on noise, which is made beforehand: a step alone is timed, without images.
  * @param steps that are timed
  * @throws UserError for settings that can't work, BackendError for a backend that is not usable
  */
@@ -34,7 +34,7 @@ export async function timeSteps(config: RunConfig, backendName: string, steps: n
     ...(config.threads !== undefined && { threads: config.threads }),
   });
   try {
-    const method = createMethod(config, PICTURES);
+    const method = createMethod(config, IMAGES);
     const state = method.state();
     const trainer = await createTrainer(backend, method.step(state), state);
     try {
@@ -69,7 +69,7 @@ function noise(config: RunConfig): Batch {
   const random = rng(seed, 'bench/pictures');
   const view = () => Float32Array.from({ length: batchSize * 3 * imageSize ** 2 }, random.normal);
   return {
-    indices: Int32Array.from({ length: batchSize }, (_, i) => i % PICTURES),
+    indices: Int32Array.from({ length: batchSize }, (_, i) => i % IMAGES),
     views: viewsOf(config).map(view),
     waitMs: 0,
   };

@@ -26,7 +26,7 @@ const dataset = { source: { data: 'photos', split: 'train' as const } };
 const config = resolveConfig({ data: 'photos', keep: 2 }, dataset);
 
 function save(folder: string, epoch: number, step = 0) {
-  const info = { epoch, step, globalStep: 10 * epoch + step, config, pictures: 5, losses: [epoch / 3] };
+  const info = { epoch, step, globalStep: 10 * epoch + step, config, images: 5, losses: [epoch / 3] };
   const tensors = {
     'q.conv1.weight': tensor([epoch, Math.fround(0.1), -0], [3]),
     queue_ptr: tensor([epoch], [], 'int32'),
@@ -44,7 +44,7 @@ describe('checkpoints', () => {
   it('come back as they were saved', async () => {
     const folder = temporaryFolder();
     const { info, tensors } = await readCheckpoint(await save(folder, 3, 7));
-    expect(info).toMatchObject({ epoch: 3, step: 7, globalStep: 37, config, pictures: 5, losses: [1] });
+    expect(info).toMatchObject({ epoch: 3, step: 7, globalStep: 37, config, images: 5, losses: [1] });
     expect(tensors['q.conv1.weight']).toEqual(tensor([3, Math.fround(0.1), -0], [3]));
     expect(tensors.queue_ptr).toEqual(tensor([3], [], 'int32'));
     expect(JSON.parse(readFileSync(join(folder, 'latest.json'), 'utf8'))).toEqual({

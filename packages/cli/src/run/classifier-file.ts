@@ -30,7 +30,7 @@ export interface ClassifierRecipe {
   readonly cos: boolean;
   readonly cropMin: number;
   readonly seed: number;
-  /** Features are computed once, from pictures that are not augmented. */
+  /** Features are computed once, from images that are not augmented. */
   readonly cacheFeatures: boolean;
 }
 

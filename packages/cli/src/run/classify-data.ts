@@ -1,4 +1,4 @@
-/** What a classifier is trained and judged on: labelled batches of pictures or of features kept in memory, and accuracies. */
+/** What a classifier is trained and judged on: labelled batches of images or of features kept in memory, and accuracies. */
 
 import {
   allFinite,
@@ -13,13 +13,13 @@ import {
 } from '@moco-ts/core';
 import {
   classifierView,
-  cleanPictures,
+  cleanImages,
   createLoader,
   embedAll,
   type LabelledSet,
   type Loader,
   type Pool,
-  type SkippedPicture,
+  type SkippedImage,
 } from '@moco-ts/data';
 import { modelConfig } from '@moco-ts/run';
 import type { ClassifierInfo } from './classifier-file.ts';
@@ -34,7 +34,7 @@ export interface EncoderAtWork {
   readonly pool: Pool;
   /** Damaged images that are left out before it is an error. */
   readonly maxBad?: number;
-  readonly onSkip: (skipped: SkippedPicture) => void;
+  readonly onSkip: (skipped: SkippedImage) => void;
 }
 
 export interface Accuracy {
@@ -56,8 +56,8 @@ export interface LabelledBatches {
   close(): Promise<void>;
 }
 
-/** Augmented pictures, made anew each epoch. */
-export function pictureBatches(
+/** Augmented images, made anew each epoch. */
+export function imageBatches(
   { info, pool, maxBad, onSkip }: EncoderAtWork,
   { dataset, labels }: LabelledSet,
 ): LabelledBatches {
@@ -91,7 +91,7 @@ export interface Features {
   readonly dim: number;
 }
 
-/** The features of all pictures that could be read, of the pictures as they are. */
+/** The features of all images that could be read, of the images as they are. */
 export async function featuresOf(job: EncoderAtWork, set: LabelledSet): Promise<Features> {
   const extractor = await createExtractor(job.backend, modelConfig(job.info.run), job.params, BATCH);
   try {
@@ -109,9 +109,9 @@ async function embed(
   extractor: FeatureExtractor,
 ): Promise<Features> {
   const { imageSize: size, mean, std } = info.run;
-  const pictures = cleanPictures(dataset, { size, mean, std });
+  const images = cleanImages(dataset, { size, mean, std });
   const read = { pool, batch: BATCH, onSkip, ...(maxBad !== undefined && { maxBad }) };
-  const { features, rows, dim } = await embedAll(pictures, (data) => extractor.extract(data), read);
+  const { features, rows, dim } = await embedAll(images, (data) => extractor.extract(data), read);
   return { data: features, labels: rows.map((row) => labels[row]!), dim };
 }
 

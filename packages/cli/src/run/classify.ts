@@ -27,9 +27,9 @@ import {
   cachedBatches,
   type EncoderAtWork,
   featuresOf,
+  imageBatches,
   type LabelledBatches,
   linearValidation,
-  pictureBatches,
   validation,
 } from './classify-data.ts';
 import { faultOf } from './finite.ts';
@@ -76,7 +76,7 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
     ? stateOf(resume.tensors, cached !== undefined)
     : classifierState(config, recipe.seed, cached ? {} : backbone);
   const trainer = await createTrainer(backend, classifierStep(config, state), state);
-  const batches = cached ? cachedBatches(cached, recipe) : pictureBatches(job, train);
+  const batches = cached ? cachedBatches(cached, recipe) : imageBatches(job, train);
   const validate = linear
     ? await linearValidation(job, test, classes.length)
     : (found: Params) => validation(job, test, found, classes.length);

@@ -15,7 +15,7 @@ export function checkCollapse(
   const share = spread.average * Math.sqrt(mocoDim);
   if (share < LEAST_SPREAD)
     warn(
-      `the queries have collapsed: their spread is ${(100 * share).toFixed(1)} % of what it could be; lower --lr, or check that the pictures differ`,
+      `the queries have collapsed: their spread is ${(100 * share).toFixed(1)} % of what it could be; lower --lr, or check that the images differ`,
     );
   if (chance && Math.abs(loss.average / chance.loss - 1) < NEAR_CHANCE)
     warn(

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { moco, pictureFolder, temporaryFolder, tiny } from '../testing.ts';
+import { imageFolder, moco, temporaryFolder, tiny } from '../testing.ts';
 import { currentCommit } from './commit.ts';
 
 const before = process.cwd();
@@ -84,13 +84,13 @@ it('a training runs no program that a .git/config names, in the working folder o
   const commit = currentCommit(folder);
   const below = join(folder, 'below');
   mkdirSync(below);
-  cpSync(pictureFolder(20), join(below, 'pictures'), { recursive: true });
-  for (const [place, pictures] of [
-    [folder, 'below/pictures'],
-    [below, 'pictures'],
+  cpSync(imageFolder(20), join(below, 'images'), { recursive: true });
+  for (const [place, images] of [
+    [folder, 'below/images'],
+    [below, 'images'],
   ] as const) {
     process.chdir(place);
-    expect((await moco('pretrain', pictures, ...tiny, '--max-steps', '1', '--out', 'run')).err).toBe('');
+    expect((await moco('pretrain', images, ...tiny, '--max-steps', '1', '--out', 'run')).err).toBe('');
     expect(JSON.parse(readFileSync('run/config.json', 'utf8')).commit).toBe(commit);
   }
   expect(readFileSync(marker, 'utf8')).toBe('');

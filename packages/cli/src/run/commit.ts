@@ -1,6 +1,6 @@
 /**
  * The commit of a work tree, read from git's files: git itself would run programs that a `.git/config` names, and that file
- * may be anybody's, in a folder of pictures or above it.
+ * may be anybody's, in a folder of images or above it.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';

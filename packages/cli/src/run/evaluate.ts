@@ -9,7 +9,7 @@ import {
   type Params,
 } from '@moco-ts/core';
 import {
-  cleanPictures,
+  cleanImages,
   divide,
   embedAll,
   evaluateRetrieval,
@@ -20,7 +20,7 @@ import {
   neighbourAccuracy,
   type Pool,
   retrievalTasks,
-  type SkippedPicture,
+  type SkippedImage,
 } from '@moco-ts/data';
 import { modelConfig, type RunConfig } from '@moco-ts/run';
 import { type Note, openDataSplits } from './dataset.ts';
@@ -30,11 +30,11 @@ import { expectFinite } from './finite.ts';
 export interface Measures {
   /** Weighted kNN accuracy on the test split. */
   readonly knn?: number;
-  /** Held-out pictures: the original of an edited copy is the nearest. */
+  /** Held-out images: the original of an edited copy is the nearest. */
   readonly editedCopies?: number;
   /** Held-out emoji: another designer's drawing of the same one is the nearest. */
   readonly otherHands?: number;
-  /** Held-out emoji: the nearest other picture is of the same category. */
+  /** Held-out emoji: the nearest other image is of the same category. */
   readonly neighbour?: number;
 }
 
@@ -42,7 +42,7 @@ export interface Timing {
   /** Decoding and embedding. */
   readonly featureSeconds: number;
   readonly searchSeconds: number;
-  readonly pictures: number;
+  readonly images: number;
 }
 
 export interface Evaluation {
@@ -56,10 +56,10 @@ export interface Evaluation {
 
 export type Measured = Measures & { readonly timing: Timing };
 
-/** What makes features [N, dim] of pictures [N, 3, S, S]. */
+/** What makes features [N, dim] of images [N, 3, S, S]. */
 export interface FeatureSource {
   readonly dim: number;
-  extract(pictures: Float32Array): Promise<Float32Array>;
+  extract(images: Float32Array): Promise<Float32Array>;
 }
 
 export interface KnnSettings {
@@ -70,7 +70,7 @@ export interface KnnSettings {
 /** Sets that a program gives instead of a name. */
 export interface EvaluationSets {
   readonly train: ImageDataset;
-  /** Pictures that are not trained on. */
+  /** Images that are not trained on. */
   readonly test?: ImageDataset;
 }
 
@@ -78,7 +78,7 @@ export interface EvaluationSets {
 export interface EvaluationEvents {
   readonly note: Note;
   /** Of damaged images, which are left out. */
-  readonly onSkip: (skipped: SkippedPicture) => void;
+  readonly onSkip: (skipped: SkippedImage) => void;
   /** The values of the images were looked at already. */
   readonly surveyed?: boolean;
 }
@@ -87,7 +87,7 @@ const BATCH = 64;
 
 /**
  * Opens what is measured on: both splits with kNN where the set has labels (not for emoji, whose categories are coarse),
- * else the held-out pictures alone, or all when none are held out.
+ * else the held-out images alone, or all when none are held out.
  * @throws UserError for labels that can't be used, before anything is measured
  */
 export async function openEvaluation(
@@ -113,7 +113,7 @@ export async function openEvaluation(
     const started = performance.now();
     if (labels) {
       const features = async ({ dataset, labels }: LabelledSet) => {
-        const { features, rows } = await embedAll(cleanPictures(dataset, target), embed, read);
+        const { features, rows } = await embedAll(cleanImages(dataset, target), embed, read);
         return { features, labels: rows.map((row) => labels[row]!) };
       };
       const bank = await features(labels.train);
@@ -121,8 +121,8 @@ export async function openEvaluation(
       const embedded = performance.now();
       const classes = labels.classes.length;
       const accuracy = await knnAccuracy(backend, bank, queries, { dim: source.dim, classes, ...knn });
-      const pictures = bank.labels.length + queries.labels.length;
-      return { knn: accuracy, timing: timing(started, embedded, pictures) };
+      const images = bank.labels.length + queries.labels.length;
+      return { knn: accuracy, timing: timing(started, embedded, images) };
     }
     const scores = await evaluateRetrieval(retrievalTasks(test, target), embed, read);
     const [copies, hands] = [scores['edited-copies'], scores['other-hands']];
@@ -132,7 +132,7 @@ export async function openEvaluation(
     };
     const embedded = performance.now();
     if (!emoji) return { ...measures, timing: timing(started, embedded, test.length) };
-    const found = await embedAll(cleanPictures(test, target), embed, read);
+    const found = await embedAll(cleanImages(test, target), embed, read);
     const neighbour = 100 * neighbourAccuracy(test, found);
     return { ...measures, neighbour, timing: timing(started, embedded, test.length) };
   };
@@ -172,9 +172,9 @@ async function openSets(config: RunConfig, { note, surveyed = false }: Evaluatio
   return { train, test: test ?? train };
 }
 
-function timing(started: number, embedded: number, pictures: number): Timing {
+function timing(started: number, embedded: number, images: number): Timing {
   const now = performance.now();
-  return { featureSeconds: (embedded - started) / 1000, searchSeconds: (now - embedded) / 1000, pictures };
+  return { featureSeconds: (embedded - started) / 1000, searchSeconds: (now - embedded) / 1000, images };
 }
 
 /**

@@ -21,7 +21,7 @@ export interface ExportSettings {
   /** The commit of the run. */
   readonly commit?: string;
   readonly precision?: PrecisionName;
-  /** `int8`: pictures that tell the ranges of values; without, ranges are found as they come. */
+  /** `int8`: images that tell the ranges of values; without, ranges are found as they come. */
   readonly calibration?: Calibration;
   /** Names of the input and the output, where a runtime asks for its own. */
   readonly names?: { readonly input: string; readonly output: string };
@@ -31,18 +31,18 @@ export interface ExportedModel {
   readonly bytes: Uint8Array;
   /** Largest difference from the features of the trainer. */
   readonly difference: number;
-  /** Mean cosine of a picture's features here and in the trainer. */
+  /** Mean cosine of an image's features here and in the trainer. */
   readonly cosine: number;
   readonly dim: number;
-  /** `fp16`: the largest absolute value within the network, on the pictures at hand. */
+  /** `fp16`: the largest absolute value within the network, on the images at hand. */
   readonly largest?: number;
 }
 
 /** Largest difference that passes: of features up to 1 as it is, of larger ones relative to the largest. */
 const TOLERANCE = 1e-4;
-/** What a reduced model has to keep of the features' direction, on the pictures at hand. */
+/** What a reduced model has to keep of the features' direction, on the images at hand. */
 const LEAST_COSINE = { fp16: 0.999, int8: 0.9 } as const;
-const PICTURES = 5;
+const IMAGES = 5;
 
 /**
  * @throws UserError when the model's features are not the trainer's
@@ -68,17 +68,17 @@ export async function makeModel(
     ...(opset !== undefined && { opset }),
     ...(names && { names }),
   });
-  const pictures = await samplePictures(config, calibration);
-  const count = pictures.raw.length / (3 * config.imageSize ** 2);
-  const expected = await trainerFeatures(model, params, pictures.normal, count);
+  const images = await sampleImages(config, calibration);
+  const count = images.raw.length / (3 * config.imageSize ** 2);
+  const expected = await trainerFeatures(model, params, images.normal, count);
   const exported = await openModel(bytes);
   const { imageSize: size } = config;
   const { first: found } = await (withPreprocess
-    ? exported.run('uint8', pictures.raw, [count, size, size, 3])
-    : exported.run('float32', pictures.normal, [count, 3, size, size])
+    ? exported.run('uint8', images.raw, [count, size, size, 3])
+    : exported.run('float32', images.normal, [count, 3, size, size])
   ).finally(() => exported.close());
   const largest =
-    precision === 'fp16' ? await largestValue(common, config, calibration ?? pictures.normal) : undefined;
+    precision === 'fp16' ? await largestValue(common, config, calibration ?? images.normal) : undefined;
   if (largest !== undefined && !(largest <= largestHalf))
     throw new UserError(
       `fp16 holds values up to ${largestHalf}, and this network's reach ${largest.toExponential(1)}: not written; export in fp32 or int8`,
@@ -123,15 +123,15 @@ async function precisionOf(
     : { type: 'int8' };
 }
 
-/** Pictures to compare features on: real ones where there are any, else noise. */
-async function samplePictures(config: RunConfig, calibration: Calibration | undefined) {
+/** Images to compare features on: real ones where there are any, else noise. */
+async function sampleImages(config: RunConfig, calibration: Calibration | undefined) {
   const { imageSize: size } = config;
   if (calibration) {
     for await (const { data } of clean(config, calibration, BATCH))
       return { normal: data, raw: bytesOf(data, config) };
   }
   const random = rng(0, 'export/pictures');
-  const raw = Uint8Array.from({ length: PICTURES * size * size * 3 }, () => random.integer(256));
+  const raw = Uint8Array.from({ length: IMAGES * size * size * 3 }, () => random.integer(256));
   return { raw, normal: planes(raw, config) };
 }
 

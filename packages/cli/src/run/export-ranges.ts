@@ -1,22 +1,22 @@
-/** How large the values within a network get on pictures: what fewer bits have to hold. */
+/** How large the values within a network get on images: what fewer bits have to hold. */
 import { UserError } from '@moco-ts/core';
-import { type ImageDataset, loadClean, type SkippedPicture } from '@moco-ts/data';
+import { type ImageDataset, loadClean, type SkippedImage } from '@moco-ts/data';
 import { calibrationModel, type ExportOptions, magnitudeModel, type Range } from '@moco-ts/onnx';
 import type { RunConfig } from '@moco-ts/run';
 import { openModel } from './onnx-session.ts';
 
-/** Pictures to calibrate on. */
+/** Images to calibrate on. */
 export interface Calibration {
   readonly dataset: ImageDataset;
   /** Told of damaged ones, which are left out. */
-  readonly onSkip: (skipped: SkippedPicture) => void;
+  readonly onSkip: (skipped: SkippedImage) => void;
 }
 
-/** Pictures that tell ranges, evenly spaced. */
+/** Images that tell ranges, evenly spaced. */
 const CALIBRATION = 256;
 export const BATCH = 32;
 
-/** The ranges of the network's values over pictures as they are, without augmentation. */
+/** The ranges of the network's values over images as they are, without augmentation. */
 export async function rangesOf(
   common: ExportOptions,
   config: RunConfig,
@@ -40,7 +40,7 @@ export async function rangesOf(
   return ranges;
 }
 
-/** Pictures as they are, without augmentation, evenly spaced. @throws UserError if none can be read */
+/** Images as they are, without augmentation, evenly spaced. @throws UserError if none can be read */
 export async function* clean(
   { imageSize: size, mean, std, maxBad }: RunConfig,
   { dataset, onSkip }: Calibration,
@@ -59,12 +59,12 @@ export async function* clean(
 
 /**
  * The largest absolute value that a tensor of the network takes.
- * @param pictures a set, or float32 [N, 3, S, S]
+ * @param images a set, or float32 [N, 3, S, S]
  */
 export async function largestValue(
   common: ExportOptions,
   config: RunConfig,
-  pictures: Calibration | Float32Array,
+  images: Calibration | Float32Array,
 ): Promise<number> {
   const { imageSize: size } = config;
   const model = await openModel(magnitudeModel(common));
@@ -75,8 +75,8 @@ export async function largestValue(
     for (const value of first) if (!(value <= largest)) largest = Number.isNaN(value) ? Infinity : value;
   };
   try {
-    if (pictures instanceof Float32Array) await look(pictures);
-    else for await (const { data } of clean(config, pictures, CALIBRATION)) await look(data);
+    if (images instanceof Float32Array) await look(images);
+    else for await (const { data } of clean(config, images, CALIBRATION)) await look(data);
   } finally {
     await model.close();
   }

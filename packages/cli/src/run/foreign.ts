@@ -119,7 +119,7 @@ function encoderOfClassifier({ path, info, tensors }: ClassifierFile): Checkpoin
   const position = { epoch: info.epoch, step: 0, globalStep: 0 };
   return {
     path,
-    info: { ...position, config: info.run, pictures: 0, losses: [], moco: info.moco },
+    info: { ...position, config: info.run, images: 0, losses: [], moco: info.moco },
     tensors: prefixed('q', Object.fromEntries(encoder)),
   };
 }
@@ -132,7 +132,7 @@ export function asCheckpoint(
   const { query, key, rest } = encoder;
   const config = configOf(encoder, data, about);
   return {
-    info: { epoch, step: 0, globalStep: 0, config, pictures: 0, losses: [] },
+    info: { epoch, step: 0, globalStep: 0, config, images: 0, losses: [] },
     tensors: { ...prefixed('q', query), ...prefixed('k', key), ...rest },
   };
 }

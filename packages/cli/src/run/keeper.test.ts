@@ -10,13 +10,13 @@ import {
 } from '@moco-ts/core';
 import { checksum, resolveConfig } from '@moco-ts/run';
 import { describe, expect, it } from 'vitest';
-import { logged, moco, pictureFolder, temporaryFolder, tiny } from '../testing.ts';
+import { imageFolder, logged, moco, temporaryFolder, tiny } from '../testing.ts';
 import { listCheckpoints } from './checkpoint.ts';
 import { createKeeper } from './keeper.ts';
 
-const pictures = pictureFolder(24);
+const images = imageFolder(24);
 const fresh = () => join(temporaryFolder(), 'r');
-const base = ['pretrain', pictures, ...tiny];
+const base = ['pretrain', images, ...tiny];
 /** The one line of an error. */
 const line = (text: RegExp) => expect.stringMatching(new RegExp(`^moco: [^\\n]*${text.source}[^\\n]*\\n$`));
 const saved = (folder: string) =>
@@ -78,7 +78,7 @@ describe('a checkpoint whose next step diverges', () => {
       from: undefined,
     });
     const save = (epoch: number, weight = epoch) =>
-      keeper.save({ ...at(epoch), config, pictures: 5, losses: [] }, async () => ({
+      keeper.save({ ...at(epoch), config, images: 5, losses: [] }, async () => ({
         w: tensor([weight], [1]),
       }));
     return { keeper, save };
@@ -156,7 +156,7 @@ describe('a checkpoint whose next step diverges', () => {
     await save(1);
     await expect(save(2, Number.NaN)).rejects.toThrow(/"w" holds values that are not finite after step 20/);
     const state = async () => ({ 'q.bn1.running_var': tensor([1, -0.5], [2]) });
-    const info = { ...at(2), config: configOf(1), pictures: 5, losses: [] };
+    const info = { ...at(2), config: configOf(1), images: 5, losses: [] };
     await expect(keeper.save(info, state)).rejects.toThrow(/negative variance/);
     expect(saved(folder)).toEqual(['checkpoint-0001.safetensors']);
   });
@@ -190,8 +190,8 @@ it('features that are not finite are refused by knn and embed, in one line, and 
   writeFileSync(diverged, encodeSafetensors(tensors, { ...metadata, crc32: checksum(tensors) }));
   const out = join(temporaryFolder(), 'v.npy');
   for (const args of [
-    ['knn', diverged, pictures],
-    ['embed', diverged, pictures, '--out', out],
+    ['knn', diverged, images],
+    ['embed', diverged, images, '--out', out],
   ]) {
     const told = await moco(...args);
     expect(told).toMatchObject({ code: 1, out: '', err: line(/features of .* are not finite/) });

@@ -18,7 +18,7 @@ describe('the model card', () => {
     size: 1,
     dim: 2,
     epochs: 1,
-    pictures: 3,
+    images: 3,
     losses: [],
   });
 

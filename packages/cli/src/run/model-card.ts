@@ -14,16 +14,16 @@ export interface CardFacts {
   readonly file: string;
   readonly size: number;
   readonly dim: number;
-  /** Epochs and pictures that the encoder was trained for. */
+  /** Epochs and images that the encoder was trained for. */
   readonly epochs: number;
-  readonly pictures: number;
+  readonly images: number;
   /** The last losses of training. */
   readonly losses: readonly number[];
   readonly measured?: readonly { readonly name: string; readonly measures: Measures }[];
 }
 
 export function modelCard(facts: CardFacts): string {
-  const { config, settings, file, size, dim, epochs, pictures, losses } = facts;
+  const { config, settings, file, size, dim, epochs, images, losses } = facts;
   const { arch, method, data, imageSize, mean, std } = config;
   const { classes, withHead, withPreprocess, precision = 'fp32' } = settings;
   const task = classes ? 'image-classification' : 'image-feature-extraction';
@@ -44,11 +44,11 @@ tags: [${['moco-ts', 'self-supervised', method, arch].map(yaml).join(', ')}]
 ---
 # ${prose(`${arch}, ${method}, ${data}`)}
 
-${classes ? 'A classifier' : 'An image encoder'} trained ${classes ? 'on' : 'without labels on'} ${pictures > 0 ? `${pictures} pictures of ` : ''}${code(data)}, exported by MoCo.ts ${version}.
+${classes ? 'A classifier' : 'An image encoder'} trained ${classes ? 'on' : 'without labels on'} ${images > 0 ? `${images} images of ` : ''}${code(data)}, exported by MoCo.ts ${version}.
 
 | | |
 |---|---|
-| file | ${code(file)}, ${bytes(size)}, ${precision}${precision === 'int8' ? (settings.calibration ? ', ranges from calibration pictures' : ', ranges found as pictures come') : ''} |
+| file | ${code(file)}, ${bytes(size)}, ${precision}${precision === 'int8' ? (settings.calibration ? ', ranges from calibration images' : ', ranges found as images come') : ''} |
 | input | ${input} |
 | output | \`${output}\`: float32 [N, ${dim}], ${kind} |
 
@@ -86,7 +86,7 @@ session = onnxruntime.InferenceSession(${quoted(file, '"')})
 
 ## Limits
 
-It knows pictures like those that it was trained on; ${classes ? 'it names none but its classes, and always one of them' : 'it names nothing, and what it takes for alike is what its training views left the same (colour, cut, blur)'}. The
+It knows images like those that it was trained on; ${classes ? 'it names none but its classes, and always one of them' : 'it names nothing, and what it takes for alike is what its training views left the same (colour, cut, blur)'}. The
 figures above are of the data named there. Its licence is for whoever trained it to state.
 `;
 }

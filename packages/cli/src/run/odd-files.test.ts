@@ -3,11 +3,11 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { moco, pictureFolder, printed, spawnMoco, temporaryFolder } from '../testing.ts';
+import { imageFolder, moco, printed, spawnMoco, temporaryFolder } from '../testing.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
-const pictures = pictureFolder(2);
+const images = imageFolder(2);
 
 describe.skipIf(process.platform === 'win32')('what is no regular file', () => {
   execFileSync('mkfifo', [at('pipe')]);
@@ -20,12 +20,12 @@ describe.skipIf(process.platform === 'win32')('what is no regular file', () => {
   it.each([
     ['a pipe to import', ['import', at('pipe'), '-o', at('o.safetensors')]],
     ['a device to import', ['import', '/dev/zero', '-o', at('o.safetensors')]],
-    ['a pipe as an encoder', ['knn', at('pipe'), pictures]],
-    ['a device as an encoder', ['embed', '/dev/zero', pictures, '--out', at('o.npy')]],
-    ['a pipe as a model', ['embed', at('pipe.onnx'), pictures, '--out', at('o.npy')]],
-    ['a pipe as a checkpoint of a run', ['knn', at('run'), pictures]],
+    ['a pipe as an encoder', ['knn', at('pipe'), images]],
+    ['a device as an encoder', ['embed', '/dev/zero', images, '--out', at('o.npy')]],
+    ['a pipe as a model', ['embed', at('pipe.onnx'), images, '--out', at('o.npy')]],
+    ['a pipe as a checkpoint of a run', ['knn', at('run'), images]],
     ['a pipe as a log', ['report', at('run')]],
-    ['a pipe as a classifier', ['lincls', at('pipe'), pictures, '-e']],
+    ['a pipe as a classifier', ['lincls', at('pipe'), images, '-e']],
     ['a device to convert', ['convert', '/dev/zero', '-o', at('o.pth')]],
     ['a pipe as a set', ['search', at('pipe.npy'), 'x']],
     ['a device as a set', ['dedupe', at('zero.parquet')]],

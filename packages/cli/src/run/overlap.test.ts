@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ortPlugin } from '@moco-ts/backend-ort';
 import { type Backend, defineBackend, registerBackend } from '@moco-ts/core';
 import { expect, it } from 'vitest';
-import { differences, logged, moco, pictureFolder, temporaryFolder, tiny } from '../testing.ts';
+import { differences, imageFolder, logged, moco, temporaryFolder, tiny } from '../testing.ts';
 
 /** How many runs had begun when each one's results came. */
 const ahead: number[] = [];
@@ -57,14 +57,14 @@ registerBackend('late', async () =>
 );
 
 it('a device is given the next step before the metrics of the last have come, and the run is the same to the bit', async () => {
-  const pictures = pictureFolder(20);
+  const images = imageFolder(20);
   const root = temporaryFolder();
   const [usual, late, resumed] = ['usual', 'late', 'resumed'].map((name) => join(root, name)) as [
     string,
     string,
     string,
   ];
-  const flags = ['pretrain', pictures, ...tiny, '--epochs', '3', '--save-every-steps', '3'];
+  const flags = ['pretrain', images, ...tiny, '--epochs', '3', '--save-every-steps', '3'];
   expect(await moco(...flags, '--out', usual)).toMatchObject({ code: 0 });
   expect(await moco(...flags, '--backend', 'late', '--out', late)).toMatchObject({ code: 0 });
   expect(Math.max(...ahead)).toBe(1);
@@ -83,7 +83,7 @@ it('a device is given the next step before the metrics of the last have come, an
 it('a loss that is no number still ends the run, with the checkpoint before it named', async () => {
   const folder = join(temporaryFolder(), 'run');
   const flags = ['--no-cos', '--bn', 'split', '--lr', '1e30', '--backend', 'late', '--out', folder];
-  const { code, err } = await moco('pretrain', pictureFolder(20), ...tiny, '--epochs', '4', ...flags);
+  const { code, err } = await moco('pretrain', imageFolder(20), ...tiny, '--epochs', '4', ...flags);
   expect([code, err]).toEqual([1, expect.stringMatching(/the loss is (NaN|Infinity) at epoch \d, step \d/)]);
   expect(logged(folder, 'diverged')).toHaveLength(1);
 });

@@ -17,7 +17,7 @@ export interface Wish {
   readonly out?: string | undefined;
   /** A checkpoint, a run folder, or `auto`: go on with `out` if it holds a run. */
   readonly resume?: string | undefined;
-  /** Pictures that are open already; `flags.data` is their name. */
+  /** Images that are open already; `flags.data` is their name. */
   readonly dataset?: ImageDataset | undefined;
 }
 

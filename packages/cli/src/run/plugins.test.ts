@@ -2,17 +2,17 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { moco, pictureFolder, temporaryFolder } from '../testing.ts';
+import { imageFolder, moco, temporaryFolder } from '../testing.ts';
 
 const example = (path: string) => fileURLToPath(new URL(`../../../../examples/${path}`, import.meta.url));
 const mixer = example('encoder-mixer/index.js');
-const pictures = pictureFolder(20);
+const images = imageFolder(20);
 const small = ['-b', '8', '--bn-splits', '2', '--moco-k', '16', '-j', '0', '--max-steps', '1'];
 
 it('trains, exports and goes on with an encoder that the user names', async () => {
   const folder = join(temporaryFolder(), 'r');
   const named = ['-a', 'mixer', '--image-size', '16', '--plugin', mixer];
-  expect(await moco('pretrain', pictures, ...small, ...named, '--out', folder)).toMatchObject({
+  expect(await moco('pretrain', images, ...small, ...named, '--out', folder)).toMatchObject({
     code: 0,
     err: '',
   });
@@ -27,7 +27,7 @@ it('runs on a backend that the user names', async () => {
   const shape = ['-a', 'resnet-tiny', '--image-size', '8', '--moco-dim', '8'];
   const made = await moco(
     'pretrain',
-    pictures,
+    images,
     ...small,
     ...shape,
     ...named,
@@ -46,7 +46,7 @@ it('tells what is wrong with a plugin in one line', async () => {
     [file, 'exports no backend (defineBackend) and no encoder (defineEncoder)'],
   ];
   for (const [name, message] of table) {
-    const { code, err } = await moco('pretrain', pictures, ...small, '--plugin', name);
+    const { code, err } = await moco('pretrain', images, ...small, '--plugin', name);
     expect([code, err.trim().split('\n').length, err]).toEqual([1, 1, expect.stringContaining(message)]);
   }
 });

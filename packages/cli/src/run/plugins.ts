@@ -84,7 +84,7 @@ export async function openNamedBackend(name: string, options: BackendOptions = {
   }
 }
 
-/** Threads for pictures: what is left beside one for the step, 8 at most. */
+/** Threads for images: what is left beside one for the step, 8 at most. */
 export function defaultWorkers(): number {
   return Math.max(1, Math.min(8, availableParallelism() - 1));
 }

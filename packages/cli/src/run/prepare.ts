@@ -17,7 +17,7 @@ import {
   type ImageDataset,
   type Loader,
   type Pool,
-  type SkippedPicture,
+  type SkippedImage,
 } from '@moco-ts/data';
 import {
   type Checkpoint,
@@ -66,7 +66,7 @@ export async function prepare(
   dataset: ImageDataset,
   resume: Checkpoint | undefined,
   reporter: Reporter,
-  onSkip: (skipped: SkippedPicture) => void,
+  onSkip: (skipped: SkippedImage) => void,
   sets?: EvaluationSets,
   own: OwnParts = {},
 ): Promise<Prepared> {
@@ -102,7 +102,7 @@ export async function prepare(
   if (leak !== undefined) reporter.warn(leak);
   if (hasQueue(config) && config.mocoK > dataset.length)
     reporter.note(
-      `Note: the queue (${config.mocoK}) is larger than the set (${dataset.length}): a picture meets its own old keys as negatives.`,
+      `Note: the queue (${config.mocoK}) is larger than the set (${dataset.length}): an image meets its own old keys as negatives.`,
     );
   const trainer = await createTrainer(backend, method.step(state), state).catch(async (error) => {
     await backend.dispose();
@@ -168,7 +168,7 @@ function startOf(
   reporter: Reporter,
 ): Position {
   if (!resume) return { epoch: config.startEpoch, step: 0, globalStep: 0 };
-  const { epoch, step, globalStep, config: saved, pictures } = resume.info;
+  const { epoch, step, globalStep, config: saved, images } = resume.info;
   const keys = (c: RunConfig) => c.batchSize * (c.symmetric ? 2 : 1);
   if (hasQueue(config) && keys(config) !== keys(saved)) {
     const pointer = resume.tensors.queue_ptr!.data[0]!;
@@ -177,9 +177,9 @@ function startOf(
         `${resume.path} was saved with ${keys(saved)} keys a step and can't go on with ${keys(config)} from there; keep --batch-size ${saved.batchSize}`,
       );
   }
-  if (pictures !== dataset.length)
+  if (images !== dataset.length)
     reporter.warn(
-      `${dataset.name} has ${counted(dataset.length, 'image')}, had ${pictures} when the run was saved: it goes on, but not as it would have`,
+      `${dataset.name} has ${counted(dataset.length, 'image')}, had ${images} when the run was saved: it goes on, but not as it would have`,
     );
   if (step >= stepsPerEpoch) return { epoch: epoch + 1, step: 0, globalStep };
   return { epoch, step, globalStep };

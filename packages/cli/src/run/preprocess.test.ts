@@ -1,4 +1,4 @@
-/** The exported preprocessing against the trainer's own evaluation input, on pictures of awkward shapes. */
+/** The exported preprocessing against the trainer's own evaluation input, on images of awkward shapes. */
 import { loadRuntime } from '@moco-ts/backend-ort';
 import { defineEncoder, reshape, rng } from '@moco-ts/core';
 import { applyClean, clearSide } from '@moco-ts/data';

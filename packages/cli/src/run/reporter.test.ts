@@ -26,7 +26,7 @@ function progress(step: number): Progress {
   };
 }
 
-it('fits the live picture into 80 columns', () => {
+it('fits the live image into 80 columns', () => {
   for (const step of [1, 2500, 5004]) {
     const lines = stripVTControlCharacters(liveLines(progress(step), true)).split('\n');
     expect(lines).toHaveLength(2);

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { moco, pictureFolder, temporaryFolder, tiny } from '../testing.ts';
+import { imageFolder, moco, temporaryFolder, tiny } from '../testing.ts';
 import { SKIPPED, skipList } from './skipped.ts';
 
 const lines = (folder: string) =>
@@ -10,12 +10,12 @@ const lines = (folder: string) =>
     .split('\n')
     .map((line) => JSON.parse(line) as { id: string; reason: string });
 
-it('a run lists each damaged picture once, with its reason, over all epochs and resumes', async () => {
-  const pictures = pictureFolder(20);
-  writeFileSync(join(pictures, 'p003.png'), 'x');
-  writeFileSync(join(pictures, 'two\nlines.png'), '');
+it('a run lists each damaged image once, with its reason, over all epochs and resumes', async () => {
+  const images = imageFolder(20);
+  writeFileSync(join(images, 'p003.png'), 'x');
+  writeFileSync(join(images, 'two\nlines.png'), '');
   const run = join(temporaryFolder(), 'run');
-  const flags = ['pretrain', pictures, ...tiny, '--epochs', '4', '--out', run];
+  const flags = ['pretrain', images, ...tiny, '--epochs', '4', '--out', run];
   const { code, err } = await moco(...flags, '--max-steps', '5');
   expect(code).toBe(0);
   expect(await moco('pretrain', '--resume', run, '--max-steps', '8')).toMatchObject({ code: 0 });

@@ -2,7 +2,7 @@
 import { appendFileSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { counted, UserError } from '@moco-ts/core';
-import type { SkippedPicture } from '@moco-ts/data';
+import type { SkippedImage } from '@moco-ts/data';
 import { systemReason } from './files.ts';
 
 export const SKIPPED = 'skipped.jsonl';
@@ -11,7 +11,7 @@ const TOLD = 10;
 
 export interface SkipList {
   /** To be called with each image that is left out, as often as it is met. @throws UserError when the disk refuses */
-  readonly onSkip: (skipped: SkippedPicture) => void;
+  readonly onSkip: (skipped: SkippedImage) => void;
   /** Images that were left out. */
   readonly count: number;
 }
@@ -24,7 +24,7 @@ export function skipList(warn: (text: string) => void, folder?: string): SkipLis
   const path = folder === undefined ? undefined : join(folder, SKIPPED);
   const told = new Set<string>();
   let known: Set<string> | undefined;
-  const write = (path: string, { id, reason }: SkippedPicture) => {
+  const write = (path: string, { id, reason }: SkippedImage) => {
     known ??= idsOf(path);
     if (known.has(id)) return;
     known.add(id);

@@ -5,11 +5,11 @@ import { crc32 } from 'node:zlib';
 import { decodeSafetensors, encodeSafetensors, UserError } from '@moco-ts/core';
 import { checksum, decodeCheckpoint, hexadecimal } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type Captured, moco, pictureFolder, temporaryFolder, tiny } from '../testing.ts';
+import { type Captured, imageFolder, moco, temporaryFolder, tiny } from '../testing.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
-const pictures = pictureFolder(24);
+const images = imageFolder(24);
 const small = [...tiny, '-a', 'resnet-micro', '--image-size', '32'];
 
 /** JSON, as a stranger may write it. */
@@ -70,15 +70,15 @@ const settings = [
 /** The commands that read a checkpoint. */
 const commands: Readonly<Record<string, (file: string, out: string) => string[]>> = {
   knn: (file) => ['knn', file],
-  lincls: (file, out) => ['lincls', file, pictures, '--out', out],
-  finetune: (file, out) => ['finetune', file, pictures, '--out', out],
-  embed: (file, out) => ['embed', file, pictures, '--out', `${out}.npy`],
+  lincls: (file, out) => ['lincls', file, images, '--out', out],
+  finetune: (file, out) => ['finetune', file, images, '--out', out],
+  embed: (file, out) => ['embed', file, images, '--out', `${out}.npy`],
   export: (file, out) => ['export', file, '-o', `${out}.onnx`],
   convert: (file, out) => ['convert', file, '-o', `${out}.pth`],
   'pretrain --resume': (file, out) => ['pretrain', '--resume', file, '--out', out, '--max-steps', '1'],
-  search: (file) => ['search', pictures, join(pictures, 'p000.png'), '--model', file],
-  dedupe: (file) => ['dedupe', pictures, '--model', file],
-  map: (file, out) => ['map', pictures, '--model', file, '--out', `${out}.html`],
+  search: (file) => ['search', images, join(images, 'p000.png'), '--model', file],
+  dedupe: (file) => ['dedupe', images, '--model', file],
+  map: (file, out) => ['map', images, '--model', file, '--out', `${out}.html`],
 };
 
 let original: ReturnType<typeof decodeSafetensors>;
@@ -86,14 +86,14 @@ let classifier: ReturnType<typeof decodeSafetensors>;
 
 beforeAll(async () => {
   const run = at('run');
-  expect((await moco('pretrain', pictures, ...small, '--epochs', '1', '--out', run)).code).toBe(0);
+  expect((await moco('pretrain', images, ...small, '--epochs', '1', '--out', run)).code).toBe(0);
   original = decodeSafetensors(readFileSync(join(run, 'checkpoint-0001.safetensors')), 'original');
   const labelled = at('labelled');
   for (const split of ['train', 'test'])
     for (const name of ['a', 'b']) {
       mkdirSync(join(labelled, split, name), { recursive: true });
       for (let i = 0; i < 4; i++)
-        copyFileSync(join(pictures, `p00${i}.png`), join(labelled, split, name, `${i}.png`));
+        copyFileSync(join(images, `p00${i}.png`), join(labelled, split, name, `${i}.png`));
     }
   const trained = ['lincls', run, labelled, '--epochs', '1', '-b', '4', '-j', '0', '--out', at('probe')];
   expect(await moco(...trained)).toMatchObject({ code: 0 });
@@ -182,7 +182,7 @@ describe('a checkpoint with a wild value of', () => {
   );
 });
 
-it.each(['epoch', 'step', 'globalStep', 'pictures', 'losses', 'meters', 'config'])(
+it.each(['epoch', 'step', 'globalStep', 'images', 'losses', 'meters', 'config'])(
   'a checkpoint with a wild %s is refused',
   async (name) => {
     for (const [what, json] of Object.entries(wild)) {
@@ -192,7 +192,7 @@ it.each(['epoch', 'step', 'globalStep', 'pictures', 'losses', 'meters', 'config'
         info[name] = raw(json);
       });
       const told = await moco('knn', file);
-      if (['epoch', 'step', 'globalStep', 'pictures'].includes(name) && json === '1000000000000') {
+      if (['epoch', 'step', 'globalStep', 'images'].includes(name) && json === '1000000000000') {
         expectHarmless(told, `${name}: ${what}`);
         continue;
       }

@@ -122,7 +122,7 @@ function record({ dataset, backend }: Prepared, config: RunConfig) {
   const { name, length, source, classes } = dataset;
   return {
     config,
-    dataset: { name, pictures: length, source, ...(classes && { classes: classes.length }) },
+    dataset: { name, images: length, source, ...(classes && { classes: classes.length }) },
     backend: { name: backend.name, device: backend.device, lowering: backend.capabilities().lowering },
     versions: { moco: version, node: process.version },
     machine: describeMachine(),
@@ -156,7 +156,7 @@ async function loop(
   let images: Float32Array | undefined;
   const save = async () => {
     const inside = step > 0 ? { meters: meterStates(meters) } : {};
-    const info = { epoch, step, globalStep, config, pictures: dataset.length, losses, ...inside, ...commit };
+    const info = { epoch, step, globalStep, config, images: dataset.length, losses, ...inside, ...commit };
     await keeper.save(info, () => trainer.state(), images);
     // An evaluation may follow, which wants the memory.
     images = undefined;

@@ -1,8 +1,8 @@
-/** Groups of near-duplicates: pictures whose vectors have a cosine of at least a threshold to the first of their group. */
+/** Groups of near-duplicates: images whose vectors have a cosine of at least a threshold to the first of their group. */
 import { type Backend, counted, eachSimilarity, UserError } from '@moco-ts/core';
 import type { VectorSet } from './set.ts';
 
-/** The same picture twice may give a cosine this far below 1. */
+/** The same image twice may give a cosine this far below 1. */
 const rounding = 1e-6;
 
 export interface DuplicateGroup {
@@ -30,12 +30,12 @@ export function checkCount(name: string, count: number, dim: number, max: number
 }
 
 /**
- * Goes through a set in order: a picture that no earlier group took begins one, and takes all later ones that are near
+ * Goes through a set in order: an image that no earlier group took begins one, and takes all later ones that are near
  * enough to it and free. So whoever keeps the first of each group loses nothing that has no near-duplicate left; groups
  * over chains of near neighbours, whose ends have nothing in common, are not made.
  * @param threshold of the cosine, in [-1, 1]
- * @param onRow told of each picture whose comparisons are done
- * @returns in the order of their first pictures
+ * @param onRow told of each image whose comparisons are done
+ * @returns in the order of their first images
  */
 export async function findDuplicates(
   backend: Backend,

@@ -17,20 +17,20 @@ import { modelConfig } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../run/checkpoint.ts';
 import { openBackend } from '../run/open-backend.ts';
-import { moco, pictureFolder, png, temporaryFolder, tiny } from '../testing.ts';
+import { imageFolder, moco, png, temporaryFolder, tiny } from '../testing.ts';
 import { openVectors } from './file.ts';
 
 const folder = temporaryFolder();
-const pictures = pictureFolder(150);
+const images = imageFolder(150);
 const run = join(folder, 'run');
 const at = (name: string) => join(folder, name);
 
 beforeAll(async () => {
-  mkdirSync(join(pictures, 'deeper'));
-  writeFileSync(join(pictures, 'deeper', 'q.png'), png(999, 5));
+  mkdirSync(join(images, 'deeper'));
+  writeFileSync(join(images, 'deeper', 'q.png'), png(999, 5));
   const { code, err } = await moco(
     'pretrain',
-    pictures,
+    images,
     '--out',
     run,
     ...tiny,
@@ -54,7 +54,7 @@ async function features(withHead: boolean): Promise<Float32Array> {
     64,
   );
   const parts: number[] = [];
-  for await (const { data } of loadClean(await openDataset(pictures), {
+  for await (const { data } of loadClean(await openDataset(images), {
     size,
     mean,
     std,
@@ -76,7 +76,7 @@ describe('moco embed', () => {
       ['raw.npy', ['--raw'], expected],
       ['head.npy', ['--with-head'], await features(true)],
     ] as const) {
-      const { code, out } = await moco('embed', run, pictures, '--out', at(output), ...flags);
+      const { code, out } = await moco('embed', run, images, '--out', at(output), ...flags);
       expect(code).toBe(0);
       expect(out).toContain(`${output}: 151 vectors of ${wanted.length / 151} values`);
       const file = await openVectors(at(output));
@@ -87,20 +87,20 @@ describe('moco embed', () => {
           expect(x).toBeCloseTo(wanted[i]!, 6);
         });
       else expect(vectors).toEqual(wanted);
-      expect(file.info).toMatchObject({ model: run, unit: output !== 'raw.npy', data: { data: pictures } });
+      expect(file.info).toMatchObject({ model: run, unit: output !== 'raw.npy', data: { data: images } });
       expect(existsSync(`${at(output)}.partial`)).toBe(false);
     }
   });
 
   it.each(['npy', 'parquet'])('goes on after a crash at any place, to the same %s', async (format) => {
     const whole = at(`whole.${format}`);
-    await moco('embed', run, pictures, '--out', whole);
+    await moco('embed', run, images, '--out', whole);
     const output = at(`crashed.${format}`);
     const again = async (left: (partial: string) => void) => {
       rmSync(output, { force: true });
       cpSync(at('left'), `${output}.partial`, { recursive: true });
       left(`${output}.partial`);
-      const { code, err } = await moco('embed', run, pictures, '--out', output);
+      const { code, err } = await moco('embed', run, images, '--out', output);
       expect(code).toBe(0);
       expect(readFileSync(output).equals(readFileSync(whole))).toBe(true);
       if (format === 'npy')
@@ -113,27 +113,27 @@ describe('moco embed', () => {
     await interrupted(at(`left.${format}`));
     cpSync(`${at(`left.${format}`)}.partial`, at('left'), { recursive: true });
     const file = (partial: string, name: string) => join(partial, name);
-    expect(await again(() => {})).toContain('Goes on behind picture 128 of 151.');
+    expect(await again(() => {})).toContain('Goes on behind image 128 of 151.');
     // Half a batch, or half a line of the log.
     expect(await again((p) => appendFileSync(file(p, 'vectors.f32'), new Uint8Array(999)))).toContain(
-      'picture 128',
+      'image 128',
     );
     expect(await again((p) => appendFileSync(file(p, 'log.jsonl'), '{"next":151,"ids":["a"'))).toContain(
-      'picture 128',
+      'image 128',
     );
     expect(await again((p) => truncateSync(file(p, 'vectors.f32'), 64 * 4 + 1))).not.toContain('Goes on');
     const lines = readFileSync(file(at('left'), 'log.jsonl'), 'utf8').split('\n');
-    expect(await again((p) => writeFileSync(file(p, 'log.jsonl'), `${lines[0]}\n`))).toContain('picture 64');
+    expect(await again((p) => writeFileSync(file(p, 'log.jsonl'), `${lines[0]}\n`))).toContain('image 64');
   });
 
   it('goes on behind images whose names hold line separators', async () => {
-    const [odd, output] = [pictureFolder(70), at('separators.npy')];
+    const [odd, output] = [imageFolder(70), at('separators.npy')];
     renameSync(join(odd, 'p003.png'), join(odd, 'p003\u2028x\u2029.png'));
     mkdirSync(output);
     expect((await moco('embed', run, odd, '--out', output)).err).toMatch(/it is a folder/);
     rmSync(output, { recursive: true });
     const { code, err } = await moco('embed', run, odd, '--out', output);
-    expect([code, err]).toEqual([0, expect.stringContaining('Goes on behind picture 70 of 70.')]);
+    expect([code, err]).toEqual([0, expect.stringContaining('Goes on behind image 70 of 70.')]);
     expect((await (await openVectors(output)).ids())[3]).toBe('p003\u2028x\u2029.png');
   });
 
@@ -142,7 +142,7 @@ describe('moco embed', () => {
     const partial = `${output}.partial`;
     // The last step fails where a folder stands in its way.
     mkdirSync(output);
-    expect((await moco('embed', run, pictures, '--out', output)).err).toMatch(
+    expect((await moco('embed', run, images, '--out', output)).err).toMatch(
       /could not be written: it is a folder/,
     );
     rmSync(output, { recursive: true });
@@ -153,55 +153,53 @@ describe('moco embed', () => {
 
   it('refuses what another run left, and takes --restart', async () => {
     await interrupted(at('other.npy'));
-    const { code, err } = await moco('embed', run, pictures, '--out', at('other.npy'), '--raw');
+    const { code, err } = await moco('embed', run, images, '--out', at('other.npy'), '--raw');
     expect(code).toBe(1);
     expect(err).toBe(
       `moco: ${at('other.npy')}.partial is of an interrupted run with another --raw: repeat that command, or begin anew with --restart\n`,
     );
-    expect((await moco('embed', run, pictures, '--out', at('other.npy'), '--raw', '--restart')).code).toBe(0);
+    expect((await moco('embed', run, images, '--out', at('other.npy'), '--raw', '--restart')).code).toBe(0);
   });
 
-  it('leaves damaged pictures out, and refuses a folder of nothing else', async () => {
-    const some = pictureFolder(70);
-    for (const name of ['p003.png', 'p069.png']) writeFileSync(join(some, name), 'no picture');
+  it('leaves damaged images out, and refuses a folder of nothing else', async () => {
+    const some = imageFolder(70);
+    for (const name of ['p003.png', 'p069.png']) writeFileSync(join(some, name), 'no image');
     const { code, out, err } = await moco('embed', run, some, '--out', at('some.npy'));
     expect(code).toBe(0);
-    expect(out).toContain('2 of 70 pictures could not be read');
+    expect(out).toContain('2 of 70 images could not be read');
     expect(err.match(/warning: left out: .*p0(03|69).png/g)).toHaveLength(2);
     const ids = await (await openVectors(at('some.npy'))).ids();
     expect([ids.length, ids.includes('p003.png'), ids[3]]).toEqual([68, false, 'p004.png']);
     const none = temporaryFolder();
-    writeFileSync(join(none, 'a.png'), 'no picture');
+    writeFileSync(join(none, 'a.png'), 'no image');
     expect((await moco('embed', run, none, '--out', at('none.npy'))).err).toMatch(
-      /none of its pictures could be read/,
+      /none of its images could be read/,
     );
   });
 
-  it('takes a model that moco export wrote, if it takes raw pictures', async () => {
+  it('takes a model that moco export wrote, if it takes raw images', async () => {
     await moco('export', run, '-o', at('raw.onnx'), '--with-preprocess');
     await moco('export', run, '-o', at('normal.onnx'));
-    expect((await moco('embed', at('raw.onnx'), pictures, '--out', at('onnx.npy'), '--raw')).code).toBe(0);
+    expect((await moco('embed', at('raw.onnx'), images, '--out', at('onnx.npy'), '--raw')).code).toBe(0);
     const file = await openVectors(at('onnx.npy'));
     const expected = await features(false);
     const found = await file.vectors();
-    // All pictures but one have the model's size, at which nothing is resized.
+    // All images but one have the model's size, at which nothing is resized.
     const largest = (from: number) =>
       found
         .subarray(from * file.dim)
         .reduce((most, x, i) => Math.max(most, Math.abs(x - expected[from * file.dim + i]!)), 0);
     expect(largest(1)).toBeLessThan(1e-4);
-    const { err } = await moco('embed', at('normal.onnx'), pictures, '--out', at('normal.npy'));
-    expect(err).toMatch(
-      /^moco: .*normal.onnx takes no raw pictures \(moco export --with-preprocess[^\n]*\n$/,
-    );
+    const { err } = await moco('embed', at('normal.onnx'), images, '--out', at('normal.npy'));
+    expect(err).toMatch(/^moco: .*normal.onnx takes no raw images \(moco export --with-preprocess[^\n]*\n$/);
     writeFileSync(at('junk.onnx'), 'junk');
-    expect((await moco('embed', at('junk.onnx'), pictures, '--out', at('j.npy'))).err).toMatch(
+    expect((await moco('embed', at('junk.onnx'), images, '--out', at('j.npy'))).err).toMatch(
       /^moco: [^\n]*is no ONNX model[^\n]*\n$/,
     );
   });
 
   it('stops at Ctrl-C and goes on', async () => {
-    const many = pictureFolder(640);
+    const many = imageFolder(640);
     const whole = at('many.npy');
     await moco('embed', run, many, '--out', whole);
     const output = at('stopped.npy');
@@ -214,12 +212,12 @@ describe('moco embed', () => {
     expect(stopped.code).toBe(130);
     expect(stopped.out).toContain('Stopped. The same command goes on.');
     const { err } = await moco('embed', run, many, '--out', output);
-    expect(err).toMatch(/Goes on behind picture \d+ of 640/);
+    expect(err).toMatch(/Goes on behind image \d+ of 640/);
     expect(readFileSync(output).equals(readFileSync(whole))).toBe(true);
   });
 
   it('refuses other names at once, and a head that is not there', async () => {
-    expect((await moco('embed', run, pictures, '--out', at('x.csv'))).err).toMatch(
+    expect((await moco('embed', run, images, '--out', at('x.csv'))).err).toMatch(
       /should end in .parquet or .npy/,
     );
     const headless = at('headless.safetensors');
@@ -227,7 +225,7 @@ describe('moco embed', () => {
       decodeSafetensors(readFileSync(join(run, 'checkpoint-0001.safetensors')), 'x').tensors,
     ).toHaveProperty(['q.fc.0.weight']);
     await moco('convert', run, '-o', headless);
-    const { err } = await moco('embed', headless, pictures, '--out', at('x.npy'), '--with-head');
+    const { err } = await moco('embed', headless, images, '--out', at('x.npy'), '--with-head');
     expect(err).toMatch(/has no contrastive head: leave --with-head out/);
   });
 });

@@ -4,7 +4,7 @@ import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { DataError, DivergedError, UserError } from '@moco-ts/core';
-import type { ImageDataset, SkippedPicture } from '@moco-ts/data';
+import type { ImageDataset, SkippedImage } from '@moco-ts/data';
 import { hexadecimal } from '@moco-ts/run';
 import { systemReason } from '../run/files.ts';
 import { type Lock, lockOutput } from '../run/lock.ts';
@@ -29,11 +29,11 @@ export interface EmbedSettings {
 export interface EmbedEvents {
   /** Told of a lock that was taken over. */
   readonly onNote: (text: string) => void;
-  /** Before the first batch: how many pictures an interrupted run has done. */
+  /** Before the first batch: how many images an interrupted run has done. */
   readonly onStart: (done: number) => void;
   readonly onProgress: (done: number) => void;
-  readonly onSkip: (skipped: SkippedPicture) => void;
-  /** Damaged pictures that are left out before it is an error; default 1 % of the set, at least 10. */
+  readonly onSkip: (skipped: SkippedImage) => void;
+  /** Damaged images that are left out before it is an error; default 1 % of the set, at least 10. */
   readonly maxBad?: number;
   /** Asked after each batch. */
   readonly stopped: () => boolean;
@@ -46,9 +46,9 @@ export interface EmbedResult {
 }
 
 /**
- * Writes the vectors of all pictures that can be read. An interrupted run, even a killed one, goes on when it is
+ * Writes the vectors of all images that can be read. An interrupted run, even a killed one, goes on when it is
  * repeated; the file then has the bytes that it would have had without the interruption.
- * @throws UserError for a name of another ending, what another run left, a full disk, or a set without a readable picture
+ * @throws UserError for a name of another ending, what another run left, a full disk, or a set without a readable image
  */
 export async function embedToFile(
   embedder: Embedder,
@@ -86,7 +86,7 @@ async function embedLocked(
   };
   const journal = await openJournal(output, dim, {
     model: embedder.checksum,
-    pictures: fingerprint(dataset),
+    images: fingerprint(dataset),
     data: JSON.stringify(dataset.source),
     '--raw': !unit,
     '--with-head': settings.withHead,
@@ -105,7 +105,7 @@ async function embedLocked(
       events.onProgress(next);
       if (events.stopped()) return { finished: false, rows: journal.rows };
     }
-    if (journal.rows === 0) throw new DataError(`${dataset.name}: none of its pictures could be read`);
+    if (journal.rows === 0) throw new DataError(`${dataset.name}: none of its images could be read`);
     lock.check();
     await finish(journal, output, dim, info);
     await journal.remove();
@@ -120,7 +120,7 @@ async function embedLocked(
   }
 }
 
-/** Of the pictures' names, in order. */
+/** Of the images' names, in order. */
 function fingerprint(dataset: ImageDataset): string {
   const hash = createHash('sha256');
   for (let i = 0; i < dataset.length; i++) hash.update(`${dataset.id(i)}\0`);

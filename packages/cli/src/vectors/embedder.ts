@@ -1,4 +1,4 @@
-/** From pictures to vectors: by an encoder as `moco knn` opens it, or by a model of `moco export --with-preprocess`. */
+/** From images to vectors: by an encoder as `moco knn` opens it, or by a model of `moco export --with-preprocess`. */
 import { crc32 } from 'node:zlib';
 import {
   allFinite,
@@ -16,7 +16,7 @@ import {
   type ImageDataset,
   ifDamaged,
   loadClean,
-  type SkippedPicture,
+  type SkippedImage,
 } from '@moco-ts/data';
 import { type ModelDemands, modelDemands } from '@moco-ts/onnx';
 import { checksum, hexadecimal, modelConfig, type RunConfig } from '@moco-ts/run';
@@ -30,25 +30,25 @@ export interface EmbedderOptions {
   /** Default `ort`. */
   readonly backend?: string;
   readonly threads?: number;
-  /** Threads that read pictures; default the run's. */
+  /** Threads that read images; default the run's. */
   readonly workers?: number;
   /** The contrastive head's outputs instead of the features behind it. */
   readonly withHead?: boolean;
   readonly warn: (message: string) => void;
 }
 
-/** Vectors of a batch of pictures. */
+/** Vectors of a batch of images. */
 export interface VectorBatch {
-  /** Which pictures of the data set. */
+  /** Which images of the data set. */
   readonly indices: Int32Array;
   /** [indices.length, dim], as the model gives them. */
   readonly vectors: Float32Array;
 }
 
-/** What is done about damaged pictures. */
+/** What is done about damaged images. */
 export interface Damage {
   /** Told of each that is left out. */
-  readonly onSkip: (skipped: SkippedPicture) => void;
+  readonly onSkip: (skipped: SkippedImage) => void;
   /** How many are left out before it is an error; default the run's, else 1 % of the set, at least 10. */
   readonly maxBad?: number;
   /** Left out before `from`. */
@@ -63,7 +63,7 @@ export interface Embedder {
   /** What the model was trained by; of an ONNX model nothing is known. */
   readonly config?: RunConfig;
   readonly dim: number;
-  /** Pictures from `from` on, in order, in batches that begin at multiples of {@link embedBatch}; damaged ones are left out. */
+  /** Images from `from` on, in order, in batches that begin at multiples of {@link embedBatch}; damaged ones are left out. */
   embed(dataset: ImageDataset, from: number, damage: Damage): AsyncGenerator<VectorBatch>;
   dispose(): Promise<void>;
 }
@@ -141,7 +141,7 @@ async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOp
       .run('uint8', data, [1, height, width, 3])
       .catch((error: Error) => {
         throw new UserError(
-          `${model} takes no raw pictures (moco export --with-preprocess makes one that does): ${error.message}`,
+          `${model} takes no raw images (moco export --with-preprocess makes one that does): ${error.message}`,
         );
       });
     if (type !== 'float32')
@@ -169,13 +169,13 @@ async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOp
         const indices: number[] = [];
         const vectors: number[] = [];
         for (let i = at; i < Math.min(dataset.length, at + embedBatch); i++) {
-          const picture = await dataset.decode(i).catch((error: Error) => {
+          const image = await dataset.decode(i).catch((error: Error) => {
             ifDamaged(error);
             skips.add([{ index: i, reason: error.message }]);
           });
-          if (!picture) continue;
+          if (!image) continue;
           indices.push(i);
-          vectors.push(...(await one(picture.data, picture.height, picture.width)));
+          vectors.push(...(await one(image.data, image.height, image.width)));
         }
         if (indices.length > 0)
           yield { indices: Int32Array.from(indices), vectors: Float32Array.from(vectors) };

@@ -14,11 +14,11 @@ it('moco dedupe tells edited copies of emoji from other drawings of the same', a
   let drawings = 0;
   for (let i = 0; i < set.length; i += 20) {
     const { data, width, height } = await set.decode(i);
-    const picture = sharp(data, { raw: { width, height, channels: 3 } });
+    const image = sharp(data, { raw: { width, height, channels: 3 } });
     const path = (end: string) => join(folder, `${set.id(i).replace('/', '-')}${end}`);
-    writeFileSync(path('.png'), await picture.clone().png().toBuffer());
-    writeFileSync(path('~jpeg.jpg'), await picture.clone().jpeg({ quality: 75 }).toBuffer());
-    writeFileSync(path('~small.png'), await picture.clone().resize(48, 48).png().toBuffer());
+    writeFileSync(path('.png'), await image.clone().png().toBuffer());
+    writeFileSync(path('~jpeg.jpg'), await image.clone().jpeg({ quality: 75 }).toBuffer());
+    writeFileSync(path('~small.png'), await image.clone().resize(48, 48).png().toBuffer());
     drawings++;
   }
   const run = join(temporaryFolder(), 'run');

@@ -1,7 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { moco, pictureFolder, temporaryFolder } from '../testing.ts';
+import { imageFolder, moco, temporaryFolder } from '../testing.ts';
 
 /** Models for raw images, by the Python package onnx: Cast and ReduceMean, and what each name says. */
 const models = {
@@ -21,11 +21,11 @@ const models = {
 } as const;
 
 const folder = temporaryFolder();
-const pictures = pictureFolder(3);
+const images = imageFolder(3);
 async function embed(bytes: string | Uint8Array) {
   const [model, out] = [join(folder, 'm.onnx'), join(folder, 'v.npy')];
   writeFileSync(model, typeof bytes === 'string' ? Buffer.from(bytes, 'base64') : bytes);
-  return { ...(await moco('embed', model, pictures, '--out', out, '--restart', '-j', '0')), out };
+  return { ...(await moco('embed', model, images, '--out', out, '--restart', '-j', '0')), out };
 }
 
 describe('an ONNX model of the user', () => {
@@ -53,7 +53,7 @@ describe('an ONNX model of the user', () => {
       models.length,
       /gives \[1, 768\] for an image of 16 x 16, not a vector \[1, 12288\]/,
     ],
-    ['a sequence', models.sequence, /m\.onnx (gives no tensor|takes no raw pictures|is no model)/],
+    ['a sequence', models.sequence, /m\.onnx (gives no tensor|takes no raw images|is no model)/],
     ['no message', Uint8Array.of(0x3a, 0xff, 0xff, 0xff, 0x7f, 1, 2), /is no ONNX model/],
     ['messages without a bottom', nested(5000), /is no ONNX model: its messages nest too deep/],
   ])('with %s is refused in one line', async (_, bytes, message) => {

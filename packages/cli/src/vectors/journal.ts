@@ -14,14 +14,14 @@ import type { VectorRows } from './parquet.ts';
 export type Job = Readonly<Record<string, string | number | boolean>>;
 
 interface Line {
-  /** Pictures of the data set that are done, those left out among them. */
+  /** Images of the data set that are done, those left out among them. */
   readonly next: number;
   readonly ids: readonly string[];
 }
 
 export interface Journal {
   readonly folder: string;
-  /** Pictures that are done. */
+  /** Images that are done. */
   readonly next: number;
   /** Vectors that are there. */
   readonly rows: number;

@@ -1,10 +1,10 @@
-/** Progress over pictures, on stderr: drawn over on a terminal, else a line now and then. */
+/** Progress over images, on stderr: drawn over on a terminal, else a line now and then. */
 import { counted } from '@moco-ts/core';
 import type { Io } from '../io.ts';
 import { duration, noted } from '../run/format.ts';
 
 export interface Progress {
-  /** @param done pictures that need not be done again */
+  /** @param done images that need not be done again */
   start(done: number): void;
   update(done: number): void;
   /** A line of its own. */

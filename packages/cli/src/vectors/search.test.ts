@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path';
 import { rng } from '@moco-ts/core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { moco, pictureFolder, png, spawnMoco, temporaryFolder, tiny } from '../testing.ts';
+import { imageFolder, moco, png, spawnMoco, temporaryFolder, tiny } from '../testing.ts';
 import { openVectors } from './file.ts';
 import { openIndex } from './index-file.ts';
 import { npyHeader } from './npy.ts';
@@ -19,12 +19,12 @@ import type { Found } from './search.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
-const pictures = pictureFolder(60);
+const images = imageFolder(60);
 const run = at('run');
 
 beforeAll(async () => {
-  await moco('pretrain', pictures, '--out', run, ...tiny, '--epochs', '1', '--knn-every', '0');
-  expect((await moco('embed', run, pictures, '--out', at('set.parquet'))).code).toBe(0);
+  await moco('pretrain', images, '--out', run, ...tiny, '--epochs', '1', '--knn-every', '0');
+  expect((await moco('embed', run, images, '--out', at('set.parquet'))).code).toBe(0);
 });
 
 /** Vectors around some centres, as a file without a word on their encoder. */
@@ -68,8 +68,8 @@ describe('moco search', () => {
     }
   });
 
-  it('embeds files with the encoder that the set names, and finds the same picture first', async () => {
-    writeFileSync(at('copy.png'), readFileSync(join(pictures, 'p007.png')));
+  it('embeds files with the encoder that the set names, and finds the same image first', async () => {
+    writeFileSync(at('copy.png'), readFileSync(join(images, 'p007.png')));
     const { code, out, err } = await moco('search', at('set.parquet'), at('copy.png'), 'p007.png', '-k', '3');
     expect([code, err]).toEqual([0, '']);
     const lines = out.split('\n');
@@ -82,20 +82,20 @@ describe('moco search', () => {
   });
 
   it('takes a folder with --model, and other names for the same weights', async () => {
-    const image = join(pictures, 'p007.png');
+    const image = join(images, 'p007.png');
     const fromFile = (
       await moco('search', at('set.parquet'), image, '--model', join(run, 'checkpoint-0001.safetensors'))
     ).out;
-    expect((await moco('search', pictures, image, '--model', run)).out).toBe(fromFile);
-    expect((await moco('search', pictures, image)).err).toMatch(
-      /^moco: [^\n]*name the encoder of its pictures with --model\n$/,
+    expect((await moco('search', images, image, '--model', run)).out).toBe(fromFile);
+    expect((await moco('search', images, image)).err).toMatch(
+      /^moco: [^\n]*name the encoder of its images with --model\n$/,
     );
   });
 
   it('knows by itself that vectors came from the head', async () => {
-    await moco('embed', run, pictures, '--out', at('head.npy'), '--with-head');
+    await moco('embed', run, images, '--out', at('head.npy'), '--with-head');
     const [found] = parsed(
-      (await moco('search', at('head.npy'), join(pictures, 'p011.png'), '-k', '1', '--json')).out,
+      (await moco('search', at('head.npy'), join(images, 'p011.png'), '-k', '1', '--json')).out,
     );
     expect(found!.neighbours[0]).toMatchObject({ id: 'p011.png', similarity: expect.closeTo(1, 5) });
   });
@@ -103,7 +103,7 @@ describe('moco search', () => {
   it('refuses another encoder, what is neither file nor id, and damaged files', async () => {
     await moco(
       'pretrain',
-      pictures,
+      images,
       '--out',
       at('other'),
       ...tiny,
@@ -114,12 +114,12 @@ describe('moco search', () => {
       '--seed',
       '5',
     );
-    const image = join(pictures, 'p000.png');
+    const image = join(images, 'p000.png');
     expect((await moco('search', at('set.parquet'), image, '--model', at('other'))).err).toMatch(
       /^moco: [^\n]*other has other weights than what made [^\n]*set.parquet [^\n]*\n$/,
     );
     expect((await moco('search', at('set.parquet'), 'nobody.png')).err).toMatch(
-      /nobody.png is no file, and no picture of .* has that id/,
+      /nobody.png is no file, and no image of .* has that id/,
     );
     writeFileSync(at('broken.png'), 'broken');
     expect((await moco('search', at('set.parquet'), at('broken.png'))).err).toMatch(
@@ -131,9 +131,7 @@ describe('moco search', () => {
     expect((await moco('search', at('exact.npy'), image, '--model', run)).err).toMatch(
       /has vectors of 12 values/,
     );
-    expect((await moco('search', pictures, image, '--model', run, '--index')).err).toMatch(
-      /leave --index out/,
-    );
+    expect((await moco('search', images, image, '--model', run, '--index')).err).toMatch(/leave --index out/);
   });
 });
 
@@ -281,7 +279,7 @@ describe('moco dedupe', () => {
     clustered('few', 12, 2);
     expect((await moco('dedupe', at('few.npy'), '--max', '11')).err).toMatch(/has 12 vectors, more than 11/);
     expect((await moco('dedupe', at('few.npy'), '--max', '12')).code).toBe(0);
-    const folder = await moco('dedupe', pictures, '--model', run, '--max', '3');
+    const folder = await moco('dedupe', images, '--model', run, '--max', '3');
     expect([folder.code, folder.err]).toEqual([1, expect.stringMatching(/more than 3: dedupe compares/)]);
   });
 
@@ -297,8 +295,8 @@ describe('moco dedupe', () => {
     expect([first, others.length]).toEqual(['v0', 5999]);
   });
 
-  it('finds copies of pictures in a folder', async () => {
-    const some = pictureFolder(20);
+  it('finds copies of images in a folder', async () => {
+    const some = imageFolder(20);
     writeFileSync(join(some, 'z-copy.png'), png(4));
     const { out } = await moco('dedupe', some, '--model', run, '--threshold', '1', '--json');
     expect(JSON.parse(out)).toEqual({

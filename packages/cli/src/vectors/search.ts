@@ -1,4 +1,4 @@
-/** The nearest pictures of a set to some others. */
+/** The nearest images of a set to some others. */
 import { stat } from 'node:fs/promises';
 import { type Neighbour, nearestNeighbours, UserError } from '@moco-ts/core';
 import { type Io, warnTo } from '../io.ts';
@@ -25,14 +25,14 @@ interface Searcher {
   readonly ids: readonly string[];
   readonly dim: number;
   readonly info?: VectorInfo;
-  /** The vectors of some of its pictures. */
+  /** The vectors of some of its images. */
   rows(numbers: readonly number[]): Promise<Float32Array>;
   /** @param queries [M, dim] @param own numbers of queries that are of the set: they do not find themselves */
   search(queries: Float32Array, k: number, own: readonly (number | undefined)[]): Promise<Neighbour[][]>;
 }
 
 /**
- * @param queries files of pictures, or ids of the set
+ * @param queries files of images, or ids of the set
  * @throws UserError for a query that is neither, and for an encoder that is not the set's
  */
 export async function search(
@@ -48,7 +48,7 @@ export async function search(
     const isFile = (await stat(query).catch(() => undefined))?.isFile() ?? false;
     const number = isFile ? undefined : numbers.get(query);
     if (!isFile && number === undefined)
-      throw new UserError(`${query} is no file, and no picture of ${set.name} has that id`);
+      throw new UserError(`${query} is no file, and no image of ${set.name} has that id`);
     own.push(number);
   }
   const vectors = new Float32Array(queries.length * set.dim);

@@ -1,4 +1,4 @@
-/** A set of vectors to work on: a file of moco embed, or pictures that are embedded at once. */
+/** A set of vectors to work on: a file of moco embed, or images that are embedded at once. */
 import { UserError } from '@moco-ts/core';
 import { decodeFile, type ImageDataset, nameOfText, reopenDataset } from '@moco-ts/data';
 import { type Io, noteTo, warnTo } from '../io.ts';
@@ -25,7 +25,7 @@ export interface VectorSet {
   /** [ids.length, dim], not necessarily of length 1. */
   readonly vectors: Float32Array;
   readonly info?: VectorInfo;
-  /** The pictures, if they were just embedded. */
+  /** The images, if they were just embedded. */
   readonly dataset?: ImageDataset;
 }
 
@@ -40,7 +40,7 @@ export async function openSet(source: string, options: SetOptions, io: Io): Prom
     return readSet(file);
   }
   if (options.model === undefined)
-    throw new UserError(`${source} is no file of moco embed: name the encoder of its pictures with --model`);
+    throw new UserError(`${source} is no file of moco embed: name the encoder of its images with --model`);
   const embedder = await openEmbedder(options.model, { ...options, warn: warnTo(io) });
   try {
     return await embedSet(source, embedder, options, io);
@@ -64,7 +64,7 @@ async function embedSet(source: string, embedder: Embedder, options: SetOptions,
   );
   options.expect?.(dataset.length, embedder.dim);
   const { ids, vectors } = await embedAll(embedder, dataset, options.maxBad, io);
-  if (ids.length === 0) throw new UserError(`${source}: none of its pictures could be read`);
+  if (ids.length === 0) throw new UserError(`${source}: none of its images could be read`);
   return { name: source, ids, dim: embedder.dim, vectors, dataset };
 }
 
@@ -84,7 +84,7 @@ async function embedAll(embedder: Embedder, dataset: ImageDataset, maxBad: numbe
   return { ids, vectors: vectors.subarray(0, ids.length * embedder.dim) };
 }
 
-/** @throws UserError when the set does not say, or its pictures are gone */
+/** @throws UserError when the set does not say, or its images are gone */
 export async function datasetOf(
   { name, info, dataset }: VectorSet,
   data: string | undefined,
@@ -94,10 +94,10 @@ export async function datasetOf(
   if (data !== undefined) return openData({ data }, 'train', note);
   if (dataset !== undefined) return dataset;
   if (info !== undefined) return reopenDataset(info.data);
-  throw new UserError(`${name} does not say where its pictures are: name their folder with --data`);
+  throw new UserError(`${name} does not say where its images are: name their folder with --data`);
 }
 
-/** The number of a picture in its data set by its id; -1 when it is gone. */
+/** The number of an image in its data set by its id; -1 when it is gone. */
 export function numbersOf(dataset: ImageDataset): (id: string) => number {
   const numbers = new Map(Array.from({ length: dataset.length }, (_, i) => [dataset.id(i), i]));
   return (id) => numbers.get(id) ?? -1;

@@ -30,8 +30,8 @@ const encoderConfig = { imageSize: 4 };
 const random = (name: string) => rng(0, name);
 const params = encoder.init(encoderConfig, random);
 initHead(params, 5, { mlp: false, dim: 3 }, random);
-const picture = 48;
-const pictures = Float32Array.from({ length: 5 * picture }, rng(0, 'pictures').normal);
+const image = 48;
+const images = Float32Array.from({ length: 5 * image }, rng(0, 'pictures').normal);
 
 /** Counts what is compiled and run. */
 function counting(): { backend: Backend; runs: number[] } {
@@ -83,35 +83,35 @@ describe('the encoder as a graph', () => {
 });
 
 describe('createExtractor', () => {
-  it('takes any number of pictures in chunks, each as it would be alone', async () => {
+  it('takes any number of images in chunks, each as it would be alone', async () => {
     const { backend, runs } = counting();
     const extractor = await createExtractor(backend, { encoder, encoderConfig }, params, 2);
     expect(extractor.dim).toBe(5);
-    const all = await extractor.extract(pictures);
+    const all = await extractor.extract(images);
     expect(all).toHaveLength(5 * 5);
     expect(runs).toEqual([2, 2, 2]);
     const single = await createExtractor(backend, { encoder, encoderConfig }, params, 1);
     for (let i = 0; i < 5; i++) {
-      const one = await single.extract(pictures.slice(i * picture, (i + 1) * picture));
+      const one = await single.extract(images.slice(i * image, (i + 1) * image));
       expect([...all.subarray(i * 5, (i + 1) * 5)]).toEqual([...one]);
     }
     expect(new Set(all).size).toBeGreaterThan(10);
   });
   it('takes other weights', async () => {
     const extractor = await createExtractor(counting().backend, { encoder, encoderConfig }, params, 5);
-    const before = await extractor.extract(pictures);
+    const before = await extractor.extract(images);
     const others = encoder.init(encoderConfig, (name) => rng(1, name));
     await extractor.load(others);
     const fresh = await createExtractor(counting().backend, { encoder, encoderConfig }, others, 5);
-    const after = await extractor.extract(pictures);
-    expect(after).toEqual(await fresh.extract(pictures));
+    const after = await extractor.extract(images);
+    expect(after).toEqual(await fresh.extract(images));
     expect(after).not.toEqual(before);
   });
   it('gives unit vectors with a head', async () => {
     const model = { encoder, encoderConfig, head: { mlp: false, dim: 3 } };
     const extractor = await createExtractor(counting().backend, model, params, 4);
     expect(extractor.dim).toBe(3);
-    const found = await extractor.extract(pictures);
+    const found = await extractor.extract(images);
     for (let i = 0; i < 5; i++) expect(Math.hypot(...found.subarray(3 * i, 3 * i + 3))).toBeCloseTo(1, 6);
   });
 });

@@ -1,4 +1,4 @@
-/** Features of pictures from a trained encoder, in evaluation mode. */
+/** Features of images from a trained encoder, in evaluation mode. */
 import type { Backend } from '../backend.ts';
 import type { Encoder, EncoderConfig, ForwardContext, Params, TracedParams } from '../encoder.ts';
 import type { Graph } from '../graph/graph.ts';
@@ -66,16 +66,16 @@ export interface FeatureExtractor {
   /** The length of a feature vector. */
   readonly dim: number;
   /**
-   * @param pictures [M, C, H, W] for any M >= 1, normalised
+   * @param images [M, C, H, W] for any M >= 1, normalised
    * @returns [M, dim]
    */
-  extract(pictures: Float32Array): Promise<Float32Array>;
+  extract(images: Float32Array): Promise<Float32Array>;
   /** Takes other weights of the same shapes. */
   load(params: Params): Promise<void>;
   dispose(): Promise<void>;
 }
 
-/** Compiles an encoder for inference in chunks of `batch` pictures. */
+/** Compiles an encoder for inference in chunks of `batch` images. */
 export async function createExtractor(
   backend: Backend,
   model: ModelConfig,
@@ -89,16 +89,16 @@ export async function createExtractor(
     program.load(Object.fromEntries(names.map((name) => [name, weights[name]!])));
   await load(params);
   const shape = [batch, ...model.encoder.inputShape(model.encoderConfig)];
-  const picture = sizeOf(shape) / batch;
+  const image = sizeOf(shape) / batch;
   const dim = model.head ? headDim(model.head) : model.encoder.featureDim(model.encoderConfig);
   return {
     dim,
-    extract: async (pictures) => {
-      const count = pictures.length / picture;
+    extract: async (images) => {
+      const count = images.length / image;
       const out = new Float32Array(count * dim);
       for (let at = 0; at < count; at += batch) {
-        const chunk = new Float32Array(batch * picture);
-        chunk.set(pictures.subarray(at * picture, Math.min(count, at + batch) * picture));
+        const chunk = new Float32Array(batch * image);
+        chunk.set(images.subarray(at * image, Math.min(count, at + batch) * image));
         const outputs = await program.run({ input: { shape, dtype: 'float32', data: chunk } });
         const [result] = Object.values(outputs);
         const taken = Math.min(batch, count - at) * dim;

@@ -36,7 +36,7 @@ const close = (actual: readonly number[], expected: readonly number[]) => {
 };
 
 describe('attention', () => {
-  it('without queries is the mean of the values, of each picture apart', () => {
+  it('without queries is the mean of the values, of each image apart', () => {
     const x = tensor([1, 2, 3, 6, 10, 20, 30, 60], [2, 2, 2]);
     close(attend(parameters(nothing, unit, unit), 1, x), [2, 4, 2, 4, 20, 40, 20, 40]);
   });

@@ -30,7 +30,7 @@ export function attention(params: TracedParams, name: string, x: Traced, heads: 
 
 /**
  * The first token of {@link attention}'s result, [N, 1, D]: for a last block of which nothing else is used. One query
- * for each picture leaves out two thirds of the work.
+ * for each image leaves out two thirds of the work.
  */
 export function firstAttention(params: TracedParams, name: string, x: Traced, heads: number): Traced {
   const { batch, tokens, dim, width } = sizes(name, x, heads);

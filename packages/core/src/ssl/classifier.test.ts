@@ -40,7 +40,7 @@ const base: ClassifierConfig = {
   ...{ optimizer: sgd(), exposeGradients: true },
 };
 const fc = { 'q.fc.weight': tensor([0.25, -0.5, 0.5, 0.75], [2, 2]), 'q.fc.bias': tensor([0.5, 0], [2]) };
-const pictures = tensor([1, 2, 3, -1, 0, 0.5, -2, 1, 2, 2, -1, 0, -3, 1, 0.25, 4], [4, 1, 2, 2]);
+const images = tensor([1, 2, 3, -1, 0, 0.5, -2, 1, 2, 2, -1, 0, -3, 1, 0.25, 4], [4, 1, 2, 2]);
 
 function run(more: Partial<ClassifierConfig> = {}) {
   const config = { ...base, ...more };
@@ -50,7 +50,7 @@ function run(more: Partial<ClassifierConfig> = {}) {
   return {
     state,
     step,
-    outputs: interpret(step.graph, { ...state, x: pictures, label, lr: tensor([0.5], []) }),
+    outputs: interpret(step.graph, { ...state, x: images, label, lr: tensor([0.5], []) }),
   };
 }
 

@@ -117,7 +117,7 @@ describe('the loss', () => {
     );
     expect(outputs.loss!.data[0]).toBeCloseTo(average(losses), 10);
   });
-  it('is the same by a draw for each picture, if they draw alike', () => {
+  it('is the same by a draw for each image, if they draw alike', () => {
     const data = Array.from({ length: batch }, () => [...drawn.data]).flat();
     const each = run(
       { ...base, draw: 'picture' },

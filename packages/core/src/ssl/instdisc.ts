@@ -1,6 +1,6 @@
 /**
  * InstDisc (Wu et al., arXiv 1805.01978): one training step as a pure graph. The dictionary is a memory bank with a slot
- * for each picture of the data set, which holds features of past encoders.
+ * for each image of the data set, which holds features of past encoders.
  */
 import type { Params } from '../encoder.ts';
 import { UserError } from '../errors.ts';
@@ -22,13 +22,13 @@ import { initEncoder } from './moco.ts';
 import { checkBatch, frozenOf, type PassConfig, trainingPass } from './pass.ts';
 
 export interface InstDiscConfig extends PassConfig, HeadConfig {
-  /** n, the number of pictures, each with a slot. */
+  /** n, the number of images, each with a slot. */
   readonly slots: number;
   /** K, the number of noise samples. */
   readonly negatives: number;
   /**
    * `batch`: one draw for the whole batch, as MoCo's section 3.2 describes the bank; one matrix product.
-   * `picture`: a draw for each picture, as InstDisc has it; holds N K features at once.
+   * `image`: a draw for each image, as InstDisc has it; holds N K features at once.
    */
   readonly draw: 'batch' | 'picture';
   readonly loss: 'nce' | 'infonce';
@@ -103,8 +103,8 @@ export function drawNegatives(
 
 /**
  * The training step.
- * Feeds: `xq` float32 [N, C, H, W], one view; `index` int32 [N], the pictures' numbers, each at most once; `negatives`
- * int32 [K], or [N, K] with a draw for each picture (see {@link drawNegatives}); and the optimizer's scalars.
+ * Feeds: `xq` float32 [N, C, H, W], one view; `index` int32 [N], the images' numbers, each at most once; `negatives`
+ * int32 [K], or [N, K] with a draw for each image (see {@link drawNegatives}); and the optimizer's scalars.
  * Metrics: `loss`, `acc1` and `acc5` (contrastive, percent), `spread` of the features.
  * @param state the types of {@link instDiscState}
  * @throws UserError when the batch doesn't split or is larger than the data set, or there are no negatives
@@ -114,14 +114,14 @@ export function instDiscStep(config: InstDiscConfig, state: StateTypes): Trainin
   const { encoder, encoderConfig, batch, slots, proximal = 0, optimizer } = config;
   const step = new StepTracer(state);
   const { bank } = step.state as { bank: Traced };
-  const pictures = step.feed('xq', [batch, ...encoder.inputShape(encoderConfig)]);
+  const images = step.feed('xq', [batch, ...encoder.inputShape(encoderConfig)]);
   const index = step.feed('index', [batch], 'int32');
   const drawn = config.draw === 'batch' ? [config.negatives] : [batch, config.negatives];
   const negatives = step.feed('negatives', drawn, 'int32');
 
   const q = step.branch('q', { frozen: frozenOf(config) });
   const features = normalize(
-    trainingPass(config, q, pictures, (pooled, params) => head(params, pooled, config)),
+    trainingPass(config, q, images, (pooled, params) => head(params, pooled, config)),
   );
   const own = gather(bank, index);
   const positive = sum(mul(features, own), [1], true);

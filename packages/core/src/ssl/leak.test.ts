@@ -1,6 +1,6 @@
 /**
- * How batch normalisation leaks (MoCo, section 3.3). Here a picture is noise of its own: nothing in a query's picture says
- * which key is its own. But each batch has one loud picture, alike in both views though at different places, and it moves
+ * How batch normalisation leaks (MoCo, section 3.3). Here an image is noise of its own: nothing in a query's image says
+ * which key is its own. But each batch has one loud image, alike in both views though at different places, and it moves
  * the statistics by which all the others are normalised. Normalised with the whole batch, queries and their keys so carry
  * the same mark, which keys of earlier batches lack.
  */
@@ -68,19 +68,19 @@ function accuracy(bnSplits: number, shuffle: boolean, keyPattern = 'shared'): nu
 
 const chance = 100 / (1 + queueSize);
 
-it('with plain normalisation queries find their keys, though the pictures say nothing', () => {
+it('with plain normalisation queries find their keys, though the images say nothing', () => {
   expect(accuracy(1, false)).toBeGreaterThan(50);
 });
 
 it('groups and a shuffle bring that down to chance, but for pairs that meet by chance in the two loud groups', () => {
   const groups = 8;
-  // A loud group has a query's picture, and the shuffle puts its key into the other's with probability 1/8.
+  // A loud group has a query's image, and the shuffle puts its key into the other's with probability 1/8.
   const exposed = (measured * batch) / groups;
   const met = exposed / groups + 5 * Math.sqrt(exposed * (1 / groups) * (1 - 1 / groups));
   expect(accuracy(groups, true)).toBeLessThan(chance + (100 * met) / (measured * batch));
 });
 
-it('only shared statistics tell: with another loud picture among the keys plain normalisation finds nothing', () => {
+it('only shared statistics tell: with another loud image among the keys plain normalisation finds nothing', () => {
   // Keys of one batch are alike, so what wins is a batch: one of those in the queue, or the queries' own.
   expect(accuracy(1, false, 'other')).toBeLessThan(100 / (1 + filling));
 });

@@ -117,8 +117,8 @@ const excluded = -1e9;
 /**
  * NT-Xent, the normalised temperature-scaled cross entropy (SimCLR, arXiv 2002.05709, eq. 1):
  * l(i, j) = -log( exp(z_i.z_j / T) / sum over k other than i of exp(z_i.z_k / T) ), averaged over the 2N views i, each
- * with the other view j of its picture.
- * @param first [N, D], unit rows: one view of each picture
+ * with the other view j of its image.
+ * @param first [N, D], unit rows: one view of each image
  * @param second [N, D], unit rows: the other
  * @param temperature T > 0
  */
@@ -158,11 +158,11 @@ function row(x: Traced): Traced {
 
 /**
  * Noise-contrastive estimation (InstDisc, arXiv 1805.01978, eq. 5-7, section 3.2). With P(i|v) = exp(v_i.v / T) / Z,
- * noise P_n = 1/n, and h(i, v) = P(i|v) / (P(i|v) + K P_n), the probability that i is the picture and no noise:
+ * noise P_n = 1/n, and h(i, v) = P(i|v) / (P(i|v) + K P_n), the probability that i is the image and no noise:
  * L = -log h(i, v) - sum over K noise samples j of log(1 - h(j, v)), averaged over the batch.
  * @param logits [N, 1 + K], v_i.v / T, the positive first
  * @param z Z, a scalar: {@link estimatePartition}
- * @param slots n, the number of pictures
+ * @param slots n, the number of images
  */
 export function nce(logits: Traced, z: Traced, slots: number): Traced {
   const [rows, columns] = logits.shape as [number, number];

@@ -30,7 +30,7 @@ const base: MocoV3Config = {
 function run(config: MocoV3Config) {
   const state = mocoV3State(config, 1);
   const step = mocoV3Step(config, state);
-  const picture = (name: string) => {
+  const image = (name: string) => {
     const random = rng(2, name);
     return { shape: [batch, 3, 4, 4], data: Float32Array.from({ length: batch * 48 }, random.normal) };
   };
@@ -38,7 +38,7 @@ function run(config: MocoV3Config) {
   return {
     state,
     step,
-    outputs: interpret(step.graph, { ...state, xq: picture('q'), xk: picture('k'), ...scalars }),
+    outputs: interpret(step.graph, { ...state, xq: image('q'), xk: image('k'), ...scalars }),
   };
 }
 

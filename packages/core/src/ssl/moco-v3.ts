@@ -113,8 +113,8 @@ export function mocoV3Step(config: MocoV3Config, state: StateTypes): TrainingSte
   const { encoder, encoderConfig, batch, temperature, optimizer } = config;
   const { projection, prediction } = headsOf(config);
   const step = new StepTracer(state);
-  const pictures = [batch, ...encoder.inputShape(encoderConfig)];
-  const views = [step.feed('xq', pictures), step.feed('xk', pictures)] as const;
+  const images = [batch, ...encoder.inputShape(encoderConfig)];
+  const views = [step.feed('xq', images), step.feed('xk', images)] as const;
   const momentum = step.feed('momentum', []);
   const frozen = frozenOf(config);
 

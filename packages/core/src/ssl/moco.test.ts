@@ -17,7 +17,7 @@ import { infoNce } from './losses.ts';
 import { checkMoco, type MocoConfig, mocoState, mocoStep } from './moco.ts';
 
 const [batch, dim, queueSize, imageSize] = [8, 4, 32, 4];
-const pictures = [batch, 3, imageSize, imageSize];
+const images = [batch, 3, imageSize, imageSize];
 
 const encoder: Encoder = defineEncoder({
   name: 'test',
@@ -53,7 +53,7 @@ const drawn = (name: string, shape: readonly number[]): Tensor => {
   const random = rng(0, name);
   return tensor(Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, random.normal), shape);
 };
-const views = { xq: drawn('xq', pictures), xk: drawn('xk', pictures) };
+const views = { xq: drawn('xq', images), xk: drawn('xk', images) };
 const lr = { lr: tensor([0.5], []) };
 /** Mixes the even and the odd samples, which are the two groups of split normalisation. */
 const perm = tensor([5, 2, 6, 0, 1, 7, 3, 4], [batch], 'int32');
@@ -166,7 +166,7 @@ describe('the order of updates', () => {
         normalization: { splits: 1 },
         updates: new Map(),
       };
-      const features = encoder.forward(context, traced, builder.input('x', pictures));
+      const features = encoder.forward(context, traced, builder.input('x', images));
       const query = normalize(head(traced, features, base));
       const queue = builder.input('queue', [dim, queueSize]);
       const { loss } = infoNce(query, builder.input('keys', [batch, dim]), queue, 0.25);
@@ -197,12 +197,12 @@ describe('the shuffle', () => {
     const split = run({ ...base, bnSplits: 2 });
     const shuffled = run({ ...base, bnSplits: 2, shuffle: true });
     expect(Math.abs(split.outputs.loss!.data[0]! - shuffled.outputs.loss!.data[0]!)).toBeGreaterThan(1e-4);
-    const picture = pictures.slice(1).reduce((a, b) => a * b, 1);
+    const image = images.slice(1).reduce((a, b) => a * b, 1);
     const moved = Float32Array.from(views.xk.data);
     perm.data.forEach((from, i) => {
-      moved.set(views.xk.data.subarray(from * picture, (from + 1) * picture), i * picture);
+      moved.set(views.xk.data.subarray(from * image, (from + 1) * image), i * image);
     });
-    const { keys } = encodeAlone(followed(shuffled.state), { shape: pictures, data: moved }, 2);
+    const { keys } = encodeAlone(followed(shuffled.state), { shape: images, data: moved }, 2);
     perm.data.forEach((original, i) => {
       const column = shuffled.outputs['next.queue']!.data[original]!;
       expect(column).toBeCloseTo(keys!.data[i * dim]!, 10);
@@ -213,11 +213,11 @@ describe('the shuffle', () => {
 describe('split normalisation', () => {
   it('normalises sample n in group n mod splits: as if each group were a batch', () => {
     const { state, outputs } = run({ ...base, bnSplits: 2 });
-    const picture = pictures.slice(1).reduce((a, b) => a * b, 1);
+    const image = images.slice(1).reduce((a, b) => a * b, 1);
     const means = [0, 1].map((group) => {
-      const rows = [0, 1, 2, 3].map((i) => (2 * i + group) * picture);
-      const data = Float32Array.from(rows.flatMap((at) => [...views.xk.data.subarray(at, at + picture)]));
-      const x = { shape: [batch / 2, ...pictures.slice(1)], data };
+      const rows = [0, 1, 2, 3].map((i) => (2 * i + group) * image);
+      const data = Float32Array.from(rows.flatMap((at) => [...views.xk.data.subarray(at, at + image)]));
+      const x = { shape: [batch / 2, ...images.slice(1)], data };
       const alone = encodeAlone(followed(state), x, 1);
       [0, 1, 2, 3].forEach((i) => {
         expect(outputs['next.queue']!.data[2 * i + group]).toBeCloseTo(alone.keys!.data[i * dim]!, 10);

@@ -94,8 +94,8 @@ export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
   const step = new StepTracer(state);
   const frozen = frozenOf(config);
   const { queue, queue_ptr: pointer } = step.state as { queue: Traced; queue_ptr: Traced };
-  const pictures = [batch, ...encoder.inputShape(encoderConfig)];
-  const views = [step.feed('xq', pictures), step.feed('xk', pictures)] as const;
+  const images = [batch, ...encoder.inputShape(encoderConfig)];
+  const views = [step.feed('xq', images), step.feed('xk', images)] as const;
   const perm = config.shuffle ? step.feed('perm', [batch], 'int32') : undefined;
 
   const q = step.branch('q', { frozen });

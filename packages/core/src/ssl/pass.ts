@@ -41,7 +41,7 @@ export function frozenOf({
   return new Set(encoder.frozen?.(encoderConfig));
 }
 
-/** Throws UserError when a batch doesn't split into groups of two pictures or more. */
+/** Throws UserError when a batch doesn't split into groups of two images or more. */
 export function checkBatch({ batch, bnSplits }: Pick<PassConfig, 'batch' | 'bnSplits'>): void {
   if (batch % bnSplits !== 0 || batch / bnSplits < 2)
     throw new UserError(

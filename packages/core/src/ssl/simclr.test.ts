@@ -71,6 +71,6 @@ it('leaves frozen parameters alone, decay included', () => {
   expect(state).not.toHaveProperty(['opt.momentum.conv1.weight']);
 });
 
-it('refuses groups of one picture', () => {
+it('refuses groups of one image', () => {
   expect(() => simclrStep({ ...base, bnSplits: 4 }, simclrState(base, 1))).toThrow(UserError);
 });

@@ -43,8 +43,8 @@ export function simclrStep(config: SimclrConfig, state: StateTypes): TrainingSte
   checkBatch(config);
   const { encoder, encoderConfig, batch, dim, temperature, optimizer } = config;
   const step = new StepTracer(state);
-  const pictures = [batch, ...encoder.inputShape(encoderConfig)];
-  const views = concat([step.feed('xq', pictures), step.feed('xk', pictures)], 0);
+  const images = [batch, ...encoder.inputShape(encoderConfig)];
+  const views = concat([step.feed('xq', images), step.feed('xk', images)], 0);
   const q = step.branch('q', { frozen: frozenOf(config) });
   const features = normalize(
     trainingPass(config, q, views, (pooled, params) => head(params, pooled, config)),

@@ -3,7 +3,7 @@ export type DType = 'float32' | 'int32' | 'uint8' | 'bool';
 
 export type Shape = readonly number[];
 
-/** The shape of pictures [N, C, H, W] and filters [O, I, kH, kW]. */
+/** The shape of images [N, C, H, W] and filters [O, I, kH, kW]. */
 export type Shape4 = readonly [number, number, number, number];
 
 export interface TensorType {

@@ -6,7 +6,7 @@ import type { TrainingStep } from './step.ts';
 export interface Trainer {
   /**
    * One step.
-   * @param feeds pictures and orders, as the method asks for
+   * @param feeds images and orders, as the method asks for
    * @param learningRate of this step
    * @param step counted from 0 over the whole run: optimizers correct their bias by it
    * @returns the metrics

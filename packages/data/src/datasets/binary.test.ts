@@ -7,24 +7,24 @@ import { temporaryFolder, write } from '../testing.ts';
 const root = temporaryFolder();
 
 // Header of the idx format as the MNIST page gives it: 0x00000803 and 0x00000801, sizes as big-endian 32-bit integers.
-const pictures = Buffer.from([
+const images = Buffer.from([
   0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 2, 10, 20, 30, 40, 1, 2, 3, 4, 5, 6, 7, 8,
 ]);
 const labels = Buffer.from([0, 0, 8, 1, 0, 0, 0, 3, 9, 0, 4]);
 
 describe('idx files', () => {
-  it.each(['', '.gz'])("reads pictures and labels ('%s')", async (ending) => {
+  it.each(['', '.gz'])("reads images and labels ('%s')", async (ending) => {
     const folder = join(root, `idx${ending}`);
     const pack = (bytes: Buffer) => (ending === '' ? bytes : gzipSync(bytes));
-    write(join(folder, `train-images-idx3-ubyte${ending}`), pack(pictures));
+    write(join(folder, `train-images-idx3-ubyte${ending}`), pack(images));
     write(join(folder, `train-labels-idx1-ubyte${ending}`), pack(labels));
-    write(join(folder, `t10k-images-idx3-ubyte${ending}`), pack(pictures));
+    write(join(folder, `t10k-images-idx3-ubyte${ending}`), pack(images));
     const train = await openDataset(folder);
     expect([train.length, train.id(2), train.label(2)]).toEqual([3, 'train/2', 4]);
     expect(train.classes).toHaveLength(10);
-    const picture = await train.decode(1);
-    expect([picture.width, picture.height]).toEqual([2, 2]);
-    expect([...picture.data]).toEqual([1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+    const image = await train.decode(1);
+    expect([image.width, image.height]).toEqual([2, 2]);
+    expect([...image.data]).toEqual([1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
     const test = await openDataset(folder, { split: 'test' });
     expect([test.id(0), test.label(0), test.classes]).toEqual(['test/0', undefined, undefined]);
   });
@@ -42,10 +42,10 @@ describe('idx files', () => {
     const cases: [string, Record<string, Buffer>, RegExp][] = [
       [
         'cut',
-        { 'train-images-idx3-ubyte': pictures.subarray(0, 25) },
+        { 'train-images-idx3-ubyte': images.subarray(0, 25) },
         /train-images-idx3-ubyte: truncated: 25 bytes of the 28/,
       ],
-      ['header', { 'train-images-idx3-ubyte': pictures.subarray(0, 9) }, /truncated: 9 bytes/],
+      ['header', { 'train-images-idx3-ubyte': images.subarray(0, 9) }, /truncated: 9 bytes/],
       [
         'kind',
         { 'train-images-idx3-ubyte': labels },
@@ -53,17 +53,17 @@ describe('idx files', () => {
       ],
       [
         'gzip',
-        { 'train-images-idx3-ubyte.gz': gzipSync(pictures).subarray(0, 20) },
+        { 'train-images-idx3-ubyte.gz': gzipSync(images).subarray(0, 20) },
         /damaged gzip file of 20 bytes/,
       ],
-      ['split', { 't10k-images-idx3-ubyte': pictures }, /no train-images-idx3-ubyte/],
+      ['split', { 't10k-images-idx3-ubyte': images }, /no train-images-idx3-ubyte/],
       [
         'count',
         {
-          'train-images-idx3-ubyte': pictures,
+          'train-images-idx3-ubyte': images,
           'train-labels-idx1-ubyte': Buffer.from([0, 0, 8, 1, 0, 0, 0, 2, 9, 0]),
         },
-        /2 labels for the 3 pictures/,
+        /2 labels for the 3 images/,
       ],
     ];
     for (const [name, files, message] of cases) {
@@ -92,9 +92,9 @@ describe('CIFAR binaries', () => {
     expect(train.length).toBe(5);
     expect(train.classes).toEqual(names);
     expect(train.label(3)).toBe(4);
-    const picture = await train.decode(3);
-    expect([picture.width, picture.height]).toEqual([32, 32]);
-    expect([...picture.data.subarray(0, 6)]).toEqual([5, 105, 205, 4, 104, 204]);
+    const image = await train.decode(3);
+    expect([image.width, image.height]).toEqual([32, 32]);
+    expect([...image.data.subarray(0, 6)]).toEqual([5, 105, 205, 4, 104, 204]);
     const test = await openDataset(folder, { split: 'test' });
     expect([test.length, test.label(1), test.id(1)]).toEqual([2, 8, 'test/1']);
   });

@@ -70,7 +70,7 @@ async function read(variant: Variant, root: string, folder: string, split: Split
     }
     if (size === 0 || size % record !== 0) {
       const whole = `${size} bytes are no multiple of a record's ${record}`;
-      throw new DataError(`${path}: truncated: ${whole} (${Math.floor(size / record)} whole pictures)`);
+      throw new DataError(`${path}: truncated: ${whole} (${Math.floor(size / record)} whole images)`);
     }
     length += size / record;
   }

@@ -33,8 +33,8 @@ describe('the emoji set', () => {
     const set = await openDataset('emoji', { split });
     const index = Array.from({ length: set.length }, (_, i) => set.id(i)).indexOf('google/1f600');
     expect(set.classes?.[set.label(index)!]).toBe('Smileys & Emotion');
-    const picture = await set.decode(index);
-    expect([picture.width, picture.height, picture.data[0]]).toEqual([64, 64, 255]);
+    const image = await set.decode(index);
+    expect([image.width, image.height, image.data[0]]).toEqual([64, 64, 255]);
   });
 
   it('can be opened again from its source', async () => {

@@ -29,7 +29,7 @@ export function isHeldOutEmoji(codepoints: string): boolean {
   return stableHash(codepoints) % 5 === 0;
 }
 
-/** The code points of an emoji picture's id: `google/1f600` -> `1f600`. */
+/** The code points of an emoji image's id: `google/1f600` -> `1f600`. */
 export function codepointsOf(id: string): string {
   return id.slice(id.indexOf('/') + 1);
 }

@@ -9,7 +9,7 @@ export interface FileEntry {
   readonly label?: number;
 }
 
-/** A data set of one file per picture. */
+/** A data set of one file per image. */
 export function fileDataset(
   name: string,
   root: string,

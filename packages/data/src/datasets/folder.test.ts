@@ -5,7 +5,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import type { ImageDataset } from '../dataset.ts';
 import { openDataset, reopenDataset } from '../open.ts';
-import { encoded, type Format, temporaryFolder, write, writePictures } from '../testing.ts';
+import { encoded, type Format, temporaryFolder, write, writeImages } from '../testing.ts';
 
 const ids = (set: ImageDataset) => Array.from({ length: set.length }, (_, i) => set.id(i));
 const root = temporaryFolder();
@@ -17,8 +17,8 @@ describe('image folders', () => {
     for (const name of ['zebra/b.png', 'ant/x/c.png', 'Bee/a.png', 'ant/a.png']) {
       write(join(folder, name), await encoded(RED, 'png'));
     }
-    write(join(folder, 'ant/notes.txt'), 'no picture');
-    write(join(folder, 'ant/.hidden.png'), 'no picture');
+    write(join(folder, 'ant/notes.txt'), 'no image');
+    write(join(folder, 'ant/.hidden.png'), 'no image');
     const set = await openDataset(folder);
     expect(ids(set)).toEqual(['Bee/a.png', 'ant/a.png', 'ant/x/c.png', 'zebra/b.png']);
     expect(set.classes).toEqual(['Bee', 'ant', 'zebra']);
@@ -44,19 +44,19 @@ describe('image folders', () => {
     expect(set.classes).toBeUndefined();
     expect(set.label(0)).toBeUndefined();
     for (let i = 0; i < set.length; i++) {
-      const picture = await set.decode(i);
-      expect([picture.width, picture.height, picture.data.length]).toEqual([24, 16, 24 * 16 * 3]);
+      const image = await set.decode(i);
+      expect([image.width, image.height, image.data.length]).toEqual([24, 16, 24 * 16 * 3]);
       // Lossy formats stay near the colour.
-      for (let c = 0; c < 3; c++) expect(Math.abs(picture.data[c]! - RED[c]!)).toBeLessThan(12);
+      for (let c = 0; c < 3; c++) expect(Math.abs(image.data[c]! - RED[c]!)).toBeLessThan(12);
     }
     expect(ids(await reopenDataset(set.source))).toEqual(ids(set));
   });
 
   it('keeps to train/ and val/, with the same class numbers in both', async () => {
     const folder = join(root, 'split');
-    await writePictures(join(folder, 'train/cat'), 2);
-    await writePictures(join(folder, 'train/dog'), 2);
-    await writePictures(join(folder, 'val/dog'), 1);
+    await writeImages(join(folder, 'train/cat'), 2);
+    await writeImages(join(folder, 'train/dog'), 2);
+    await writeImages(join(folder, 'val/dog'), 1);
     const train = await openDataset(folder);
     const test = await openDataset(folder, { split: 'test' });
     expect(ids(train)[0]).toBe('train/cat/p000.png');
@@ -68,13 +68,13 @@ describe('image folders', () => {
   it('numbers classes alike in both splits, whichever folders without images lie in one of them', async () => {
     const folder = join(root, 'shift');
     for (const name of ['cat', 'dog', 'elk']) {
-      await writePictures(join(folder, 'train', name), 2);
-      if (name !== 'elk') await writePictures(join(folder, 'val', name), 1);
+      await writeImages(join(folder, 'train', name), 2);
+      if (name !== 'elk') await writeImages(join(folder, 'val', name), 1);
     }
     for (const name of ['@eaDir', 'Apes', 'bees/none'])
       mkdirSync(join(folder, 'train', name), { recursive: true });
-    await writePictures(join(folder, 'val/@eaDir'), 1);
-    await writePictures(join(folder, 'val/fox'), 1);
+    await writeImages(join(folder, 'val/@eaDir'), 1);
+    await writeImages(join(folder, 'val/fox'), 1);
     const train = await openDataset(folder);
     const test = await openDataset(folder, { split: 'test' });
     for (const set of [train, test]) expect(set.classes).toEqual(['cat', 'dog', 'elk', 'fox']);
@@ -88,9 +88,9 @@ describe('image folders', () => {
 
   it('takes the Unicode forms of a name for one class', async () => {
     const folder = join(root, 'unicode');
-    await writePictures(join(folder, 'train/caf\u00e9'), 1);
-    await writePictures(join(folder, 'train/tea'), 1);
-    await writePictures(join(folder, 'test/cafe\u0301'), 1);
+    await writeImages(join(folder, 'train/caf\u00e9'), 1);
+    await writeImages(join(folder, 'train/tea'), 1);
+    await writeImages(join(folder, 'test/cafe\u0301'), 1);
     const train = await openDataset(folder);
     const test = await openDataset(folder, { split: 'test' });
     expect([train.classes, test.classes]).toEqual([
@@ -110,10 +110,10 @@ describe('image folders', () => {
     ['Train', 'Validation'],
   ])('takes %s/ and %s/ for splits', async (own, other) => {
     const folder = join(root, `split-${own}-${other}`);
-    await writePictures(join(folder, own, 'cat'), 2);
-    await writePictures(join(folder, own, 'dog'), 2);
-    await writePictures(join(folder, other, 'dog'), 1);
-    await writePictures(join(folder, 'more'), 1);
+    await writeImages(join(folder, own, 'cat'), 2);
+    await writeImages(join(folder, own, 'dog'), 2);
+    await writeImages(join(folder, other, 'dog'), 1);
+    await writeImages(join(folder, 'more'), 1);
     const train = await openDataset(folder);
     const test = await openDataset(folder, { split: 'test' });
     expect([train.length, test.length, test.id(0)]).toEqual([4, 1, `${other}/dog/p000.png`]);
@@ -123,14 +123,14 @@ describe('image folders', () => {
 
   it('takes training/ for a class where there is no folder of test images', async () => {
     const folder = join(root, 'sports');
-    for (const name of ['racing', 'training']) await writePictures(join(folder, name), 2);
+    for (const name of ['racing', 'training']) await writeImages(join(folder, name), 2);
     expect((await openDataset(folder)).classes).toEqual(['racing', 'training']);
   });
 
   it('keeps labels where a few images lie beside class folders, and says why else it does not', async () => {
     const folder = join(root, 'stray');
-    for (const name of ['cat', 'dog']) await writePictures(join(folder, name), 4);
-    await writePictures(folder, 1, 'stray');
+    for (const name of ['cat', 'dog']) await writeImages(join(folder, name), 4);
+    await writeImages(folder, 1, 'stray');
     const set = await openDataset(folder);
     expect(set.classes).toEqual(['cat', 'dog']);
     expect(ids(set).map((id, i) => [id.split('/')[0], set.label(i)])).toContainEqual([
@@ -138,21 +138,21 @@ describe('image folders', () => {
       undefined,
     ]);
     expect(ids(set)).toHaveLength(9);
-    await writePictures(folder, 7, 'stray');
+    await writeImages(folder, 7, 'stray');
     const mixed = await openDataset(folder);
     expect([mixed.classes, mixed.unlabelled]).toEqual([
       undefined,
       '7 of its 15 images lie beside its folders, such as stray000.png',
     ]);
     const single = join(root, 'single');
-    await writePictures(join(single, 'all'), 2);
+    await writeImages(join(single, 'all'), 2);
     expect((await openDataset(single)).unlabelled).toBe('its images lie in one folder');
   });
 
   it('holds out a share that is the same each time', async () => {
     const folder = join(root, 'held');
-    await writePictures(folder, 60);
-    await expect(openDataset(folder, { split: 'test' })).rejects.toThrow(/no test pictures/);
+    await writeImages(folder, 60);
+    await expect(openDataset(folder, { split: 'test' })).rejects.toThrow(/no test images/);
     const train = ids(await openDataset(folder, { holdOut: 0.3 }));
     const test = ids(await openDataset(folder, { split: 'test', holdOut: 0.3 }));
     expect([...train, ...test].sort()).toEqual(ids(await openDataset(folder)));
@@ -163,12 +163,12 @@ describe('image folders', () => {
 
   it('follows a linked folder once, even in a circle', async () => {
     const folder = join(root, 'linked');
-    await writePictures(join(folder, 'a'), 1);
+    await writeImages(join(folder, 'a'), 1);
     symlinkSync(join(folder, 'a'), join(folder, 'a/again'));
     expect((await openDataset(folder)).length).toBe(2);
   });
 
-  it('turns pictures upright and puts white behind transparency; grey becomes RGB', async () => {
+  it('turns images upright and puts white behind transparency; grey becomes RGB', async () => {
     const folder = join(root, 'special');
     const wide = sharp({ create: { width: 8, height: 4, channels: 3, background: '#406080' } });
     write(join(folder, 'a.jpg'), await wide.withMetadata({ orientation: 6 }).jpeg().toBuffer());
@@ -204,12 +204,12 @@ describe('image folders', () => {
     for (const name of names) write(join(folder, name), 'x');
     const passed = '6 files passed by: 3 .xcf, 1 without an extension, 1 .jp2, 1 .svg';
     await expect(openDataset(folder)).rejects.toThrow(`; ${passed})`);
-    await writePictures(folder, 2);
+    await writeImages(folder, 2);
     expect((await openDataset(folder)).notes).toEqual([`${folder}: ${passed}`]);
     for (const extension of ['a', 'b', 'c']) write(join(folder, `f.${extension}`), 'x');
     const [note] = (await openDataset(folder)).notes!;
     expect(note).toMatch(/: 9 files passed by: 3 .xcf, 1 without an extension, 1 .a, 1 .b, 1 .c, 2 others$/);
-    await writePictures(join(root, 'only images'), 2);
+    await writeImages(join(root, 'only images'), 2);
     expect((await openDataset(join(root, 'only images'))).notes).toEqual([]);
   });
 
@@ -233,7 +233,7 @@ describe('image folders', () => {
     write(join(folder, 'cut.jpg'), whole.subarray(0, Math.floor(whole.length * 0.6)));
     const png = await encoded(RED, 'png', 200, 200);
     write(join(folder, 'half.png'), png.subarray(0, Math.floor(png.length * 0.6)));
-    write(join(folder, 'text.png'), 'not a picture');
+    write(join(folder, 'text.png'), 'not an image');
     const set = await openDataset(folder);
     for (const [i, name] of ['cut.jpg', 'half.png', 'text.png'].entries()) {
       const error: unknown = await set.decode(i).catch((e: unknown) => e);

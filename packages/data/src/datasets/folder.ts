@@ -34,7 +34,7 @@ export async function openFolder(data: string, options: FolderOptions): Promise<
   const own = splitFolders(top);
   const divided = holdOut > 0 && own.test === undefined;
   if (split === 'test' && own.test === undefined && !divided)
-    throw new MissingSplit(`${data}: no test pictures; make a test/ or val/ folder or hold some out`);
+    throw new MissingSplit(`${data}: no test images; make a test/ or val/ folder or hold some out`);
   const from = (split === 'test' && !divided ? own.test : own.train) ?? '';
   const other = from === own.train ? own.test : own.train;
   const root = join(data, from);

@@ -8,7 +8,7 @@ import { rawDataset } from './raw.ts';
 
 // The idx format (LeCun's MNIST page): two zero bytes, a type (8: unsigned byte), the number of dimensions, then the
 // dimensions as big-endian 32-bit integers, then the values.
-const PICTURES = 0x0803;
+const IMAGES = 0x0803;
 const LABELS = 0x0801;
 /** A set is held in memory, shared with the threads. */
 const MOST_BYTES = 2 ** 32;
@@ -30,17 +30,17 @@ export async function openIdx(folder: string, split: Split): Promise<ImageDatase
     names.find((name) => new RegExp(`^(${start})-${kind}[-.]idx[13]-ubyte(\\.gz)?$`).test(name));
   const starts = { train: 'train', test: 't10k|test' };
   if (find('train|t10k|test', 'images') === undefined) return undefined;
-  const pictures = find(starts[split], 'images');
-  if (pictures === undefined) {
+  const images = find(starts[split], 'images');
+  if (images === undefined) {
     const wanted = split === 'train' ? 'train' : 't10k';
     throw new MissingSplit(
       `${folder}: idx files, but no ${wanted}-images-idx3-ubyte(.gz) for the ${split} split`,
     );
   }
-  const path = join(folder, pictures);
-  const { sizes, values } = await readIdx(path, PICTURES);
+  const path = join(folder, images);
+  const { sizes, values } = await readIdx(path, IMAGES);
   const [length, height, width] = sizes as [number, number, number];
-  if (length * height * width === 0) throw new DataError(`${path}: holds no pictures (${sizes.join(' x ')})`);
+  if (length * height * width === 0) throw new DataError(`${path}: holds no images (${sizes.join(' x ')})`);
   const bytes = values.buffer as unknown as SharedArrayBuffer;
 
   const labelFile = find(starts[split], 'labels');
@@ -49,9 +49,7 @@ export async function openIdx(folder: string, split: Split): Promise<ImageDatase
     const labelPath = join(folder, labelFile);
     const read = await readIdx(labelPath, LABELS);
     if (read.values.length !== length) {
-      throw new DataError(
-        `${labelPath}: ${read.values.length} labels for the ${length} pictures of ${pictures}`,
-      );
+      throw new DataError(`${labelPath}: ${read.values.length} labels for the ${length} images of ${images}`);
     }
     labels = read.values;
   }

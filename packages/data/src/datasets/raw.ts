@@ -1,12 +1,12 @@
-import type { DatasetSpec, ImageDataset, RawPictures, Split } from '../dataset.ts';
+import type { DatasetSpec, ImageDataset, RawImages, Split } from '../dataset.ts';
 import { decodeRaw } from '../decode.ts';
 
-/** A data set whose pictures lie uncompressed in memory, shared with the threads. */
+/** A data set whose images lie uncompressed in memory, shared with the threads. */
 export function rawDataset(
   name: string,
   split: Split,
   data: string,
-  raw: RawPictures,
+  raw: RawImages,
   labels?: Uint8Array,
   classes?: readonly string[],
 ): ImageDataset {

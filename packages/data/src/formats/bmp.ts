@@ -3,7 +3,7 @@
  * and RLE8, either way up.
  */
 import { DataError } from '@moco-ts/core';
-import type { Picture } from '../dataset.ts';
+import type { RgbImage } from '../dataset.ts';
 import type { Size } from './format.ts';
 
 const RGB = 0;
@@ -34,7 +34,7 @@ export function bmpSize(bytes: Uint8Array): Size {
  * @returns RGB, transparency (of version 4 and 5 alone) composited on white
  * @throws DataError for what is cut off, or no BMP of these
  */
-export function decodeBmp(bytes: Uint8Array): Picture {
+export function decodeBmp(bytes: Uint8Array): RgbImage {
   const header = headerOf(bytes, true);
   const { width, height, bits, compression } = header;
   if (compression === RLE8 || compression === RLE4)

@@ -5,7 +5,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expect, it } from 'vitest';
 import { decodeBytes } from '../decode.ts';
 import { openDataset } from '../open.ts';
-import { temporaryFolder, write, writePictures } from '../testing.ts';
+import { temporaryFolder, write, writeImages } from '../testing.ts';
 
 const root = temporaryFolder();
 
@@ -63,7 +63,7 @@ function runProgram(folder: string, text: string): unknown {
 
 it('where no package reads it, such files are passed by, with the line that installs one', async () => {
   const folder = join(root, 'photos');
-  await writePictures(folder, 2);
+  await writeImages(folder, 2);
   for (const name of ['a.heic', 'b.HEIC', 'c.heif']) write(join(folder, name), heic(1, 1, 1, 2, 3, 255));
   const { length, notes } = await openDataset(folder);
   expect(length).toBe(2);

@@ -4,7 +4,7 @@
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { DataError } from '@moco-ts/core';
-import type { Picture } from '../dataset.ts';
+import type { RgbImage } from '../dataset.ts';
 import type { Size } from './format.ts';
 import { onWhite } from './rgb.ts';
 
@@ -48,7 +48,7 @@ export const readsHeic = () => locate() !== undefined;
  * @param check is called with the size before pixels are made, and may throw
  * @throws DataError for what is damaged, or where no package reads it
  */
-export async function decodeHeic(bytes: Uint8Array, check: (size: Size) => void): Promise<Picture> {
+export async function decodeHeic(bytes: Uint8Array, check: (size: Size) => void): Promise<RgbImage> {
   const path = locate();
   if (path === undefined) throw new DataError(`HEIC is read by a package of its own: ${HEIC_HINT}`);
   const loaded = (await import(pathToFileURL(path).href)) as { default: HeicPackage };

@@ -1,6 +1,6 @@
 /** The netpbm formats P1 to P6, which libvips' prebuilt does not read: bits, grey and RGB, as text or bytes, 8 or 16 bit. */
 import { DataError } from '@moco-ts/core';
-import type { Picture } from '../dataset.ts';
+import type { RgbImage } from '../dataset.ts';
 import type { Size } from './format.ts';
 
 interface Header extends Size {
@@ -21,7 +21,7 @@ export function pnmSize(bytes: Uint8Array): Size {
 }
 
 /** @throws DataError for what is cut off, or no such image */
-export function decodePnm(bytes: Uint8Array): Picture {
+export function decodePnm(bytes: Uint8Array): RgbImage {
   const header = headerOf(bytes);
   const { width, height, kind, most } = header;
   const channels = kind % 3 === 0 ? 3 : 1;

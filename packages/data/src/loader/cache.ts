@@ -1,20 +1,20 @@
-import type { ImageDataset, Picture } from '../dataset.ts';
+import type { ImageDataset, RgbImage } from '../dataset.ts';
 import { surveyOf } from '../survey.ts';
 
 /*
- * Decoded pictures of a small set, in memory that all threads share. Each picture is written once, by whichever thread
+ * Decoded images of a small set, in memory that all threads share. Each image is written once, by whichever thread
  * decodes it first, and never moves.
  */
 
-/** Largest cache of decoded pictures, in bytes. */
+/** Largest cache of decoded images, in bytes. */
 export const CACHE_BYTES = 512 * 2 ** 20;
 
 /** The shared buffers; cloning this to a thread copies nothing. */
 export interface CacheBuffers {
   readonly pixels: SharedArrayBuffer;
-  /** Per picture: state, width, height. */
+  /** Per image: state, width, height. */
   readonly entries: SharedArrayBuffer;
-  /** Per picture: offset into `pixels`; one more at the end: bytes in use. */
+  /** Per image: offset into `pixels`; one more at the end: bytes in use. */
   readonly offsets: SharedArrayBuffer;
 }
 
@@ -22,7 +22,7 @@ const EMPTY = 0;
 const CLAIMED = 1;
 const READY = 2;
 
-/** Makes a cache if the whole set, judged by a few pictures, fits; undefined if it does not, or needs none. */
+/** Makes a cache if the whole set, judged by a few images, fits; undefined if it does not, or needs none. */
 export async function makeCache(
   dataset: ImageDataset,
   budget = CACHE_BYTES,
@@ -41,9 +41,9 @@ export async function makeCache(
 
 /** One thread's access to the cache. */
 export interface Cache {
-  get(index: number): Picture | undefined;
-  /** Keeps the picture if there is room. */
-  put(index: number, picture: Picture): void;
+  get(index: number): RgbImage | undefined;
+  /** Keeps the image if there is room. */
+  put(index: number, image: RgbImage): void;
 }
 
 export function openCache(buffers: CacheBuffers): Cache {
@@ -59,21 +59,21 @@ export function openCache(buffers: CacheBuffers): Cache {
       const height = entries[at + 2]!;
       return { width, height, data: new Uint8Array(buffers.pixels, offsets[index]!, width * height * 3) };
     },
-    put(index, picture) {
+    put(index, image) {
       const at = index * 3;
-      const size = picture.data.length;
+      const size = image.data.length;
       if (Atomics.load(offsets, used) + size > capacity) return;
       if (Atomics.compareExchange(entries, at, EMPTY, CLAIMED) !== EMPTY) return;
       const offset = Atomics.add(offsets, used, size);
       if (offset + size > capacity) {
-        // Another thread took the room in between. The picture stays claimed: decoded anew each time.
+        // Another thread took the room in between. The image stays claimed: decoded anew each time.
         Atomics.sub(offsets, used, size);
         return;
       }
-      new Uint8Array(buffers.pixels, offset, size).set(picture.data);
+      new Uint8Array(buffers.pixels, offset, size).set(image.data);
       offsets[index] = offset;
-      entries[at + 1] = picture.width;
-      entries[at + 2] = picture.height;
+      entries[at + 1] = image.width;
+      entries[at + 2] = image.height;
       Atomics.store(entries, at, READY);
     },
   };

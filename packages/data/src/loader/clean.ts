@@ -1,11 +1,11 @@
 import type { ImageDataset } from '../dataset.ts';
 import type { Job } from './job.ts';
 import { createPool, type Pool } from './pool.ts';
-import { createSkipLog, type SkipLog, type SkippedPicture } from './skips.ts';
+import { createSkipLog, type SkipLog, type SkippedImage } from './skips.ts';
 
-/** Some pictures, ready for an encoder. The arrays belong to the consumer. */
-export interface PictureBatch {
-  /** Which pictures of the data set the rows hold. */
+/** Some images, ready for an encoder. The arrays belong to the consumer. */
+export interface ImageBatch {
+  /** Which images of the data set the rows hold. */
   readonly indices: Int32Array;
   /** `[N, 3, S, S]`, normalised. */
   readonly data: Float32Array;
@@ -20,7 +20,7 @@ export interface ReadOptions {
   readonly pool?: Pool;
   /** As for the loader: how many damaged images are left out before it is an error. Default 0 without `onSkip`. */
   readonly maxBad?: number;
-  readonly onSkip?: (skipped: SkippedPicture) => void;
+  readonly onSkip?: (skipped: SkippedImage) => void;
   /** Damaged images that were left out before these. */
   readonly badBefore?: number;
 }
@@ -29,17 +29,17 @@ export interface CleanOptions extends ReadOptions {
   readonly size: number;
   readonly mean: readonly number[];
   readonly std: readonly number[];
-  /** Which pictures, in which order; default all. */
+  /** Which images, in which order; default all. */
   readonly indices?: ArrayLike<number>;
   /** Length of the shorter side before the centre is cut out; default: see {@link clearSide}. */
   readonly resize?: number;
 }
 
 /**
- * Centred pictures without augmentation, for features. Damaged ones are left out (`indices` of the batches tells).
+ * Centred images without augmentation, for features. Damaged ones are left out (`indices` of the batches tells).
  * @throws DataError (while iterating) if more than `maxBad` are damaged
  */
-export async function* loadClean(dataset: ImageDataset, options: CleanOptions): AsyncGenerator<PictureBatch> {
+export async function* loadClean(dataset: ImageDataset, options: CleanOptions): AsyncGenerator<ImageBatch> {
   const { size, resize, mean, std } = options;
   const make = { kind: 'clean', size, ...(resize === undefined ? {} : { resize }) } as const;
   const skips = readSkips(dataset, options);

@@ -5,7 +5,7 @@ import { helperError } from '../machine.ts';
 import { cacheOf } from './cache.ts';
 import { type Helper, startProcess, startThread } from './helper.ts';
 import type { Job, JobResult } from './job.ts';
-import { type FromWorker, picturesOf, type ToWorker } from './messages.ts';
+import { type FromWorker, imagesOf, type ToWorker } from './messages.ts';
 import { gather, type Sent } from './sent.ts';
 
 const errors = { data: DataError, user: UserError, defect: Error } as const;
@@ -15,7 +15,7 @@ interface Task {
   readonly dataset: number;
   readonly job: Job;
   readonly sent?: Sent;
-  /** Its helper died: pictures are told before they are decoded. */
+  /** Its helper died: images are told before they are decoded. */
   careful: boolean;
   readonly resolve: (result: JobResult) => void;
   readonly reject: (error: Error) => void;
@@ -23,9 +23,9 @@ interface Task {
 
 interface Thread {
   helper: Helper;
-  /** Deaths since the last batch that it made, but for those by a picture. */
+  /** Deaths since the last batch that it made, but for those by an image. */
   deaths: number;
-  /** The picture that it told last, of a task that is careful. */
+  /** The image that it told last, of a task that is careful. */
   decoding: number | undefined;
   readonly tasks: Map<number, Task>;
 }
@@ -40,7 +40,7 @@ export class HelperPool {
   private readonly attached: Extract<ToWorker, { kind: 'attach' }>[] = [];
   private readonly numbers = new WeakMap<ImageDataset, Promise<number>>();
   private readonly names: ((index: number) => string)[] = [];
-  /** By data set: pictures that end whoever decodes them. */
+  /** By data set: images that end whoever decodes them. */
   private readonly lethal: Map<number, string>[] = [];
   private readonly waiting: Task[] = [];
   private readonly threads: Thread[];
@@ -116,7 +116,7 @@ export class HelperPool {
   }
 
   /**
-   * A helper that died is started again with what it had at hand, the first of it with care: a picture on which it then dies
+   * A helper that died is started again with what it had at hand, the first of it with care: an image on which it then dies
    * again is left out like a damaged one, so that the order of all others stays. One that keeps dying without decoding fails
    * its batches.
    */
@@ -166,10 +166,10 @@ export class HelperPool {
     // Memory is shared by threads alone.
     const cache = this.isolate ? undefined : await cacheOf(dataset);
     const number = this.attached.length;
-    const shared = picturesOf(dataset);
-    const pictures =
+    const shared = imagesOf(dataset);
+    const images =
       this.isolate && shared.kind === 'raw' ? ({ kind: 'reopen', spec: dataset.source } as const) : shared;
-    const message = { kind: 'attach', dataset: number, pictures, ...(cache && { cache }) } as const;
+    const message = { kind: 'attach', dataset: number, images, ...(cache && { cache }) } as const;
     this.attached.push(message);
     this.names.push((index) => dataset.id(index));
     this.lethal.push(new Map());

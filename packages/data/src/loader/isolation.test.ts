@@ -2,15 +2,15 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { fileDataset } from '../datasets/files.ts';
-import { temporaryFolder, writePictures } from '../testing.ts';
+import { temporaryFolder, writeImages } from '../testing.ts';
 import { views } from '../views/config.ts';
 import { createLoader } from './create.ts';
 import type { Batch } from './loader.ts';
 import { createPool } from './pool.ts';
 
 const root = temporaryFolder();
-const folder = join(root, 'pictures');
-await writePictures(folder, 20);
+const folder = join(root, 'images');
+await writeImages(folder, 20);
 const names = readdirSync(folder).sort();
 const options = {
   batch: 4,
@@ -23,7 +23,7 @@ const options = {
 
 const setOf = (paths: readonly string[]) =>
   fileDataset(
-    'pictures',
+    'images',
     folder,
     paths.map((path) => ({ path, id: path })),
     { data: folder, split: 'train' },
@@ -66,7 +66,7 @@ describe('processes in place of threads', () => {
     expect(apart).toEqual(alone);
   });
 
-  it('that a picture crashes are replaced; it is left out, and the order of the others is that of a damaged one', async () => {
+  it('that an image crashes are replaced; it is left out, and the order of the others is that of a damaged one', async () => {
     const lethal = join(folder, 'p999.png');
     const counts = join(root, 'deaths');
     vi.stubEnv('NODE_OPTIONS', trap(lethal, counts));

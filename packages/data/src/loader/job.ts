@@ -1,13 +1,13 @@
 import { DataError, rng } from '@moco-ts/core';
-import type { Picture } from '../dataset.ts';
+import type { RgbImage } from '../dataset.ts';
 import { applyClean, applyView, type Target } from '../views/apply.ts';
 import type { ViewConfig } from '../views/config.ts';
 import { sampleView } from '../views/sample.ts';
 import type { Cache } from './cache.ts';
 
-/** What to make of the pictures of one batch; plain data, so that a thread can do it. */
+/** What to make of the images of one batch; plain data, so that a thread can do it. */
 export interface Job {
-  /** The batch, then spares in the order in which they stand in for damaged pictures. */
+  /** The batch, then spares in the order in which they stand in for damaged images. */
   readonly indices: Int32Array;
   /** How many rows the batch should have. */
   readonly rows: number;
@@ -30,16 +30,16 @@ export interface Skipped {
 }
 
 export interface JobResult {
-  /** The pictures that the rows hold: fewer than asked for if the spares ran out. */
+  /** The images that the rows hold: fewer than asked for if the spares ran out. */
   readonly indices: Int32Array;
   /** Per view `[rows, 3, S, S]`. */
   readonly views: Float32Array[];
   readonly skipped: Skipped[];
 }
 
-/** A thread's way to the pictures of one data set. */
-export interface PictureReader {
-  decode(index: number): Promise<Picture>;
+/** A thread's way to the images of one data set. */
+export interface ImageReader {
+  decode(index: number): Promise<RgbImage>;
   /** Decodes that may be under way while a view is computed, so that a thread is not idle during a decode; default 4. */
   readonly ahead?: number;
   readonly cache?: Cache;
@@ -47,8 +47,8 @@ export interface PictureReader {
 
 const AHEAD = 4;
 
-/** Makes one batch. A row depends on (seed, epoch, picture, view) alone. */
-export async function runJob(reader: PictureReader, job: Job): Promise<JobResult> {
+/** Makes one batch. A row depends on (seed, epoch, image, view) alone. */
+export async function runJob(reader: ImageReader, job: Job): Promise<JobResult> {
   const { indices, rows } = job;
   const { ahead = AHEAD } = reader;
   const side = job.make.kind === 'clean' ? job.make.size : job.make.configs[0]!.size;
@@ -59,15 +59,15 @@ export async function runJob(reader: PictureReader, job: Job): Promise<JobResult
   const skipped: Skipped[] = [];
 
   const standIns: { row: number }[] = [];
-  const pending = new Map<number, Promise<Picture | Skipped>>();
+  const pending = new Map<number, Promise<RgbImage | Skipped>>();
   const start = (slot: number) => {
     if (slot >= indices.length || pending.has(slot)) return;
-    const picture = read(reader, indices[slot]!);
+    const image = read(reader, indices[slot]!);
     // Met where it is awaited, unless the job has failed before.
-    picture.catch(() => undefined);
-    pending.set(slot, picture);
+    image.catch(() => undefined);
+    pending.set(slot, image);
   };
-  async function load(slot: number, lookahead: number): Promise<Picture | undefined> {
+  async function load(slot: number, lookahead: number): Promise<RgbImage | undefined> {
     const index = indices[slot]!;
     const cached = reader.cache?.get(index);
     if (cached !== undefined) return cached;
@@ -81,53 +81,53 @@ export async function runJob(reader: PictureReader, job: Job): Promise<JobResult
     return undefined;
   }
   for (let row = 0; row < rows; row++) {
-    const picture = await load(row, rows);
-    if (picture === undefined) standIns.push({ row });
-    else fill(picture, indices[row]!, row);
+    const image = await load(row, rows);
+    if (image === undefined) standIns.push({ row });
+    else fill(image, indices[row]!, row);
   }
   let spare = rows;
   let missing = 0;
   for (const { row } of standIns) {
-    let picture: Picture | undefined;
-    while (picture === undefined && spare < indices.length) picture = await load(spare++, spare);
-    if (picture === undefined) {
+    let image: RgbImage | undefined;
+    while (image === undefined && spare < indices.length) image = await load(spare++, spare);
+    if (image === undefined) {
       missing++;
       kept[row] = -1;
-    } else fill(picture, indices[spare - 1]!, row);
+    } else fill(image, indices[spare - 1]!, row);
   }
   return missing === 0
     ? { indices: kept, views, skipped }
     : compact({ indices: kept, views, skipped }, floats);
 
-  function fill(picture: Picture, index: number, row: number): void {
+  function fill(image: RgbImage, index: number, row: number): void {
     kept[row] = index;
     const { make, mean, std } = job;
     const target: Target = { size: side, mean, std };
     if (make.kind === 'clean') {
-      applyClean(picture, target, make.resize, views[0], row * floats);
+      applyClean(image, target, make.resize, views[0], row * floats);
       return;
     }
     for (let v = 0; v < make.configs.length; v++) {
       const random = rng(make.seed, `${make.purpose}.${v}`, make.epoch, index);
-      const params = sampleView(make.configs[v]!, random, picture.width, picture.height);
-      applyView(picture, params, target, views[v], row * floats);
+      const params = sampleView(make.configs[v]!, random, image.width, image.height);
+      applyView(image, params, target, views[v], row * floats);
     }
   }
 }
 
 /** Decodes, and keeps in the cache what can be kept. */
-export async function read(reader: PictureReader, index: number): Promise<Picture | Skipped> {
+export async function read(reader: ImageReader, index: number): Promise<RgbImage | Skipped> {
   try {
-    const picture = await reader.decode(index);
-    reader.cache?.put(index, picture);
-    return picture;
+    const image = await reader.decode(index);
+    reader.cache?.put(index, image);
+    return image;
   } catch (error) {
     if (error instanceof DataError) return { index, reason: error.message };
     throw error;
   }
 }
 
-/** Closes the gaps that damaged pictures left. */
+/** Closes the gaps that damaged images left. */
 function compact(result: JobResult, floats: number): JobResult {
   const rows = [...result.indices.keys()].filter((row) => result.indices[row]! >= 0);
   const views = result.views.map((view) => {

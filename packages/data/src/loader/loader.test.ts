@@ -5,7 +5,7 @@ import type { Worker } from 'node:worker_threads';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ImageDataset } from '../dataset.ts';
 import { openDataset } from '../open.ts';
-import { encoded, temporaryFolder, write, writePictures } from '../testing.ts';
+import { encoded, temporaryFolder, write, writeImages } from '../testing.ts';
 import { views } from '../views/config.ts';
 import { loadClean } from './clean.ts';
 import { createLoader, type LoaderOptions } from './create.ts';
@@ -28,9 +28,9 @@ const base: LoaderOptions = {
 let good: ImageDataset;
 let flawed: ImageDataset;
 beforeAll(async () => {
-  await writePictures(join(root, 'good'), 18);
+  await writeImages(join(root, 'good'), 18);
   good = await openDataset(join(root, 'good'));
-  await writePictures(join(root, 'flawed'), 18);
+  await writeImages(join(root, 'flawed'), 18);
   const whole = await encoded([9, 99, 199], 'jpeg', 120, 120);
   for (const name of ['a', 'z'])
     write(join(root, `flawed/${name}.jpg`), whole.subarray(0, whole.length >> 1));
@@ -62,7 +62,7 @@ const same = (a: Batch[], b: Batch[]) => {
 };
 
 describe('the loader', () => {
-  it('hands out each picture once per epoch, in an order of its own', async () => {
+  it('hands out each image once per epoch, in an order of its own', async () => {
     const batches = await collect(good, base, [0, 1]);
     expect(batches).toHaveLength(8);
     const epochs = [batches.slice(0, 4), batches.slice(4)].map((list) => list.flatMap((b) => [...b.indices]));
@@ -94,7 +94,7 @@ describe('the loader', () => {
     same(await collect(good, { ...base, workers: 1 }, [3], 2), whole.slice(2));
   });
 
-  it('makes a picture’s view independent of the batch that it is in', async () => {
+  it('makes an image’s view independent of the batch that it is in', async () => {
     const at = async (batch: number) => {
       const batches = await collect(good, { ...base, batch });
       const rows = new Map<number, Float32Array>();
@@ -124,12 +124,12 @@ describe('the loader', () => {
 
   it('refuses a batch larger than the set', () => {
     expect(() => createLoader(good, { ...base, batch: 19 })).toThrow(
-      /batch of 19 is larger than good \(18 pictures\)/,
+      /batch of 19 is larger than good \(18 images\)/,
     );
   });
 });
 
-describe('damaged pictures', () => {
+describe('damaged images', () => {
   it('are skipped, reported once, and replaced by the next of the order', async () => {
     const told: string[] = [];
     const options = { ...base, batch: 5, shuffle: false, onSkip: (s: { id: string }) => told.push(s.id) };
@@ -152,7 +152,7 @@ describe('damaged pictures', () => {
 
   it('are an error beyond maxBad', async () => {
     await expect(collect(flawed, { ...base, maxBad: 1, dropLast: false })).rejects.toThrow(
-      /2 damaged pictures, more than the 1 allowed/,
+      /2 damaged images, more than the 1 allowed/,
     );
     await expect(collect(flawed, { ...base, maxBad: 0, workers: 1, dropLast: false })).rejects.toThrow(/jpg/);
   });
@@ -170,12 +170,10 @@ describe('damaged pictures', () => {
 
   it('end the run if there is nothing else', async () => {
     const folder = join(root, 'ruined');
-    for (let i = 0; i < 30; i++) write(join(folder, `${i}.png`), 'no picture');
+    for (let i = 0; i < 30; i++) write(join(folder, `${i}.png`), 'no image');
     const set = await openDataset(folder);
     await expect(collect(set, base)).rejects.toThrow(/damaged|readable/);
-    await expect(collect(set, { ...base, maxBad: 100 })).rejects.toThrow(
-      /only 0 of 30 pictures are readable/,
-    );
+    await expect(collect(set, { ...base, maxBad: 100 })).rejects.toThrow(/only 0 of 30 images are readable/);
   });
 });
 

@@ -3,11 +3,11 @@ import type { ImageDataset } from '../dataset.ts';
 import type { ViewConfig } from '../views/config.ts';
 import type { Job, JobResult } from './job.ts';
 import type { Pool } from './pool.ts';
-import { createSkipLog, type SkippedPicture } from './skips.ts';
+import { createSkipLog, type SkippedImage } from './skips.ts';
 
 /** One step's input. The arrays belong to the consumer. */
 export interface Batch {
-  /** The pictures of the rows, as indices of the data set. */
+  /** The images of the rows, as indices of the data set. */
   readonly indices: Int32Array;
   /** Per view `[N, 3, S, S]`, normalised. */
   readonly views: Float32Array[];
@@ -18,39 +18,39 @@ export interface Batch {
 export interface BatchOptions {
   readonly batch: number;
   readonly size: number;
-  /** One or two distributions: each makes one view of every picture. */
+  /** One or two distributions: each makes one view of every image. */
   readonly views: readonly ViewConfig[];
   readonly mean: readonly number[];
   readonly std: readonly number[];
   readonly seed: number;
-  /** Damaged pictures that are skipped before it is an error; default 1 % of the set, at least 10. */
+  /** Damaged images that are skipped before it is an error; default 1 % of the set, at least 10. */
   readonly maxBad?: number;
   /** Default true: a new order each epoch. */
   readonly shuffle?: boolean;
   /** Default true: an incomplete last batch is left out. */
   readonly dropLast?: boolean;
-  /** Called once for each damaged picture, when the first batch that misses it is handed out. */
-  readonly onSkip?: (skipped: SkippedPicture) => void;
+  /** Called once for each damaged image, when the first batch that misses it is handed out. */
+  readonly onSkip?: (skipped: SkippedImage) => void;
 }
 
 export interface Loader {
   readonly stepsPerEpoch: number;
   /** The batches of an epoch, from step `fromStep` (default 0) on: the same whether or not it starts in the middle. */
   epoch(epoch: number, fromStep?: number): AsyncIterable<Batch>;
-  /** The damaged pictures met so far. */
-  readonly skipped: readonly SkippedPicture[];
+  /** The damaged images met so far. */
+  readonly skipped: readonly SkippedImage[];
   close(): Promise<void>;
 }
 
 /** Finished batches may wait in at most this many bytes. */
 const MOST_BYTES = 2 ** 30;
-/** How many pictures stand by for damaged ones, at first. */
+/** How many images stand by for damaged ones, at first. */
 const SPARES = 8;
 
 /**
- * Batches of views, made ahead by a pool, which is the caller's to close. Order and views are functions of (seed, epoch, picture) alone. A damaged
- * picture's row goes to the next good picture of the epoch's order after the batch.
- * @throws DataError if the set is smaller than a batch, or (while iterating) if too many pictures are damaged
+ * Batches of views, made ahead by a pool, which is the caller's to close. Order and views are functions of (seed, epoch, image) alone. A damaged
+ * image's row goes to the next good image of the epoch's order after the batch.
+ * @throws DataError if the set is smaller than a batch, or (while iterating) if too many images are damaged
  */
 export function createLoaderOn(pool: Pool, dataset: ImageDataset, options: BatchOptions): Loader {
   check(dataset, options);
@@ -64,13 +64,13 @@ function check({ name, length }: ImageDataset, { batch, views, size, dropLast = 
     throw new DataError(`views of ${views.map((view) => view.size).join(', ')} px in a loader of ${size}`);
   if (dropLast && batch > length)
     throw new DataError(
-      `a batch of ${batch} is larger than ${name} (${length} pictures): make the batch smaller`,
+      `a batch of ${batch} is larger than ${name} (${length} images): make the batch smaller`,
     );
 }
 
 class PoolLoader implements Loader {
   readonly stepsPerEpoch: number;
-  readonly skipped: readonly SkippedPicture[];
+  readonly skipped: readonly SkippedImage[];
   private readonly pool: Pool;
   private readonly dataset: ImageDataset;
   private readonly options: BatchOptions;
@@ -152,7 +152,7 @@ class PoolLoader implements Loader {
       if (result.skipped.length > skips.limit || length === n) {
         skips.add(result.skipped);
         throw new DataError(
-          `${dataset.name}: only ${n - result.skipped.length} of ${n} pictures are readable, fewer than a batch of ${rows}`,
+          `${dataset.name}: only ${n - result.skipped.length} of ${n} images are readable, fewer than a batch of ${rows}`,
         );
       }
     }

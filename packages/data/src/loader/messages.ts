@@ -1,9 +1,9 @@
-import type { DatasetSpec, ImageDataset, SharedPictures } from '../dataset.ts';
+import type { DatasetSpec, ImageDataset, SharedImages } from '../dataset.ts';
 import { decoderOf } from '../decode.ts';
 import { reopenDataset } from '../open.ts';
 import type { CacheBuffers } from './cache.ts';
 import { openCache } from './cache.ts';
-import type { Job, JobResult, PictureReader } from './job.ts';
+import type { ImageReader, Job, JobResult } from './job.ts';
 import { decoderOfSent, type Sent } from './sent.ts';
 
 /** To a thread: a data set to read from, or a batch to make. */
@@ -11,7 +11,7 @@ export type ToWorker =
   | {
       readonly kind: 'attach';
       readonly dataset: number;
-      readonly pictures: Pictures;
+      readonly images: Images;
       readonly cache?: CacheBuffers;
     }
   | {
@@ -19,15 +19,15 @@ export type ToWorker =
       readonly id: number;
       readonly dataset: number;
       readonly job: Job;
-      /** Of a set that decodes elsewhere: its pictures, as far as the cache lacks them. */
+      /** Of a set that decodes elsewhere: its images, as far as the cache lacks them. */
       readonly sent?: Sent;
-      /** Pictures that end whoever decodes them, with what to say of each. */
+      /** Images that end whoever decodes them, with what to say of each. */
       readonly lethal?: ReadonlyMap<number, string>;
-      /** Tell which picture is decoded, and decode one at a time. */
+      /** Tell which image is decoded, and decode one at a time. */
       readonly careful?: boolean;
     };
 
-export type Pictures = SharedPictures | { readonly kind: 'reopen'; readonly spec: DatasetSpec };
+export type Images = SharedImages | { readonly kind: 'reopen'; readonly spec: DatasetSpec };
 
 /** From a thread: a batch, or why there is none. */
 export type FromWorker =
@@ -35,16 +35,16 @@ export type FromWorker =
   | { readonly id: number; readonly result: JobResult }
   | { readonly id: number; readonly error: string; readonly kind: 'data' | 'user' | 'defect' };
 
-export function picturesOf(dataset: ImageDataset): Pictures {
+export function imagesOf(dataset: ImageDataset): Images {
   return dataset.share?.() ?? { kind: 'reopen', spec: dataset.source };
 }
 
-export async function readerOf(pictures: Pictures, cache?: CacheBuffers): Promise<PictureReader> {
+export async function readerOf(images: Images, cache?: CacheBuffers): Promise<ImageReader> {
   const decode =
-    pictures.kind === 'reopen'
-      ? await reopenDataset(pictures.spec).then((set) => (index: number) => set.decode(index))
-      : pictures.kind === 'here'
+    images.kind === 'reopen'
+      ? await reopenDataset(images.spec).then((set) => (index: number) => set.decode(index))
+      : images.kind === 'here'
         ? decoderOfSent(new Map())
-        : decoderOf(pictures);
+        : decoderOf(images);
   return { decode, ...(cache === undefined ? {} : { cache: openCache(cache) }) };
 }

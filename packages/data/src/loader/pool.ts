@@ -2,7 +2,7 @@ import { DataError } from '@moco-ts/core';
 import type { ImageDataset } from '../dataset.ts';
 import { cacheOf, openCache } from './cache.ts';
 import { HelperPool } from './helper-pool.ts';
-import { type Job, type JobResult, type PictureReader, runJob } from './job.ts';
+import { type ImageReader, type Job, type JobResult, runJob } from './job.ts';
 
 /** Makes batches of any number of data sets, in `workers` threads or, with 0, in this one. */
 export interface Pool {
@@ -14,8 +14,8 @@ export interface Pool {
 
 export interface PoolOptions {
   /**
-   * Processes in place of threads: a picture on which the decoder crashes ends one of them and is left out, where it would end
-   * everything. Batches come over a pipe, and pictures are not kept decoded. Default false.
+   * Processes in place of threads: an image on which the decoder crashes ends one of them and is left out, where it would end
+   * everything. Batches come over a pipe, and images are not kept decoded. Default false.
    */
   readonly isolate?: boolean;
 }
@@ -29,7 +29,7 @@ export function createPool(workers: number, { isolate = false }: PoolOptions = {
 }
 
 function inProcess(): Pool {
-  const readers = new WeakMap<ImageDataset, Promise<PictureReader>>();
+  const readers = new WeakMap<ImageDataset, Promise<ImageReader>>();
   let queue: Promise<unknown> = Promise.resolve();
   return {
     workers: 0,

@@ -1,11 +1,11 @@
-/** Pictures of a set that only its own thread can decode, on their way to the threads that make views of them. */
+/** Images of a set that only its own thread can decode, on their way to the threads that make views of them. */
 import { DataError } from '@moco-ts/core';
-import type { ImageDataset, Picture } from '../dataset.ts';
+import type { ImageDataset, RgbImage } from '../dataset.ts';
 import { type CacheBuffers, openCache } from './cache.ts';
 import { type Job, read, type Skipped } from './job.ts';
 
-/** Pictures, or why there is none, by their indices. */
-export type Sent = ReadonlyMap<number, Picture | Skipped>;
+/** Images, or why there is none, by their indices. */
+export type Sent = ReadonlyMap<number, RgbImage | Skipped>;
 
 /** Decodes that are under way at a time. */
 const ABREAST = 8;
@@ -21,7 +21,7 @@ export async function gather(
 ): Promise<Sent> {
   const cache = buffers && openCache(buffers);
   const reader = { decode: (index: number) => dataset.decode(index), ...(cache && { cache }) };
-  const sent = new Map<number, Picture | Skipped>();
+  const sent = new Map<number, RgbImage | Skipped>();
   let next = 0;
   let good = 0;
   const take = async (until: () => boolean) => {
@@ -43,10 +43,10 @@ export async function gather(
 }
 
 /** The thread's side. */
-export function decoderOfSent(sent: Sent): (index: number) => Promise<Picture> {
+export function decoderOfSent(sent: Sent): (index: number) => Promise<RgbImage> {
   return async (index) => {
     const found = sent.get(index);
-    if (found === undefined) throw new Error(`picture ${index} was not sent`);
+    if (found === undefined) throw new Error(`image ${index} was not sent`);
     if ('reason' in found) throw new DataError(found.reason);
     return found;
   };

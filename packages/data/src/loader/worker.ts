@@ -2,7 +2,7 @@
 import { constants, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { DataError, UserError } from '@moco-ts/core';
-import { type PictureReader, runJob } from './job.ts';
+import { type ImageReader, runJob } from './job.ts';
 import { type FromWorker, readerOf, type ToWorker } from './messages.ts';
 import { decoderOfSent } from './sent.ts';
 
@@ -25,12 +25,12 @@ if (!parentPort) {
   process.on('disconnect', () => process.exit());
 }
 
-const readers = new Map<number, Promise<PictureReader>>();
+const readers = new Map<number, Promise<ImageReader>>();
 let queue: Promise<void> = Promise.resolve();
 
 function receive(message: ToWorker): void {
   if (message.kind === 'attach') {
-    const reader = readerOf(message.pictures, message.cache);
+    const reader = readerOf(message.images, message.cache);
     // A failure to open is reported by the first job that needs the set.
     reader.catch(() => undefined);
     readers.set(message.dataset, reader);
@@ -63,7 +63,7 @@ async function answer(message: JobMessage): Promise<void> {
 }
 
 /** A reader that leaves out what would end this thread, and when careful tells what it is about to decode. */
-function wary(reader: PictureReader, { lethal, careful }: JobMessage): PictureReader {
+function wary(reader: ImageReader, { lethal, careful }: JobMessage): ImageReader {
   if (!lethal && !careful) return reader;
   const decode = async (index: number) => {
     const reason = lethal?.get(index);

@@ -1,4 +1,4 @@
-import type { Picture } from '../dataset.ts';
+import type { RgbImage } from '../dataset.ts';
 import { blurInPlace } from './blur.ts';
 import * as color from './color.ts';
 import { type Kernels, kernels } from './kernels.ts';
@@ -6,7 +6,7 @@ import { resizeInto } from './resize.ts';
 import type { AppliedOp, Box, ViewParams } from './sample.ts';
 import { scratch } from './scratch.ts';
 
-/** How bytes become numbers: (value / 255 - mean) / std per channel, in a picture of `size` x `size`. */
+/** How bytes become numbers: (value / 255 - mean) / std per channel, in an image of `size` x `size`. */
 export interface Target {
   readonly size: number;
   readonly mean: readonly number[];
@@ -18,7 +18,7 @@ export interface Target {
  * @param out where to write, by default a new array; `offset` counts floats
  */
 export function applyView(
-  picture: Picture,
+  image: RgbImage,
   params: ViewParams,
   target: Target,
   out = new Float32Array(3 * target.size * target.size),
@@ -27,7 +27,7 @@ export function applyView(
   const { size } = target;
   const length = size * size * 3;
   const work = scratch('view', length).subarray(0, length);
-  resizeInto(picture, params.box, size, size, { left: 0, top: 0, width: size, height: size }, work);
+  resizeInto(image, params.box, size, size, { left: 0, top: 0, width: size, height: size }, work);
   let mirrored = false;
   // Mirroring commutes with every other step, so it waits for the last copy.
   for (const step of params.ops) {
@@ -50,21 +50,21 @@ function applyInPlace(data: Uint8Array, size: number, step: AppliedOp): void {
 }
 
 /**
- * The un-augmented picture, `[3, size, size]`: the shorter side resized to `resizeTo`, then the centre cut out.
+ * The un-augmented image, `[3, size, size]`: the shorter side resized to `resizeTo`, then the centre cut out.
  * @param resizeTo by default {@link clearSide}
  * @throws RangeError if `resizeTo` is smaller than the target
  */
 export function applyClean(
-  picture: Picture,
+  image: RgbImage,
   target: Target,
-  resizeTo = clearSide(picture, target.size),
+  resizeTo = clearSide(image, target.size),
   out = new Float32Array(3 * target.size * target.size),
   offset = 0,
 ): Float32Array {
   const { size } = target;
   if (resizeTo < size)
     throw new RangeError(`resized to ${resizeTo} px, there is no centre of ${size} px to cut out`);
-  const { width, height } = picture;
+  const { width, height } = image;
   const short = Math.min(width, height);
   const w = width === short ? resizeTo : Math.trunc((resizeTo * width) / short);
   const h = height === short ? resizeTo : Math.trunc((resizeTo * height) / short);
@@ -76,20 +76,20 @@ export function applyClean(
   };
   const length = size * size * 3;
   const work = scratch('view', length).subarray(0, length);
-  resizeInto(picture, { left: 0, top: 0, width, height }, w, h, window, work);
+  resizeInto(image, { left: 0, top: 0, width, height }, w, h, window, work);
   normaliseInto(work, target, false, out, offset);
   return out;
 }
 
-/** From this size on, pictures are taken for photographs whose border may go. */
+/** From this size on, images are taken for photographs whose border may go. */
 const LARGE = 112;
 
 /**
- * The length of the shorter side before the centre is cut out: `size` for square or small pictures, so that nothing is
+ * The length of the shorter side before the centre is cut out: `size` for square or small images, so that nothing is
  * lost, and else `size * 256 / 224`, the usual ImageNet evaluation.
  */
-export function clearSide(picture: { width: number; height: number }, size: number): number {
-  return picture.width === picture.height || size < LARGE ? size : Math.round((size * 256) / 224);
+export function clearSide(image: { width: number; height: number }, size: number): number {
+  return image.width === image.height || size < LARGE ? size : Math.round((size * 256) / 224);
 }
 
 function roundEven(value: number): number {

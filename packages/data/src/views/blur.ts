@@ -1,4 +1,4 @@
-import type { Picture } from '../dataset.ts';
+import type { RgbImage } from '../dataset.ts';
 import { type Kernels, kernels } from './kernels.ts';
 import { scratch } from './scratch.ts';
 
@@ -74,13 +74,13 @@ function blurFast(
   const padded = length + 2 * (radius + 1) * line;
   const across = line + 6 * (radius + 1);
   const { at, bytes } = room([length, Math.max(padded, across), Math.max(padded, across)]);
-  const [picture, a, b] = at as [number, number, number];
+  const [image, a, b] = at as [number, number, number];
   const lows = (inner & 4095) | ((outer & 4095) << 16);
   const highs = (inner >> 12) | ((outer >> 12) << 16);
-  bytes.set(data.subarray(0, length), picture);
-  run.blur(picture, height, line, 3, radius, lows, highs, a, b);
-  run.blur(picture, 1, length, line, radius, lows, highs, a, b);
-  data.set(bytes.subarray(picture, picture + length));
+  bytes.set(data.subarray(0, length), image);
+  run.blur(image, height, line, 3, radius, lows, highs, a, b);
+  run.blur(image, 1, length, line, radius, lows, highs, a, b);
+  data.set(bytes.subarray(image, image + length));
 }
 
 /** One pass across. */
@@ -134,8 +134,8 @@ function blurDown(from: Uint8Array, to: Uint8Array, width: number, height: numbe
 }
 
 /** A blurred copy. @param sigma standard deviation in pixels */
-export function gaussianBlur(picture: Picture, sigma: number): Picture {
-  const data = picture.data.slice();
-  blurInPlace(data, picture.width, picture.height, sigma);
-  return { ...picture, data };
+export function gaussianBlur(image: RgbImage, sigma: number): RgbImage {
+  const data = image.data.slice();
+  blurInPlace(data, image.width, image.height, sigma);
+  return { ...image, data };
 }

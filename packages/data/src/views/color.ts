@@ -1,9 +1,9 @@
-import type { Picture } from '../dataset.ts';
+import type { RgbImage } from '../dataset.ts';
 import { type Kernels, kernels } from './kernels.ts';
 
 /*
  * Colour operations on interleaved RGB bytes, in place, with the rounding of the image library that torchvision's
- * transforms use for pictures: blends truncate, grey is a fixed-point weighted sum, hue goes through 8-bit HSV.
+ * transforms use for images: blends truncate, grey is a fixed-point weighted sum, hue goes through 8-bit HSV.
  */
 
 /** ITU-R 601 grey of one pixel, rounded, in [0, 255]. */
@@ -36,7 +36,7 @@ function greySum(data: Uint8Array, length: number, fast: Kernels | null): number
     const { at, bytes } = fast.room([length]);
     const start = at[0]!;
     bytes.set(data.subarray(0, length), start);
-    // The kernel reads whole vectors: what is behind the picture must add nothing.
+    // The kernel reads whole vectors: what is behind the image must add nothing.
     bytes.fill(0, start + length, start + length + 16);
     return fast.run.greySum(start, length);
   }
@@ -65,12 +65,12 @@ export function blendInPlace(
   applyTable(data, length);
 }
 
-/** Blends with black: 0 gives black, 1 the picture. */
+/** Blends with black: 0 gives black, 1 the image. */
 export function brightnessInPlace(data: Uint8Array, length: number, factor: number): void {
   blendInPlace(data, length, factor, 0);
 }
 
-/** Blends with the picture's mean grey. */
+/** Blends with the image's mean grey. */
 export function contrastInPlace(
   data: Uint8Array,
   length: number,
@@ -220,10 +220,10 @@ type InPlace = (data: Uint8Array, length: number, value: number) => void;
 
 const pure =
   (run: InPlace) =>
-  (picture: Picture, value: number): Picture => {
-    const data = picture.data.slice();
+  (image: RgbImage, value: number): RgbImage => {
+    const data = image.data.slice();
     run(data, data.length, value);
-    return { ...picture, data };
+    return { ...image, data };
   };
 
 /** A copy, blended with black; factor >= 0. */
@@ -237,11 +237,11 @@ export const adjustHue = pure(hueInPlace);
 /** A copy with values of at least `threshold` inverted. */
 export const solarize = pure(solarizeInPlace);
 /** A copy in grey. */
-export const grayscale = (picture: Picture): Picture => pure(grayscaleInPlace)(picture, 0);
+export const grayscale = (image: RgbImage): RgbImage => pure(grayscaleInPlace)(image, 0);
 
 /** A copy, mirrored left to right. */
-export function flip(picture: Picture): Picture {
-  const { width, height, data } = picture;
+export function flip(image: RgbImage): RgbImage {
+  const { width, height, data } = image;
   const out = new Uint8Array(data.length);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {

@@ -30,7 +30,7 @@ describe('the vector kernels give the bytes of the TypeScript forms', () => {
     [223, 225, 223, 225],
     [1000, 500, 3, 2],
   ])('resize %d x %d to %d x %d, whole and in part', (w, h, width, height) => {
-    const picture = noise(w, h);
+    const image = noise(w, h);
     const left = random.integer(w);
     const top = random.integer(h);
     const part = { left, top, width: 1 + random.integer(w - left), height: 1 + random.integer(h - top) };
@@ -40,8 +40,8 @@ describe('the vector kernels give the bytes of the TypeScript forms', () => {
       for (const window of [{ left: 0, top: 0, width, height }, inside]) {
         const fast = new Uint8Array(window.width * window.height * 3);
         const plain = fast.slice();
-        resizeInto(picture, box, width, height, window, fast, kernels);
-        resizeInto(picture, box, width, height, window, plain, null);
+        resizeInto(image, box, width, height, window, fast, kernels);
+        resizeInto(image, box, width, height, window, plain, null);
         expect(Buffer.compare(fast, plain)).toBe(0);
       }
   });

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { Picture } from '../dataset.ts';
+import type { RgbImage } from '../dataset.ts';
 import { openEmoji } from '../datasets/emoji.ts';
 import { applyClean, applyView } from './apply.ts';
 import { gaussianBlur } from './blur.ts';
@@ -45,7 +45,7 @@ function tensor(name: string) {
   const [from, to] = data_offsets;
   return { shape, bytes: new Uint8Array(file.subarray(8 + headerLength + from, 8 + headerLength + to)) };
 }
-function picture(name: string): Picture {
+function image(name: string): RgbImage {
   const { shape, bytes } = tensor(name);
   return { height: shape[0]!, width: shape[1]!, data: bytes };
 }
@@ -64,7 +64,7 @@ function difference(a: ArrayLike<number>, b: ArrayLike<number>) {
   return { mean: sum / a.length, most };
 }
 
-const COLOUR: Record<string, (p: Picture, value: number) => Picture> = {
+const COLOUR: Record<string, (p: RgbImage, value: number) => RgbImage> = {
   brightness: adjustBrightness,
   contrast: adjustContrast,
   saturation: adjustSaturation,
@@ -81,28 +81,25 @@ describe('views agree with torchvision on fixed parameters', () => {
 
   // Both sides do the same fixed-point and float32 arithmetic, so the bytes are equal, not just near.
   it.each(named.filter(([, c]) => c.op in COLOUR))('%s: the same bytes', (_, one) => {
-    const made = COLOUR[one.op]!(picture(`in.${one.in}`), one.value ?? 0);
+    const made = COLOUR[one.op]!(image(`in.${one.in}`), one.value ?? 0);
     expect(difference(made.data, tensor(one.out).bytes).most).toBe(0);
   });
 
   it.each(named.filter(([, c]) => c.op === 'crop'))('%s: the same bytes', (_, one) => {
-    const made = resizedCrop(picture(`in.${one.in}`), one.box!, one.size!);
+    const made = resizedCrop(image(`in.${one.in}`), one.box!, one.size!);
     expect(difference(made.data, tensor(one.out).bytes).most).toBe(0);
   });
 
   it.each(named.filter(([, c]) => c.op === 'blur'))('%s: the same bytes', (_, one) => {
-    const made = gaussianBlur(picture(`in.${one.in}`), one.value!);
+    const made = gaussianBlur(image(`in.${one.in}`), one.value!);
     expect(difference(made.data, tensor(one.out).bytes).most).toBe(0);
   });
 
-  // torchvision mirrors at the border and has no box approximation: up to 2 of 255 apart on these small pictures.
+  // torchvision mirrors at the border and has no box approximation: up to 2 of 255 apart on these small images.
   it.each(named.filter(([, c]) => c.op === 'true-blur'))(
     '%s: a true Gaussian is near on average',
     (_, one) => {
-      const { mean } = difference(
-        gaussianBlur(picture(`in.${one.in}`), one.value!).data,
-        picture(one.out).data,
-      );
+      const { mean } = difference(gaussianBlur(image(`in.${one.in}`), one.value!).data, image(one.out).data);
       expect(mean).toBeLessThan(2);
     },
   );
@@ -121,7 +118,7 @@ describe('views agree with torchvision on fixed parameters', () => {
         { op: 'solarize', threshold: 128 },
       ],
     } as const;
-    const made = applyView(picture('in.photo'), params, { size: one.size!, mean: spec.mean, std: spec.std });
+    const made = applyView(image('in.photo'), params, { size: one.size!, mean: spec.mean, std: spec.std });
     // Only the last float32 roundings of the normalisation differ (values up to 2.7).
     expect(difference(made, floats(one.out)).most).toBeLessThan(1e-6);
   });
@@ -129,7 +126,7 @@ describe('views agree with torchvision on fixed parameters', () => {
   it('the evaluation transform', () => {
     const one = spec.cases.find((c) => c.op === 'clean')!;
     const target = { size: one.size!, mean: spec.mean, std: spec.std };
-    const made = applyClean(picture('in.photo'), target, one.resize);
+    const made = applyClean(image('in.photo'), target, one.resize);
     expect(difference(made, floats(one.out)).most).toBeLessThan(1e-6);
   });
 
@@ -141,9 +138,7 @@ describe('views agree with torchvision on fixed parameters', () => {
       const set = await openEmoji({ split });
       for (let i = 0; i < set.length; i++) {
         if (set.id(i) !== id) continue;
-        expect(difference((await set.decode(i)).data, picture(`in.${name}`).data).most).toBeLessThanOrEqual(
-          1,
-        );
+        expect(difference((await set.decode(i)).data, image(`in.${name}`).data).most).toBeLessThanOrEqual(1);
         return;
       }
     }

@@ -1,4 +1,4 @@
-import type { Picture } from '../dataset.ts';
+import type { RgbImage } from '../dataset.ts';
 import { type Kernels, kernels } from './kernels.ts';
 import type { Box } from './sample.ts';
 import { scratch } from './scratch.ts';
@@ -67,13 +67,13 @@ function makeAxis(input: number, output: number): Axis {
 }
 
 /**
- * Resizes the part `box` of a picture to `width` x `height` and writes the part `window` of the result.
+ * Resizes the part `box` of an image to `width` x `height` and writes the part `window` of the result.
  * Pixels outside the box have no influence, as if it had been cut out first.
  * @param out at least `window.width * window.height * 3` bytes
  * @param fast `null` for the TypeScript form; the bytes are the same
  */
 export function resizeInto(
-  picture: Picture,
+  image: RgbImage,
   box: Box,
   width: number,
   height: number,
@@ -89,20 +89,20 @@ export function resizeInto(
   const line = window.width * 3;
   if (fast !== null) {
     const rows = { first: firstInput, count: inputs };
-    resizeFast(fast, picture, box, across, down, window, rows, out);
+    resizeFast(fast, image, box, across, down, window, rows, out);
     return;
   }
   const middle = scratch('resize', inputs * line);
-  passAcross(picture, box, across, window, firstInput, inputs, middle);
+  passAcross(image, box, across, window, firstInput, inputs, middle);
   passDown(middle, line, down, window, firstInput, out);
 }
 
-/** The source is copied in bands of about this many bytes, so that memory does not grow with the picture. */
+/** The source is copied in bands of about this many bytes, so that memory does not grow with the image. */
 const BAND = 1 << 18;
 
 function resizeFast(
   { run, room }: Kernels,
-  picture: Picture,
+  image: RgbImage,
   box: Box,
   across: Axis,
   down: Axis,
@@ -111,7 +111,7 @@ function resizeFast(
   out: Uint8Array,
 ): void {
   const line = window.width * 3;
-  const pitch = picture.width * 3;
+  const pitch = image.width * 3;
   const x = packAxis(across, window.left, window.width, 3, 0);
   const y = packAxis(down, window.top, window.height, line, rows.first);
   const band = Math.max(1, Math.floor(BAND / pitch));
@@ -130,7 +130,7 @@ function resizeFast(
   for (let row = 0; row < rows.count; row += band) {
     const count = Math.min(band, rows.count - row);
     const from = (box.top + rows.first + row) * pitch + box.left * 3;
-    bytes.set(picture.data.subarray(from, from + (count - 1) * pitch + box.width * 3), source);
+    bytes.set(image.data.subarray(from, from + (count - 1) * pitch + box.width * 3), source);
     run.across(source, pitch, count, weightsX, x.pairs, window.width, middle + row * line);
   }
   run.down(middle, line, window.height, weightsY, y.pairs, result);
@@ -158,7 +158,7 @@ function packAxis(axis: Axis, from: number, outputs: number, unit: number, first
 }
 
 function passAcross(
-  picture: Picture,
+  image: RgbImage,
   box: Box,
   { starts, counts, weights, stride }: Axis,
   window: Box,
@@ -166,8 +166,8 @@ function passAcross(
   rows: number,
   out: Uint8Array,
 ): void {
-  const source = picture.data;
-  const pitch = picture.width * 3;
+  const source = image.data;
+  const pitch = image.width * 3;
   const left = window.left;
   const right = window.left + window.width;
   let o = 0;
@@ -238,15 +238,15 @@ function passDown(
   }
 }
 
-/** Cuts `box` out of a picture and resizes it to `size` x `size`. */
-export function resizedCrop(picture: Picture, box: Box, size: number): Picture {
-  return resize(picture, size, size, box);
+/** Cuts `box` out of an image and resizes it to `size` x `size`. */
+export function resizedCrop(image: RgbImage, box: Box, size: number): RgbImage {
+  return resize(image, size, size, box);
 }
 
-/** Resizes a picture, or the part `box` of it. */
-export function resize(picture: Picture, width: number, height: number, box?: Box): Picture {
+/** Resizes an image, or the part `box` of it. */
+export function resize(image: RgbImage, width: number, height: number, box?: Box): RgbImage {
   const data = new Uint8Array(width * height * 3);
-  const whole = { left: 0, top: 0, width: picture.width, height: picture.height };
-  resizeInto(picture, box ?? whole, width, height, { left: 0, top: 0, width, height }, data);
+  const whole = { left: 0, top: 0, width: image.width, height: image.height };
+  resizeInto(image, box ?? whole, width, height, { left: 0, top: 0, width, height }, data);
   return { width, height, data };
 }

@@ -48,7 +48,7 @@ describe('sampling of crops', () => {
     });
   });
 
-  it('takes a picture of one pixel whole', () => {
+  it('takes an image of one pixel whole', () => {
     expect(sampleCrop(rng(1, 'test'), 1, 1, [0.2, 1], [3 / 4, 4 / 3])).toEqual({
       left: 0,
       top: 0,

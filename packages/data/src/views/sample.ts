@@ -17,13 +17,13 @@ export type AppliedOp =
   | { readonly op: 'blur'; readonly sigma: number }
   | { readonly op: 'solarize'; readonly threshold: number };
 
-/** Everything that was drawn for one view of one picture. */
+/** Everything that was drawn for one view of one image. */
 export interface ViewParams {
   readonly box: Box;
   readonly ops: readonly AppliedOp[];
 }
 
-/** Draws one view of a picture of `width` x `height` pixels. */
+/** Draws one view of an image of `width` x `height` pixels. */
 export function sampleView(config: ViewConfig, random: Rng, width: number, height: number): ViewParams {
   const box = sampleCrop(random, width, height, config.crop, config.ratio);
   const ops: AppliedOp[] = [];

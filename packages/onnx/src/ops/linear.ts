@@ -87,7 +87,7 @@ export function matmul(
 }
 
 /**
- * dW as k*k matrix products: for each filter tap, the pictures shifted to it [C, N OH OW] against dY [O, N OH OW].
+ * dW as k*k matrix products: for each filter tap, the images shifted to it [C, N OH OW] against dY [O, N OH OW].
  * A convolution with the batch as channels is the shorter form, but ONNX Runtime's plain NCHW kernel is slow on it.
  */
 function filterGradient({ inputs, attrs, outputs }: Node, lowering: Lowering): string {

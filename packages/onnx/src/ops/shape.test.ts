@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { exportEncoder } from '../export.ts';
 import { ModelProto } from '../proto.ts';
 
-/** The int64 vectors that an encoder of pictures [N, 3, 2, 2] without weights is exported with. */
+/** The int64 vectors that an encoder of images [N, 3, 2, 2] without weights is exported with. */
 function shapesIn(featureDim: number, forward: (x: Traced, batch: number) => Traced): string[] {
   const encoder = defineEncoder({
     name: 'shapes',

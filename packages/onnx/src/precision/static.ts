@@ -9,7 +9,7 @@ import {
   weightsOf,
 } from './rewriting.ts';
 
-/** The least and the greatest value that a tensor took on the calibration pictures. */
+/** The least and the greatest value that a tensor took on the calibration images. */
 export type Range = readonly [least: number, most: number];
 
 /** Ops that are computed in 8 bits where the values around them are. */
@@ -80,7 +80,7 @@ interface Quantized {
 }
 
 function quantized(onnx: OnnxBuilder, name: string, [least, most]: Range): Quantized {
-  // Zero, with which pictures are padded, has a byte of its own.
+  // Zero, with which images are padded, has a byte of its own.
   const [low, high] = [Math.min(0, least), Math.max(0, most)];
   const step = Math.fround(Math.max(high - low, 1e-12) / 255);
   const zero = Math.min(255, Math.max(0, roundEven(-low / step)));

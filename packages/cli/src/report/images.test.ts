@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { openDataset } from '@moco-ts/data';
 import { resolveConfig } from '@moco-ts/run';
 import { expect, it } from 'vitest';
-import { pictureFolder } from '../testing.ts';
-import { viewGrid } from './pictures.ts';
+import { imageFolder } from '../testing.ts';
+import { viewGrid } from './images.ts';
 
 it('shows the views of those that are readable, where few are', async () => {
-  const folder = pictureFolder(3);
+  const folder = imageFolder(3);
   for (let i = 0; i < 4; i++) writeFileSync(join(folder, `damaged${i}.png`), 'x');
   const dataset = await openDataset(folder);
   const config = resolveConfig({ data: folder, method: 'moco-v2', imageSize: 16 }, dataset, 0);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { drawn } from './pictures.ts';
+import { drawn } from './images.ts';
 
 it('draws from all of a list, in its order, by the seed', () => {
   const classes = Array.from({ length: 3000 }, (_, i) => Math.floor(i / 100));

@@ -1,13 +1,13 @@
-/** Pictures for a report: the views that the network saw, and neighbours by its features. */
+/** Images for a report: the views that the network saw, and neighbours by its features. */
 import { type Backend, createExtractor, DataError, nearestNeighbours, type Params, rng } from '@moco-ts/core';
 import {
   createGate,
   createLoader,
   encodePng,
   type ImageDataset,
+  imageOf,
   loadClean,
-  type Picture,
-  pictureOf,
+  type RgbImage,
   resize,
 } from '@moco-ts/data';
 import { modelConfig, type RunConfig, viewsOf } from '@moco-ts/run';
@@ -18,17 +18,15 @@ const SIDE = 72;
 const PAIRS = 8;
 const QUERIES = 8;
 const NEIGHBOURS = 6;
-/** Among so many pictures, evenly spaced, neighbours are looked for. */
+/** Among so many images, evenly spaced, neighbours are looked for. */
 const GALLERY = 2000;
 const BATCH = 64;
 
 /** An `img` with its bytes. */
-export async function image(picture: Picture, alt: string): Promise<string> {
-  const scale = SIDE / Math.max(picture.width, picture.height);
-  const [width, height] = [picture.width, picture.height].map((side) =>
-    Math.max(1, Math.round(side * scale)),
-  );
-  const small = scale < 1 ? resize(picture, width!, height!) : picture;
+export async function imageTag(image: RgbImage, alt: string): Promise<string> {
+  const scale = SIDE / Math.max(image.width, image.height);
+  const [width, height] = [image.width, image.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const small = scale < 1 ? resize(image, width!, height!) : image;
   const png = Buffer.from(await encodePng(small)).toString('base64');
   return `<img src="data:image/png;base64,${png}" width="${width}" height="${height}" alt="${escapeHtml(alt)}">`;
 }
@@ -38,9 +36,9 @@ const decodes = createGate(4);
 
 /** An image of the set, decoded no larger than needed. */
 const thumbnail = (dataset: ImageDataset, index: number) =>
-  decodes.run(1, async () => image(await dataset.decode(index, { within: 4 * SIDE }), dataset.id(index)));
+  decodes.run(1, async () => imageTag(await dataset.decode(index, { within: 4 * SIDE }), dataset.id(index)));
 
-/** The views of the first pictures of the first epoch, exactly those of the run; fewer where few are readable. */
+/** The views of the first images of the first epoch, exactly those of the run; fewer where few are readable. */
 export async function viewGrid(config: RunConfig, dataset: ImageDataset): Promise<string> {
   for (let batch = Math.min(PAIRS, dataset.length); ; batch--) {
     try {
@@ -70,13 +68,13 @@ async function gridOf(config: RunConfig, dataset: ImageDataset, batch: number): 
         const name = dataset.id(index);
         const shown = made.map((view, v) => {
           const planes = view.subarray(row * 3 * size * size, (row + 1) * 3 * size * size);
-          return image(pictureOf(planes, { size, mean, std }), `view ${v + 1} of ${name}`);
+          return imageTag(imageOf(planes, { size, mean, std }), `view ${v + 1} of ${name}`);
         });
         const original = await thumbnail(dataset, index);
         return `<tr><td>${original}</td>${(await Promise.all(shown)).map((cell) => `<td>${cell}</td>`).join('')}</tr>`;
       });
-      const heads = ['picture', ...views.map((_, v) => `view ${v + 1}`)];
-      return `<div class="scroll"><table class="pictures"><thead><tr>${heads.map((head) => `<th>${head}</th>`).join('')}</tr></thead>
+      const heads = ['image', ...views.map((_, v) => `view ${v + 1}`)];
+      return `<div class="scroll"><table class="images"><thead><tr>${heads.map((head) => `<th>${head}</th>`).join('')}</tr></thead>
 <tbody>${(await Promise.all(rows)).join('\n')}</tbody></table></div>`;
     }
   } finally {
@@ -85,7 +83,7 @@ async function gridOf(config: RunConfig, dataset: ImageDataset, batch: number): 
   return '';
 }
 
-/** Some pictures, drawn by the run's seed, each with its nearest ones by cosine. */
+/** Some images, drawn by the run's seed, each with its nearest ones by cosine. */
 export async function neighbourGrid(
   config: RunConfig,
   dataset: ImageDataset,
@@ -134,7 +132,7 @@ export async function neighbourGrid(
       return `<tr>${(await Promise.all(cells)).join('')}</tr>`;
     }),
   );
-  const head = `<th>picture</th><th colspan="${NEIGHBOURS}">nearest of ${count}, by cosine</th>`;
-  return `<div class="scroll"><table class="pictures"><thead><tr>${head}</tr></thead>
+  const head = `<th>image</th><th colspan="${NEIGHBOURS}">nearest of ${count}, by cosine</th>`;
+  return `<div class="scroll"><table class="images"><thead><tr>${head}</tr></thead>
 <tbody>${lines.join('\n')}</tbody></table></div>`;
 }

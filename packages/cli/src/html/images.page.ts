@@ -6,15 +6,15 @@ import { browserForTests } from './browser-testing.ts';
 
 const docs = fileURLToPath(new URL('../../../../docs', import.meta.url));
 const open = browserForTests();
-const pictures = readdirSync(docs, { recursive: true, encoding: 'utf8' }).filter(
+const images = readdirSync(docs, { recursive: true, encoding: 'utf8' }).filter(
   (path) => /\.(svg|png)$/.test(path) && !/node_modules|^api/.test(path),
 );
 
-it('there are pictures in docs', () => {
-  expect(pictures.length).toBeGreaterThan(5);
+it('there are images in docs', () => {
+  expect(images.length).toBeGreaterThan(5);
 });
 
-it.each(pictures)('docs/%s is drawn, without a complaint', async (path) => {
+it.each(images)('docs/%s is drawn, without a complaint', async (path) => {
   const { complaints, screenshot } = await open(join(docs, path));
   const { colors, plain } = await screenshot(path.replaceAll('/', '-'));
   expect(colors).toBeGreaterThan(10);

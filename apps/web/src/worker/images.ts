@@ -1,11 +1,11 @@
-/** Pictures as the training takes them, and a sheet of small ones for the page. */
+/** Images as the training takes them, and a sheet of small ones for the page. */
 import { rng, UserError } from '@moco-ts/core';
-import type { Picture } from '@moco-ts/data/portable';
-import type { PictureInfo, Sheet, Source } from '../messages.ts';
+import type { RgbImage } from '@moco-ts/data/portable';
+import type { ImageInfo, Sheet, Source } from '../messages.ts';
 
-export interface PictureSet {
+export interface ImageSet {
   readonly name: string;
-  readonly pictures: readonly Picture[];
+  readonly images: readonly RgbImage[];
   readonly sheet: Sheet;
   readonly image: Blob;
   readonly skipped: readonly string[];
@@ -14,20 +14,20 @@ export interface PictureSet {
 
 /** What a tab holds with ease. */
 const MOST = 2000;
-/** The shorter side of what is kept of a large picture, in pixels: views are 32. */
+/** The shorter side of what is kept of a large image, in pixels: views are 32. */
 const KEPT = 128;
 /** Side of a tile of the sheet. */
 const CELL = 64;
 const NAMES = /\.(png|jpe?g|webp|gif|avif|bmp)$/i;
 
-/** @throws UserError for a folder without pictures */
-export function openPictures(source: Source): Promise<PictureSet> {
+/** @throws UserError for a folder without images */
+export function openImages(source: Source): Promise<ImageSet> {
   return source.kind === 'emoji'
     ? openSheet(source.image, source.list)
     : openFolder(source.name, source.files, source.seed);
 }
 
-async function openSheet(imageAt: string, listAt: string): Promise<PictureSet> {
+async function openSheet(imageAt: string, listAt: string): Promise<ImageSet> {
   const [image, sheet] = await Promise.all([
     load(imageAt).then((response) => response.blob()),
     load(listAt).then((response) => response.json() as Promise<Sheet>),
@@ -35,11 +35,11 @@ async function openSheet(imageAt: string, listAt: string): Promise<PictureSet> {
   const bitmap = await createImageBitmap(image);
   const canvas = canvasOf(bitmap.width, bitmap.height);
   canvas.drawImage(bitmap, 0, 0);
-  const { cell, columns, pictures } = sheet;
-  const cut = pictures.map((_, i) =>
+  const { cell, columns, images } = sheet;
+  const cut = images.map((_, i) =>
     rgbOf(canvas, (i % columns) * cell, Math.floor(i / columns) * cell, cell, cell),
   );
-  return { name: 'emoji', pictures: cut, sheet, image, skipped: [], left: 0 };
+  return { name: 'emoji', images: cut, sheet, image, skipped: [], left: 0 };
 }
 
 async function load(address: string): Promise<Response> {
@@ -51,7 +51,7 @@ async function load(address: string): Promise<Response> {
   return response;
 }
 
-async function openFolder(name: string, files: readonly File[], seed: number): Promise<PictureSet> {
+async function openFolder(name: string, files: readonly File[], seed: number): Promise<ImageSet> {
   // By path, so that the order does not depend on the file system.
   const found = files
     .filter((file) => NAMES.test(file.name) && !file.name.startsWith('.'))
@@ -59,14 +59,12 @@ async function openFolder(name: string, files: readonly File[], seed: number): P
     .map((file) => ({ file, id: file.webkitRelativePath.split('/').slice(1).join('/') || file.name }))
     .sort((a, b) => (a.id < b.id ? -1 : 1));
   if (found.length === 0)
-    throw new UserError(
-      `${name} holds no pictures (png, jpg, webp, gif, avif or bmp): choose another folder`,
-    );
+    throw new UserError(`${name} holds no images (png, jpg, webp, gif, avif or bmp): choose another folder`);
   const taken = drawn(found, MOST, seed);
   const columns = Math.ceil(Math.sqrt(taken.length));
   const tiles = canvasOf(columns * CELL, Math.ceil(taken.length / columns) * CELL);
-  const pictures: Picture[] = [];
-  const infos: PictureInfo[] = [];
+  const images: RgbImage[] = [];
+  const infos: ImageInfo[] = [];
   const skipped: string[] = [];
   for (const { file, id } of taken) {
     const bitmap = await createImageBitmap(file).catch(() => undefined);
@@ -74,16 +72,15 @@ async function openFolder(name: string, files: readonly File[], seed: number): P
       skipped.push(id);
       continue;
     }
-    drawTile(tiles, bitmap, pictures.length, columns);
-    pictures.push(shrunk(bitmap));
+    drawTile(tiles, bitmap, images.length, columns);
+    images.push(shrunk(bitmap));
     infos.push({ id, name: file.name });
     bitmap.close();
   }
-  if (pictures.length === 0)
-    throw new UserError(`none of the ${skipped.length} pictures in ${name} can be read`);
+  if (images.length === 0) throw new UserError(`none of the ${skipped.length} images in ${name} can be read`);
   const image = await tiles.canvas.convertToBlob();
-  const sheet = { columns, cell: CELL, pictures: infos };
-  return { name, pictures, sheet, image, skipped, left: found.length - taken.length };
+  const sheet = { columns, cell: CELL, images: infos };
+  return { name, images, sheet, image, skipped, left: found.length - taken.length };
 }
 
 /** Some of a list in its order, by chance: the first ones would leave out whole folders. */
@@ -102,7 +99,7 @@ function canvasOf(width: number, height: number): OffscreenCanvasRenderingContex
   return context;
 }
 
-/** The centre of a picture as a tile. */
+/** The centre of an image as a tile. */
 function drawTile(
   tiles: OffscreenCanvasRenderingContext2D,
   bitmap: ImageBitmap,
@@ -115,7 +112,7 @@ function drawTile(
   tiles.drawImage(bitmap, left, top, side, side, x, y, CELL, CELL);
 }
 
-function shrunk(bitmap: ImageBitmap): Picture {
+function shrunk(bitmap: ImageBitmap): RgbImage {
   const scale = Math.min(1, KEPT / Math.min(bitmap.width, bitmap.height));
   const [width, height] = [Math.round(bitmap.width * scale), Math.round(bitmap.height * scale)];
   const canvas = canvasOf(width, height);
@@ -129,7 +126,7 @@ function rgbOf(
   y: number,
   width: number,
   height: number,
-): Picture {
+): RgbImage {
   const rgba = canvas.getImageData(x, y, width, height).data;
   const data = new Uint8Array(width * height * 3);
   for (let i = 0, to = 0; i < rgba.length; i += 4) {

@@ -1,4 +1,4 @@
-// Folders as people have them: odd pictures are handled, bad ones left out with their reason; the run is the same whatever the
+// Folders as people have them: odd images are handled, bad ones left out with their reason; the run is the same whatever the
 // number of threads or processes, and memory stays bounded.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -9,17 +9,17 @@ import { flags, start, unclear, unlike } from './lib.mjs';
 
 const sharp = createRequire(new URL('../../packages/data/package.json', import.meta.url))('sharp');
 
-export const name = 'bad pictures';
-/** Pictures that are as they should be, in every second format. */
+export const name = 'bad images';
+/** Images that are as they should be, in every second format. */
 const GOOD = 40;
 /**
- * MiB that a run may take at most. A picture of 64 million pixels takes 190 as bytes, and as much again while it is decoded; two
+ * MiB that a run may take at most. An image of 64 million pixels takes 190 as bytes, and as much again while it is decoded; two
  * threads may each be at one.
  */
 const MEMORY = 1536;
 
 export async function run({ work, quick }) {
-  const folder = join(work, 'bad-pictures');
+  const folder = join(work, 'bad-images');
   const bad = await fill(folder);
   const failures = [];
   const ways = quick
@@ -40,7 +40,7 @@ export async function run({ work, quick }) {
     }, 20);
     const told = await ended;
     clearInterval(watch);
-    files = Number(/(\d+) (?:pictures|images) of/.exec(told.out)?.[1] ?? 0);
+    files = Number(/(\d+) (?:images|images) of/.exec(told.out)?.[1] ?? 0);
     if (told.code !== 0) {
       failures.push(`${way.join(' ')}: ${unclear(told) ?? told.err.trim().split('\n').at(-1)}`);
       continue;
@@ -59,7 +59,7 @@ export async function run({ work, quick }) {
   }
   if (peak > MEMORY) failures.push(`${peak.toFixed(0)} MiB of memory`);
   const tried = ways.length * bad.length;
-  const detail = `${bad.length} of ${files} pictures bad, the rest odd or good; ${ways.length} runs equal to the bit; at most ${peak.toFixed(0)} MiB`;
+  const detail = `${bad.length} of ${files} images bad, the rest odd or good; ${ways.length} runs equal to the bit; at most ${peak.toFixed(0)} MiB`;
   return { tried, survived: tried - failures.length, lost: 0, files, failures, detail };
 }
 
@@ -100,7 +100,7 @@ async function fill(folder) {
   write('large.png', await plain(14, 8000, 8000).png().toBuffer());
   write('cut.jpg', photo.subarray(0, Math.floor(photo.length / 2)));
   write('empty.png', '');
-  write('text.png', 'no picture');
+  write('text.png', 'no image');
   write('noise.jpg', Buffer.from(Array.from({ length: 5000 }, (_, i) => (i * 7919) % 256)));
   symlinkSync('nowhere', join(folder, 'to nothing.png'));
   symlinkSync('..', join(folder, 'deep', 'circle'));

@@ -1,4 +1,4 @@
-/** Folders as people have them: what is odd is handled, what is no picture is told. */
+/** Folders as people have them: what is odd is handled, what is no image is told. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -50,13 +50,13 @@ it.each(Object.keys(handled))('%j is read, and views are made of it', async (nam
     join(folder, name.includes('.') && !name.startsWith('a PNG') ? name : 'mislabelled.jpg'),
     await handled[name]!(),
   );
-  const picture = await (await openDataset(folder)).decode(0);
-  expect(picture.data).toHaveLength(3 * picture.width * picture.height);
+  const image = await (await openDataset(folder)).decode(0);
+  expect(image.data).toHaveLength(3 * image.width * image.height);
   // CMYK and JPEG are near it alone.
-  for (let c = 0; c < 3; c++) expect(Math.abs(picture.data[c]! - [220, 30, 40][c]!)).toBeLessThan(40);
+  for (let c = 0; c < 3; c++) expect(Math.abs(image.data[c]! - [220, 30, 40][c]!)).toBeLessThan(40);
   const [config] = views.v1({ size: 16 });
-  const params = sampleView(config, rng(0, 'test'), picture.width, picture.height);
-  const view = applyView(picture, params, { size: 16, mean: [0, 0, 0], std: [1, 1, 1] });
+  const params = sampleView(config, rng(0, 'test'), image.width, image.height);
+  const view = applyView(image, params, { size: 16, mean: [0, 0, 0], std: [1, 1, 1] });
   expect(view.every((value) => value >= 0 && value <= 1)).toBe(true);
 });
 
@@ -68,8 +68,8 @@ it.each(['gif', 'webp'] as const)('of an animated %s the first frame is taken', 
     join(folder, `a.${format}`),
     await both[format]({ ...(format === 'webp' && { lossless: true }) }).toBuffer(),
   );
-  const picture = await (await openDataset(folder)).decode(0);
-  expect([picture.width, picture.height, picture.data[0]]).toEqual([8, 8, 255]);
+  const image = await (await openDataset(folder)).decode(0);
+  expect([image.width, image.height, image.data[0]]).toEqual([8, 8, 255]);
 });
 
 it.each([
@@ -90,14 +90,14 @@ it('what libvips repeats is told once', () => {
   );
 });
 
-it('a damaged picture whose name has lines is told in one', async () => {
+it('a damaged image whose name has lines is told in one', async () => {
   const folder = join(root, 'lines');
   write(join(folder, 'two\nlines\u001b[31m.png'), 'x');
   const error = await (await openDataset(folder)).decode(0).catch((caught: Error) => caught);
   expect((error as Error).message).toMatch(/two; lines\\x1b\[31m\.png: not a readable image/);
 });
 
-it('pipes, devices and folders with names of pictures are passed by; links to nothing are told', async () => {
+it('pipes, devices and folders with names of images are passed by; links to nothing are told', async () => {
   const folder = join(root, 'special');
   mkdirSync(join(folder, 'folder.jpg'), { recursive: true });
   execFileSync('mkfifo', [join(folder, 'pipe.jpg')]);
