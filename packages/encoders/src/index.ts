@@ -1,6 +1,6 @@
 export * from './archs.ts';
 export { sinCosPositions } from './positions.ts';
-export { builtInEncoders, registerEncoders } from './register.ts';
-export { defineResnet, type ResnetConfig, type ResnetSpec } from './resnet.ts';
-export { defineVit } from './vit.ts';
+export { builtInEncoders, registerEncoders, traitsNamed } from './register.ts';
+export { defineResnet, type ResnetConfig, type ResnetEncoder, type ResnetSpec } from './resnet.ts';
+export { defineVit, type VitEncoder } from './vit.ts';
 export type { VitConfig, VitSpec } from './vit-layout.ts';

@@ -42,6 +42,11 @@ export interface ResnetSpec {
   readonly stem?: StemName;
 }
 
+/** An encoder with what it was made of. */
+export interface ResnetEncoder extends Encoder<ResnetConfig> {
+  readonly spec: ResnetSpec;
+}
+
 type StemName = keyof typeof stems;
 
 /** What stands before the stages. */
@@ -127,9 +132,9 @@ function layout(spec: ResnetSpec, config: ResnetConfig): Layout {
 }
 
 /** An encoder from the description of an architecture. Its configuration may set `stem` and `width`. */
-export function defineResnet(spec: ResnetSpec): Encoder<ResnetConfig> {
+export function defineResnet(spec: ResnetSpec): ResnetEncoder {
   const own = spec.stem ?? 'imagenet';
-  return defineEncoder<ResnetConfig>({
+  const encoder = defineEncoder<ResnetConfig>({
     name: spec.name,
     traits: { family: 'resnet', stems: [own, ...Object.keys(stems).filter((stem) => stem !== own)] },
     inputShape: ({ imageSize }) => {
@@ -141,6 +146,7 @@ export function defineResnet(spec: ResnetSpec): Encoder<ResnetConfig> {
     init: (config, random) => init(layout(spec, config), random),
     forward: (context, params, x) => forward(layout(spec, context.config), context, params, x),
   });
+  return { ...encoder, spec };
 }
 
 /** Kaiming normal by fan-out for convolutions, 1 and 0 for batch normalisation, the last of a block too. */

@@ -25,14 +25,19 @@ import {
 import { sinCosPositions } from './positions.ts';
 import { layout, type VitConfig, type VitLayout, type VitSpec } from './vit-layout.ts';
 
+/** An encoder with what it was made of. */
+export interface VitEncoder extends Encoder<VitConfig> {
+  readonly spec: VitSpec;
+}
+
 /** The epsilon of every layer normalisation. */
 const epsilon = 1e-6;
 
 const projection = 'patch_embed.proj';
 
 /** An encoder from the description of an architecture. Its feature is the class token behind the last normalisation. */
-export function defineVit(spec: VitSpec): Encoder<VitConfig> {
-  return defineEncoder<VitConfig>({
+export function defineVit(spec: VitSpec): VitEncoder {
+  const encoder = defineEncoder<VitConfig>({
     name: spec.name,
     traits: { family: 'vit', stems: [spec.stem ?? 'patch'] },
     inputShape: (config) => {
@@ -45,6 +50,7 @@ export function defineVit(spec: VitSpec): Encoder<VitConfig> {
       layout(spec, config).frozenPatches ? [`${projection}.weight`, `${projection}.bias`] : [],
     forward: (context, params, x) => forward(layout(spec, context.config), context, params, x),
   });
+  return { ...encoder, spec };
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Which architecture a state dict is of, by the names and shapes of its tensors. */
 import type { EncoderConfig } from '@moco-ts/core';
+import { builtInEncoders, type ResnetSpec, traitsNamed, type VitSpec } from '@moco-ts/encoders';
 
 /** What a shape says about a network; the rest of its configuration is not to be seen in it. */
 export interface FoundArch {
@@ -13,33 +14,25 @@ export interface FoundArch {
 /** Shapes of tensors by name. */
 export type Shapes = Readonly<Record<string, readonly number[]>>;
 
+/** The built-in architectures, by what shapes tell of them. */
+const archs: ReadonlyMap<string, string> = new Map(
+  builtInEncoders.map(({ name, spec }) => [
+    'block' in spec ? resnetSignature(spec) : vitSignature(spec),
+    name,
+  ]),
+);
+
 /** Block, blocks per stage, channels of the stem, inner channels and groups of the first block. */
-const resnets: Readonly<Record<string, string>> = {
-  'basic 2.2.2.2 64 64/1': 'resnet18',
-  'basic 3.4.6.3 64 64/1': 'resnet34',
-  'bottleneck 3.4.6.3 64 64/1': 'resnet50',
-  'bottleneck 3.4.23.3 64 64/1': 'resnet101',
-  'bottleneck 3.8.36.3 64 64/1': 'resnet152',
-  'bottleneck 3.4.6.3 64 128/32': 'resnext50_32x4d',
-  'bottleneck 3.4.23.3 64 256/32': 'resnext101_32x8d',
-  'bottleneck 3.4.6.3 64 128/1': 'wide_resnet50_2',
-  'bottleneck 3.4.23.3 64 128/1': 'wide_resnet101_2',
-  'basic 1.1.1.1 32 32/1': 'resnet-tiny',
-  'basic 1.1.1.1 8 8/1': 'resnet-micro',
-};
+function resnetSignature({ block, depths, width = 64, groups = 1, widthPerGroup = 64 }: ResnetSpec): string {
+  return `${block} ${depths.join('.')} ${width} ${((width * widthPerGroup) / 64) * groups}/${groups}`;
+}
 
-/** Those whose stem is neither ImageNet's nor CIFAR's. */
-export const ownStem: ReadonlySet<string> = new Set(['resnet-tiny', 'resnet-micro']);
+function vitSignature({ stem = 'patch', dim, depth }: Pick<VitSpec, 'stem' | 'dim' | 'depth'>): string {
+  return `${stem} ${dim} ${depth}`;
+}
 
-/** Stem, width, blocks. */
-const vits: Readonly<Record<string, string>> = {
-  'patch 192 12': 'vit_tiny',
-  'patch 384 12': 'vit_small',
-  'patch 768 12': 'vit_base',
-  'patch 1024 24': 'vit_large',
-  'conv 384 11': 'vit_conv_small',
-  'conv 768 11': 'vit_conv_base',
-};
+/** Whether an architecture's own stem is neither ImageNet's nor CIFAR's, but one for images of 32 pixels. */
+export const hasSmallStem = (arch: string): boolean => traitsNamed(arch).stems[0] === 'small';
 
 /** The architecture of an encoder's tensors; undefined when it is none of those known. */
 export function inferArch(shapes: Shapes): FoundArch | undefined {
@@ -62,17 +55,19 @@ function inferResnet(shapes: Shapes): FoundArch | undefined {
   const depths = [1, 2, 3, 4].map((stage) => count(shapes, `layer${stage}.`));
   if (inner === undefined || perGroup === undefined) return undefined;
   const signature = `${bottleneck ? 'bottleneck' : 'basic'} ${depths.join('.')} ${width} ${inner}/${inner / perGroup}`;
-  const arch = resnets[signature];
+  const arch = archs.get(signature);
   if (arch === undefined) return undefined;
   // Two stems of 3x3 convolutions differ by their stride alone, which no shape tells; the encoder's own is the likelier.
-  if (ownStem.has(arch) && kernel === 3) return { arch };
+  if (hasSmallStem(arch) && kernel === 3) return { arch };
   return { arch, stem: kernel === 3 ? 'cifar' : 'imagenet' };
 }
 
 function inferVit(shapes: Shapes): FoundArch | undefined {
   const dim = shapes.cls_token?.[2];
+  if (dim === undefined) return undefined;
   const patch = shapes['patch_embed.proj.weight']?.[3];
-  const arch = vits[`${patch === undefined ? 'conv' : 'patch'} ${dim} ${count(shapes, 'blocks.')}`];
+  const stem = patch === undefined ? 'conv' : 'patch';
+  const arch = archs.get(vitSignature({ stem, dim, depth: count(shapes, 'blocks.') }));
   if (arch === undefined) return undefined;
   // A convolutional stem halves the image with each 3x3 convolution.
   const patchSize = patch ?? 2 ** threes(shapes);
@@ -92,7 +87,7 @@ function threes(shapes: Shapes): number {
 
 /** Pixels when neither the file nor the caller says: the papers' size, or CIFAR's behind its stem. */
 export function defaultSize({ arch, stem }: FoundArch): number {
-  return stem === 'cifar' || ownStem.has(arch) ? 32 : 224;
+  return stem === 'cifar' || hasSmallStem(arch) ? 32 : 224;
 }
 
 /** The encoder's own configuration. */

@@ -1,6 +1,13 @@
 /** From a foreign file's tensors to an encoder of this project, every weight accounted for. */
-import { CheckpointError, encoderNamed, type Params, printable, sameShape } from '@moco-ts/core';
-import { defaultSize, encoderConfigOf, type FoundArch, inferArch, ownStem, type Shapes } from './arch.ts';
+import { CheckpointError, encoderNamed, type Params, printable, sameShape, traitsOf } from '@moco-ts/core';
+import {
+  defaultSize,
+  encoderConfigOf,
+  type FoundArch,
+  hasSmallStem,
+  inferArch,
+  type Shapes,
+} from './arch.ts';
 import { type FoundHead, headOf } from './head.ts';
 import { type Layout, layoutOf, listed, type Names } from './layout.ts';
 import { checkPositions } from './positions.ts';
@@ -66,9 +73,10 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
   const config = encoderConfigOf(arch, imageSize);
   const expected = encoderShapes(encoder, config);
   checkShapes(file.name, arch.arch, expected, found);
-  const vit = 'cls_token' in expected;
+  const { family } = traitsOf(encoder);
+  const hasToken = 'cls_token' in expected;
   const headKind = layout.kind === 'plain' ? known?.head : layout.kind;
-  const head = headOf(headKind ?? 'plain', vit ? 'vit' : 'resnet', encoder.featureDim(config), found);
+  const head = headOf(headKind ?? 'plain', family, encoder.featureDim(config), found);
 
   const model = { ...expected, ...head?.shapes };
   const take = async (names: Names, wanted: (name: string) => boolean = () => true): Promise<Params> => {
@@ -78,7 +86,7 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
   };
   const isModel = (name: string) => Object.hasOwn(model, name);
   const strange = Object.entries(layout.query).filter(
-    ([name]) => !isModel(name) && !counter.test(name) && !(vit && isPositions(name)),
+    ([name]) => !isModel(name) && !counter.test(name) && !(hasToken && isPositions(name)),
   );
   const inside = strange.filter(([name]) => partOfEncoder.test(name)).map(([, own]) => own);
   if (inside.length > 0)
@@ -87,7 +95,10 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
     );
   const query = floats(file.name, await take(layout.query, isModel));
   const none: Params = {};
-  const notes = vit ? [...checkPositions(file.name, await take(layout.query, isPositions), options)] : [];
+  const notes =
+    'cls_token' in expected
+      ? [...checkPositions(file.name, await take(layout.query, isPositions), options)]
+      : [];
   if (arch.arch === 'vit_small' && layout.kind === 'plain' && known === undefined)
     notes.push(
       'vit_small has 12 heads here, as in MoCo v3; of weights for 6 heads (DeiT) the features would be wrong',
@@ -96,7 +107,7 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
     const sized = (options.imageSize ?? arch.imageSize) !== undefined;
     const assumed = [
       ...(sized ? [] : [`${imageSize} px`]),
-      ...(ownStem.has(arch.arch) && arch.stem === undefined ? ['a stem of stride 2'] : []),
+      ...(hasSmallStem(arch.arch) && arch.stem === undefined ? ['a stem of stride 2'] : []),
       "ImageNet's mean and standard deviation",
     ];
     notes.push(

@@ -1,5 +1,13 @@
 /** What stands behind an encoder in a foreign file: a contrastive head, or MoCo v3's projector. */
-import { initHead, initProjector, mocoV3Projection, type Params, sameShape } from '@moco-ts/core';
+import {
+  type EncoderTraits,
+  initHead,
+  initProjector,
+  mocoV3Heads,
+  mocoV3Projection,
+  type Params,
+  sameShape,
+} from '@moco-ts/core';
 import type { Shapes } from './arch.ts';
 import type { Layout } from './layout.ts';
 import { noRandom, shapesIn } from './shapes.ts';
@@ -17,11 +25,11 @@ export interface FoundHead {
 /** The head that a file has, if it is one that belongs to its method; a classifier is none. */
 export function headOf(
   kind: Layout['kind'],
-  network: 'vit' | 'resnet',
+  family: EncoderTraits['family'],
   featureDim: number,
   found: Shapes,
 ): FoundHead | undefined {
-  const candidate = kind === 'plain' ? undefined : guess(kind, network, featureDim, found);
+  const candidate = kind === 'plain' ? undefined : guess(kind, family, featureDim, found);
   const fits = Object.entries(candidate?.shapes ?? {}).every(
     ([name, shape]) => found[name] !== undefined && sameShape(found[name], shape),
   );
@@ -30,7 +38,7 @@ export function headOf(
 
 function guess(
   kind: 'queue' | 'momentum',
-  network: 'vit' | 'resnet',
+  family: EncoderTraits['family'],
   featureDim: number,
   found: Shapes,
 ): FoundHead | undefined {
@@ -43,8 +51,8 @@ function guess(
     return { type: mlp ? 'mlp' : 'linear', dim, hidden: featureDim, shapes: shapesIn(params) };
   }
   const hidden = found['fc.0.weight']?.[0];
-  const dim = found[network === 'vit' ? 'fc.6.weight' : 'fc.3.weight']?.[0];
+  const dim = found[`fc.${3 * (mocoV3Heads[family].projectorLayers - 1)}.weight`]?.[0];
   if (hidden === undefined || dim === undefined) return undefined;
-  initProjector(params, 'fc', mocoV3Projection(network, featureDim, { hidden, dim }), noRandom);
+  initProjector(params, 'fc', mocoV3Projection(family, featureDim, { hidden, dim }), noRandom);
   return { type: 'projector', dim, hidden, shapes: shapesIn(params) };
 }

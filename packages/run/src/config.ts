@@ -1,9 +1,9 @@
 /** The resolved configuration of a run: everything that decides its result, as plain JSON. */
 import { UserError } from '@moco-ts/core';
 import { type ImageDataset, type ViewConfig, views } from '@moco-ts/data/portable';
+import { traitsNamed } from '@moco-ts/encoders';
 import { defaultDecay, defaultRate, defaultWarmup, hasQueue, meaningless, rowOf } from './methods.ts';
 import { defaults, flagOf, type RunConfig, type RunFlags, settingEntries } from './settings.ts';
-import { traitsNamed } from './traits.ts';
 
 /** Images of known small sets are trained on as they are; photographs are cut to the papers' 224. */
 export function defaultImageSize(dataset: Pick<ImageDataset, 'source' | 'share'>): number {

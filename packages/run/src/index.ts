@@ -11,5 +11,4 @@ export * from './presets.ts';
 export { cosine, faultOf, type Rule, whole } from './rule.ts';
 export * from './settings.ts';
 export { checkSettings, storedConfig } from './stored.ts';
-export { traitsNamed } from './traits.ts';
 export * from './vectors.ts';

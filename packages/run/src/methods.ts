@@ -1,7 +1,7 @@
 /** SPEC.md's table of methods: what each sets, and which flags mean something to it. */
+import { traitsNamed } from '@moco-ts/encoders';
 import type { Method } from './method-names.ts';
 import { flagOf, type Optimizer, type RunConfig, type RunFlags, settingEntries } from './settings.ts';
-import { traitsNamed } from './traits.ts';
 
 /** Whether an arch is a vision transformer, to which other defaults apply. */
 const isVit = (arch: string): boolean => traitsNamed(arch).family === 'vit';

@@ -1,11 +1,10 @@
 /** What settings know of an architecture comes from its traits, whatever its name. */
 import { defineEncoder, type EncoderTraits, registerEncoder, UserError } from '@moco-ts/core';
-import { builtInEncoders, resnet50, vit_conv_small, vit_small } from '@moco-ts/encoders';
+import { builtInEncoders, resnet50, traitsNamed, vit_conv_small, vit_small } from '@moco-ts/encoders';
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from './config.ts';
 import { createMethod } from './method.ts';
 import { encoderOf } from './model.ts';
-import { traitsNamed } from './traits.ts';
 
 const folder = { source: { data: 'photos', split: 'train' as const } };
 const own = (name: string, traits?: Partial<EncoderTraits>) =>

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { counted, type Params, safetensorsParts, UserError, under } from '@moco-ts/core';
+import { traitsNamed } from '@moco-ts/encoders';
 import { aboutKey, type EncoderOptions, encodeTorch, positionsTensor, StateDict } from '@moco-ts/exchange';
-import { traitsNamed } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { type Io, warnTo } from '../io.ts';
 import { aboutText } from '../run/about.ts';

@@ -12,7 +12,7 @@ import {
   type Tensor,
   under,
 } from '@moco-ts/core';
-import { registerEncoders } from '@moco-ts/encoders';
+import { registerEncoders, traitsNamed } from '@moco-ts/encoders';
 import {
   bytesSource,
   encodeTorch,
@@ -29,7 +29,6 @@ import {
   type RunConfig,
   type RunFlags,
   resolveConfig,
-  traitsNamed,
 } from '@moco-ts/run';
 import { describe, expect, it } from 'vitest';
 import { readCheckpoint } from '../run/checkpoint.ts';

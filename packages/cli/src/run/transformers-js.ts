@@ -1,6 +1,7 @@
 /** A folder that transformers.js loads: its configuration beside the model. */
 import { clearSide } from '@moco-ts/data';
-import { type RunConfig, traitsNamed } from '@moco-ts/run';
+import { traitsNamed } from '@moco-ts/encoders';
+import type { RunConfig } from '@moco-ts/run';
 import type { ExportSettings, PrecisionName } from './export-model.ts';
 
 /** What transformers.js calls the tensors. */
