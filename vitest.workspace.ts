@@ -29,6 +29,12 @@ const docs = {
   test: { name: 'docs', include: ['tests/docs/*.test.ts'] },
 };
 
+/** Files of earlier versions. */
+const compat = {
+  extends: true as const,
+  test: { name: 'compat', include: ['tests/compat/*.test.ts'] },
+};
+
 const scripts = {
   extends: true as const,
   test: { name: 'scripts', include: ['scripts/**/*.test.mjs'] },
@@ -104,7 +110,7 @@ async function chosen() {
   if (MOCO_CHROMIUM_KIT) return [await chromium()];
   if (MOCO_GPU) return [gpu];
   if (MOCO_CUDA) return [cuda];
-  return MOCO_TFJS_NODE ? [native] : [...projects, examples, docs, scripts, web];
+  return MOCO_TFJS_NODE ? [native] : [...projects, examples, docs, compat, scripts, web];
 }
 
 export default await chosen();
