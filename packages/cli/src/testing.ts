@@ -9,9 +9,16 @@ import { decodeSafetensors, rng } from '@moco-ts/core';
 import { afterAll, expect } from 'vitest';
 import { main } from './main.ts';
 
+const folders: string[] = [];
+// Registered here, not where a folder is made: a hook that a running test adds never runs.
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A folder of the test file's own, removed after its last test. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'moco-cli-'));
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  folders.push(folder);
   return folder;
 }
 

@@ -8,9 +8,16 @@ import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll } from 'vitest';
 
+const folders: string[] = [];
+// Registered here, not where a folder is made: a hook that a running test adds never runs.
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A folder of the test file's own, removed after its last test. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'moco-data-'));
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  folders.push(folder);
   return folder;
 }
 
