@@ -13,7 +13,6 @@ export default defineConfig({
     alias: [
       { find: /^@moco-ts\/([a-z-]+)$/, replacement: source('$1') },
       { find: /^moco-ts$/, replacement: source('moco') },
-      { find: '@moco-ts/cli/run', replacement: source('cli').replace('index', 'run/index') },
       { find: '@moco-ts/data/portable', replacement: source('data').replace('index', 'portable') },
     ],
   },

@@ -10,6 +10,7 @@ const packages = [
   'data',
   'run',
   'exchange',
+  'node',
   'cli',
   'moco',
 ];

@@ -4,10 +4,10 @@
 //
 // IN: `input` [N, 3, S, S], normalised. OUT: `features` [N, D].
 import { readFileSync, writeFileSync } from 'node:fs';
-import { openCheckpoint } from '../packages/cli/dist/run/checkpoint.js';
-import { openBackend } from '../packages/cli/dist/run/open-backend.js';
-import { registerPlugins } from '../packages/cli/dist/run/plugins.js';
 import { createExtractor, decodeSafetensors, encodeSafetensors, under } from '../packages/core/dist/index.js';
+import { openCheckpoint } from '../packages/node/dist/checkpoint.js';
+import { openBackend } from '../packages/node/dist/open-backend.js';
+import { registerPlugins } from '../packages/node/dist/plugins.js';
 import { modelConfig } from '../packages/run/dist/index.js';
 
 const [checkpoint, input, output] = process.argv.slice(2);

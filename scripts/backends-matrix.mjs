@@ -7,7 +7,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { caseOps } from '../packages/backend-testing/dist/cases/index.js';
-import { choices } from '../packages/cli/dist/run/backends.js';
+import { choices } from '../packages/node/dist/backends.js';
 import { folder } from './kit-reporter.mjs';
 
 const root = join(import.meta.dirname, '..');

@@ -7,7 +7,7 @@ import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const required = 90;
-const measured = ['core', 'onnx', 'data', 'run', 'cli'];
+const measured = ['core', 'onnx', 'data', 'run', 'node', 'cli'];
 // Tests and what they share; map/script.ts runs in the page of a map, where a browser's tests (*.page.ts) see it.
 const left = ['**/*.{test,gpu,native,cuda,page}.ts', '**/*testing.ts', 'packages/cli/src/map/script.ts'];
 

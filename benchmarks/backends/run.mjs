@@ -4,7 +4,7 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
-import { choices, probe } from '../../packages/cli/dist/run/backends.js';
+import { choices, probe } from '../../packages/node/dist/backends.js';
 import { pythonWithPeers } from '../lib/python.mjs';
 import { alternate, quantile, spread, table } from '../lib/rounds.mjs';
 

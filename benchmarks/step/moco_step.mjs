@@ -2,7 +2,6 @@
 // The twin of pytorch_step.py: the same options, the same work, the same result.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { openBackend } from '../../packages/cli/dist/run/open-backend.js';
 import {
   createTrainer,
   encoderNamed,
@@ -12,6 +11,7 @@ import {
   sgd,
 } from '../../packages/core/dist/index.js';
 import { registerEncoders } from '../../packages/encoders/dist/index.js';
+import { openBackend } from '../../packages/node/dist/open-backend.js';
 
 const { values } = parseArgs({
   options: {

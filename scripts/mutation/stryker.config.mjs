@@ -33,7 +33,7 @@ export default {
       '**/dist',
       '*.tsbuildinfo',
     ],
-    ...['backend-ort', 'backend-tfjs', 'backend-webgpu', 'cli', 'data', 'exchange', 'onnx'].map(
+    ...['backend-ort', 'backend-tfjs', 'backend-webgpu', 'cli', 'data', 'exchange', 'node', 'onnx'].map(
       (name) => `packages/${name}`,
     ),
   ],

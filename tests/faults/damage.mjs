@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openCheckpoint } from '../../packages/cli/dist/run/checkpoint.js';
 import { rng } from '../../packages/core/dist/index.js';
+import { openCheckpoint } from '../../packages/node/dist/checkpoint.js';
 import { checkpoints, finish, flags, STEPS, stepOf, unlike } from './lib.mjs';
 
 export const name = 'damaged checkpoints';

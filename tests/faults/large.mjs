@@ -1,7 +1,7 @@
 // Checkpoints larger than one read of the system, and than readFile takes: written, read, and of a run that goes on.
 import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { openCheckpoint, saveCheckpoint } from '../../packages/cli/dist/run/checkpoint.js';
+import { openCheckpoint, saveCheckpoint } from '../../packages/node/dist/checkpoint.js';
 import { checkpoints } from './lib.mjs';
 
 export const name = 'checkpoints of more than 2 GiB';

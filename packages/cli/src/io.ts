@@ -1,4 +1,4 @@
-import { noted } from './run/format.ts';
+import { noted } from './format.ts';
 
 /** Where a command writes to; tests put their own in its place. */
 export interface Io {

@@ -1,4 +1,5 @@
 import { UserError } from '@moco-ts/core';
+import { describeSystemError, loadPlugins, version } from '@moco-ts/node';
 import { Command, CommanderError } from 'commander';
 import { ablateCommand } from './commands/ablate.ts';
 import { backendsCommand } from './commands/backends.ts';
@@ -19,9 +20,6 @@ import { replayCommand } from './commands/replay.ts';
 import { reportCommand } from './commands/report.ts';
 import { searchCommand } from './commands/search.ts';
 import { guarded, type Io, processIo } from './io.ts';
-import { describeSystemError } from './run/files.ts';
-import { loadPlugins } from './run/plugins.ts';
-import { version } from './run/versions.ts';
 
 /** The commands in which an encoder or a backend has a name. */
 const withPlugins: ReadonlySet<string> = new Set([

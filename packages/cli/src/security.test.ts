@@ -23,7 +23,7 @@ const using = (pattern: RegExp) =>
 describe('the sources', () => {
   it('are looked at', () => {
     expect(sources.size).toBeGreaterThan(150);
-    expect(using(/export async function train\(/)).toEqual(['cli/src/run/train.ts']);
+    expect(using(/export async function train\(/)).toEqual(['node/src/train.ts']);
   });
 
   it('run no text as code', () => {
@@ -33,16 +33,13 @@ describe('the sources', () => {
   it('start no shell, and programs by fixed names alone', () => {
     expect(using(/(?<![.\w])exec(Sync)?\(|shell:\s*true/)).toEqual([]);
     // The GPU's name, and programs of ours.
-    expect(using(/from 'node:child_process'/)).toEqual([
-      'cli/src/run/backends.ts',
-      'data/src/loader/helper.ts',
-    ]);
+    expect(using(/from 'node:child_process'/)).toEqual(['node/src/backends.ts', 'data/src/loader/helper.ts']);
   });
 
   it('know their own programs by their own paths', () => {
     expect(using(/process\.argv\[1\]|process\.execArgv|createRequire\([^)]*cwd/)).toEqual([
       // A plugin's name is the user's own word.
-      'cli/src/run/plugins.ts',
+      'node/src/plugins.ts',
     ]);
   });
 
@@ -50,7 +47,7 @@ describe('the sources', () => {
     expect(using(/import\((\/\*.*\*\/ )?[a-z]/)).toEqual([
       'backend-tfjs/src/native.ts',
       'backend-webgpu/src/plugin.ts',
-      'cli/src/run/plugins.ts',
+      'node/src/plugins.ts',
       // The decoder of HEIC, by its own name, from beside us.
       'data/src/formats/heic.ts',
     ]);
@@ -76,7 +73,7 @@ it('ONNX Runtime is loaded in one place, and wherever else with its telemetry of
     'examples/onnx-service/index.js',
     'packages/backend-ort/src/runtime.ts',
     // The page beside an exported model.
-    'packages/cli/src/run/model-card.ts',
+    'packages/node/src/model-card.ts',
     'parity/onnx_check.py',
   ]);
   for (const [path, text] of found) expect(text, path).toContain('ORT_DISABLE_TELEMETRY');

@@ -5,9 +5,9 @@ import { type BackendPlugin, createExtractor, type Encoder, under } from '@moco-
 import { encodePng } from '@moco-ts/data';
 import { modelConfig } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { openCheckpoint } from '../../cli/src/run/checkpoint.ts';
-import { openBackend } from '../../cli/src/run/open-backend.ts';
 import { imageFolder, moco, png, temporaryFolder } from '../../cli/src/testing.ts';
+import { openCheckpoint } from '../../node/src/checkpoint.ts';
+import { openBackend } from '../../node/src/open-backend.ts';
 import { decodeBytes, type LoadedEncoder, loadEncoder, pretrain, type RgbImage, UserError } from './index.ts';
 import { tiny } from './testing.ts';
 

@@ -1,4 +1,3 @@
-import { openBackend, openEncoder, openEncoderBytes, registerPlugins } from '@moco-ts/cli/run';
 import {
   allFinite,
   type Backend,
@@ -11,6 +10,7 @@ import {
   under,
 } from '@moco-ts/core';
 import { applyClean, checkedImage, createGate, decodeBytes, decodeFile, type RgbImage } from '@moco-ts/data';
+import { openBackend, openEncoder, openEncoderBytes, registerPlugins } from '@moco-ts/node';
 import { modelConfig, type RunConfig } from '@moco-ts/run';
 import { translate } from './check-options.ts';
 import type { BackendName } from './options.ts';

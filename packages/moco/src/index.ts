@@ -2,7 +2,7 @@
  * MoCo.ts as a library: {@link pretrain} trains an encoder on images without labels, {@link loadEncoder} uses it.
  * @packageDocumentation
  */
-export type { Measures } from '@moco-ts/cli/run';
+
 export {
   type Backend,
   BackendError,
@@ -25,6 +25,7 @@ export {
   openDataset,
   type RgbImage,
 } from '@moco-ts/data';
+export type { Measures } from '@moco-ts/node';
 export type { Method, Optimizer, PresetName, RunConfig } from '@moco-ts/run';
 export { type EncoderOptions, type Image, type LoadedEncoder, loadEncoder } from './encoder.ts';
 export type * from './options.ts';

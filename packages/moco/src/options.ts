@@ -1,6 +1,6 @@
-import type { Measures } from '@moco-ts/cli/run';
 import type { BackendPlugin, Encoder } from '@moco-ts/core';
 import type { Designer, OwnDataset } from '@moco-ts/data';
+import type { Measures } from '@moco-ts/node';
 import type { PresetName, RunConfig } from '@moco-ts/run';
 
 /** The encoders that come with MoCo.ts, by torchvision's and timm's names. */

@@ -1,5 +1,5 @@
 /** Encoders and backends that a program hands over as objects. */
-import { registerPlugins } from '@moco-ts/cli/run';
+
 import {
   type BackendPlugin,
   backendNames,
@@ -9,6 +9,7 @@ import {
   registerEncoder,
   UserError,
 } from '@moco-ts/core';
+import { registerPlugins } from '@moco-ts/node';
 
 const adopted = { encoder: new Set<string>(), backend: new Set<string>() };
 

@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openBackend } from '@moco-ts/cli/run';
 import {
   type Backend,
   type BackendOptions,
@@ -10,6 +9,7 @@ import {
   type Params,
   relu,
 } from '@moco-ts/core';
+import { openBackend } from '@moco-ts/node';
 import { describe, expect, it } from 'vitest';
 import {
   differences,

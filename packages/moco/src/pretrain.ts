@@ -1,3 +1,4 @@
+import { defineDataset, type ImageDataset, openDataset, openTest } from '@moco-ts/data';
 import {
   type Measures,
   type OwnParts,
@@ -6,8 +7,7 @@ import {
   type Reporter,
   type TrainResult,
   train,
-} from '@moco-ts/cli/run';
-import { defineDataset, type ImageDataset, openDataset, openTest } from '@moco-ts/data';
+} from '@moco-ts/node';
 import { presets, type RunConfig, type RunFlags } from '@moco-ts/run';
 import { type Channel, createChannel } from './channel.ts';
 import { checkOptions, inOptions, translate } from './check-options.ts';

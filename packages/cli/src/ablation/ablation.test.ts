@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Reporter } from '@moco-ts/node';
 import { expect, it } from 'vitest';
-import { openData } from '../run/dataset.ts';
-import type { Reporter } from '../run/reporter.ts';
-import { train } from '../run/train.ts';
+import { openData } from '../../../node/src/dataset.ts';
+import { train } from '../../../node/src/train.ts';
 import { imageFolder, moco, temporaryFolder } from '../testing.ts';
 import type { CellResult } from './cells.ts';
 import { compare, findings, type Point, pointsOf } from './findings.ts';

@@ -4,19 +4,25 @@ import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DivergedError, UserError } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
+import type { Reporter } from '@moco-ts/node';
+import {
+  defaultWorkers,
+  holdsRun,
+  type Lock,
+  type Measures,
+  makeFolder,
+  type Note,
+  openBackend,
+  openCheckpoint,
+  openData,
+  openEvaluation,
+  skipList,
+  textIfThere,
+  train,
+  version,
+  writeAtomic,
+} from '@moco-ts/node';
 import { initialParams, meaningful, type RunConfig, type RunFlags, resolveConfig } from '@moco-ts/run';
-import { holdsRun, openCheckpoint } from '../run/checkpoint.ts';
-import { type Note, openData } from '../run/dataset.ts';
-import { type Measures, openEvaluation } from '../run/evaluate.ts';
-import { makeFolder, writeAtomic } from '../run/files.ts';
-import type { Lock } from '../run/lock.ts';
-import { openBackend } from '../run/open-backend.ts';
-import { defaultWorkers } from '../run/plugins.ts';
-import type { Reporter } from '../run/reporter.ts';
-import { skipList } from '../run/skipped.ts';
-import { textIfThere } from '../run/source.ts';
-import { train } from '../run/train.ts';
-import { version } from '../run/versions.ts';
 import { type Setting, settingName } from './sweeps.ts';
 
 export interface Cell {

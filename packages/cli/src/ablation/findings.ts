@@ -1,7 +1,7 @@
 /** What an ablation shows, in sentences: the papers' claims against the measured means. */
 
 import { counted } from '@moco-ts/core';
-import type { Measures } from '../run/evaluate.ts';
+import type { Measures } from '@moco-ts/node';
 import type { CellResult } from './cells.ts';
 import type { SweepName } from './sweeps.ts';
 

@@ -2,12 +2,11 @@
 
 import { join } from 'node:path';
 import { counted } from '@moco-ts/core';
+import { type Measures, makeFolder, measureRows, writeAtomic } from '@moco-ts/node';
 import type { RunConfig } from '@moco-ts/run';
 import * as Plot from '@observablehq/plot';
 import { chart, domainOf, legend, palette } from '../html/chart.ts';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
-import { type Measures, measureRows } from '../run/evaluate.ts';
-import { makeFolder, writeAtomic } from '../run/files.ts';
 import type { CellResult } from './cells.ts';
 import { findings, type MeasureName, type Point, pointsOf } from './findings.ts';
 import { published } from './published.ts';

@@ -1,18 +1,22 @@
 import { join } from 'node:path';
 import { counted } from '@moco-ts/core';
+import type { Reporter } from '@moco-ts/node';
+import {
+  catchInterrupts,
+  defaultWorkers,
+  lockFolder,
+  type Measures,
+  measureRows,
+  openData,
+  registerPlugins,
+} from '@moco-ts/node';
 import { resolveConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { type Cell, type CellJob, type CellResult, cellName, runCell, untrained } from '../ablation/cells.ts';
 import { writeReport } from '../ablation/report.ts';
 import { type SweepName, sweepNames, sweeps } from '../ablation/sweeps.ts';
+import { duration } from '../format.ts';
 import { type Io, noteTo, warnTo } from '../io.ts';
-import { openData } from '../run/dataset.ts';
-import { type Measures, measureRows } from '../run/evaluate.ts';
-import { duration } from '../run/format.ts';
-import { lockFolder } from '../run/lock.ts';
-import { defaultWorkers, registerPlugins } from '../run/plugins.ts';
-import type { Reporter } from '../run/reporter.ts';
-import { catchInterrupts } from '../run/stop.ts';
 import { integer, names, oneOf } from './flags.ts';
 import { addRecipeOptions } from './pretrain-options.ts';
 import { type RecipeOptions, recipeFlags } from './recipe.ts';

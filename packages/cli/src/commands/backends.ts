@@ -1,7 +1,7 @@
+import { choices, deviceName, memoryOf, probe } from '@moco-ts/node';
 import type { Command } from 'commander';
+import { wrap } from '../format.ts';
 import type { Io } from '../io.ts';
-import { choices, deviceName, memoryOf, probe } from '../run/backends.ts';
-import { wrap } from '../run/format.ts';
 
 export function backendsCommand(program: Command, io: Io): void {
   program

@@ -1,10 +1,8 @@
 import { UserError } from '@moco-ts/core';
+import { bytes, defaultWorkers, registerPlugins, type Timed, timeSteps } from '@moco-ts/node';
 import { type RunConfig, resolveConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
-import { type Timed, timeSteps } from '../run/bench.ts';
-import { bytes } from '../run/format.ts';
-import { defaultWorkers, registerPlugins } from '../run/plugins.ts';
 import { integer, names } from './flags.ts';
 import { addRecipeOptions } from './pretrain-options.ts';
 import { namedFlags, type RecipeOptions } from './recipe.ts';

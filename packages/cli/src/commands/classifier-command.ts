@@ -3,23 +3,32 @@
 import { basename, join, resolve } from 'node:path';
 import { counted, type Params, UserError, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
+import {
+  type ClassifierFile,
+  type ClassifierRecipe,
+  type ClassifyJob,
+  catchInterrupts,
+  classify,
+  defaultWorkers,
+  entryIfThere,
+  labelsFor,
+  leftOut,
+  lockFolder,
+  type Note,
+  openBackend,
+  openEncoder,
+  openLabelled,
+  openLabelledTest,
+  readClassifier,
+  registerPlugins,
+  removePartial,
+  skipList,
+  validation,
+} from '@moco-ts/node';
 import { initialParams, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { type Io, noteTo, warnTo } from '../io.ts';
-import { type ClassifierFile, type ClassifierRecipe, readClassifier } from '../run/classifier-file.ts';
-import { type ClassifyJob, classify } from '../run/classify.ts';
-import { validation } from '../run/classify-data.ts';
-import { labelsFor, openLabelled, openLabelledTest } from '../run/classify-labels.ts';
-import type { Note } from '../run/dataset.ts';
-import { removePartial } from '../run/files.ts';
-import { openEncoder } from '../run/foreign.ts';
-import { lockFolder } from '../run/lock.ts';
-import { openBackend } from '../run/open-backend.ts';
-import { defaultWorkers, registerPlugins } from '../run/plugins.ts';
-import { createReporter } from '../run/reporter.ts';
-import { leftOut, skipList } from '../run/skipped.ts';
-import { entryIfThere } from '../run/source.ts';
-import { catchInterrupts } from '../run/stop.ts';
+import { createReporter } from '../reporter.ts';
 import { milestones, setting } from './flags.ts';
 
 export type Defaults = Omit<ClassifierRecipe, 'data' | 'holdOut' | 'cacheFeatures'>;

@@ -2,14 +2,21 @@ import { basename } from 'node:path';
 import { counted, type Params, safetensorsParts, UserError, under } from '@moco-ts/core';
 import { traitsNamed } from '@moco-ts/encoders';
 import { aboutKey, type EncoderOptions, encodeTorch, positionsTensor, StateDict } from '@moco-ts/exchange';
+import {
+  aboutText,
+  asCheckpoint,
+  bytes,
+  checkFinite,
+  describeForeign,
+  isCheckpoint,
+  openAny,
+  registerPlugins,
+  sizeOfData,
+  withOutput,
+  writeAtomic,
+} from '@moco-ts/node';
 import type { Command } from 'commander';
 import { type Io, warnTo } from '../io.ts';
-import { aboutText } from '../run/about.ts';
-import { sizeOfData, writeAtomic } from '../run/files.ts';
-import { asCheckpoint, checkFinite, describeForeign, isCheckpoint, openAny } from '../run/foreign.ts';
-import { bytes } from '../run/format.ts';
-import { withOutput } from '../run/lock.ts';
-import { registerPlugins } from '../run/plugins.ts';
 import { oneOf } from './flags.ts';
 import { foreignFlags } from './import.ts';
 

@@ -1,8 +1,8 @@
 import { counted } from '@moco-ts/core';
+import { openBackend } from '@moco-ts/node';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { type Io, oneLine } from '../io.ts';
-import { openBackend } from '../run/open-backend.ts';
 import { checkCount, findDuplicates } from '../vectors/duplicates.ts';
 import { progressLine } from '../vectors/progress.ts';
 import { openSet } from '../vectors/set.ts';

@@ -2,23 +2,31 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Params, quoted, UserError } from '@moco-ts/core';
 import { createPool, type ImageDataset } from '@moco-ts/data';
+import {
+  catchInterrupts,
+  currentCommit,
+  defaultWorkers,
+  type Evaluation,
+  exportModel,
+  type Lock,
+  lockFolder,
+  type Measures,
+  measureRows,
+  namesIn,
+  openBackend,
+  openData,
+  openEvaluation,
+  registerPlugins,
+  skipList,
+  textIfThere,
+  train,
+} from '@moco-ts/node';
 import { initialParams, presets, type RunConfig, resolveConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import pc from 'picocolors';
+import { duration, percent } from '../format.ts';
 import { type Io, noteTo, warnTo } from '../io.ts';
-import { currentCommit } from '../run/commit.ts';
-import { openData } from '../run/dataset.ts';
-import { type Evaluation, type Measures, measureRows, openEvaluation } from '../run/evaluate.ts';
-import { exportModel } from '../run/export-model.ts';
-import { duration, percent } from '../run/format.ts';
-import { type Lock, lockFolder } from '../run/lock.ts';
-import { openBackend } from '../run/open-backend.ts';
-import { defaultWorkers, registerPlugins } from '../run/plugins.ts';
-import { createReporter } from '../run/reporter.ts';
-import { skipList } from '../run/skipped.ts';
-import { namesIn, textIfThere } from '../run/source.ts';
-import { catchInterrupts } from '../run/stop.ts';
-import { train } from '../run/train.ts';
+import { createReporter } from '../reporter.ts';
 import { setting } from './flags.ts';
 
 /** The recipe: what a small encoder learns on small drawings within minutes on two cores. */

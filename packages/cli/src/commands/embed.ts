@@ -1,10 +1,7 @@
 import { counted, UserError } from '@moco-ts/core';
+import { bytes, catchInterrupts, openData, skipList } from '@moco-ts/node';
 import type { Command } from 'commander';
 import { type Io, noteTo, warnTo } from '../io.ts';
-import { openData } from '../run/dataset.ts';
-import { bytes } from '../run/format.ts';
-import { skipList } from '../run/skipped.ts';
-import { catchInterrupts } from '../run/stop.ts';
 import { embedToFile } from '../vectors/embed.ts';
 import { openEmbedder } from '../vectors/embedder.ts';
 import { formatOf } from '../vectors/file.ts';

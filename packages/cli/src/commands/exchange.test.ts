@@ -31,8 +31,8 @@ import {
   resolveConfig,
 } from '@moco-ts/run';
 import { describe, expect, it } from 'vitest';
-import { readCheckpoint } from '../run/checkpoint.ts';
-import { meanCosine } from '../run/export-model.ts';
+import { readCheckpoint } from '../../../node/src/checkpoint.ts';
+import { meanCosine } from '../../../node/src/export-model.ts';
 import { imageFolder, moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 import { readNpy } from '../vectors/npy-file.ts';
 

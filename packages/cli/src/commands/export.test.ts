@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { prefixed, rng } from '@moco-ts/core';
 import { encodeCheckpoint, initialParams } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { readCheckpoint } from '../run/checkpoint.ts';
-import { openModel } from '../run/onnx-session.ts';
+import { readCheckpoint } from '../../../node/src/checkpoint.ts';
+import { openModel } from '../../../node/src/onnx-session.ts';
 import { moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 
 const root = temporaryFolder();

@@ -1,31 +1,39 @@
 import { basename, dirname, join } from 'node:path';
 import { type Params, UserError, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
+import {
+  bytes,
+  type EvaluationEvents,
+  type ExportedModel,
+  type ExportSettings,
+  leftOut,
+  lockFolder,
+  lockOutput,
+  type Measures,
+  makeFolder,
+  makeModel,
+  measureRows,
+  modelCard,
+  modelFiles,
+  openBackend,
+  openData,
+  openEncoder,
+  openEvaluation,
+  openModel,
+  type PrecisionName,
+  precisions,
+  readClassifier,
+  registerPlugins,
+  skipList,
+  tensorNames,
+  textIfThere,
+  transformersConfigs,
+  writeAtomic,
+} from '@moco-ts/node';
 import { largestHalf } from '@moco-ts/onnx';
 import type { RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { type Io, noteTo, warnTo } from '../io.ts';
-import { readClassifier } from '../run/classifier-file.ts';
-import { openData } from '../run/dataset.ts';
-import { type EvaluationEvents, type Measures, measureRows, openEvaluation } from '../run/evaluate.ts';
-import {
-  type ExportedModel,
-  type ExportSettings,
-  makeModel,
-  type PrecisionName,
-  precisions,
-} from '../run/export-model.ts';
-import { makeFolder, writeAtomic } from '../run/files.ts';
-import { openEncoder } from '../run/foreign.ts';
-import { bytes } from '../run/format.ts';
-import { lockFolder, lockOutput } from '../run/lock.ts';
-import { modelCard } from '../run/model-card.ts';
-import { openModel } from '../run/onnx-session.ts';
-import { openBackend } from '../run/open-backend.ts';
-import { registerPlugins } from '../run/plugins.ts';
-import { leftOut, skipList } from '../run/skipped.ts';
-import { textIfThere } from '../run/source.ts';
-import { modelFiles, tensorNames, transformersConfigs } from '../run/transformers-js.ts';
 import { integer, oneOf, setting } from './flags.ts';
 
 interface ExportOptions {

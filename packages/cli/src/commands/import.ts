@@ -1,13 +1,19 @@
 import { basename } from 'node:path';
 import { UserError } from '@moco-ts/core';
 import type { EncoderOptions } from '@moco-ts/exchange';
+import {
+  asCheckpoint,
+  checkFinite,
+  checkpointFile,
+  describeForeign,
+  isCheckpoint,
+  openAny,
+  registerPlugins,
+  withOutput,
+  writeAtomic,
+} from '@moco-ts/node';
 import type { Command } from 'commander';
 import { type Io, warnTo } from '../io.ts';
-import { checkpointFile } from '../run/checkpoint.ts';
-import { writeAtomic } from '../run/files.ts';
-import { asCheckpoint, checkFinite, describeForeign, isCheckpoint, openAny } from '../run/foreign.ts';
-import { withOutput } from '../run/lock.ts';
-import { registerPlugins } from '../run/plugins.ts';
 import { setting } from './flags.ts';
 
 interface ImportOptions extends EncoderOptions {

@@ -1,13 +1,17 @@
 import { counted, type Params, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
+import {
+  leftOut,
+  measureRows,
+  openBackend,
+  openEncoder,
+  openEvaluation,
+  registerPlugins,
+  skipList,
+} from '@moco-ts/node';
 import { initialParams } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { type Io, noteTo, warnTo } from '../io.ts';
-import { measureRows, openEvaluation } from '../run/evaluate.ts';
-import { openEncoder } from '../run/foreign.ts';
-import { openBackend } from '../run/open-backend.ts';
-import { registerPlugins } from '../run/plugins.ts';
-import { leftOut, skipList } from '../run/skipped.ts';
 import { names, neighbours, setting } from './flags.ts';
 
 interface KnnOptions {

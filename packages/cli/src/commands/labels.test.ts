@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeSafetensors } from '@moco-ts/core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { worseThanGuessing } from '../run/classify.ts';
+import { worseThanGuessing } from '../../../node/src/classify.ts';
 import { imageFolder, logged, moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 
 const run = join(temporaryFolder(), 'run');

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { decodeSafetensors, encodeSafetensors } from '@moco-ts/core';
 import { checksum } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { listCheckpoints } from '../run/checkpoint.ts';
-import { accuracy } from '../run/classify-data.ts';
-import { faultOf } from '../run/finite.ts';
-import { openEncoder } from '../run/foreign.ts';
+import { listCheckpoints } from '../../../node/src/checkpoint.ts';
+import { accuracy } from '../../../node/src/classify-data.ts';
+import { faultOf } from '../../../node/src/finite.ts';
+import { openEncoder } from '../../../node/src/foreign.ts';
 import { differences, imageFolder, logged, moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 
 const images = temporaryFolder();

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { lockFolder, lockOutput } from '../run/lock.ts';
+import { lockFolder, lockOutput } from '../../../node/src/lock.ts';
 import { moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 
 const data = temporaryFolder();

@@ -1,11 +1,9 @@
 import { basename } from 'node:path';
 import { counted, UserError } from '@moco-ts/core';
+import { bytes, withOutput, writeAtomic } from '@moco-ts/node';
 import type { Command } from 'commander';
 import { type Io, noteTo } from '../io.ts';
 import { makeMap, mostImages, thinned } from '../map/map.ts';
-import { writeAtomic } from '../run/files.ts';
-import { bytes } from '../run/format.ts';
-import { withOutput } from '../run/lock.ts';
 import { datasetOf, openSet } from '../vectors/set.ts';
 import { integer, setting } from './flags.ts';
 import { type DataOptions, dataFlags, type ModelOptions, modelFlags } from './vector-flags.ts';

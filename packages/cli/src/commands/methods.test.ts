@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeSafetensors } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
-import { listCheckpoints } from '../run/checkpoint.ts';
+import { listCheckpoints } from '../../../node/src/checkpoint.ts';
 import { differences, imageFolder, logged, moco, temporaryFolder } from '../testing.ts';
 
 const images = imageFolder(20);

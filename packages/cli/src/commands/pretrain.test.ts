@@ -13,10 +13,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { quoted } from '@moco-ts/core';
+import type { Reporter } from '@moco-ts/node';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { planRun } from '../run/plan.ts';
-import type { Reporter } from '../run/reporter.ts';
-import { train } from '../run/train.ts';
+import { planRun } from '../../../node/src/plan.ts';
+import { train } from '../../../node/src/train.ts';
 import {
   differences,
   imageFolder,

@@ -1,12 +1,11 @@
 import { counted, quoted } from '@moco-ts/core';
+import type { Reporter } from '@moco-ts/node';
+import { catchInterrupts, planRun, train } from '@moco-ts/node';
 import type { RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
+import { duration } from '../format.ts';
 import { type Io, warnTo } from '../io.ts';
-import { duration } from '../run/format.ts';
-import { planRun } from '../run/plan.ts';
-import { createReporter, type Reporter } from '../run/reporter.ts';
-import { catchInterrupts } from '../run/stop.ts';
-import { train } from '../run/train.ts';
+import { createReporter } from '../reporter.ts';
 import { addPretrainOptions } from './pretrain-options.ts';
 import { namedFlags, type RecipeOptions } from './recipe.ts';
 

@@ -12,7 +12,7 @@ import {
   type Tensor,
 } from '@moco-ts/core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { registerPlugins } from '../run/plugins.ts';
+import { registerPlugins } from '../../../node/src/plugins.ts';
 import { moco, temporaryFolder } from '../testing.ts';
 
 const folder = temporaryFolder();

@@ -15,14 +15,10 @@ import {
   type Tensor,
   under,
 } from '@moco-ts/core';
+import { openBackend, readText, registerPlugins, withOutput, withSource, writeAtomic } from '@moco-ts/node';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
-import { writeAtomic } from '../run/files.ts';
-import { withOutput } from '../run/lock.ts';
-import { openBackend } from '../run/open-backend.ts';
-import { registerPlugins } from '../run/plugins.ts';
-import { parseSpec, type ReplaySpec } from '../run/replay-spec.ts';
-import { readText, withSource } from '../run/source.ts';
+import { parseSpec, type ReplaySpec } from './replay-spec.ts';
 
 interface ReplayOptions {
   readonly in: string;

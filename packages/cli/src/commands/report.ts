@@ -1,10 +1,8 @@
 import { join } from 'node:path';
+import { registerPlugins, withOutput, writeAtomic } from '@moco-ts/node';
 import type { Command } from 'commander';
 import { type Io, warnTo } from '../io.ts';
 import { reportOf } from '../report/report.ts';
-import { writeAtomic } from '../run/files.ts';
-import { withOutput } from '../run/lock.ts';
-import { registerPlugins } from '../run/plugins.ts';
 
 interface ReportCommandOptions {
   readonly output?: string;

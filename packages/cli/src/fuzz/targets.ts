@@ -13,8 +13,8 @@ import {
   UserError,
 } from '@moco-ts/core';
 import { bytesSource, encodeTorch, findEncoder, readTorch, torchTensors } from '@moco-ts/exchange';
+import { checkpointFile, readCheckpoint } from '@moco-ts/node';
 import { resolveConfig } from '@moco-ts/run';
-import { checkpointFile, readCheckpoint } from '../run/checkpoint.ts';
 import { openVectors } from '../vectors/file.ts';
 import { npyHeader } from '../vectors/npy.ts';
 import { writeParquet } from '../vectors/parquet.ts';

@@ -1,7 +1,7 @@
 /** From a set of vectors and its images to the page of a map. */
 import { counted, type Neighbour, nearestNeighbours, UserError } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
-import { openBackend } from '../run/open-backend.ts';
+import { openBackend } from '@moco-ts/node';
 import { numbersOf, type VectorSet } from '../vectors/set.ts';
 import { layout } from './layout.ts';
 import { renderMap } from './page.ts';

@@ -1,8 +1,9 @@
 /** The curves of a run, as figures. */
+
+import { type Measures, measureRows } from '@moco-ts/node';
 import * as Plot from '@observablehq/plot';
 import { chart, domainOf, legend, palette } from '../html/chart.ts';
 import { escapeHtml } from '../html/page.ts';
-import { type Measures, measureRows } from '../run/evaluate.ts';
 import type { LogLine } from './history.ts';
 
 export interface Point {

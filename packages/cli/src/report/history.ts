@@ -1,7 +1,7 @@
 /** What a run's log tells, less what was taken back by going on from an earlier checkpoint. */
 import { join } from 'node:path';
 import { UserError } from '@moco-ts/core';
-import { readText } from '../run/source.ts';
+import { readText } from '@moco-ts/node';
 
 /** A line of `log.jsonl`. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly event: string };

@@ -2,15 +2,18 @@
 import { join } from 'node:path';
 import { counted, risingMomentum, UserError, under } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
+import {
+  type ClassifierInfo,
+  measureRows,
+  openBackend,
+  openCheckpoint,
+  openData,
+  readClassifier,
+  textIfThere,
+} from '@moco-ts/node';
 import { type Checkpoint, createMethod, hasQueue, type RunConfig, storedConfig } from '@moco-ts/run';
+import { duration } from '../format.ts';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
-import { openCheckpoint } from '../run/checkpoint.ts';
-import { type ClassifierInfo, readClassifier } from '../run/classifier-file.ts';
-import { openData } from '../run/dataset.ts';
-import { measureRows } from '../run/evaluate.ts';
-import { duration } from '../run/format.ts';
-import { openBackend } from '../run/open-backend.ts';
-import { textIfThere } from '../run/source.ts';
 import { curve, measureCurve, pointsOf } from './curves.ts';
 import { type History, readHistory } from './history.ts';
 import { neighbourGrid, viewGrid } from './images.ts';

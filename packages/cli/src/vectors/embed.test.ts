@@ -15,8 +15,8 @@ import { createExtractor, decodeSafetensors, under, unitRows } from '@moco-ts/co
 import { createPool, loadClean, openDataset } from '@moco-ts/data';
 import { modelConfig } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { openCheckpoint } from '../run/checkpoint.ts';
-import { openBackend } from '../run/open-backend.ts';
+import { openCheckpoint } from '../../../node/src/checkpoint.ts';
+import { openBackend } from '../../../node/src/open-backend.ts';
 import { imageFolder, moco, png, temporaryFolder, tiny } from '../testing.ts';
 import { openVectors } from './file.ts';
 

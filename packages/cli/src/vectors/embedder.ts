@@ -18,13 +18,9 @@ import {
   loadClean,
   type SkippedImage,
 } from '@moco-ts/data';
+import { openBackend, openEncoder, openModel, readWhole, registerPlugins } from '@moco-ts/node';
 import { type ModelDemands, modelDemands } from '@moco-ts/onnx';
 import { checksum, hexadecimal, modelConfig, type RunConfig } from '@moco-ts/run';
-import { openEncoder } from '../run/foreign.ts';
-import { openModel } from '../run/onnx-session.ts';
-import { openBackend } from '../run/open-backend.ts';
-import { registerPlugins } from '../run/plugins.ts';
-import { readWhole } from '../run/source.ts';
 
 export interface EmbedderOptions {
   /** Default `ort`. */

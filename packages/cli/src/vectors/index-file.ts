@@ -7,13 +7,10 @@ import type { Stats } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { counted, type Neighbour, nearestNeighbours, UserError, unitRows } from '@moco-ts/core';
+import { entryIfThere, openBackend, textIfThere, withOutput, withSource, writeAtomic } from '@moco-ts/node';
 import { hexadecimal } from '@moco-ts/run';
 import type { Index } from 'usearch';
-import { writeAtomic } from '../run/files.ts';
-import { duration, percent } from '../run/format.ts';
-import { withOutput } from '../run/lock.ts';
-import { openBackend } from '../run/open-backend.ts';
-import { entryIfThere, textIfThere, withSource } from '../run/source.ts';
+import { duration, percent } from '../format.ts';
 import type { VectorFile } from './file.ts';
 
 export interface IndexFile {

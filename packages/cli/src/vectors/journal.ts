@@ -6,8 +6,7 @@
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '@moco-ts/core';
-import { describeSystemError, makeFolder, writeAtomic } from '../run/files.ts';
-import { linesOf, textIfThere } from '../run/source.ts';
+import { describeSystemError, linesOf, makeFolder, textIfThere, writeAtomic } from '@moco-ts/node';
 import type { VectorRows } from './parquet.ts';
 
 /** What must be the same for an interrupted run to go on: by its name as the user knows it. */

@@ -1,8 +1,8 @@
 /** A `.npy` of vectors and, beside it, a `.ids.json`: `{"moco": ..., "crc32": ..., "ids": [...]}`. */
 import { crc32 } from 'node:zlib';
 import { DataError } from '@moco-ts/core';
+import { textIfThere, withSource } from '@moco-ts/node';
 import { hexadecimal } from '@moco-ts/run';
-import { textIfThere, withSource } from '../run/source.ts';
 import { type NpyHeader, npyFront, npyValues, parseNpyHeader } from './npy.ts';
 import { checkVectors, parseInfo, type VectorFile } from './opened.ts';
 

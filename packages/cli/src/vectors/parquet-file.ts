@@ -1,8 +1,8 @@
 /** Reads vectors from Apache Parquet, of whatever program: a column `id` of texts, a column `vector` of lists of floats. */
 import { DataError, printable, UserError } from '@moco-ts/core';
 import type { ByteSource } from '@moco-ts/exchange';
+import { withSource } from '@moco-ts/node';
 import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetRead } from 'hyparquet';
-import { withSource } from '../run/source.ts';
 import { checkVectors, parseInfo, type VectorFile } from './opened.ts';
 import { checkPages, columnKind } from './pages.ts';
 import { checkFooter } from './thrift.ts';

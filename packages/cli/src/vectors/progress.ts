@@ -1,7 +1,7 @@
 /** Progress over images, on stderr: drawn over on a terminal, else a line now and then. */
 import { counted } from '@moco-ts/core';
+import { duration, noted } from '../format.ts';
 import type { Io } from '../io.ts';
-import { duration, noted } from '../run/format.ts';
 
 export interface Progress {
   /** @param done images that need not be done again */

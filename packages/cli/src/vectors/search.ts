@@ -1,8 +1,8 @@
 /** The nearest images of a set to some others. */
 import { stat } from 'node:fs/promises';
 import { type Neighbour, nearestNeighbours, UserError } from '@moco-ts/core';
+import { openBackend } from '@moco-ts/node';
 import { type Io, warnTo } from '../io.ts';
-import { openBackend } from '../run/open-backend.ts';
 import { type Embedder, openEmbedder } from './embedder.ts';
 import { formatOf, openVectors, type VectorFile, type VectorInfo } from './file.ts';
 import { type IndexFile, openIndex } from './index-file.ts';

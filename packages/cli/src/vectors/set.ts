@@ -1,9 +1,8 @@
 /** A set of vectors to work on: a file of moco embed, or images that are embedded at once. */
 import { UserError } from '@moco-ts/core';
 import { decodeFile, type ImageDataset, nameOfText, reopenDataset } from '@moco-ts/data';
+import { leftOut, type Note, openData, skipList } from '@moco-ts/node';
 import { type Io, noteTo, warnTo } from '../io.ts';
-import { type Note, openData } from '../run/dataset.ts';
-import { leftOut, skipList } from '../run/skipped.ts';
 import { type Embedder, type EmbedderOptions, openEmbedder } from './embedder.ts';
 import { formatOf, openVectors, type VectorFile, type VectorInfo } from './file.ts';
 import { progressLine } from './progress.ts';

@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CheckpointError, UserError } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
-import { temporaryFolder } from '../testing.ts';
+import { temporaryFolder } from '../../cli/src/testing.ts';
 import { fileSource, namesIn, readWhole, textIfThere, withSource } from './source.ts';
 
 const failing = (code: string) =>

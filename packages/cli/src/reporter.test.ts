@@ -1,7 +1,8 @@
 import { stripVTControlCharacters } from 'node:util';
+import type { Progress } from '@moco-ts/node';
 import { createMeters } from '@moco-ts/run';
 import { expect, it } from 'vitest';
-import { createReporter, liveLines, type Progress, plainLine } from './reporter.ts';
+import { createReporter, liveLines, plainLine } from './reporter.ts';
 
 function progress(step: number): Progress {
   const meters = createMeters();

@@ -10,7 +10,7 @@ import {
 } from '@moco-ts/core';
 import { checksum, resolveConfig } from '@moco-ts/run';
 import { describe, expect, it } from 'vitest';
-import { imageFolder, logged, moco, temporaryFolder, tiny } from '../testing.ts';
+import { imageFolder, logged, moco, temporaryFolder, tiny } from '../../cli/src/testing.ts';
 import { listCheckpoints } from './checkpoint.ts';
 import { createKeeper } from './keeper.ts';
 

@@ -19,10 +19,6 @@ export function rate(value: number): string {
 /** `25.1 %`, right-aligned. */
 export const percent = (value: number) => `${value.toFixed(1).padStart(5)} %`;
 
-export function bytes(count: number): string {
-  return count >= 2 ** 20 ? `${(count / 2 ** 20).toFixed(1)} MB` : `${Math.ceil(count / 1024)} kB`;
-}
-
 /** A bar of `width` cells. @param share in [0, 1] */
 export function bar(share: number, width: number): string {
   const full = Math.round(Math.min(1, Math.max(0, share)) * width);

@@ -2,9 +2,9 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
+import { probe } from '../../../node/src/backends.ts';
 import { moco, temporaryFolder } from '../testing.ts';
 import { npyHeader } from '../vectors/npy.ts';
-import { probe } from './backends.ts';
 
 const before = process.cwd();
 afterEach(() => process.chdir(before));

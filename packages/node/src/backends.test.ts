@@ -3,9 +3,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { imageFolder, moco, temporaryFolder, tiny } from '../testing.ts';
+import { wrap } from '../../cli/src/format.ts';
+import { imageFolder, moco, temporaryFolder, tiny } from '../../cli/src/testing.ts';
 import { choose, type Found } from './backends.ts';
-import { wrap } from './format.ts';
 
 const found = (name: string, speed: number, software = false, training = true): Found => ({
   name,
@@ -63,7 +63,7 @@ it('tries a driver in a process of its own program, never in the one that asks',
     `import { appendFileSync } from 'node:fs';
 import { register } from '${import.meta.resolve('tsx/esm/api')}';
 appendFileSync(new URL('./starts', import.meta.url), process.argv.slice(2).join(' ') + '|');
-register({ tsconfig: '${fileURLToPath(of('../../tsconfig.sources.json'))}' });
+register({ tsconfig: '${fileURLToPath(of('../tsconfig.sources.json'))}' });
 const { probe } = await import('${of('./backends.ts')}');
 console.log(JSON.stringify(await probe('tfjs:node')));
 `,

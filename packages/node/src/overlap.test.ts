@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ortPlugin } from '@moco-ts/backend-ort';
 import { type Backend, defineBackend, registerBackend } from '@moco-ts/core';
 import { expect, it } from 'vitest';
-import { differences, imageFolder, logged, moco, temporaryFolder, tiny } from '../testing.ts';
+import { differences, imageFolder, logged, moco, temporaryFolder, tiny } from '../../cli/src/testing.ts';
 
 /** How many runs had begun when each one's results came. */
 const ahead: number[] = [];

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { temporaryFolder } from '../testing.ts';
+import { temporaryFolder } from '../../cli/src/testing.ts';
 import * as fileLock from './file-lock.ts';
 import { LOCK, lockFolder, lockOutput, withOutput } from './lock.ts';
 

@@ -3,7 +3,7 @@ import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
-import { temporaryFolder } from '../testing.ts';
+import { temporaryFolder } from '../../cli/src/testing.ts';
 import { type Disk, describeSystemError, makeFolder, removePartial, writeAtomic } from './files.ts';
 
 const failure = (code: string) => Object.assign(new Error(`${code}: failed`), { code });

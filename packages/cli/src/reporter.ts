@@ -1,38 +1,9 @@
 /** What a run tells people while it goes. */
-import type { Meters } from '@moco-ts/run';
+import type { Progress, Reporter } from '@moco-ts/node';
 import { createLogUpdate } from 'log-update';
 import pc from 'picocolors';
-import { type Io, warnTo } from '../io.ts';
-import type { Measures } from './evaluate.ts';
 import { bar, duration, noted, rate } from './format.ts';
-
-/** A run's state after a step. */
-export interface Progress {
-  readonly epoch: number;
-  readonly epochs: number;
-  /** Steps of this epoch that are done. */
-  readonly step: number;
-  readonly steps: number;
-  /** Steps of the run that are done. */
-  readonly globalStep: number;
-  readonly meters: Meters;
-  readonly learningRate: number;
-  /** Images per second, lately. */
-  readonly rate: number;
-  readonly etaSeconds: number;
-}
-
-export interface Reporter {
-  /** The run waits for it. */
-  step(progress: Progress): void | Promise<void>;
-  epoch(progress: Progress): void;
-  /** @param epoch epochs that are done */
-  measured?(epoch: number, measures: Measures): void;
-  note(text: string): void;
-  warn(text: string): void;
-  /** Leaves the terminal in order. */
-  close(): void;
-}
+import { type Io, warnTo } from './io.ts';
 
 /** @param every steps between lines, where lines can't be drawn over */
 export function createReporter(io: Io, every: number): Reporter {

@@ -5,7 +5,7 @@ import { crc32 } from 'node:zlib';
 import { decodeSafetensors, encodeSafetensors, UserError } from '@moco-ts/core';
 import { checksum, decodeCheckpoint, hexadecimal } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type Captured, imageFolder, moco, temporaryFolder, tiny } from '../testing.ts';
+import { type Captured, imageFolder, moco, temporaryFolder, tiny } from '../../cli/src/testing.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { tensor } from '@moco-ts/core';
 import { resolveConfig } from '@moco-ts/run';
 import { expect, it } from 'vitest';
-import { temporaryFolder } from '../testing.ts';
+import { temporaryFolder } from '../../cli/src/testing.ts';
 import { bestOf, type ClassifierRecipe, readClassifier, saveClassifier } from './classifier-file.ts';
 
 const run = resolveConfig({ data: 'photos' }, { source: { data: 'photos', split: 'train' } });

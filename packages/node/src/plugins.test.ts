@@ -2,9 +2,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { imageFolder, moco, temporaryFolder } from '../testing.ts';
+import { imageFolder, moco, temporaryFolder } from '../../cli/src/testing.ts';
 
-const example = (path: string) => fileURLToPath(new URL(`../../../../examples/${path}`, import.meta.url));
+const example = (path: string) => fileURLToPath(new URL(`../../../examples/${path}`, import.meta.url));
 const mixer = example('encoder-mixer/index.js');
 const images = imageFolder(20);
 const small = ['-b', '8', '--bn-splits', '2', '--moco-k', '16', '-j', '0', '--max-steps', '1'];

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { imageFolder, moco, temporaryFolder, tiny } from '../testing.ts';
+import { imageFolder, moco, temporaryFolder, tiny } from '../../cli/src/testing.ts';
 import { SKIPPED, skipList } from './skipped.ts';
 
 const lines = (folder: string) =>

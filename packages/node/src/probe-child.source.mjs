@@ -2,5 +2,5 @@
 import { fileURLToPath } from 'node:url';
 import { register } from 'tsx/esm/api';
 
-register({ tsconfig: fileURLToPath(new URL('../../tsconfig.sources.json', import.meta.url)) });
+register({ tsconfig: fileURLToPath(new URL('../tsconfig.sources.json', import.meta.url)) });
 await import('./probe-child.ts');

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { CheckpointError, encodeSafetensors, tensor } from '@moco-ts/core';
 import { checkpointName, resolveConfig } from '@moco-ts/run';
 import { describe, expect, it } from 'vitest';
-import { temporaryFolder } from '../testing.ts';
+import { temporaryFolder } from '../../cli/src/testing.ts';
 import {
   checkNewest,
   holdsRun,

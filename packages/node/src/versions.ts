@@ -3,7 +3,7 @@ import { arch, availableParallelism, cpus, platform, totalmem } from 'node:os';
 
 /** The version of this package. */
 export const version: string = (
-  createRequire(import.meta.url)('../../package.json') as { readonly version: string }
+  createRequire(import.meta.url)('../package.json') as { readonly version: string }
 ).version;
 
 /** What a run's record tells of where it ran. */

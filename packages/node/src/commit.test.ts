@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { imageFolder, moco, temporaryFolder, tiny } from '../testing.ts';
+import { imageFolder, moco, temporaryFolder, tiny } from '../../cli/src/testing.ts';
 import { currentCommit } from './commit.ts';
 
 const before = process.cwd();

@@ -1,5 +1,6 @@
+import { bytes } from '@moco-ts/node';
 import { expect, it } from 'vitest';
-import { bar, bytes, duration, noted, rate, wrap } from './format.ts';
+import { bar, duration, noted, rate, wrap } from './format.ts';
 
 it('writes durations', () => {
   expect([0, 59.4, 59.6, 245, 3723].map(duration)).toEqual(['0:00', '0:59', '1:00', '4:05', '1:02:03']);

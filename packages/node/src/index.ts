@@ -1,0 +1,64 @@
+/** What a run needs of Node: its files, lock and log, plugins, training, evaluation and export. */
+export { aboutText } from './about.ts';
+export { choices, deviceName, memoryOf, probe } from './backends.ts';
+export { type Timed, timeSteps } from './bench.ts';
+export { checkpointFile, holdsRun, openCheckpoint, readCheckpoint } from './checkpoint.ts';
+export {
+  type ClassifierFile,
+  type ClassifierInfo,
+  type ClassifierRecipe,
+  readClassifier,
+} from './classifier-file.ts';
+export { type ClassifyJob, classify } from './classify.ts';
+export { validation } from './classify-data.ts';
+export { labelsFor, openLabelled, openLabelledTest } from './classify-labels.ts';
+export { currentCommit } from './commit.ts';
+export { type Note, openData } from './dataset.ts';
+export {
+  type Evaluation,
+  type EvaluationEvents,
+  type EvaluationSets,
+  type Measures,
+  measureRows,
+  openEvaluation,
+} from './evaluate.ts';
+export {
+  type ExportedModel,
+  type ExportSettings,
+  exportModel,
+  makeModel,
+  type PrecisionName,
+  precisions,
+} from './export-model.ts';
+export {
+  describeSystemError,
+  makeFolder,
+  removePartial,
+  sizeOfData,
+  systemReason,
+  writeAtomic,
+} from './files.ts';
+export {
+  asCheckpoint,
+  checkFinite,
+  describeForeign,
+  isCheckpoint,
+  openAny,
+  openEncoder,
+  openEncoderBytes,
+} from './foreign.ts';
+export { bytes } from './format.ts';
+export { type Lock, lockFolder, lockOutput, withOutput } from './lock.ts';
+export { modelCard } from './model-card.ts';
+export { openModel } from './onnx-session.ts';
+export { openBackend } from './open-backend.ts';
+export { planRun, type RunPlan } from './plan.ts';
+export { defaultWorkers, loadPlugins, registerPlugins } from './plugins.ts';
+export type { OwnParts } from './prepare.ts';
+export type { Progress, Reporter } from './reporter.ts';
+export { leftOut, skipList } from './skipped.ts';
+export { entryIfThere, linesOf, namesIn, readText, readWhole, textIfThere, withSource } from './source.ts';
+export { catchInterrupts } from './stop.ts';
+export { type TrainJob, type TrainResult, train } from './train.ts';
+export { modelFiles, tensorNames, transformersConfigs } from './transformers-js.ts';
+export { version } from './versions.ts';
