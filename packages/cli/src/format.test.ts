@@ -13,6 +13,10 @@ it('writes rates, sizes and bars', () => {
   expect([0, 0.5, 1, 2].map((share) => bar(share, 4))).toEqual(['░░░░', '██░░', '████', '████']);
 });
 
+it('wraps words', () => {
+  expect(wrap('one two three four', 9, '  ')).toBe('one two\n  three\n  four');
+});
+
 it('breaks notes between words, and no path, quoted one or command of a hint', () => {
   const path = `/data/${'long-name/'.repeat(12)}x`;
   const text = `a note about ${path} and '/my photos/of last summer/in the south' that says: moco pretrain --resume 'my runs/one' or so`;

@@ -3,7 +3,6 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { wrap } from '../../cli/src/format.ts';
 import { imageFolder, moco, temporaryFolder, tiny } from '../../cli/src/testing.ts';
 import { choose, type Found } from './backends.ts';
 
@@ -74,8 +73,4 @@ console.log(JSON.stringify(await probe('tfjs:node')));
   expect(stderr).toBe('');
   expect(JSON.parse(stdout).name).toBe('tfjs:node');
   expect(readFileSync(join(folder, 'starts'), 'utf8')).toBe('a user|');
-});
-
-it('wraps words', () => {
-  expect(wrap('one two three four', 9, '  ')).toBe('one two\n  three\n  four');
 });
