@@ -13,6 +13,7 @@ import {
 
 export const workerBackend = defineBackend({
   name: 'worker',
+  devices: () => [{ name: 'worker', speed: 'check' }],
   create: async () => {
     const thread = createThread();
     return {

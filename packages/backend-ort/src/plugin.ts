@@ -2,7 +2,13 @@
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { type Backend, BackendError, type BackendOptions, defineBackend } from '@moco-ts/core';
+import {
+  type Backend,
+  type BackendDevice,
+  BackendError,
+  type BackendOptions,
+  defineBackend,
+} from '@moco-ts/core';
 import { OnnxBuilder } from '@moco-ts/onnx';
 import type * as Ort from 'onnxruntime-node';
 import { type LoweredModel, lower } from './lower.ts';
@@ -38,18 +44,24 @@ async function usableBlock(ort: typeof Ort, asked?: number): Promise<number> {
 }
 
 /** The devices behind the colon of `ort:cuda`. */
-export const ortDevices = ['cpu', 'webgpu', 'cuda'] as const;
-type Device = (typeof ortDevices)[number];
+const devices = {
+  cpu: { name: 'ort', speed: 'training' },
+  cuda: { name: 'ort:cuda', speed: 'training', gpu: true, needs: 'driver' },
+  webgpu: { name: 'ort:webgpu', speed: 'training', gpu: true, needs: 'driver' },
+} as const satisfies Record<string, BackendDevice>;
+type Device = keyof typeof devices;
 
 async function create(options: BackendOptions): Promise<Backend> {
   const { device = 'cpu', threads = availableParallelism(), block: asked, profile } = options as OrtOptions;
-  if (!(ortDevices as readonly string[]).includes(device))
-    throw new BackendError(`the backend ort has no device "${device}"; known are: ${ortDevices.join(', ')}`);
+  if (!Object.hasOwn(devices, device))
+    throw new BackendError(
+      `the backend ort has no device "${device}"; known are: ${Object.keys(devices).join(', ')}`,
+    );
   const ort = await loadRuntime();
   if (device !== 'cpu') await tryProvider(ort, device as Exclude<Device, 'cpu'>);
   const block = device === 'cpu' ? await usableBlock(ort, asked) : 0;
   return {
-    name: device === 'cpu' ? 'ort' : `ort:${device}`,
+    name: devices[device as Device].name,
     device: device === 'cpu' ? `cpu, ${threads} ${threads === 1 ? 'thread' : 'threads'}` : device,
     capabilities: () => ({
       training: device !== 'webgpu',
@@ -143,4 +155,4 @@ function tinyModel(): Uint8Array {
   return onnx.encode({ opset: 18, name: 'try' });
 }
 
-export const ortPlugin = defineBackend({ name: 'ort', create });
+export const ortPlugin = defineBackend({ name: 'ort', devices: () => Object.values(devices), create });

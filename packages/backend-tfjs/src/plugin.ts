@@ -1,11 +1,18 @@
 /** The TensorFlow.js backend: `tfjs:cpu`, `tfjs:wasm`, and on the TensorFlow library `tfjs:node` and `tfjs:node-gpu`. */
-import { type Backend, BackendError, type BackendOptions, defineBackend } from '@moco-ts/core';
+import {
+  type Backend,
+  type BackendDevice,
+  BackendError,
+  type BackendOptions,
+  defineBackend,
+} from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { loadNative } from './native.ts';
 import { createProgram } from './program.ts';
 
 /** A device: what makes it known to tfjs, and the name that tfjs has for it. */
 interface Device {
+  readonly declared: BackendDevice;
   readonly load: () => Promise<unknown>;
   readonly backend: string;
   /** Where transpositions cost more than the sums over maps that lie apart. */
@@ -13,22 +20,35 @@ interface Device {
 }
 
 const devices: Readonly<Record<string, Device>> = {
-  cpu: { load: () => import('@tensorflow/tfjs-backend-cpu'), backend: 'cpu', layout: 'channels last' },
-  wasm: { load: () => import('@tensorflow/tfjs-backend-wasm'), backend: 'wasm' },
-  node: { load: () => loadNative('@tensorflow/tfjs-node'), backend: 'tensorflow', layout: 'channels last' },
+  cpu: {
+    declared: { name: 'tfjs:cpu', speed: 'check' },
+    load: () => import('@tensorflow/tfjs-backend-cpu'),
+    backend: 'cpu',
+    layout: 'channels last',
+  },
+  wasm: {
+    declared: { name: 'tfjs:wasm', speed: 'training' },
+    load: () => import('@tensorflow/tfjs-backend-wasm'),
+    backend: 'wasm',
+  },
+  node: {
+    declared: { name: 'tfjs:node', speed: 'training', needs: 'driver' },
+    load: () => loadNative('@tensorflow/tfjs-node'),
+    backend: 'tensorflow',
+    layout: 'channels last',
+  },
   'node-gpu': {
+    declared: { name: 'tfjs:node-gpu', speed: 'training', gpu: true, needs: 'driver' },
     load: () => loadNative('@tensorflow/tfjs-node-gpu'),
     backend: 'tensorflow',
     layout: 'channels last',
   },
 };
 
-/** The names behind the colon of `tfjs:wasm`. */
-export const tfjsDevices = Object.keys(devices);
-
 async function create({ device = 'wasm' }: BackendOptions): Promise<Backend> {
   const found = devices[device];
-  if (!found) throw new BackendError(`tfjs has no device "${device}"; known are: ${tfjsDevices.join(', ')}`);
+  if (!found)
+    throw new BackendError(`tfjs has no device "${device}"; known are: ${Object.keys(devices).join(', ')}`);
   // Else tfjs greets the user, and looks for NaN in every result.
   tf.enableProdMode();
   await found.load();
@@ -51,4 +71,8 @@ async function create({ device = 'wasm' }: BackendOptions): Promise<Backend> {
   };
 }
 
-export const tfjsPlugin = defineBackend({ name: 'tfjs', create });
+export const tfjsPlugin = defineBackend({
+  name: 'tfjs',
+  devices: () => Object.values(devices).map(({ declared }) => declared),
+  create,
+});

@@ -84,4 +84,8 @@ function checkSizes(graph: Graph, largest: number): void {
       );
 }
 
-export const webgpuPlugin = defineBackend({ name: 'webgpu', create });
+export const webgpuPlugin = defineBackend({
+  name: 'webgpu',
+  devices: () => [{ name: 'webgpu', speed: 'training', gpu: true, needs: 'driver' }],
+  create,
+});

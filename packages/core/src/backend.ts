@@ -89,10 +89,27 @@ export interface BackendOptions {
   readonly [option: string]: unknown;
 }
 
+/** A place where a backend computes: a line of `moco backends`, and what `auto` chooses among. */
+export interface BackendDevice {
+  /** What it is asked for by: the backend's name, alone or with a device behind a colon. */
+  readonly name: string;
+  /** `training`: quick enough to train on, so that its speed is measured, and `auto` may choose it; `check`: neither. */
+  readonly speed: 'training' | 'check';
+  /** Whether it computes on a GPU, in that one's memory. Default false. */
+  readonly gpu?: boolean;
+  /**
+   * `driver`: opening it loads libraries that may write to the terminal or end the process, so that it is tried in a process of its
+   * own. Default nothing.
+   */
+  readonly needs?: 'driver';
+}
+
 /** What a backend package exports. */
 export interface BackendPlugin {
   /** What it is asked for by. */
   readonly name: string;
+  /** Where it computes, the usual first; loads and opens nothing. Default: one device of its own name, for checks. */
+  devices?(): readonly BackendDevice[];
   /** Opens the device. @throws BackendError when it is not usable here */
   create(options: BackendOptions): Promise<Backend>;
 }
@@ -111,6 +128,22 @@ export function registerBackend(name: string, load: () => Promise<BackendPlugin>
 
 export function backendNames(): string[] {
   return [...registry.keys()].sort();
+}
+
+/** The devices of a backend; of one that declares none, one for checks. */
+export function devicesOf({
+  name,
+  devices,
+}: Pick<BackendPlugin, 'name' | 'devices'>): readonly BackendDevice[] {
+  return devices?.() ?? [{ name, speed: 'check' }];
+}
+
+/** The devices of all registered backends, in the order of registration. One that fails to load stands there by its name. */
+export async function backendDevices(): Promise<BackendDevice[]> {
+  const devices = [...registry].map(async ([name, load]) =>
+    load().then(devicesOf, () => devicesOf({ name })),
+  );
+  return (await Promise.all(devices)).flat();
 }
 
 /**

@@ -25,7 +25,7 @@ export interface EncoderOptions {
   /** Outputs of the contrastive head, of length 1, instead of the features behind it. Default false. */
   readonly withHead?: boolean;
   /** A backend's name, or a backend of your own. Default `ort`. */
-  readonly backend?: BackendName | BackendPlugin;
+  readonly backend?: BackendName | (string & {}) | BackendPlugin;
   /** Threads of the backend. Default all cores. */
   readonly threads?: number;
   /** Images that are computed at a time, where there are many. Default 32. */

@@ -23,7 +23,7 @@ export type ArchName =
   | 'vit_conv_small'
   | 'vit_conv_base';
 
-/** What computes, as `moco backends` lists it; `auto`: the quickest that is usable here. */
+/** The backends that come with MoCo.ts, as `moco backends` lists them; `auto`: the quickest that is usable here. */
 export type BackendName =
   | 'auto'
   | 'ort'
@@ -53,7 +53,7 @@ export interface OwnOptions {
   /** `emoji`: whose drawings. Default google and twitter. */
   readonly designers?: readonly Designer[];
   /** A backend's name, or a backend of your own. Default `ort`. */
-  readonly backend?: BackendName | BackendPlugin;
+  readonly backend?: BackendName | (string & {}) | BackendPlugin;
   /** The run folder. Default `runs/DATA-METHOD-ARCH`. */
   readonly out?: string;
   /** A checkpoint or a run folder to go on from; `auto`: go on with `out` if it holds a run. */

@@ -1,10 +1,18 @@
 /** What the types refuse, and that they name every option: judged by the compiler. */
-import { encoderNames } from '@moco-ts/core';
+import { registerPlugins } from '@moco-ts/cli/run';
+import { backendDevices, encoderNames } from '@moco-ts/core';
 import { registerEncoders } from '@moco-ts/encoders';
 import type { RunFlags } from '@moco-ts/run';
 import { expect, expectTypeOf, it } from 'vitest';
 import { optionNames } from './check-options.ts';
-import { type ArchName, type PretrainOptions, type PretrainRun, pretrain, type Step } from './index.ts';
+import {
+  type ArchName,
+  type BackendName,
+  type PretrainOptions,
+  type PretrainRun,
+  pretrain,
+  type Step,
+} from './index.ts';
 
 type Names = keyof PretrainOptions;
 
@@ -59,6 +67,17 @@ it('names every encoder that comes along', () => {
     ...{ vit_large: true, vit_conv_small: true, vit_conv_base: true },
   };
   expect(Object.keys(all).sort()).toEqual(encoderNames());
+});
+
+it('names every backend that comes along, and takes those of others', async () => {
+  const all: Record<Exclude<BackendName, 'auto'>, true> = {
+    ...{ ort: true, 'ort:cuda': true, 'ort:webgpu': true, webgpu: true, reference: true },
+    ...{ 'tfjs:cpu': true, 'tfjs:wasm': true, 'tfjs:node': true, 'tfjs:node-gpu': true },
+  };
+  await registerPlugins();
+  expect((await backendDevices()).map(({ name }) => name).sort()).toEqual(Object.keys(all).sort());
+  expectTypeOf<'mine:gpu'>().toExtend<PretrainOptions['backend']>();
+  expectTypeOf<1>().not.toExtend<PretrainOptions['backend']>();
 });
 
 it('refuses what is wrong', () => {

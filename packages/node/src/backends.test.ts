@@ -2,9 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { BackendDevice } from '@moco-ts/core';
 import { expect, it } from 'vitest';
 import { imageFolder, moco, temporaryFolder, tiny } from '../../cli/src/testing.ts';
 import { choose, type Found } from './backends.ts';
+import { knownDevices } from './plugins.ts';
 
 const found = (name: string, speed: number, software = false, training = true): Found => ({
   name,
@@ -23,6 +25,22 @@ it('takes the quickest, ort where another is hardly quicker, and no GPU in softw
   expect(choose([failed, found('tfjs:wasm', 20)]).name).toBe('tfjs:wasm');
   expect(choose([found('ort', 100), found('ort:webgpu', 500, false, false)]).name).toBe('ort');
   expect(() => choose([failed])).toThrow('no backend is usable here');
+});
+
+it('lists, by name, what comes with the command, and what its engines declare of it', async () => {
+  const devices = await knownDevices();
+  const known = new Map(devices.map((device) => [device.name, device]));
+  expect([...known.keys()]).toEqual([
+    ...['ort', 'ort:cuda', 'ort:webgpu', 'tfjs:cpu', 'tfjs:wasm', 'tfjs:node', 'tfjs:node-gpu', 'webgpu'],
+    'reference',
+  ]);
+  const those = (fits: (device: BackendDevice) => boolean) =>
+    devices.flatMap((device) => (fits(device) ? [device.name] : []));
+  expect(those(({ gpu }) => gpu === true)).toEqual(['ort:cuda', 'ort:webgpu', 'tfjs:node-gpu', 'webgpu']);
+  expect(those(({ speed }) => speed === 'check')).toEqual(['tfjs:cpu', 'reference']);
+  expect(those(({ needs }) => needs === 'driver')).toEqual([
+    ...['ort:cuda', 'ort:webgpu', 'tfjs:node', 'tfjs:node-gpu', 'webgpu'],
+  ]);
 });
 
 // Each driver is tried in a process that reads the sources anew.
@@ -64,7 +82,7 @@ import { register } from '${import.meta.resolve('tsx/esm/api')}';
 appendFileSync(new URL('./starts', import.meta.url), process.argv.slice(2).join(' ') + '|');
 register({ tsconfig: '${fileURLToPath(of('../tsconfig.sources.json'))}' });
 const { probe } = await import('${of('./backends.ts')}');
-console.log(JSON.stringify(await probe('tfjs:node')));
+console.log(JSON.stringify(await probe({ name: 'tfjs:node', speed: 'training', needs: 'driver' })));
 `,
   );
   const { stdout, stderr } = spawnSync(process.execPath, [join(folder, 'bin.js'), 'a user'], {

@@ -1,75 +1,82 @@
 /** Which backends are usable on this machine, and how fast each is. */
-import { execFile, execFileSync } from 'node:child_process';
-import { availableParallelism, cpus, totalmem } from 'node:os';
+import { execFileSync, fork } from 'node:child_process';
+import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Backend, BackendError, conv2d, mean, type Tensor, trace, UserError } from '@moco-ts/core';
-import { openNamedBackend } from './plugins.ts';
+import {
+  type Backend,
+  type BackendDevice,
+  BackendError,
+  conv2d,
+  mean,
+  type Tensor,
+  trace,
+  UserError,
+} from '@moco-ts/core';
+import { knownDevices, openNamedBackend, originOf } from './plugins.ts';
 
-/** All that comes with the command, the usual first. */
-export const choices = [
-  ...[
-    'ort',
-    'ort:cuda',
-    'ort:webgpu',
-    'tfjs:cpu',
-    'tfjs:wasm',
-    'tfjs:node',
-    'tfjs:node-gpu',
-    'webgpu',
-    'reference',
-  ],
-] as const;
+/** What a probe found of a device that can be used. */
+interface Usable {
+  readonly name: string;
+  readonly device: string;
+  readonly lowering: string;
+  /** 10^9 operations per second; missing for devices that are checks, not places to train. */
+  readonly speed?: number;
+  /** A GPU that is computed in software: for tests. */
+  readonly software: boolean;
+  /** Whether it trains, or only computes features. */
+  readonly training: boolean;
+}
 
 /** What a probe found. */
-export type Found =
-  | {
-      readonly name: string;
-      readonly device: string;
-      readonly lowering: string;
-      /** 10^9 operations per second; missing for backends that are checks, not places to train. */
-      readonly speed?: number;
-      /** A GPU that is computed in software: for tests. */
-      readonly software: boolean;
-      /** Whether it trains, or only computes features. */
-      readonly training: boolean;
-    }
-  | { readonly name: string; readonly failure: string };
+export type Found = Usable | { readonly name: string; readonly failure: string };
 
-/** Checks, not places to train: a measurement would take seconds. */
-const slow: ReadonlySet<string> = new Set(['reference', 'tfjs:cpu']);
-/** What loads drivers, which may write to the terminal or take the process down. */
-const native: ReadonlySet<string> = new Set([
-  'ort:cuda',
-  'ort:webgpu',
-  'tfjs:node',
-  'tfjs:node-gpu',
-  'webgpu',
-]);
-const onGpu: ReadonlySet<string> = new Set(['ort:cuda', 'ort:webgpu', 'tfjs:node-gpu', 'webgpu']);
+/** How long a device may take to open and be measured, on a machine with nothing else to do. */
 const PROBE_MS = 60_000;
+
+/** The same where each core has several programs to run. */
+const patience = () => Math.round(PROBE_MS * Math.max(1, loadavg()[0]! / availableParallelism()));
 
 /** The program of the process that a driver's backend is tried in: a file of ours, whatever program this one is. */
 const child = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? './probe-child.source.mjs' : './probe-child.js', import.meta.url),
 );
 
-/** Opens and measures a backend; a driver's is opened in a process of its own. */
-export async function probe(name: string): Promise<Found> {
-  if (!native.has(name)) return probeHere(name);
-  const text = await new Promise<string>((resolve) => {
-    execFile(process.execPath, [child, name], { timeout: PROBE_MS }, (error, out) =>
-      resolve(error && out === '' ? `crashed:${error.signal ?? error.code}` : out),
-    );
+/**
+ * Opens and measures a device; one that needs a driver in a process of its own.
+ * @param limit milliseconds for that process
+ */
+export async function probe(device: BackendDevice, limit = patience()): Promise<Found> {
+  if (device.needs !== 'driver') return probeHere(device);
+  const { name } = device;
+  const origin = originOf(name);
+  // A backend that a program gave as an object is in this process alone.
+  if (origin === undefined) return probeHere(device);
+  // What a driver writes to the terminal is nobody's; the answer has a channel of its own.
+  const tried = fork(child, [JSON.stringify(device), ...origin], {
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    execArgv: [],
+    timeout: limit,
+    killSignal: 'SIGKILL',
   });
-  if (text.startsWith('crashed:')) {
-    const failure = `its driver ended the process that tried it (${text.slice(8)})`;
-    return { name, failure };
-  }
-  return JSON.parse(text) as Found;
+  let answer: Found | undefined;
+  tried.on('message', (found) => {
+    answer = found as Found;
+  });
+  return new Promise((resolve) => {
+    tried.on('error', (error) => resolve({ name, failure: error.message }));
+    // Not before: the next device may be the same one's.
+    tried.on('exit', (code, signal) => {
+      const failure = tried.killed
+        ? `its driver gave no answer in ${Math.round(limit / 1000)} s`
+        : `its driver ended the process that tried it (${signal ?? code})`;
+      resolve(answer ?? { name, failure });
+    });
+  });
 }
 
-export async function probeHere(name: string): Promise<Found> {
+/** The same in this process. */
+export async function probeHere({ name, gpu, speed }: BackendDevice): Promise<Found> {
   try {
     const backend = await openNamedBackend(name);
     try {
@@ -78,8 +85,8 @@ export async function probeHere(name: string): Promise<Found> {
       const software = /swiftshader|llvmpipe|lavapipe|software/i.test(
         `${device} ${process.env.VK_DRIVER_FILES ?? ''}`,
       );
-      const facts = { name, device, lowering, training, software: onGpu.has(name) && software };
-      return slow.has(name) ? facts : { ...facts, speed: await measure(backend) };
+      const facts = { name, device, lowering, training, software: gpu === true && software };
+      return speed === 'check' ? facts : { ...facts, speed: await measure(backend) };
     } finally {
       await backend.dispose();
     }
@@ -90,15 +97,15 @@ export async function probeHere(name: string): Promise<Found> {
 }
 
 /** The machine's own memory, or its GPU's: `23.5 GiB`; undefined where nobody tells. */
-export function memoryOf(name: string): string | undefined {
-  if (!onGpu.has(name)) return gib(totalmem());
-  const gpu = nvidia();
-  return gpu === undefined ? undefined : gib(gpu.bytes);
+export function memoryOf({ gpu }: BackendDevice): string | undefined {
+  if (!gpu) return gib(totalmem());
+  const card = nvidia();
+  return card === undefined ? undefined : gib(card.bytes);
 }
 
 /** The processor's or the GPU's name. */
-export function deviceName({ name, device, software }: Exclude<Found, { failure: string }>): string {
-  if (onGpu.has(name)) return software ? `${device} (software)` : (nvidia()?.name ?? device);
+export function deviceName({ gpu }: BackendDevice, { device, software }: Usable): string {
+  if (gpu) return software ? `${device} (software)` : (nvidia()?.name ?? device);
   const model = cpus()[0]
     ?.model.replace(/\((R|TM)\)|CPU|Processor|@.*$/g, '')
     .replace(/\s+/g, ' ');
@@ -131,7 +138,7 @@ const CLEARLY = 1.1;
 /** The quickest usable backend on real hardware; `ort` unless another is clearly quicker. */
 export function choose(found: readonly Found[]): Found & { readonly speed: number } {
   const usable = found.filter(
-    (each): each is Exclude<Found, { failure: string }> & { speed: number } =>
+    (each): each is Usable & { readonly speed: number } =>
       !('failure' in each) && !each.software && each.training && each.speed !== undefined,
   );
   if (usable.length === 0) throw new BackendError('no backend is usable here; see moco backends');
@@ -140,10 +147,16 @@ export function choose(found: readonly Found[]): Found & { readonly speed: numbe
   return usual && quickest.speed < CLEARLY * usual.speed ? usual : quickest;
 }
 
-/** The backend that `--backend auto` stands for, and why. */
-export async function chooseBackend(): Promise<{ readonly name: string; readonly reason: string }> {
+/**
+ * The backend that `--backend auto` stands for, and why.
+ * @param devices default: those of all backends that are known
+ */
+export async function chooseBackend(
+  devices?: readonly BackendDevice[],
+): Promise<{ readonly name: string; readonly reason: string }> {
   const found: Found[] = [];
-  for (const name of choices) if (!slow.has(name)) found.push(await probe(name));
+  for (const device of devices ?? (await knownDevices()))
+    if (device.speed === 'training') found.push(await probe(device));
   const chosen = choose(found);
   const others = found.filter((each) => each.name !== chosen.name && !('failure' in each) && !each.software);
   const rest = others.map((each) => `${each.name} ${Math.round((each as { speed: number }).speed)}`);

@@ -1,6 +1,6 @@
 /** What a run needs of Node: its files, lock and log, plugins, training, evaluation and export. */
 export { aboutText } from './about.ts';
-export { choices, deviceName, memoryOf, probe } from './backends.ts';
+export { deviceName, memoryOf, probe } from './backends.ts';
 export { type Timed, timeSteps } from './bench.ts';
 export { checkpointFile, holdsRun, openCheckpoint, readCheckpoint } from './checkpoint.ts';
 export {
@@ -53,7 +53,7 @@ export { modelCard } from './model-card.ts';
 export { openModel } from './onnx-session.ts';
 export { openBackend } from './open-backend.ts';
 export { planRun, type RunPlan } from './plan.ts';
-export { defaultWorkers, loadPlugins, registerPlugins } from './plugins.ts';
+export { defaultWorkers, knownDevices, loadPlugins, registerPlugins } from './plugins.ts';
 export type { OwnParts } from './prepare.ts';
 export type { Progress, Reporter } from './reporter.ts';
 export { leftOut, skipList } from './skipped.ts';

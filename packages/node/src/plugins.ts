@@ -5,15 +5,25 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import {
   type Backend,
+  type BackendDevice,
   BackendError,
   type BackendOptions,
   type BackendPlugin,
+  backendDevices,
   createBackend,
   type Encoder,
   registerBackend,
   registerEncoder,
   UserError,
 } from '@moco-ts/core';
+
+/** The backends that come with the command, the usual first. */
+const builtIn: Readonly<Record<string, () => Promise<BackendPlugin>>> = {
+  ort: async () => (await import('@moco-ts/backend-ort')).ortPlugin,
+  tfjs: async () => (await import('@moco-ts/backend-tfjs')).tfjsPlugin,
+  webgpu: async () => (await import('@moco-ts/backend-webgpu')).webgpuPlugin,
+  reference: async () => (await import('./reference.ts')).referencePlugin,
+};
 
 let registered: Promise<void> | undefined;
 
@@ -22,12 +32,29 @@ export function registerPlugins(): Promise<void> {
   registered ??= (async () => {
     const { registerEncoders } = await import('@moco-ts/encoders');
     registerEncoders();
-    registerBackend('ort', async () => (await import('@moco-ts/backend-ort')).ortPlugin);
-    registerBackend('tfjs', async () => (await import('@moco-ts/backend-tfjs')).tfjsPlugin);
-    registerBackend('webgpu', async () => (await import('@moco-ts/backend-webgpu')).webgpuPlugin);
-    registerBackend('reference', async () => (await import('./reference.ts')).referencePlugin);
+    for (const [name, load] of Object.entries(builtIn)) registerBackend(name, load);
   })();
   return registered;
+}
+
+/** The devices of the backends that come with the command and of those of plugins. */
+export async function knownDevices(): Promise<readonly BackendDevice[]> {
+  await registerPlugins();
+  return backendDevices();
+}
+
+/** Where each backend of a plugin came from. */
+const origins = new Map<string, string>();
+
+/**
+ * The plugins that another process has to load for a device of a backend: none for those that come with the command.
+ * @returns undefined for one that is in this process alone
+ */
+export function originOf(device: string): readonly string[] | undefined {
+  const name = device.split(':')[0]!;
+  const plugin = origins.get(name);
+  if (plugin !== undefined) return [plugin];
+  return Object.hasOwn(builtIn, name) ? [] : undefined;
 }
 
 /**
@@ -46,7 +73,10 @@ export async function loadPlugins(names: readonly string[]): Promise<void> {
       throw new UserError(
         `--plugin ${name} exports no backend (defineBackend) and no encoder (defineEncoder)`,
       );
-    for (const backend of backends) registerBackend(backend.name, async () => backend);
+    for (const backend of backends) {
+      registerBackend(backend.name, async () => backend);
+      origins.set(backend.name, name);
+    }
     for (const encoder of encoders) registerEncoder(encoder);
   }
 }

@@ -1,5 +1,9 @@
-/** A process that tries the backend it is told, and prints what it found: started by `backends.ts`. */
+/** A process that tries a device of a backend, and sends what it found: started by `backends.ts`. */
+import type { BackendDevice } from '@moco-ts/core';
 import { probeHere } from './backends.ts';
+import { loadPlugins } from './plugins.ts';
 
-const found = await probeHere(process.argv[2] ?? '');
-process.stdout.write(JSON.stringify(found), () => process.exit(0));
+const [device = '{}', ...plugins] = process.argv.slice(2);
+await loadPlugins(plugins);
+const found = await probeHere(JSON.parse(device) as BackendDevice);
+process.send?.(found, () => process.exit(0));

@@ -13,6 +13,7 @@ import {
 
 export const referencePlugin: BackendPlugin = defineBackend({
   name: 'reference',
+  devices: () => [{ name: 'reference', speed: 'check' }],
   create: async () => ({
     name: 'reference',
     device: 'cpu, 1 thread',

@@ -1,4 +1,4 @@
-import { choices, deviceName, memoryOf, probe } from '@moco-ts/node';
+import { deviceName, knownDevices, memoryOf, probe } from '@moco-ts/node';
 import type { Command } from 'commander';
 import { wrap } from '../format.ts';
 import type { Io } from '../io.ts';
@@ -22,13 +22,14 @@ async function backends(io: Io): Promise<void> {
   };
   row(['BACKEND', 'RUNS ON', 'MEMORY', 'COMPUTES IN', 'GF/s']);
   const failures: string[] = [];
-  for (const name of choices) {
-    const found = await probe(name);
+  for (const device of await knownDevices()) {
+    const { name } = device;
+    const found = await probe(device);
     if ('failure' in found)
       failures.push(found.failure.startsWith(name) ? found.failure : `${name}: ${found.failure}`);
     else {
       const speed = found.speed === undefined ? 'slow' : found.speed.toFixed(0);
-      row([name, deviceName(found), memoryOf(name) ?? '', found.lowering, speed]);
+      row([name, deviceName(device, found), memoryOf(device) ?? '', found.lowering, speed]);
     }
   }
   if (failures.length > 0) io.out('\nNot usable here:\n');

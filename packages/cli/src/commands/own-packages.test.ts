@@ -40,6 +40,9 @@ it('search --index', async () => {
 it('backends that need a package', async () => {
   const { folder, mark } = trap('@tensorflow/tfjs-node', '@tensorflow/tfjs-node-gpu', 'webgpu');
   process.chdir(folder);
-  for (const name of ['tfjs:node', 'tfjs:node-gpu', 'webgpu']) expect((await probe(name)).name).toBe(name);
+  for (const name of ['tfjs:node', 'tfjs:node-gpu', 'webgpu']) {
+    const found = await probe({ name, speed: 'training', needs: 'driver' });
+    expect(found).toMatchObject({ name, failure: expect.any(String) });
+  }
   expect(existsSync(mark) && readFileSync(mark, 'utf8')).toBe(false);
 });

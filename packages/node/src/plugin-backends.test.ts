@@ -1,0 +1,84 @@
+/** Backends of plugins among those that `moco backends` lists and `auto` chooses from. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { registerBackend } from '@moco-ts/core';
+import { expect, it } from 'vitest';
+import { temporaryFolder } from '../../cli/src/testing.ts';
+import { chooseBackend, probe } from './backends.ts';
+import { knownDevices, loadPlugins } from './plugins.ts';
+
+const folder = temporaryFolder();
+/** A backend that computes nothing, at once. */
+const plugin = (name: string, devices: string, opening = '') => {
+  const path = join(folder, `${name}.mjs`);
+  writeFileSync(
+    path,
+    `const program = { load: async () => {}, run: async () => ({}), dispose: async () => {} };
+export const backend = {
+  name: '${name}',
+  devices: () => [${devices}],
+  create: async ({ device }) => {
+    ${opening}
+    return {
+      name: device === undefined ? '${name}' : \`${name}:\${device}\`,
+      device: 'a plugin, pid ' + process.pid,
+      capabilities: () => ({ training: true, inference: true, dtypes: ['float32'], lowering: 'nothing' }),
+      compile: async () => program,
+      dispose: async () => {},
+    };
+  },
+};
+`,
+  );
+  return path;
+};
+const deviceNamed = async (name: string) => (await knownDevices()).find((device) => device.name === name)!;
+
+it('is listed with its devices, and chosen where it is the quickest that may be', async () => {
+  const devices = "{ name: 'quick', speed: 'training' }, { name: 'quick:slow', speed: 'check' }";
+  await loadPlugins([plugin('quick', devices)]);
+  expect(await deviceNamed('quick:slow')).toEqual({ name: 'quick:slow', speed: 'check' });
+  const rivals = await Promise.all(['quick:slow', 'ort', 'quick'].map(deviceNamed));
+  expect(await chooseBackend(rivals)).toMatchObject({ name: 'quick' });
+  expect(await chooseBackend(rivals.slice(0, 2))).toMatchObject({ name: 'ort' });
+});
+
+it('that declares nothing is one for checks', async () => {
+  registerBackend('bare', async () => ({ name: 'bare', create: () => Promise.reject(new Error('no')) }));
+  expect(await deviceNamed('bare')).toEqual({ name: 'bare', speed: 'check' });
+  registerBackend('broken', () => Promise.reject(new Error('its package is damaged')));
+  expect(await probe(await deviceNamed('broken'))).toEqual({
+    name: 'broken',
+    failure: 'its package is damaged',
+  });
+});
+
+it('that needs a driver is tried in a process of its own, whatever it writes there', async () => {
+  const opening =
+    "console.log('{}'); console.error('driver: hello'); process.stdout.write('no end of line');";
+  await loadPlugins([plugin('noisy', "{ name: 'noisy', speed: 'check', needs: 'driver' }", opening)]);
+  const found = await probe(await deviceNamed('noisy'));
+  expect(found).toMatchObject({ name: 'noisy', lowering: 'nothing' });
+  expect(found).not.toHaveProperty('device', `a plugin, pid ${process.pid}`);
+});
+
+it('whose driver ends the process, or never answers, is not usable', async () => {
+  const driver = (name: string) => `{ name: '${name}', speed: 'training', needs: 'driver' }`;
+  await loadPlugins([
+    plugin(
+      'crashing',
+      driver('crashing'),
+      "process.kill(process.pid, 'SIGABRT'); await new Promise(() => {});",
+    ),
+    plugin('hanging', driver('hanging'), 'setInterval(() => {}, 1000); await new Promise(() => {});'),
+  ]);
+  const failure = async (name: string, limit?: number) => probe(await deviceNamed(name), limit);
+  expect(await failure('crashing')).toEqual({
+    name: 'crashing',
+    failure: 'its driver ended the process that tried it (SIGABRT)',
+  });
+  expect(await failure('hanging', 100)).toEqual({
+    name: 'hanging',
+    failure: 'its driver gave no answer in 0 s',
+  });
+});
