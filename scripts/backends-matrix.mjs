@@ -7,7 +7,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { caseOps } from '../packages/backend-testing/dist/cases/index.js';
-import { choices } from '../packages/node/dist/backends.js';
+import { knownDevices } from '../packages/node/dist/index.js';
 import { folder } from './kit-reporter.mjs';
 
 const root = join(import.meta.dirname, '..');
@@ -21,7 +21,7 @@ const SUITES = ['chain', 'state', 'buffers', 'feeds', 'a training step', 'determ
 /** Known to the command, and no engine: the kit's own oracle. */
 const ORACLE = 'reference';
 
-const columns = columnsOfCode();
+const columns = columnsOfCode((await knownDevices()).map(({ name }) => name));
 const rows = [...TOTALS, ...caseOps(), ...SUITES];
 const text = readFileSync(path, 'utf8');
 const table = readTable(text.slice(text.indexOf(begin) + begin.length, text.indexOf(end)));
@@ -31,7 +31,7 @@ if (process.argv[2] === '--check') check();
 else write();
 
 /** The kits that the packages run, in the order of `moco backends`; backends without one have a column as well. */
-function columnsOfCode() {
+function columnsOfCode(devices) {
   const kits = readdirSync(join(root, 'packages')).flatMap((name) => {
     const sources = join(root, 'packages', name, 'src');
     if (!existsSync(sources)) return [];
@@ -39,7 +39,7 @@ function columnsOfCode() {
     const code = files.map((file) => readFileSync(join(sources, file), 'utf8')).join('\n');
     return [...code.matchAll(/\bname: '([^']+)'/g)].map(([, kit]) => kit);
   });
-  return choices
+  return devices
     .filter((name) => name !== ORACLE)
     .flatMap((name) => {
       const own = kits.filter((kit) => kit.split(',')[0] === name);

@@ -4,7 +4,7 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
-import { choices, probe } from '../../packages/node/dist/backends.js';
+import { knownDevices, probe } from '../../packages/node/dist/index.js';
 import { pythonWithPeers } from '../lib/python.mjs';
 import { alternate, quantile, spread, table } from '../lib/rounds.mjs';
 
@@ -40,9 +40,10 @@ const ORACLE = 'reference';
 const programs = [];
 /** Names of backends, with the reason. */
 const leftOut = {};
-for (const name of choices) {
+for (const device of await knownDevices()) {
+  const { name } = device;
   if (name === ORACLE) continue;
-  const found = await probe(name);
+  const found = await probe(device);
   if ('failure' in found || !found.training) {
     leftOut[name] = 'failure' in found ? found.failure : 'it does not train';
     console.error(`left out: ${name}: ${leftOut[name]}`);

@@ -1,7 +1,7 @@
 /** What the types refuse, and that they name every option: judged by the compiler. */
-import { registerPlugins } from '@moco-ts/cli/run';
 import { backendDevices, encoderNames } from '@moco-ts/core';
 import { registerEncoders } from '@moco-ts/encoders';
+import { registerPlugins } from '@moco-ts/node';
 import type { RunFlags } from '@moco-ts/run';
 import { expect, expectTypeOf, it } from 'vitest';
 import { optionNames } from './check-options.ts';
