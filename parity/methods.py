@@ -45,7 +45,7 @@ CASES: dict[str, dict[str, Any]] = {
     | {"frozen": ["conv1.weight"], "optimizer": ADAMW, "lr": 2**-7},
     "simclr": {"method": "simclr", "dim": 8, "mlp": True, "temperature": 0.5, "optimizer": LARS, "lr": 16.0},
     "instdisc-nce": BANK
-    | {"draw": "picture", "loss": "nce", "temperature": 0.25, "proximal": 0.5, "optimizer": ADAMW, "lr": 2**-7},
+    | {"draw": "image", "loss": "nce", "temperature": 0.25, "proximal": 0.5, "optimizer": ADAMW, "lr": 2**-7},
     "instdisc-infonce": BANK
     | {"draw": "batch", "loss": "infonce", "temperature": 0.25, "proximal": 0.0, "optimizer": SGD, "lr": 0.0625},
 }
@@ -259,10 +259,10 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
             assert bank is not None
             index = torch.from_numpy(Rng(SEED, "index", step).permutation(spec["slots"])[:BATCH])
             stream = Rng(SEED, "negatives", step)
-            count = spec["negatives"] * (BATCH if spec["draw"] == "picture" else 1)
+            count = spec["negatives"] * (BATCH if spec["draw"] == "image" else 1)
             negatives = torch.tensor([stream.integer(spec["slots"]) for _ in range(count)])
             v = F.normalize(q(xq), dim=1)
-            loss = bank.loss(v, index, negatives.view(BATCH, -1) if spec["draw"] == "picture" else negatives)
+            loss = bank.loss(v, index, negatives.view(BATCH, -1) if spec["draw"] == "image" else negatives)
             bank_update = (v.detach(), index)
         optimizer.zero_grad()
         loss.backward()

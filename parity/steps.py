@@ -50,7 +50,7 @@ CASES: dict[str, dict[str, Any]] = {
     "simclr": {"method": "simclr", "net": RESNET, "dim": 32, "mlp": True, "temperature": 0.5}
     | {"optimizer": LARS, "lr": 0.1},
     "instdisc-nce": BANK
-    | {"net": RESNET, "draw": "picture", "loss": "nce", "temperature": 0.25, "proximal": 0.5}
+    | {"net": RESNET, "draw": "image", "loss": "nce", "temperature": 0.25, "proximal": 0.5}
     | {"optimizer": SGD, "lr": 3e-4},
     "instdisc-infonce": BANK
     | {"net": RESNET, "draw": "batch", "loss": "infonce", "temperature": 0.25, "proximal": 0.0}
@@ -283,9 +283,9 @@ def run(spec: dict[str, Any], seed: int, dtype: torch.dtype) -> dict[str, Any]:
             assert bank is not None
             index = torch.from_numpy(Rng(SEED, "index", step).permutation(spec["slots"])[:BATCH])
             stream = Rng(SEED, "negatives", step)
-            count = spec["negatives"] * (BATCH if spec["draw"] == "picture" else 1)
+            count = spec["negatives"] * (BATCH if spec["draw"] == "image" else 1)
             negatives = torch.tensor([stream.integer(spec["slots"]) for _ in range(count)])
-            negatives = negatives.view(BATCH, -1) if spec["draw"] == "picture" else negatives
+            negatives = negatives.view(BATCH, -1) if spec["draw"] == "image" else negatives
             loss = bank.loss(found[0], index, negatives)
         optimizer.zero_grad()
         loss.backward()

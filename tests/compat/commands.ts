@@ -78,7 +78,7 @@ export function percents(text: string): number[] {
 
 /** Where each curve of a page begins and ends, as it says in words. */
 export function curves(page: string): number[][] {
-  const text = readFileSync(page, 'utf8');
+  const text = readPage(page);
   return [...text.matchAll(/ from (-?[\d.e-]+) to (-?[\d.e-]+)/g)].map(([, from, to]) => [
     Number(from),
     Number(to),
@@ -87,8 +87,16 @@ export function curves(page: string): number[][] {
 
 /** The means in the tables of an ablation's report, each with the least and the greatest seed. */
 export function means(page: string): number[][] {
-  const text = readFileSync(page, 'utf8');
+  const text = readPage(page);
   return [...text.matchAll(/(\d+\.\d) \((\d+\.\d) to (\d+\.\d)\)/g)].map(([, ...values]) =>
     values.map(Number),
   );
+}
+
+function readPage(path: string): string {
+  const text = readFileSync(path, 'utf8');
+  const body = text.slice(text.indexOf('<body'));
+  const [lost] = /.{0,40}\b(?:undefined|NaN)\b.{0,40}/.exec(body) ?? [];
+  if (lost !== undefined) throw new Error(`${path}: ${lost}`);
+  return text;
 }

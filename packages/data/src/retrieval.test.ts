@@ -57,7 +57,7 @@ describe('recall', () => {
 describe('tasks on held-out emoji', () => {
   it('pairs each drawing with the other designer’s drawing of the same emoji', async () => {
     const set = await openDataset('emoji', { split: 'test', designers: ['google', 'facebook', 'twitter'] });
-    const task = retrievalTask('other-hands', set, options);
+    const task = retrievalTask('cross-designer', set, options);
     expect(task.rounds.map((round) => round.name).sort()).toEqual([
       'facebook-google',
       'facebook-twitter',
@@ -87,7 +87,7 @@ describe('tasks on held-out emoji', () => {
   it('embeds shared images once, and asks with edits that never change', async () => {
     const set = await openDataset('emoji', { split: 'test' });
     const tasks = retrievalTasks(set, options);
-    expect(tasks.map((task) => task.name)).toEqual(['edited-copies', 'other-hands']);
+    expect(tasks.map((task) => task.name)).toEqual(['edited-copies', 'cross-designer']);
     let rows = 0;
     const embed = async (data: Float32Array, count: number) => {
       rows += count;
@@ -108,7 +108,7 @@ describe('tasks on held-out emoji', () => {
   it('needs two designers', async () => {
     const set = await openDataset('emoji', { split: 'test', designers: ['google'] });
     expect(retrievalTasks(set, options).map((task) => task.name)).toEqual(['edited-copies']);
-    expect(() => retrievalTask('other-hands', set, options)).toThrow(/fewer than two/);
+    expect(() => retrievalTask('cross-designer', set, options)).toThrow(/fewer than two/);
   });
 });
 

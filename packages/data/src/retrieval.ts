@@ -40,7 +40,7 @@ export interface RetrievalTask {
   readonly target: Int32Array;
 }
 
-export type RetrievalName = 'edited-copies' | 'other-hands';
+export type RetrievalName = 'edited-copies' | 'cross-designer';
 
 export interface RetrievalOptions {
   readonly size: number;
@@ -56,7 +56,7 @@ export interface RetrievalOptions {
  * A label-free measure on held-out images.
  * - `edited-copies`: the query is a strongly edited view of an image (aug-plus, crop .35-1, one fixed draw each), the
  *   gallery all clean images.
- * - `other-hands` (emoji only): the query is one designer's drawing, the gallery another's; one round for each ordered
+ * - `cross-designer` (emoji only): the query is one designer's drawing, the gallery another's; one round for each ordered
  *   pair of designers.
  * @throws DataError if the data set does not suit the task
  */
@@ -65,13 +65,13 @@ export function retrievalTask(
   dataset: ImageDataset,
   options: RetrievalOptions,
 ): RetrievalTask {
-  return name === 'edited-copies' ? editedCopies(dataset, options) : otherHands(dataset, options);
+  return name === 'edited-copies' ? editedCopies(dataset, options) : crossDesigner(dataset, options);
 }
 
 /** The tasks that suit a data set. */
 export function retrievalTasks(dataset: ImageDataset, options: RetrievalOptions): RetrievalTask[] {
   const tasks = [retrievalTask('edited-copies', dataset, options)];
-  if (designersOf(dataset).size > 1) tasks.push(retrievalTask('other-hands', dataset, options));
+  if (designersOf(dataset).size > 1) tasks.push(retrievalTask('cross-designer', dataset, options));
   return tasks;
 }
 
@@ -104,11 +104,11 @@ function editedCopies(dataset: ImageDataset, options: RetrievalOptions): Retriev
   };
 }
 
-function otherHands(dataset: ImageDataset, options: RetrievalOptions): RetrievalTask {
+function crossDesigner(dataset: ImageDataset, options: RetrievalOptions): RetrievalTask {
   const designers = designersOf(dataset);
   if (designers.size < 2) {
     throw new DataError(
-      `other-hands compares designers of the emoji set; ${dataset.name} has fewer than two`,
+      `cross-designer compares designers of the emoji set; ${dataset.name} has fewer than two`,
     );
   }
   const rounds: RetrievalRound[] = [];
@@ -126,7 +126,7 @@ function otherHands(dataset: ImageDataset, options: RetrievalOptions): Retrieval
     }
   }
   const images = clean(dataset, count(dataset.length), options);
-  return { name: 'other-hands', queries: images, gallery: images, rounds, target: rounds[0]!.target };
+  return { name: 'cross-designer', queries: images, gallery: images, rounds, target: rounds[0]!.target };
 }
 
 /** Turns `[N, 3, S, S]` into features `[N, dim]`. */

@@ -54,7 +54,7 @@ it('trains as the command does, to the bit', async () => {
   const result = await run.result;
   expect(result).toMatchObject({ outcome: 'done', skipped: 0, config: { mocoT: 0.2, cos: true } });
   expect(differences(result.checkpoint, join(out, 'checkpoint-0003.safetensors'))).toEqual([]);
-  const fields = ['epoch', 'step', 'globalStep', 'loss', 'acc1', 'acc5', 'spread', 'lr'] as const;
+  const fields = ['epoch', 'step', 'globalStep', 'loss', 'acc1', 'acc5', 'featureStd', 'lr'] as const;
   const picked = (from: object) =>
     Object.fromEntries(fields.map((name) => [name, (from as Record<string, unknown>)[name]]));
   expect(steps.map(picked)).toEqual(logged(out, 'step').map(picked));

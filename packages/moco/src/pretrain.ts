@@ -29,7 +29,7 @@ export interface Step {
   /** How often it is among the five largest, in percent. */
   readonly acc5: number;
   /** Standard deviation of the queries over the batch, the mean of their dimensions: near 0 after a collapse. */
-  readonly spread: number;
+  readonly featureStd: number;
   /** The learning rate. */
   readonly lr: number;
   /** Seconds that the step took. */
@@ -200,7 +200,7 @@ function stepOf({
   rate,
   etaSeconds,
 }: Progress): Step {
-  const { loss, acc1, acc5, spread, time, data } = meters;
+  const { loss, acc1, acc5, featureStd, time, data } = meters;
   return {
     epoch,
     step: step - 1,
@@ -208,7 +208,7 @@ function stepOf({
     loss: loss.last,
     acc1: acc1.last,
     acc5: acc5.last,
-    spread: spread.last,
+    featureStd: featureStd.last,
     lr: learningRate,
     time: time.last,
     data: data.last,

@@ -3,9 +3,9 @@ import { expect, it } from 'vitest';
 import { checkCollapse } from './collapse.ts';
 
 const config = { mocoDim: 128 };
-function warnings(loss: number, spread: number, symmetric = false): string[] {
+function warnings(loss: number, std: number, symmetric = false): string[] {
   const list: string[] = [];
-  const meters = { loss: new Meter({ sum: loss, count: 1 }), spread: new Meter({ sum: spread, count: 1 }) };
+  const meters = { loss: new Meter({ sum: loss, count: 1 }), featureStd: new Meter({ sum: std, count: 1 }) };
   const chance = symmetric
     ? { loss: 2 * Math.log(1024), formula: '2 log(K + 1)' }
     : { loss: Math.log(1024), formula: 'log(K + 1)' };

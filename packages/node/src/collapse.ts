@@ -1,6 +1,6 @@
 import type { Meters, RunConfig, RunMethod } from '@moco-ts/run';
 
-/** Of 1/sqrt(dim), the spread of vectors that fill the sphere. */
+/** Of 1/sqrt(dim), the feature std of vectors that fill the sphere. */
 const LEAST_SPREAD = 0.05;
 /** Of the loss of a guess. */
 const NEAR_CHANCE = 1e-3;
@@ -9,13 +9,13 @@ const NEAR_CHANCE = 1e-3;
 export function checkCollapse(
   { mocoDim }: Pick<RunConfig, 'mocoDim'>,
   chance: RunMethod['chance'],
-  { loss, spread }: Pick<Meters, 'loss' | 'spread'>,
+  { loss, featureStd }: Pick<Meters, 'loss' | 'featureStd'>,
   warn: (message: string) => void,
 ): void {
-  const share = spread.average * Math.sqrt(mocoDim);
+  const share = featureStd.average * Math.sqrt(mocoDim);
   if (share < LEAST_SPREAD)
     warn(
-      `the queries have collapsed: their spread is ${(100 * share).toFixed(1)} % of what it could be; lower --lr, or check that the images differ`,
+      `the queries have collapsed: their feature std is ${(100 * share).toFixed(1)} % of what it could be; lower --lr, or check that the images differ`,
     );
   if (chance && Math.abs(loss.average / chance.loss - 1) < NEAR_CHANCE)
     warn(

@@ -33,7 +33,7 @@ export interface Measures {
   /** Held-out images: the original of an edited copy is the nearest. */
   readonly editedCopies?: number;
   /** Held-out emoji: another designer's drawing of the same one is the nearest. */
-  readonly otherHands?: number;
+  readonly crossDesigner?: number;
   /** Held-out emoji: the nearest other image is of the same category. */
   readonly neighbour?: number;
 }
@@ -125,10 +125,10 @@ export async function openEvaluation(
       return { knn: accuracy, timing: timing(started, embedded, images) };
     }
     const scores = await evaluateRetrieval(retrievalTasks(test, target), embed, read);
-    const [copies, hands] = [scores['edited-copies'], scores['other-hands']];
+    const [copies, designers] = [scores['edited-copies'], scores['cross-designer']];
     const measures: Measures = {
       ...(copies !== undefined && { editedCopies: 100 * copies }),
-      ...(hands !== undefined && { otherHands: 100 * hands }),
+      ...(designers !== undefined && { crossDesigner: 100 * designers }),
     };
     const embedded = performance.now();
     if (!emoji) return { ...measures, timing: timing(started, embedded, test.length) };
@@ -195,7 +195,7 @@ export function measureRows(measures: Measures): [name: string, percent: number]
   const rows: [string, number | undefined][] = [
     ['kNN accuracy', measures.knn],
     ['edited copies, R@1', measures.editedCopies],
-    ['other hands, R@1', measures.otherHands],
+    ['cross-designer, R@1', measures.crossDesigner],
     ['neighbour of the same category', measures.neighbour],
   ];
   return rows.filter((row): row is [string, number] => row[1] !== undefined);

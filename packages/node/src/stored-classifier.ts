@@ -1,6 +1,6 @@
 /** What a file of a classifier says of itself, judged as flags are. */
 import { CheckpointError, printable, UserError } from '@moco-ts/core';
-import { checkSettings, storedConfig } from '@moco-ts/run';
+import { checkSettings, currentNames, storedConfig } from '@moco-ts/run';
 
 /** What `lincls` and `finetune` set; `holdOut` may be missing. */
 const needed = ['epochs', 'batchSize', 'lr', 'momentum', 'wd', 'schedule', 'cos', 'cropMin', 'seed', 'data'];
@@ -12,7 +12,7 @@ const needed = ['epochs', 'batchSize', 'lr', 'momentum', 'wd', 'schedule', 'cos'
 export function storedClassifier(text: string, source: string): unknown {
   let info: Record<string, unknown> | null;
   try {
-    info = JSON.parse(text);
+    info = currentNames(JSON.parse(text)) as typeof info;
   } catch {
     throw new CheckpointError(`${source} is damaged: its settings can't be read`);
   }

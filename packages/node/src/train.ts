@@ -67,6 +67,8 @@ interface Issued {
   readonly waited: number;
 }
 
+/** What a step tells. */
+const metricNames = ['loss', 'acc1', 'acc5', 'featureStd'] as const;
 /** Losses that a checkpoint carries along. */
 const HISTORY = 20;
 
@@ -196,7 +198,7 @@ async function loop(
     const values = scalars(metrics);
     if (!Number.isFinite(values.loss!)) throw await keeper.refuse(values.loss!, at);
     await keeper.passed(at.globalStep);
-    for (const name of ['loss', 'acc1', 'acc5', 'spread'] as const) meters[name].add(values[name]!);
+    for (const name of metricNames) meters[name].add(values[name]!);
     meters.time.add(seconds);
     meters.data.add(waited / 1000);
     pace.add(seconds);
@@ -306,8 +308,8 @@ async function queryParams(trainer: Trainer): Promise<Params> {
 }
 
 function writeEpoch(log: RunLog, epoch: number, globalStep: number, meters: Meters, lr: number): void {
-  const { loss, acc1, acc5, spread, time, data } = meters;
-  const means = { loss: loss.average, acc1: acc1.average, acc5: acc5.average, spread: spread.average };
+  const { time, data } = meters;
+  const means = Object.fromEntries(metricNames.map((name) => [name, meters[name].average]));
   const pacing = { time: rounded(time.average), data: rounded(data.average) };
   log.write(
     'epoch',

@@ -15,6 +15,7 @@ import { type Crc32, crc32 as portable } from './crc32.ts';
 import type { MeterStates } from './meters.ts';
 import type { RunConfig } from './settings.ts';
 import { storedInfo } from './stored.ts';
+import { currentNames } from './stored-names.ts';
 
 /** Where a run stands: the next step to take. */
 export interface Position {
@@ -122,7 +123,7 @@ export function checkpointOf(
 
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return currentNames(JSON.parse(text));
   } catch {
     return undefined;
   }

@@ -79,7 +79,7 @@ describe('a new run', () => {
       mocoT: 0.07,
       loss: 'nce',
       bankMomentum: 0.5,
-      bankDraw: 'picture',
+      bankDraw: 'image',
       proximal: 0,
       optimizer: 'sgd',
       schedule: [120, 160],

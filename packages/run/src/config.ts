@@ -3,7 +3,14 @@ import { UserError } from '@moco-ts/core';
 import { type ImageDataset, type ViewConfig, views } from '@moco-ts/data/portable';
 import { traitsNamed } from '@moco-ts/encoders';
 import { defaultDecay, defaultRate, defaultWarmup, hasQueue, meaningless, rowOf } from './methods.ts';
-import { defaults, flagOf, type RunConfig, type RunFlags, settingEntries } from './settings.ts';
+import {
+  currentSettings,
+  defaults,
+  flagOf,
+  type RunConfig,
+  type RunFlags,
+  settingEntries,
+} from './settings.ts';
 
 /** Images of known small sets are trained on as they are; photographs are cut to the papers' 224. */
 export function defaultImageSize(dataset: Pick<ImageDataset, 'source' | 'share'>): number {
@@ -18,10 +25,11 @@ export function defaultImageSize(dataset: Pick<ImageDataset, 'source' | 'share'>
  * @throws UserError for settings that exclude each other, and flags that the method has no use for
  */
 export function resolveConfig(
-  flags: RunFlags & { data: string },
+  given: RunFlags & { data: string },
   dataset: Pick<ImageDataset, 'source' | 'share'>,
   workers = 1,
 ): RunConfig {
+  const flags = currentSettings(given);
   const { method = 'moco-v1', arch = defaults.arch } = flags;
   const refused = meaningless(method, flags);
   if (refused !== undefined) throw new UserError(refused);
@@ -63,7 +71,8 @@ export function withDefaults(
  * @param source the checkpoint's name, for messages
  * @throws UserError when a flag asks for a model or an optimizer that the checkpoint is not of
  */
-export function resumeConfig(saved: RunConfig, flags: RunFlags, source: string): RunConfig {
+export function resumeConfig(saved: RunConfig, given: RunFlags, source: string): RunConfig {
+  const flags = currentSettings(given);
   for (const [key, { bound }] of settingEntries) {
     const [wanted, found] = [flags[key], saved[key]];
     if (bound && wanted !== undefined && wanted !== found) {

@@ -11,4 +11,5 @@ export * from './presets.ts';
 export { cosine, faultOf, type Rule, whole } from './rule.ts';
 export * from './settings.ts';
 export { checkSettings, storedConfig } from './stored.ts';
+export { currentNames } from './stored-names.ts';
 export * from './vectors.ts';

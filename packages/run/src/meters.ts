@@ -31,7 +31,7 @@ export interface MeterState {
   readonly count: number;
 }
 
-const names = ['loss', 'acc1', 'acc5', 'spread', 'time', 'data'] as const;
+const names = ['loss', 'acc1', 'acc5', 'featureStd', 'time', 'data'] as const;
 export type MeterName = (typeof names)[number];
 export type Meters = Readonly<Record<MeterName, Meter>>;
 export type MeterStates = Readonly<Record<MeterName, MeterState>>;

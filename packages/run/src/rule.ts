@@ -17,6 +17,8 @@ interface NumberShape {
 interface NameShape {
   readonly type: 'name';
   readonly of: readonly string[];
+  /** What names of earlier versions are now. They stay right. */
+  readonly formerly?: Readonly<Record<string, string>>;
 }
 
 interface ListShape {
@@ -42,8 +44,11 @@ export const above = (least: number, most: number): Rule<number> => ({
   most,
   above: true,
 });
-/** One of some names. */
-export const name = <const Name extends string>(of: readonly Name[]): Rule<Name> => ({ type: 'name', of });
+/** One of some names. @param formerly what names of earlier versions are now */
+export const name = <const Name extends string>(
+  of: readonly Name[],
+  formerly: Readonly<Record<string, NoInfer<Name>>> = {},
+): Rule<Name> => ({ type: 'name', of, formerly });
 /** From `least` to `most` values of one rule. */
 export const list = <Value>(of: Rule<Value>, least: number, most: number): Rule<readonly Value[]> => ({
   type: 'list',
@@ -71,7 +76,9 @@ export function faultOf(rule: Rule, value: unknown): string | undefined {
     case 'number':
       return isWithin(rule, value) ? undefined : `Give ${described(rule)}.`;
     case 'name':
-      return rule.of.includes(value as string) ? undefined : `Choose from ${rule.of.join(', ')}.`;
+      return rule.of.includes(currentValue(rule, value) as string)
+        ? undefined
+        : `Choose from ${rule.of.join(', ')}.`;
     case 'truth':
       return typeof value === 'boolean' ? undefined : 'Give true or false.';
     case 'text':
@@ -84,6 +91,12 @@ export function faultOf(rule: Rule, value: unknown): string | undefined {
       return value.map((item) => faultOf(rule.of, item)).find((fault) => fault !== undefined);
     }
   }
+}
+
+/** A value by the name that this version gives it. */
+export function currentValue(rule: Rule, value: unknown): unknown {
+  if (rule.type !== 'name' || typeof value !== 'string' || !rule.formerly) return value;
+  return Object.hasOwn(rule.formerly, value) ? rule.formerly[value] : value;
 }
 
 function isWithin(rule: NumberShape, value: unknown): boolean {

@@ -5,6 +5,7 @@
 import { type Method, methods } from './method-names.ts';
 import {
   above,
+  currentValue,
   faultOf,
   largestFloat,
   list,
@@ -160,8 +161,8 @@ export const settings = {
     methods: ['instdisc'],
   }),
   /** `instdisc`: noise samples for each image, or one draw for the batch. Default `image`. */
-  bankDraw: defaulted(name(['picture', 'batch']), {
-    default: 'picture',
+  bankDraw: defaulted(name(['image', 'batch'], { picture: 'image' }), {
+    default: 'image',
     group: 'Method',
     flags: '--bank-draw <kind>',
     doc: 'instdisc: noise samples for each image, or for the batch (image)',
@@ -492,4 +493,13 @@ export function settingsFault(given: object): string | undefined {
     if (fault !== undefined) return `${key} is ${shown(value)}. ${fault}`;
   }
   return undefined;
+}
+
+/** Settings with the names that this version gives their values. */
+export function currentSettings<Given extends object>(given: Given): Given {
+  const entries = Object.entries(given).map(([key, value]) => [
+    key,
+    Object.hasOwn(settings, key) ? currentValue(settings[key as SettingName].rule, value) : value,
+  ]);
+  return Object.fromEntries(entries);
 }

@@ -2,7 +2,7 @@
 import { CheckpointError, printable, UserError } from '@moco-ts/core';
 import { checkSizes, withDefaults } from './config.ts';
 import type { MeterStates } from './meters.ts';
-import { type RunConfig, settings, settingsFault } from './settings.ts';
+import { currentSettings, type RunConfig, settings, settingsFault } from './settings.ts';
 
 /** What there is no default for. */
 const needed = ['data', 'method', 'arch', 'imageSize'] as const;
@@ -15,7 +15,7 @@ const needed = ['data', 'method', 'arch', 'imageSize'] as const;
  */
 export function storedConfig(value: unknown, source: string): RunConfig {
   const entries = Object.entries(plainObject(value, source)).filter(([key]) => Object.hasOwn(settings, key));
-  const config = Object.fromEntries(entries);
+  const config: Readonly<Record<string, unknown>> = currentSettings(Object.fromEntries(entries));
   for (const key of needed) if (config[key] === undefined) refuse(source, `${key} is missing.`);
   checkSettings(config, source);
   for (const key of ['arch', 'backend'] as const)

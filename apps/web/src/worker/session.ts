@@ -198,7 +198,7 @@ export async function createSession(
     const milliseconds = now - Math.max(asked, settled);
     settled = now;
     if (step === 0) meters = createMeters();
-    for (const name of ['loss', 'acc1', 'acc5', 'spread'] as const) meters[name].add(value(name));
+    for (const name of ['loss', 'acc1', 'acc5', 'featureStd'] as const) meters[name].add(value(name));
     meters.time.add(milliseconds / 1000);
     meters.data.add(waited / 1000);
     losses = [...losses.slice(1 - HISTORY), loss];

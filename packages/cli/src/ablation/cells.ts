@@ -22,7 +22,7 @@ import {
   version,
   writeAtomic,
 } from '@moco-ts/node';
-import { initialParams, meaningful, type RunConfig, type RunFlags, resolveConfig } from '@moco-ts/run';
+import { currentNames, initialParams, meaningful, type RunConfig, type RunFlags, resolveConfig, storedConfig } from '@moco-ts/run';
 import { type Setting, settingName } from './sweeps.ts';
 
 export interface Cell {
@@ -168,9 +168,11 @@ const start: Setting = { sweep: 'm', series: 'untrained', x: '', flags: { method
 async function readCell(path: string): Promise<CellResult | undefined> {
   const text = await textIfThere(path);
   if (text === undefined) return undefined;
+  let cell: CellResult;
   try {
-    return JSON.parse(text) as CellResult;
+    cell = currentNames(JSON.parse(text)) as CellResult;
   } catch {
     throw new UserError(`${path} is no JSON; remove it, and the cell is trained again`);
   }
+  return { ...cell, config: storedConfig(cell.config, path) };
 }

@@ -20,7 +20,7 @@ export interface Ablation {
   readonly floor: readonly Measures[];
 }
 
-const measureNames: readonly MeasureName[] = ['knn', 'editedCopies', 'otherHands', 'neighbour'];
+const measureNames: readonly MeasureName[] = ['knn', 'editedCopies', 'crossDesigner', 'neighbour'];
 
 const titleOf = (measure: MeasureName) => measureRows({ [measure]: 0 })[0]![0];
 

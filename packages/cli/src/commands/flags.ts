@@ -41,6 +41,13 @@ export function names(text: string): string[] {
   return list;
 }
 
+/** A name as a rule allows it. */
+export const named = (rule: Rule) => (text: string) => {
+  const fault = faultOf(rule, text);
+  if (fault !== undefined) throw new InvalidArgumentError(fault);
+  return text;
+};
+
 /** One of some names. */
 export function oneOf<const T extends string>(known: readonly T[]) {
   return (text: string): T => {

@@ -8,7 +8,7 @@ import {
   settingEntries,
 } from '@moco-ts/run';
 import { type Command, Option } from 'commander';
-import { each, names, oneOf, within } from './flags.ts';
+import { each, named, names, oneOf, within } from './flags.ts';
 
 const recipeGroups: readonly Group[] = ['Method', 'Encoder and views', 'Training', 'Data', 'Machine'];
 
@@ -60,7 +60,7 @@ function parserOf(rule: Rule, flags: string): ((text: string, before: unknown) =
     case 'number':
       return within(rule);
     case 'name':
-      return oneOf(rule.of);
+      return named(rule);
     case 'list':
       return flags.includes('...') ? each(rule.of) : names;
     default:

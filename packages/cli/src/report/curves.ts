@@ -123,7 +123,7 @@ const short = (value: number) => Number(value.toPrecision(4)).toString();
 const measureNames = [
   'knn',
   'editedCopies',
-  'otherHands',
+  'crossDesigner',
   'neighbour',
 ] as const satisfies readonly (keyof Measures)[];
 

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { UserError } from '@moco-ts/core';
 import { readText } from '@moco-ts/node';
+import { currentNames } from '@moco-ts/run';
 
 /** A line of `log.jsonl`. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly event: string };
@@ -68,7 +69,7 @@ export function historyOf(text: string): History {
 
 function parse(line: string): LogLine | undefined {
   try {
-    const value = JSON.parse(line) as Partial<LogLine> | null;
+    const value = currentNames(JSON.parse(line)) as Partial<LogLine> | null;
     return typeof value?.event === 'string' ? (value as LogLine) : undefined;
   } catch {
     // A process that was killed may have left half a line.

@@ -11,7 +11,7 @@ import {
   readClassifier,
   textIfThere,
 } from '@moco-ts/node';
-import { type Checkpoint, createMethod, hasQueue, type RunConfig, storedConfig } from '@moco-ts/run';
+import { type Checkpoint, createMethod, currentNames, hasQueue, type RunConfig, storedConfig } from '@moco-ts/run';
 import { duration } from '../format.ts';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
 import { curve, measureCurve, pointsOf } from './curves.ts';
@@ -143,10 +143,10 @@ function runCurves(history: History, config: RunConfig, images: number | undefin
       ? ''
       : curve({ title: 'Momentum of the key encoder', x: 'steps', y: 'm', points: momenta }),
     curve({
-      title: 'Spread of the queries',
+      title: 'Feature std of the queries',
       x: 'steps',
       y: 'standard deviation',
-      points: pointsOf(steps, 'globalStep', { spread: 'spread' }),
+      points: pointsOf(steps, 'globalStep', { featureStd: 'feature std' }),
       level: { value: 1 / Math.sqrt(config.mocoDim), label: '1/√dim, vectors that fill the sphere' },
       note: 'Near zero the network has collapsed: it gives one vector for every image.',
     }),
@@ -284,7 +284,7 @@ function madeBy({ versions = {}, backend = {}, machine = {}, commit }: Recorded)
 async function readRecord(folder: string, warn: (text: string) => void): Promise<Recorded> {
   const path = join(folder, 'config.json');
   try {
-    const record = (JSON.parse((await textIfThere(path)) ?? '') ?? {}) as Recorded;
+    const record = (currentNames(JSON.parse((await textIfThere(path)) ?? '')) ?? {}) as Recorded;
     return record.config === undefined ? record : { ...record, config: storedConfig(record.config, path) };
   } catch (error) {
     if (error instanceof UserError) throw error;

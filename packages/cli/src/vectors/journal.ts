@@ -7,6 +7,7 @@ import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '@moco-ts/core';
 import { describeSystemError, linesOf, makeFolder, textIfThere, writeAtomic } from '@moco-ts/node';
+import { currentNames } from '@moco-ts/run';
 import type { VectorRows } from './parquet.ts';
 
 /** What must be the same for an interrupted run to go on: by its name as the user knows it. */
@@ -100,7 +101,7 @@ export async function openJournal(output: string, dim: number, job: Job): Promis
 function checkSame(folder: string, text: string, job: Job): void {
   let before: Job | undefined;
   try {
-    before = JSON.parse(text) as Job;
+    before = currentNames(JSON.parse(text)) as Job;
   } catch {
     // Cut off by a crash: nothing stands behind it yet.
   }

@@ -119,10 +119,7 @@ describe('the loss', () => {
   });
   it('is the same by a draw for each image, if they draw alike', () => {
     const data = Array.from({ length: batch }, () => [...drawn.data]).flat();
-    const each = run(
-      { ...base, draw: 'picture' },
-      { negatives: { shape: [batch, negatives], data } },
-    ).outputs;
+    const each = run({ ...base, draw: 'image' }, { negatives: { shape: [batch, negatives], data } }).outputs;
     expect(each.loss!.data[0]).toBeCloseTo(run(base).outputs.loss!.data[0]!, 12);
   });
   it('adds the squared way from the slot as the proximal term', () => {
@@ -141,7 +138,7 @@ describe('drawNegatives', () => {
     const { shape, dtype, data } = drawNegatives(config, 1, 0);
     expect(dtype).toBe('int32');
     expect(shape).toEqual([4000]);
-    expect(drawNegatives({ ...config, draw: 'picture' }, 1, 0).shape).toEqual([batch, 4000]);
+    expect(drawNegatives({ ...config, draw: 'image' }, 1, 0).shape).toEqual([batch, 4000]);
     const counts = Array.from({ length: slots }, (_, slot) => data.filter((x) => x === slot).length);
     expect(counts.reduce((a, b) => a + b)).toBe(4000);
     // 250 expected; a binomial deviation is 15.3, and five of them.
@@ -161,7 +158,7 @@ describe('the step', () => {
   });
   it('shows gradients where they are asked for', () => {
     const metrics = (config: InstDiscConfig) => instDiscStep(config, instDiscState(config, 1)).metrics;
-    expect([...metrics(base)].sort()).toEqual(['acc1', 'acc5', 'loss', 'spread']);
+    expect([...metrics(base)].sort()).toEqual(['acc1', 'acc5', 'featureStd', 'loss']);
     expect(metrics({ ...base, exposeGradients: true })).toContain('grad.conv1.weight');
   });
 });

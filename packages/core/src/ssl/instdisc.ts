@@ -17,7 +17,7 @@ import { filled, scalar, type Tensor } from '../tensor/tensor.ts';
 import { prefixed } from '../train/branch.ts';
 import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../train/step.ts';
 import { type HeadConfig, head } from './head.ts';
-import { contrastiveAccuracy, estimatePartition, featureSpread, firstOfAll, nce } from './losses.ts';
+import { contrastiveAccuracy, estimatePartition, featureStd, firstOfAll, nce } from './losses.ts';
 import { initEncoder } from './moco.ts';
 import { checkBatch, frozenOf, type PassConfig, trainingPass } from './pass.ts';
 
@@ -30,7 +30,7 @@ export interface InstDiscConfig extends PassConfig, HeadConfig {
    * `batch`: one draw for the whole batch, as MoCo's section 3.2 describes the bank; one matrix product.
    * `image`: a draw for each image, as InstDisc has it; holds N K features at once.
    */
-  readonly draw: 'batch' | 'picture';
+  readonly draw: 'batch' | 'image';
   readonly loss: 'nce' | 'infonce';
   /** T > 0; the paper: .07. */
   readonly temperature: number;
@@ -105,7 +105,7 @@ export function drawNegatives(
  * The training step.
  * Feeds: `xq` float32 [N, C, H, W], one view; `index` int32 [N], the images' numbers, each at most once; `negatives`
  * int32 [K], or [N, K] with a draw for each image (see {@link drawNegatives}); and the optimizer's scalars.
- * Metrics: `loss`, `acc1` and `acc5` (contrastive, percent), `spread` of the features.
+ * Metrics: `loss`, `acc1` and `acc5` (contrastive, percent), `featureStd` of the features.
  * @param state the types of {@link instDiscState}
  * @throws UserError when the batch doesn't split or is larger than the data set, or there are no negatives
  */
@@ -141,7 +141,7 @@ export function instDiscStep(config: InstDiscConfig, state: StateTypes): Trainin
   }
   step.metric('acc1', contrastiveAccuracy(logits, 1));
   step.metric('acc5', contrastiveAccuracy(logits, 5));
-  step.metric('spread', featureSpread(features));
+  step.metric('featureStd', featureStd(features));
   step.metric('loss', loss);
 
   step.keep(q, 'buffers');

@@ -8,7 +8,7 @@ import {
   contrastiveAccuracy,
   crossEntropy,
   estimatePartition,
-  featureSpread,
+  featureStd,
   inBatchInfoNce,
   infoNce,
   labelAccuracy,
@@ -196,12 +196,12 @@ describe('nce', () => {
   });
 });
 
-describe('featureSpread', () => {
+describe('featureStd', () => {
   it('is 0 for one point and the standard deviation else', () => {
-    expect(value(filled([4, 3], 0.5), featureSpread)).toBeLessThan(2e-6);
+    expect(value(filled([4, 3], 0.5), featureStd)).toBeLessThan(2e-6);
     // Deviations 1 and 2 about the mean, averaged.
-    expect(value(tensor([1, 4, -1, 0], [2, 2]), featureSpread)).toBeCloseTo(1.5, 6);
+    expect(value(tensor([1, 4, -1, 0], [2, 2]), featureStd)).toBeCloseTo(1.5, 6);
     // Squares 1, 1, 1 and 9 about the mean 0.
-    expect(value(tensor([1, 1, 1, -3], [4, 1]), featureSpread)).toBeCloseTo(Math.sqrt(3), 6);
+    expect(value(tensor([1, 1, 1, -3], [4, 1]), featureStd)).toBeCloseTo(Math.sqrt(3), 6);
   });
 });

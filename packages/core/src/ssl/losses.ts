@@ -233,11 +233,11 @@ function finite(x: Traced): Traced {
 }
 
 /**
- * The spread of features: each dimension's standard deviation over the batch, averaged. About 1/sqrt(D) when unit
+ * The feature std: each dimension's standard deviation over the batch, averaged. About 1/sqrt(D) when unit
  * vectors fill the sphere, 0 when the encoder has collapsed (SimSiam, arXiv 2011.10566, section 4.1).
  * @param features [N, D]
  */
-export function featureSpread(features: Traced): Traced {
+export function featureStd(features: Traced): Traced {
   const centred = sub(features, mean(features, [0], true));
   const variance = mean(mul(centred, centred), [0]);
   return mean(sqrt(variance));

@@ -91,7 +91,7 @@ it("a trained encoder's projector is told by its widths", () => {
 describe('the step', () => {
   it('shows gradients where they are asked for', () => {
     const { exposeGradients: _, ...silent } = base;
-    expect([...run(silent).step.metrics].sort()).toEqual(['acc1', 'acc5', 'loss', 'spread']);
+    expect([...run(silent).step.metrics].sort()).toEqual(['acc1', 'acc5', 'featureStd', 'loss']);
   });
   it('writes all of the state', () => {
     const { step } = run(base);

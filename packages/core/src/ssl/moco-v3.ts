@@ -9,7 +9,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { prefixed } from '../train/branch.ts';
 import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../train/step.ts';
 import { emaUpdate } from './ema.ts';
-import { featureSpread, inBatchInfoNce, pairedAccuracy } from './losses.ts';
+import { featureStd, inBatchInfoNce, pairedAccuracy } from './losses.ts';
 import { checkBatch, frozenOf, type PassConfig, trainingPass } from './pass.ts';
 import { initProjector, type ProjectorConfig, projector } from './projector.ts';
 
@@ -104,7 +104,7 @@ export function mocoV3State(
  * The training step.
  * Feeds: `xq` and `xk` float32 [N, C, H, W], the two views; `momentum`, m as a scalar (see risingMomentum); and the
  * optimizer's scalars.
- * Metrics: `loss`; `acc1` and `acc5` (contrastive, percent, in the batch) and `spread` of the first view's queries.
+ * Metrics: `loss`; `acc1` and `acc5` (contrastive, percent, in the batch) and `featureStd` of the first view's queries.
  * @param state the types of {@link mocoV3State}
  * @throws UserError when the batch doesn't split
  */
@@ -146,7 +146,7 @@ export function mocoV3Step(config: MocoV3Config, state: StateTypes): TrainingSte
   const loss = mul(add(first.loss, second.loss), 2 * temperature);
   step.metric('acc1', pairedAccuracy(first, 1));
   step.metric('acc5', pairedAccuracy(first, 5));
-  step.metric('spread', featureSpread(q1));
+  step.metric('featureStd', featureStd(q1));
   step.metric('loss', loss);
 
   step.keep(q, 'buffers');

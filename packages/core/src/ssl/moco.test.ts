@@ -284,7 +284,7 @@ describe('the step', () => {
     const { step, state } = run(base);
     const params = Object.keys(under('q', state)).filter((name) => !isBuffer(name));
     expect([...step.metrics].sort()).toEqual(
-      ['acc1', 'acc5', 'loss', 'spread', ...params.map((name) => `grad.${name}`)].sort(),
+      ['acc1', 'acc5', 'featureStd', 'loss', ...params.map((name) => `grad.${name}`)].sort(),
     );
     expect(step.state.map(({ input }) => input)).toEqual(Object.keys(state));
     expect(step.state.every(({ input, output }) => output === `next.${input}`)).toBe(true);

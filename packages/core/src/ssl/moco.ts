@@ -16,7 +16,7 @@ import { type Branch, prefixed } from '../train/branch.ts';
 import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../train/step.ts';
 import { emaUpdate } from './ema.ts';
 import { type HeadConfig, head, initHead } from './head.ts';
-import { contrastiveAccuracy, featureSpread, infoNce } from './losses.ts';
+import { contrastiveAccuracy, featureStd, infoNce } from './losses.ts';
 import { checkBatch, frozenOf, type PassConfig, trainingPass } from './pass.ts';
 import { enqueue, initQueue } from './queue.ts';
 
@@ -84,7 +84,7 @@ export function mocoState(
 /**
  * The training step.
  * Feeds: `xq` and `xk` float32 [N, C, H, W], `perm` int32 [N] with `shuffle`, and the optimizer's scalars.
- * Metrics: `loss`, `acc1` and `acc5` (contrastive, percent), `spread` of the queries.
+ * Metrics: `loss`, `acc1` and `acc5` (contrastive, percent), `featureStd` of the queries.
  * @param state the types of {@link mocoState}
  * @throws UserError when K is no multiple of the keys of a step, or the batch doesn't split
  */
@@ -117,7 +117,7 @@ export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
     if (direction === 0) {
       step.metric('acc1', contrastiveAccuracy(logits, 1));
       step.metric('acc5', contrastiveAccuracy(logits, 5));
-      step.metric('spread', featureSpread(query));
+      step.metric('featureStd', featureStd(query));
     }
     return loss;
   });

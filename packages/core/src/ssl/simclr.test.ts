@@ -61,7 +61,7 @@ it('has one encoder, whose whole state it writes', () => {
 });
 
 it('shows gradients where they are asked for', () => {
-  expect([...run(base).step.metrics].sort()).toEqual(['acc1', 'acc5', 'loss', 'spread']);
+  expect([...run(base).step.metrics].sort()).toEqual(['acc1', 'acc5', 'featureStd', 'loss']);
   expect(run({ ...base, exposeGradients: true }).step.metrics).toContain('grad.conv1.weight');
 });
 

@@ -6,7 +6,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { prefixed } from '../train/branch.ts';
 import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../train/step.ts';
 import { type HeadConfig, head } from './head.ts';
-import { featureSpread, ntXent, pairedAccuracy } from './losses.ts';
+import { featureStd, ntXent, pairedAccuracy } from './losses.ts';
 import { initEncoder } from './moco.ts';
 import { checkBatch, frozenOf, type PassConfig, trainingPass } from './pass.ts';
 
@@ -33,7 +33,7 @@ export function simclrState(
 /**
  * The training step.
  * Feeds: `xq` and `xk` float32 [N, C, H, W], the two views, and the optimizer's scalars.
- * Metrics: `loss`; `acc1` and `acc5` (contrastive, percent, among the 2N - 1 other views) and `spread` over all views.
+ * Metrics: `loss`; `acc1` and `acc5` (contrastive, percent, among the 2N - 1 other views) and `featureStd` over all views.
  *
  * Both views pass as one batch of 2N, as in the paper's programs: they share the statistics of batch normalisation.
  * @param state the types of {@link simclrState}
@@ -54,7 +54,7 @@ export function simclrStep(config: SimclrConfig, state: StateTypes): TrainingSte
   const paired = ntXent(first, second, temperature);
   step.metric('acc1', pairedAccuracy(paired, 1));
   step.metric('acc5', pairedAccuracy(paired, 5));
-  step.metric('spread', featureSpread(features));
+  step.metric('featureStd', featureStd(features));
   step.metric('loss', paired.loss);
   step.keep(q, 'buffers');
   step.minimize(paired.loss, q, optimizer, config.exposeGradients);
