@@ -22,7 +22,15 @@ import {
   version,
   writeAtomic,
 } from '@moco-ts/node';
-import { currentNames, initialParams, meaningful, type RunConfig, type RunFlags, resolveConfig, storedConfig } from '@moco-ts/run';
+import {
+  currentNames,
+  initialParams,
+  meaningful,
+  type RunConfig,
+  type RunFlags,
+  resolveConfig,
+  storedConfig,
+} from '@moco-ts/run';
 import { type Setting, settingName } from './sweeps.ts';
 
 export interface Cell {

@@ -34,7 +34,7 @@ describe('the report of a run', () => {
     ]);
     expect(titles('h3')).toEqual([
       ...['Loss', 'Contrastive accuracy', 'Features, by their nearest neighbours', 'Learning rate'],
-      ...['Momentum of the key encoder', 'Spread of the queries', 'Seconds of a step'],
+      ...['Momentum of the key encoder', 'Feature std of the queries', 'Seconds of a step'],
     ]);
     // log(K + 1) with K = 16.
     expect(document.querySelector('svg')!.textContent).toContain('log(K + 1) = 2.83, a guess');

@@ -11,7 +11,14 @@ import {
   readClassifier,
   textIfThere,
 } from '@moco-ts/node';
-import { type Checkpoint, createMethod, currentNames, hasQueue, type RunConfig, storedConfig } from '@moco-ts/run';
+import {
+  type Checkpoint,
+  createMethod,
+  currentNames,
+  hasQueue,
+  type RunConfig,
+  storedConfig,
+} from '@moco-ts/run';
 import { duration } from '../format.ts';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
 import { curve, measureCurve, pointsOf } from './curves.ts';
