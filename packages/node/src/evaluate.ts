@@ -190,13 +190,21 @@ export async function measuredOr(run: () => Promise<Measured>): Promise<Measured
   }
 }
 
+/** What people read of each. */
+export const measureTitles: Readonly<Record<keyof Measures, string>> = {
+  knn: 'kNN accuracy',
+  editedCopies: 'edited copies, R@1',
+  crossDesigner: 'cross-designer, R@1',
+  neighbour: 'neighbour of the same category',
+};
+
+/** In the order of reports. */
+export const measureNames = Object.keys(measureTitles) as (keyof Measures)[];
+
 /** The measures as rows for people. */
 export function measureRows(measures: Measures): [name: string, percent: number][] {
-  const rows: [string, number | undefined][] = [
-    ['kNN accuracy', measures.knn],
-    ['edited copies, R@1', measures.editedCopies],
-    ['cross-designer, R@1', measures.crossDesigner],
-    ['neighbour of the same category', measures.neighbour],
-  ];
-  return rows.filter((row): row is [string, number] => row[1] !== undefined);
+  return measureNames.flatMap((name): [string, number][] => {
+    const percent = measures[name];
+    return percent === undefined ? [] : [[measureTitles[name], percent]];
+  });
 }

@@ -19,7 +19,9 @@ export {
   type EvaluationEvents,
   type EvaluationSets,
   type Measures,
+  measureNames,
   measureRows,
+  measureTitles,
   openEvaluation,
 } from './evaluate.ts';
 export {

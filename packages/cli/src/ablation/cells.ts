@@ -22,15 +22,8 @@ import {
   version,
   writeAtomic,
 } from '@moco-ts/node';
-import {
-  currentNames,
-  initialParams,
-  meaningful,
-  type RunConfig,
-  type RunFlags,
-  resolveConfig,
-  storedConfig,
-} from '@moco-ts/run';
+import { initialParams, meaningful, type RunConfig, type RunFlags, resolveConfig } from '@moco-ts/run';
+import { type Outcome, storedCell } from './stored-cell.ts';
 import { type Setting, settingName } from './sweeps.ts';
 
 export interface Cell {
@@ -39,18 +32,11 @@ export interface Cell {
 }
 
 /** A trained cell. */
-export interface CellResult {
+export interface CellResult extends Outcome {
   readonly sweep: string;
   readonly series: string;
   readonly x: number | string;
   readonly seed: number;
-  readonly config: RunConfig;
-  readonly images: number;
-  /** Missing when the loss was no number. */
-  readonly measures?: Measures;
-  readonly failure?: string;
-  readonly seconds: number;
-  readonly moco: string;
 }
 
 export const cellName = ({ setting, seed }: Cell) => `${settingName(setting)}-seed-${seed}`;
@@ -88,7 +74,7 @@ export async function cellConfig({ base, note }: Pick<CellJob, 'base' | 'note'>,
  * The result of a cell: read if it is there, taken from a cell of another sweep with the same recipe, else trained.
  * @param done the cells so far
  * @returns undefined after an interrupt
- * @throws UserError for a file of another recipe, and what training throws but a loss that is no number
+ * @throws UserError for a file of another recipe or of none, and what training throws but a loss that is no number
  */
 export async function runCell(
   job: CellJob,
@@ -99,16 +85,14 @@ export async function runCell(
   const path = join(folder, 'cells', `${cellName(cell)}.json`);
   const run = join(folder, 'runs', cellName(cell));
   const { dataset, config } = await cellConfig(job, cell);
-  const known = await readCell(path);
+  const { sweep, series, x } = cell.setting;
+  const known = await readCell(path, config);
   // An earlier version left cells with neither measures nor a failure.
   if (known?.measures ?? known?.failure) {
-    if (recipeOf(known.config) !== recipeOf(config))
-      throw new UserError(`${path} was made with another recipe; choose another --out, or remove it`);
     // A kill may have left it.
     await rm(run, { recursive: true, force: true });
-    return known;
+    return { ...known, sweep, series, x, seed: cell.seed };
   }
-  const { sweep, series, x } = cell.setting;
   const twin = done.find((other) => recipeOf(other.config) === recipeOf(config));
   if (twin) {
     const result = { ...twin, sweep, series, x, seconds: 0 };
@@ -150,9 +134,9 @@ export async function runCell(
 export async function untrained(job: Omit<CellJob, 'stop'>, seed: number): Promise<Measures> {
   const { folder, base, note, reporter } = job;
   const path = join(folder, 'cells', `untrained-seed-${seed}.json`);
-  const known = await readCell(path);
-  if (known) return known.measures!;
   const { dataset, config } = await cellConfig({ base, note }, { setting: start, seed });
+  const known = await readCell(path, config);
+  if (known?.measures) return known.measures;
   const { onSkip } = skipList(reporter.warn);
   const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 }, { note, onSkip });
   const backend = await openBackend(config.backend);
@@ -173,14 +157,12 @@ async function writeCell({ lock }: Pick<CellJob, 'lock'>, path: string, result: 
 
 const start: Setting = { sweep: 'm', series: 'untrained', x: '', flags: { method: 'moco-v2' } };
 
-async function readCell(path: string): Promise<CellResult | undefined> {
+/** @throws UserError for a file of another recipe, and for what is no cell */
+async function readCell(path: string, config: RunConfig): Promise<Outcome | undefined> {
   const text = await textIfThere(path);
   if (text === undefined) return undefined;
-  let cell: CellResult;
-  try {
-    cell = currentNames(JSON.parse(text)) as CellResult;
-  } catch {
-    throw new UserError(`${path} is no JSON; remove it, and the cell is trained again`);
-  }
-  return { ...cell, config: storedConfig(cell.config, path) };
+  const known = storedCell(text, path);
+  if (recipeOf(known.config) !== recipeOf(config))
+    throw new UserError(`${path} was made with another recipe; choose another --out, or remove it`);
+  return known;
 }

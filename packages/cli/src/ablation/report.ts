@@ -2,13 +2,13 @@
 
 import { join } from 'node:path';
 import { counted } from '@moco-ts/core';
-import { type Measures, makeFolder, measureRows, writeAtomic } from '@moco-ts/node';
+import { type Measures, makeFolder, measureNames, measureTitles, writeAtomic } from '@moco-ts/node';
 import type { RunConfig } from '@moco-ts/run';
 import * as Plot from '@observablehq/plot';
 import { chart, domainOf, legend, palette } from '../html/chart.ts';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
 import type { CellResult } from './cells.ts';
-import { findings, type MeasureName, type Point, pointsOf } from './findings.ts';
+import { findings, type Point, pointsOf } from './findings.ts';
 import { published } from './published.ts';
 import { type Sweep, type SweepName, sweepNames, sweeps } from './sweeps.ts';
 
@@ -19,10 +19,6 @@ export interface Ablation {
   /** Of the untrained network, for each seed. */
   readonly floor: readonly Measures[];
 }
-
-const measureNames: readonly MeasureName[] = ['knn', 'editedCopies', 'crossDesigner', 'neighbour'];
-
-const titleOf = (measure: MeasureName) => measureRows({ [measure]: 0 })[0]![0];
 
 /**
  * Writes `report.html`, and an SVG of each measured curve for other documents.
@@ -68,11 +64,11 @@ function section(name: SweepName, { results, floor }: Ablation, drawn: Map<strin
   for (const measure of known) {
     const points = pointsOf(results, name, measure);
     const bottom = floor.reduce((sum, each) => sum + (each[measure] ?? 0), 0) / Math.max(1, floor.length);
-    const svg = measuredChart(name, points, bottom, titleOf(measure));
+    const svg = measuredChart(name, points, bottom, measureTitles[measure]);
     drawn.set(`${name}-${measure}`, svg);
-    panels.push(panel(`Measured here: ${titleOf(measure)}`, `${svg}${legendOf(points)}`));
+    panels.push(panel(`Measured here: ${measureTitles[measure]}`, `${svg}${legendOf(points)}`));
     const lines = findings(name, points, bottom).map((line) => `<li>${escapeHtml(line)}</li>`);
-    told.push(`<h3>${escapeHtml(titleOf(measure))}</h3><ul>${lines.join('')}</ul>`);
+    told.push(`<h3>${escapeHtml(measureTitles[measure])}</h3><ul>${lines.join('')}</ul>`);
   }
   const first = pointsOf(results, name, known[0]!);
   const all = known.map((measure) => pointsOf(results, name, measure));
@@ -86,7 +82,7 @@ function section(name: SweepName, { results, floor }: Ablation, drawn: Map<strin
 <div class="panels">${panels.join('\n')}</div>
 <h3 style="margin-top:1.5rem">Does it hold here?</h3>
 ${told.join('\n')}
-${table(['', sweep.axis, ...known.map((measure) => `${titleOf(measure)}, %`)], rows, ['', 'n', ...known.map(() => 'n' as const)])}`;
+${table(['', sweep.axis, ...known.map((measure) => `${measureTitles[measure]}, %`)], rows, ['', 'n', ...known.map(() => 'n' as const)])}`;
 }
 
 function figure({ values, mean, least, most, failures }: Point): string {

@@ -1,6 +1,6 @@
 /** The curves of a run, as figures. */
 
-import { type Measures, measureRows } from '@moco-ts/node';
+import { measureTitles } from '@moco-ts/node';
 import * as Plot from '@observablehq/plot';
 import { chart, domainOf, legend, palette } from '../html/chart.ts';
 import { escapeHtml } from '../html/page.ts';
@@ -120,21 +120,13 @@ export function thinned(points: readonly Point[]): Point[] {
 
 const short = (value: number) => Number(value.toPrecision(4)).toString();
 
-const measureNames = [
-  'knn',
-  'editedCopies',
-  'crossDesigner',
-  'neighbour',
-] as const satisfies readonly (keyof Measures)[];
-
 /** Evaluations over epochs. */
 export function measureCurve(evaluations: readonly LogLine[]): string {
-  const fields = Object.fromEntries(measureNames.map((name) => [name, measureRows({ [name]: 0 })[0]![0]]));
   return curve({
     title: 'Features, by their nearest neighbours',
     x: 'epochs',
     y: 'percent',
-    points: pointsOf(evaluations, 'epoch', fields),
+    points: pointsOf(evaluations, 'epoch', measureTitles),
     dots: true,
   });
 }

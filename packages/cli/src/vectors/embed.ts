@@ -82,7 +82,7 @@ async function embedLocked(
     data: dataset.source,
     unit,
   };
-  const journal = await openJournal(output, dim, {
+  const journal = await openJournal(output, dim, dataset.length, {
     model: embedder.checksum,
     images: fingerprint(dataset),
     data: JSON.stringify(dataset.source),

@@ -38,9 +38,10 @@ export const journalFolder = (output: string) => `${output}.partial`;
 
 /**
  * Goes on with an unfinished job, or begins one.
- * @throws UserError when the folder holds another job; its message names what differs
+ * @param images of the data set
+ * @throws UserError when the folder holds another job, or none; its message names what differs
  */
-export async function openJournal(output: string, dim: number, job: Job): Promise<Journal> {
+export async function openJournal(output: string, dim: number, images: number, job: Job): Promise<Journal> {
   const folder = journalFolder(output);
   const path = (name: string) => join(folder, name);
   await makeFolder(folder);
@@ -52,7 +53,7 @@ export async function openJournal(output: string, dim: number, job: Job): Promis
   } else checkSame(folder, before, job);
   const vectors = await open(path('vectors.f32'), 'a+');
   const log = await open(path('log.jsonl'), 'a+');
-  let { next, rows } = await recover(vectors, log, path('log.jsonl'), dim);
+  let { next, rows } = await recover(vectors, log, path('log.jsonl'), dim, images);
   const close = async () => {
     await vectors.close();
     await log.close();
@@ -99,25 +100,26 @@ export async function openJournal(output: string, dim: number, job: Job): Promis
 }
 
 function checkSame(folder: string, text: string, job: Job): void {
-  let before: Job | undefined;
+  let before: Partial<Job>;
   try {
-    before = currentNames(JSON.parse(text)) as Job;
+    before = Object(currentNames(JSON.parse(text)));
   } catch {
-    // Cut off by a crash: nothing stands behind it yet.
+    throw new UserError(`${join(folder, 'job.json')} is damaged: begin anew with --restart`);
   }
-  const differing = Object.keys(job).filter((key) => before?.[key] !== job[key]);
+  const differing = Object.keys(job).filter((key) => before[key] !== job[key]);
   if (differing.length > 0)
     throw new UserError(
       `${folder} is of an interrupted run with another ${differing.join(', ')}: repeat that command, or begin anew with --restart`,
     );
 }
 
-/** Cuts off what stands behind the last complete line whose vectors are there. */
+/** Cuts off what stands behind the last complete line that this program can have written, and whose vectors are there. */
 async function recover(
   vectors: FileHandle,
   log: FileHandle,
   logPath: string,
   dim: number,
+  images: number,
 ): Promise<{ next: number; rows: number }> {
   const bytes = (await vectors.stat()).size;
   const size = (await log.stat()).size;
@@ -126,7 +128,7 @@ async function recover(
   for await (const line of linesOf(logPath)) {
     const whole = end + Buffer.byteLength(line) + 1 <= size;
     const entry = whole ? parsed(line) : undefined;
-    if (entry === undefined) break;
+    if (entry === undefined || entry.next > images || entry.next < next + entry.ids.length) break;
     if (4 * dim * (rows + entry.ids.length) > bytes) break;
     next = entry.next;
     rows += entry.ids.length;
@@ -139,8 +141,9 @@ async function recover(
 
 function parsed(line: string): Line | undefined {
   try {
-    const entry = JSON.parse(line) as Partial<Line> | null;
-    return Number.isSafeInteger(entry?.next) && Array.isArray(entry!.ids) ? (entry as Line) : undefined;
+    const { next, ids } = Object(JSON.parse(line)) as Partial<Line>;
+    if (!Number.isSafeInteger(next) || !Array.isArray(ids)) return undefined;
+    return ids.every((id) => typeof id === 'string') ? { next: next!, ids } : undefined;
   } catch {
     return undefined;
   }
