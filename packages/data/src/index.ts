@@ -49,6 +49,8 @@ export {
 } from './views/color.ts';
 export {
   classifierView,
+  IMAGENET_MEAN,
+  IMAGENET_STD,
   type ViewConfig,
   type ViewName,
   type ViewOp,

@@ -3,7 +3,7 @@ import type { DatasetSpec, ImageDataset } from './dataset.ts';
 import { codepointsOf } from './datasets/emoji.ts';
 import { type ImageBatch, loadClean, type ReadOptions, readSkips, runAll } from './loader/clean.ts';
 import { nearestLabelAccuracy, recallAt1 } from './recall.ts';
-import { views } from './views/config.ts';
+import { IMAGENET_MEAN, IMAGENET_STD, views } from './views/config.ts';
 
 /** Images to embed, in a fixed order. */
 export interface ImageSequence {
@@ -44,8 +44,10 @@ export type RetrievalName = 'edited-copies' | 'cross-designer';
 
 export interface RetrievalOptions {
   readonly size: number;
-  readonly mean: readonly number[];
-  readonly std: readonly number[];
+  /** Of the channels R, G, B in [0, 1], subtracted; default ImageNet's. */
+  readonly mean?: readonly number[];
+  /** Of the channels, by which they are divided; default ImageNet's. */
+  readonly std?: readonly number[];
   /** Seed of the edits; default 0. Fixed, so that results compare. */
   readonly seed?: number;
   /** `edited-copies`: at most this many images, evenly spaced; default 5000. */
@@ -78,7 +80,7 @@ export function retrievalTasks(dataset: ImageDataset, options: RetrievalOptions)
 function editedCopies(dataset: ImageDataset, options: RetrievalOptions): RetrievalTask {
   const rows = chosen(dataset, options.limit ?? 5000);
   const config = views['aug-plus']({ size: options.size, cropMin: 0.35 })[0];
-  const { mean, std, seed = 0 } = options;
+  const { mean = IMAGENET_MEAN, std = IMAGENET_STD, seed = 0 } = options;
   const make = { kind: 'views', configs: [config], seed, epoch: 0, purpose: 'edited' } as const;
   const queries: ImageSequence = {
     name: dataset.name,
@@ -252,13 +254,12 @@ export function neighbourAccuracy(dataset: ImageDataset, { features, dim, rows }
 }
 
 function clean(dataset: ImageDataset, rows: Int32Array, options: RetrievalOptions): ImageSequence {
-  const { size, mean, std } = options;
   return {
     name: dataset.name,
     length: rows.length,
     indices: rows,
     key: keyOf(`clean/${rows.length}`, dataset, options),
-    batches: (read = {}) => loadClean(dataset, { ...read, size, mean, std, indices: rows }),
+    batches: (read = {}) => loadClean(dataset, { ...options, ...read, indices: rows }),
   };
 }
 

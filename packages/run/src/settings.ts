@@ -2,6 +2,7 @@
  * The settings of a run: one table. Flags, `--help`, the library's options, the checks of each and the stored
  * configuration are derived from it: a new setting is one entry.
  */
+import { IMAGENET_MEAN, IMAGENET_STD } from '@moco-ts/data/portable';
 import { type Method, methods } from './method-names.ts';
 import {
   above,
@@ -263,9 +264,9 @@ export const settings = {
     doc: 'least share of the area in a crop (0.2; moco-v3: 0.08)',
   }),
   /** Of the channels R, G, B in [0, 1], subtracted from pixels. Default ImageNet's, as the papers have them whatever the images. */
-  mean: defaulted(list(number(-1000, 1000), 3, 3), { default: [0.485, 0.456, 0.406] }),
+  mean: defaulted(list(number(-1000, 1000), 3, 3), { default: IMAGENET_MEAN }),
   /** Of the channels, by which pixels are divided. Default ImageNet's. */
-  std: defaulted(list(above(0, 1000), 3, 3), { default: [0.229, 0.224, 0.225] }),
+  std: defaulted(list(above(0, 1000), 3, 3), { default: IMAGENET_STD }),
   /** Epochs in all. Default 200; `moco-v3` 300. */
   epochs: defaulted(count, {
     default: 200,

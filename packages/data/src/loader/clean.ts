@@ -1,4 +1,5 @@
 import type { ImageDataset } from '../dataset.ts';
+import { IMAGENET_MEAN, IMAGENET_STD } from '../views/config.ts';
 import type { Job } from './job.ts';
 import { createPool, type Pool } from './pool.ts';
 import { createSkipLog, type SkipLog, type SkippedImage } from './skips.ts';
@@ -27,8 +28,10 @@ export interface ReadOptions {
 
 export interface CleanOptions extends ReadOptions {
   readonly size: number;
-  readonly mean: readonly number[];
-  readonly std: readonly number[];
+  /** Of the channels R, G, B in [0, 1], subtracted; default ImageNet's. */
+  readonly mean?: readonly number[];
+  /** Of the channels, by which they are divided; default ImageNet's. */
+  readonly std?: readonly number[];
   /** Which images, in which order; default all. */
   readonly indices?: ArrayLike<number>;
   /** Length of the shorter side before the centre is cut out; default: see {@link clearSide}. */
@@ -40,7 +43,7 @@ export interface CleanOptions extends ReadOptions {
  * @throws DataError (while iterating) if more than `maxBad` are damaged
  */
 export async function* loadClean(dataset: ImageDataset, options: CleanOptions): AsyncGenerator<ImageBatch> {
-  const { size, resize, mean, std } = options;
+  const { size, resize, mean = IMAGENET_MEAN, std = IMAGENET_STD } = options;
   const make = { kind: 'clean', size, ...(resize === undefined ? {} : { resize }) } as const;
   const skips = readSkips(dataset, options);
   const order = Int32Array.from(options.indices ?? { length: dataset.length }, (v, i) =>

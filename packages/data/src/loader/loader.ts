@@ -1,6 +1,6 @@
 import { DataError, rng } from '@moco-ts/core';
 import type { ImageDataset } from '../dataset.ts';
-import type { ViewConfig } from '../views/config.ts';
+import { IMAGENET_MEAN, IMAGENET_STD, type ViewConfig } from '../views/config.ts';
 import type { Job, JobResult } from './job.ts';
 import type { Pool } from './pool.ts';
 import { createSkipLog, type SkippedImage } from './skips.ts';
@@ -20,8 +20,10 @@ export interface BatchOptions {
   readonly size: number;
   /** One or two distributions: each makes one view of every image. */
   readonly views: readonly ViewConfig[];
-  readonly mean: readonly number[];
-  readonly std: readonly number[];
+  /** Of the channels R, G, B in [0, 1], subtracted; default ImageNet's. */
+  readonly mean?: readonly number[];
+  /** Of the channels, by which they are divided; default ImageNet's. */
+  readonly std?: readonly number[];
   readonly seed: number;
   /** Damaged images that are skipped before it is an error; default 1 % of the set, at least 10. */
   readonly maxBad?: number;
@@ -134,7 +136,7 @@ class PoolLoader implements Loader {
 
   private async make(epoch: number, step: number): Promise<JobResult> {
     const { dataset, skips } = this;
-    const { batch, mean, std, views, seed } = this.options;
+    const { batch, mean = IMAGENET_MEAN, std = IMAGENET_STD, views, seed } = this.options;
     const n = dataset.length;
     const order = this.orderOf(epoch);
     const rows = Math.min(batch, n - step * batch);

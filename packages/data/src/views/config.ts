@@ -37,6 +37,10 @@ export interface ViewOptions {
 
 export type ViewName = 'v1' | 'aug-plus' | 'v3';
 
+/** ImageNet's statistics, by which images are normalised as in the papers: of the channels R, G, B in [0, 1]. */
+export const IMAGENET_MEAN = [0.485, 0.456, 0.406] as const;
+export const IMAGENET_STD = [0.229, 0.224, 0.225] as const;
+
 const RATIO = [3 / 4, 4 / 3] as const;
 const GREY: ViewOp = { op: 'grayscale', p: 0.2 };
 const FLIP: ViewOp = { op: 'flip', p: 0.5 };
