@@ -1,0 +1,89 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pretrain } from 'moco-ts';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+
+const folder = mkdtempSync(join(tmpdir(), 'moco-example-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const STEPS = 3;
+const lines = [];
+beforeEach(() => {
+  lines.length = 0;
+  vi.stubEnv('EPOCHS', '1');
+  vi.stubEnv('STEPS', String(STEPS));
+  vi.spyOn(console, 'log').mockImplementation((line) => lines.push(line));
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+});
+
+/** exp of the product of two random unit vectors of length `dim` by T, on average: the product has variance 1 / dim. */
+const chance = (dim, T) => Math.exp(1 / (2 * dim * T * T));
+const { log, exp } = Math;
+const [K, N] = [1024, 64];
+const sgd = { optimizer: 'sgd', lr: 0.03, wd: 1e-4 };
+const queue = { ...sgd, mocoK: K, mocoM: 0.99 };
+
+/** Each file's settings as the library takes them, and between which values the loss of an untrained encoder lies. */
+const methods = {
+  // The queue is random, and a positive's product is between 0 and 1.
+  'moco-v1': {
+    settings: queue,
+    first: [log(1 + K * chance(128, 0.07) * exp(-1 / 0.07)), log(1 + K * chance(128, 0.07))],
+  },
+  'moco-v2': {
+    settings: queue,
+    first: [log(1 + K * chance(128, 0.2) * exp(-1 / 0.2)), log(1 + K * chance(128, 0.2))],
+  },
+  // The predictor is random, so queries have nothing to do with keys: 4 T log(N) and what random products add, within 5 %.
+  'moco-v3': {
+    settings: {
+      ...{ optimizer: 'adamw', lr: 1e-3, wd: 1e-4, scaleLr: false },
+      ...{ mocoT: 0.2, mocoDim: 64, mocoMlpDim: 256 },
+    },
+    first: [0.95, 1.05].map((share) => share * 4 * 0.2 * log(N * chance(64, 0.2))),
+  },
+  // All views are much alike to an untrained encoder, those of the same image a little more.
+  simclr: {
+    settings: { optimizer: 'lars', lr: 0.3, wd: 1e-6 },
+    first: [0.95 * log(2 * N - 1), log(2 * N - 1)],
+  },
+  // The bank is random, positives included: log(1 + K) and what random products add, within 5 %.
+  instdisc: {
+    settings: { ...sgd, mocoK: K, mocoT: 0.1, loss: 'infonce' },
+    first: [0.95, 1.05].map((share) => share * log((1 + K) * chance(128, 0.1))),
+  },
+};
+
+/** The losses of the same steps by the library. */
+async function expected(method, settings) {
+  const run = pretrain({
+    ...{ data: 'emoji', method, arch: 'resnet-micro', imageSize: 32, batchSize: N, seed: 0 },
+    ...{ epochs: 1, maxSteps: STEPS, knnEvery: 0, workers: 1, out: join(folder, method) },
+    ...settings,
+  });
+  const losses = [];
+  for await (const { loss } of run) losses.push(loss);
+  return losses;
+}
+
+describe.each(Object.entries(methods))('%s', (method, { settings, first: [least, most] }) => {
+  it('has the losses that the library has of the same settings, and compares with the untrained encoder', async () => {
+    await import(/* @vite-ignore */ `./${method}.ts`);
+    expect(lines).toHaveLength(2);
+    const [first, mean] = lines[0].match(/\d+\.\d{4}/g).map(Number);
+    expect(first).toBeGreaterThan(least);
+    expect(first).toBeLessThan(most);
+    const losses = await expected(method, settings);
+    expect(losses).toHaveLength(STEPS);
+    expect(first).toBeCloseTo(losses[0], 4);
+    expect(mean).toBeCloseTo(losses.reduce((sum, loss) => sum + loss) / STEPS, 4);
+    const [trained, untrained] = lines[1].match(/\d+\.\d/g).map(Number);
+    // An untrained encoder finds far more than the .1 % of chance, by colours; three steps don't ruin it.
+    expect(untrained).toBeGreaterThan(2);
+    expect(trained).toBeGreaterThan(2);
+  });
+});
