@@ -36,6 +36,15 @@ it('trains each cell once, and draws what it measured beside what was published'
   const report = readFileSync(join(folder, 'report.html'), 'utf8');
   for (const text of ['59.0', '77.7', 'fails', '24 images']) expect(report).toContain(text);
 
+  for (const name of ['untrained-seed-0', 'm-moco-0-seed-0']) {
+    const file = join(folder, 'cells', `${name}.json`);
+    const text = readFileSync(file, 'utf8');
+    writeFileSync(file, '{"measures": {}}');
+    const told = `moco: ${file} is no cell of an ablation: it has no config; remove it, and the cell is trained again\n`;
+    expect(await moco(...args)).toMatchObject({ code: 1, err: told });
+    writeFileSync(file, text);
+  }
+
   const other = await moco(...args, '--crop-min', '0.5');
   expect([other.code, other.err]).toEqual([1, expect.stringContaining('made with another recipe')]);
 });

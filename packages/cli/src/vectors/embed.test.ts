@@ -121,6 +121,21 @@ describe('moco embed', () => {
     expect(await again((p) => appendFileSync(file(p, 'log.jsonl'), '{"next":151,"ids":["a"'))).toContain(
       'image 128',
     );
+    // Lines that no run of this set has written, though there are vectors for them.
+    for (const line of [
+      { next: 152, ids: ['a'] },
+      { next: 127, ids: ['a'] },
+      { next: 129, ids: ['a', 'b'] },
+      { next: 129, ids: [7] },
+      { next: 151, ids: 'a' },
+      null,
+    ])
+      expect(
+        await again((p) => {
+          appendFileSync(file(p, 'log.jsonl'), `${JSON.stringify(line)}\n`);
+          appendFileSync(file(p, 'vectors.f32'), new Uint8Array(2 * 4 * 256));
+        }),
+      ).toContain('image 128');
     expect(await again((p) => truncateSync(file(p, 'vectors.f32'), 64 * 4 + 1))).not.toContain('Goes on');
     const lines = readFileSync(file(at('left'), 'log.jsonl'), 'utf8').split('\n');
     expect(await again((p) => writeFileSync(file(p, 'log.jsonl'), `${lines[0]}\n`))).toContain('image 64');
@@ -158,6 +173,17 @@ describe('moco embed', () => {
     expect(err).toBe(
       `moco: ${at('other.npy')}.partial is of an interrupted run with another --raw: repeat that command, or begin anew with --restart\n`,
     );
+    const job = `${at('other.npy')}.partial/job.json`;
+    for (const [text, told] of [
+      ['{"model":', `${job} is damaged: begin anew with --restart`],
+      ['null', 'is of an interrupted run with another model, images, data'],
+      ['"text"', 'is of an interrupted run with another model, images, data'],
+    ] as const) {
+      writeFileSync(job, text);
+      const refused = await moco('embed', run, images, '--out', at('other.npy'));
+      expect([refused.code, refused.err]).toEqual([1, expect.stringContaining(told)]);
+      expect(refused.err.trim()).not.toContain('\n');
+    }
     expect((await moco('embed', run, images, '--out', at('other.npy'), '--raw', '--restart')).code).toBe(0);
   });
 
