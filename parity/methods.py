@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from moco_torch import v3_head
 from philox import Rng
 
 torch.set_num_threads(1)
@@ -97,19 +98,6 @@ class Norm2d(Rounded, nn.BatchNorm2d):
     pass
 
 
-def mlp(layers: int, inputs: int, hidden: int, outputs: int, last_norm: bool) -> nn.Sequential:
-    parts: list[nn.Module] = []
-    for layer in range(layers):
-        last = layer == layers - 1
-        width = outputs if last else hidden
-        parts.append(nn.Linear(hidden if layer else inputs, width, bias=False))
-        if not last:
-            parts += [Norm1d(width), nn.ReLU()]
-        elif last_norm:
-            parts.append(Norm1d(width, affine=False))
-    return nn.Sequential(*parts)
-
-
 class Tiny(nn.Module):
     """Two convolutions with batch normalisation, the mean over the map, and a head named `fc`."""
 
@@ -120,7 +108,7 @@ class Tiny(nn.Module):
         self.conv2 = nn.Conv2d(4, 6, 3, stride=2, padding=1, bias=False)
         self.bn2 = Norm2d(6)
         if spec["method"] == "moco-v3":
-            self.fc: nn.Module = mlp(spec["projectorLayers"], 6, spec["hidden"], spec["dim"], True)
+            self.fc: nn.Module = v3_head(spec["projectorLayers"], 6, spec["hidden"], spec["dim"], True, Norm1d)
         elif spec["mlp"]:
             self.fc = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, spec["dim"]))
         else:
@@ -230,7 +218,7 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
         k.load_state_dict(q.state_dict())
         k.requires_grad_(False)
         dim = spec["dim"]
-        predictor = mlp(spec["predictorLayers"], dim, spec["hidden"], dim, spec["predictorNorm"])
+        predictor = v3_head(spec["predictorLayers"], dim, spec["hidden"], dim, spec["predictorNorm"], Norm1d)
         seed_weights(predictor, "predictor.")
         trained |= {f"predictor.{name}": value for name, value in predictor.named_parameters()}
         modules |= {"k.": k, "predictor.": predictor}

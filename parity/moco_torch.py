@@ -89,6 +89,27 @@ class SplitBatchNorm(nn.BatchNorm2d):
         return y.view(n, c, h, w)
 
 
+def v3_head(
+    layers: int,
+    inputs: int,
+    hidden: int,
+    outputs: int,
+    last_norm: bool,
+    norm: Callable[..., nn.Module] = nn.BatchNorm1d,
+) -> nn.Sequential:
+    """A projector or predictor of MoCo v3: linear layers without bias, normalised, the last one without scale and shift."""
+    parts: list[nn.Module] = []
+    for layer in range(layers):
+        last = layer == layers - 1
+        width = outputs if last else hidden
+        parts.append(nn.Linear(hidden if layer else inputs, width, bias=False))
+        if not last:
+            parts += [norm(width), nn.ReLU()]
+        elif last_norm:
+            parts.append(norm(width, affine=False))
+    return nn.Sequential(*parts)
+
+
 class TinyResNet(ResNet):
     """`resnet-tiny`: one BasicBlock per stage, of width, 2, 4 and 8 x width channels; names as torchvision's."""
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from inputs import views
 from methods import Bank, Lars
-from moco_torch import TinyResNet
+from moco_torch import TinyResNet, v3_head
 from philox import Rng
 from vit import positions
 
@@ -65,19 +65,6 @@ SLOTS = {"lars": {"mu": "mu"}, "sgd": {"momentum": "momentum_buffer"}}
 SLOTS["adamw"] = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}
 
 
-def mlp(layers: int, inputs: int, hidden: int, outputs: int, last_norm: bool) -> nn.Sequential:
-    parts: list[nn.Module] = []
-    for layer in range(layers):
-        last = layer == layers - 1
-        width = outputs if last else hidden
-        parts.append(nn.Linear(hidden if layer else inputs, width, bias=False))
-        if not last:
-            parts += [nn.BatchNorm1d(width), nn.ReLU()]
-        elif last_norm:
-            parts.append(nn.BatchNorm1d(width, affine=False))
-    return nn.Sequential(*parts)
-
-
 def backbone(net: dict[str, Any]) -> tuple[nn.Module, int]:
     if net["encoder"] == "resnet-tiny":
         width = net["width"]
@@ -99,7 +86,7 @@ def encoder(spec: dict[str, Any]) -> nn.Module:
     """A backbone with the method's head as `fc`."""
     model, width = backbone(spec["net"])
     if spec["method"] == "moco-v3":
-        head: nn.Module = mlp(spec["projectorLayers"], width, spec["hidden"], spec["dim"], True)
+        head: nn.Module = v3_head(spec["projectorLayers"], width, spec["hidden"], spec["dim"], True)
     elif spec["mlp"]:
         head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, spec["dim"]))
     else:
@@ -181,7 +168,7 @@ def build(spec: dict[str, Any], dtype: torch.dtype) -> tuple[nn.Module, nn.Modul
     seed_weights(q)
     predictor = None
     if spec["method"] == "moco-v3":
-        predictor = mlp(spec["predictorLayers"], spec["dim"], spec["hidden"], spec["dim"], spec["predictorNorm"])
+        predictor = v3_head(spec["predictorLayers"], spec["dim"], spec["hidden"], spec["dim"], spec["predictorNorm"])
         seed_weights(predictor, "predictor.")
         predictor = predictor.to(dtype).train()
     if spec["method"] == "classifier":

@@ -1,10 +1,11 @@
 // Checks the structure of the sources: packages import downwards, no files import each other in a circle, no function is longer
-// than a screen or two, and programs outside the packages import what the built packages have.
+// than a screen or two, programs outside the packages import what the built packages have, and packages export what others take.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import ts from 'typescript-api';
+import { unusedExports } from './public-exports.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -149,6 +150,9 @@ const { errors } = await build({
   logLevel: 'silent',
 }).catch((failure) => failure);
 for (const { text, location } of errors) problems.push(`${location?.file}:${location?.line}: ${text}`);
+
+for (const { module, name, file, tests } of unusedExports())
+  problems.push(`${file}: ${module} exports ${name}, which ${tests ? 'tests alone take' : 'nobody takes'}`);
 
 for (const problem of problems) console.error(problem);
 console.log(

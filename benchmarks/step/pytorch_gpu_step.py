@@ -25,20 +25,7 @@ from torch import Tensor, nn
 
 here = Path(__file__).resolve().parent
 sys.path[:0] = [str(here), str(here / ".." / ".." / "parity")]
-from moco_torch import Moco, Spec, build_encoder
-
-
-def mlp(layers: int, inputs: int, hidden: int, outputs: int, last_norm: bool) -> nn.Sequential:
-    parts: list[nn.Module] = []
-    for layer in range(layers):
-        last = layer == layers - 1
-        width = outputs if last else hidden
-        parts.append(nn.Linear(hidden if layer else inputs, width, bias=False))
-        if not last:
-            parts += [nn.BatchNorm1d(width), nn.ReLU()]
-        elif last_norm:
-            parts.append(nn.BatchNorm1d(width, affine=False))
-    return nn.Sequential(*parts)
+from moco_torch import Moco, Spec, build_encoder, v3_head
 
 
 class MocoV3:
@@ -49,7 +36,7 @@ class MocoV3:
     def __init__(self, arch: str, device: str, layout: torch.memory_format) -> None:
         self.q = self.encoder(arch).to(device=device, memory_format=layout)
         self.k = self.encoder(arch).to(device=device, memory_format=layout)
-        self.predictor = mlp(2, self.dim, self.hidden, self.dim, True).to(device)
+        self.predictor = v3_head(2, self.dim, self.hidden, self.dim, True).to(device)
         self.k.load_state_dict(self.q.state_dict())
         self.k.requires_grad_(False)
         trained = [p for m in (self.q, self.predictor) for p in m.parameters() if p.requires_grad]
@@ -61,7 +48,7 @@ class MocoV3:
     def encoder(self, arch: str) -> nn.Module:
         model = build_encoder(arch, "imagenet", self.dim, True)
         width = model.fc[0].in_features
-        model.fc = mlp(3, width, self.hidden, self.dim, True)
+        model.fc = v3_head(3, width, self.hidden, self.dim, True)
         return model
 
     def step(self, xq: Tensor, xk: Tensor, _perm: Tensor | None, cast: Any) -> Tensor:

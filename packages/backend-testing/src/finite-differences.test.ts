@@ -1,14 +1,9 @@
 /** The gradients of the graph, run by the oracle, against central differences in float64. */
 import { type Feed, interpret, opNamed, opNames, rng } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
-import {
-  type Case,
-  cases,
-  differentiatedInputs,
-  gradientGraph,
-  isDifferentiable,
-  lossGraph,
-} from './index.ts';
+import type { Case } from './cases/case.ts';
+import { cases } from './cases/index.ts';
+import { differentiatedInputs, gradientGraph, isDifferentiable, lossGraph } from './graphs.ts';
 
 const directions = 3;
 /** Small beside the distance to any kink; the error of the difference is about 1e-16 / step + step^2. */

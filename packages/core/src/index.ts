@@ -3,10 +3,19 @@ export * from './byte-source.ts';
 export * from './encoder.ts';
 export * from './errors.ts';
 export * from './eval/features.ts';
-export * from './eval/knn.ts';
+export { type KnnOptions, knnAccuracy, type LabelledFeatures } from './eval/knn.ts';
 export * from './eval/similarity.ts';
 export { grad, gradients } from './grad.ts';
-export * from './graph/graph.ts';
+export {
+  type Attribute,
+  type Attributes,
+  consumers,
+  type Graph,
+  type Node,
+  type Port,
+  portType,
+  producers,
+} from './graph/graph.ts';
 export { defineOp, type GradContext, type Op, opNamed, opNames } from './graph/op.ts';
 export * from './graph/ops/index.ts';
 export { GraphBuilder, type Operand, Traced, trace } from './graph/trace.ts';
@@ -19,12 +28,23 @@ export { sgd } from './optim/sgd.ts';
 export * from './passes/passes.ts';
 export * from './program.ts';
 export { type Feed, interpret, referenceOps } from './reference/interpreter.ts';
-export * from './rng.ts';
+export { type Rng, rng } from './rng.ts';
 export * from './safetensors.ts';
-export * from './ssl/classifier.ts';
+export {
+  type ClassifierConfig,
+  classifierState,
+  classifierStep,
+  featureEncoder,
+} from './ssl/classifier.ts';
 export * from './ssl/ema.ts';
 export * from './ssl/head.ts';
-export * from './ssl/instdisc.ts';
+export {
+  checkInstDisc,
+  drawNegatives,
+  type InstDiscConfig,
+  instDiscState,
+  instDiscStep,
+} from './ssl/instdisc.ts';
 export * from './ssl/losses.ts';
 export * from './ssl/moco.ts';
 export * from './ssl/moco-v3.ts';
@@ -32,7 +52,6 @@ export { checkBatch, frozenOf, type PassConfig } from './ssl/pass.ts';
 export * from './ssl/projector.ts';
 export * from './ssl/queue.ts';
 export * from './ssl/simclr.ts';
-export * from './tensor/broadcast.ts';
 export * from './tensor/tensor.ts';
 export * from './text.ts';
 export * from './train/branch.ts';

@@ -1,17 +1,16 @@
 /** Data sets, views and the loader. */
-export {
-  type DatasetSpec,
-  type DecodeOptions,
-  type ImageDataset,
-  MissingSplit,
-  type RawImages,
-  type RgbImage,
-  type SharedImages,
-  type Split,
+export type {
+  DatasetSpec,
+  DecodeOptions,
+  ImageDataset,
+  RawImages,
+  RgbImage,
+  SharedImages,
+  Split,
 } from './dataset.ts';
-export { codepointsOf, DESIGNERS, type Designer, isHeldOutEmoji } from './datasets/emoji.ts';
+export { codepointsOf, type Designer } from './datasets/emoji.ts';
 export { nameOfText } from './datasets/names.ts';
-export { decodeBytes, decodeFile, EXTENSIONS } from './decode.ts';
+export { decodeBytes, decodeFile } from './decode.ts';
 export { encodePng, imageOf } from './encode.ts';
 export { createGate, type Gate } from './gate.ts';
 export { type LabelledSet, type LabelledSplits, labelled, labelSplits } from './labels.ts';
@@ -22,7 +21,6 @@ export { createPool, type Pool } from './loader/pool.ts';
 export { createSkipLog, type SkippedImage } from './loader/skips.ts';
 export { ifDamaged, MachineError } from './machine.ts';
 export {
-  BUILT_IN,
   HELD_OUT,
   type OpenOptions,
   openDataset,
@@ -32,21 +30,23 @@ export {
   type Splits,
 } from './open.ts';
 export { checkedImage, defineDataset, type OwnDataset } from './own.ts';
-export { nearestLabelAccuracy, recallAt1 } from './recall.ts';
-export * from './retrieval.ts';
-export { divide, subset } from './subset.ts';
+export {
+  cleanImages,
+  type Embed,
+  type Embedded,
+  embedAll,
+  evaluateRetrieval,
+  type ImageSequence,
+  neighbourAccuracy,
+  type RetrievalName,
+  type RetrievalOptions,
+  type RetrievalRound,
+  type RetrievalTask,
+  retrievalTasks,
+} from './retrieval.ts';
+export { divide } from './subset.ts';
 export { type Survey, surveyOf } from './survey.ts';
 export { applyClean, applyView, clearSide, type Target } from './views/apply.ts';
-export { gaussianBlur } from './views/blur.ts';
-export {
-  adjustBrightness,
-  adjustContrast,
-  adjustHue,
-  adjustSaturation,
-  flip,
-  grayscale,
-  solarize,
-} from './views/color.ts';
 export {
   classifierView,
   IMAGENET_MEAN,
@@ -57,6 +57,6 @@ export {
   type ViewOptions,
   views,
 } from './views/config.ts';
-export { resize, resizedCrop } from './views/resize.ts';
-export { type AppliedOp, type Box, sampleCrop, sampleView, type ViewParams } from './views/sample.ts';
+export { resize } from './views/resize.ts';
+export { type AppliedOp, type Box, sampleView, type ViewParams } from './views/sample.ts';
 export { some } from './words.ts';

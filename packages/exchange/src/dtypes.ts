@@ -1,5 +1,5 @@
 /** PyTorch's element types: their sizes, the names of their storages, and how they are read here. */
-import { allocate, type DType, sizeOf, stridesOf, type TypedArray } from '@moco-ts/core';
+import { allocate, type DType, halfToNumber, sizeOf, stridesOf, type TypedArray } from '@moco-ts/core';
 
 interface ElementType {
   /** Bytes per element. */
@@ -30,13 +30,7 @@ function bfloat16(view: DataView, at: number): number {
 }
 
 function float16(view: DataView, at: number): number {
-  const bits = view.getUint16(at, true);
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  return halfToNumber(view.getUint16(at, true));
 }
 
 /** A 64-bit integer; NaN when a 32-bit one can't hold it. */

@@ -1,11 +1,11 @@
-export { type FoundArch, inferArch, type Shapes } from './arch.ts';
+export type { FoundArch, Shapes } from './arch.ts';
 export { type EncoderOptions, type FoundEncoder, findEncoder, type KnownEncoder } from './encoder.ts';
 export type { FoundHead } from './head.ts';
-export { aboutKey, type Layout, layoutOf, listed, type Names } from './layout.ts';
+export { aboutKey, type Layout, listed, type Names } from './layout.ts';
 export { positionsTensor } from './positions.ts';
 export { isTorch, readTorch } from './read.ts';
 export { type ByteSource, bytesSource } from './source.ts';
 export { loadedTensors, type TensorFile, torchTensors } from './tensors.ts';
 export type { TorchFile } from './torch-file.ts';
-export { type Dict, isKind, type Key, type TensorRef, type Tuple, type Value } from './values.ts';
+export type { Dict, Key, TensorRef, Tuple, Value } from './values.ts';
 export { encodeTorch, StateDict, type Writable } from './write.ts';

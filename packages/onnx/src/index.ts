@@ -1,7 +1,6 @@
 export {
   type Dimension,
   type Domain,
-  float,
   type ModelOptions,
   type OnnxAttribute,
   OnnxBuilder,
@@ -16,7 +15,7 @@ export {
   type Preprocess,
 } from './export.ts';
 export { type ModelDemands, modelDemands } from './inspect.ts';
-export { freeBatch, type Lowering, lowerNodes, PlainLowering, type Rule, type Rules } from './lowering.ts';
+export { type Lowering, lowerNodes, PlainLowering, type Rule, type Rules } from './lowering.ts';
 export { elementwiseTypes, positive } from './ops/elementwise.ts';
 export { poolOptions } from './ops/linear.ts';
 export { inverseDeviation } from './ops/norm.ts';
