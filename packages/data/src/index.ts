@@ -42,6 +42,7 @@ export {
   type RetrievalOptions,
   type RetrievalRound,
   type RetrievalTask,
+  retrievalTask,
   retrievalTasks,
 } from './retrieval.ts';
 export { divide } from './subset.ts';
@@ -49,8 +50,6 @@ export { type Survey, surveyOf } from './survey.ts';
 export { applyClean, applyView, clearSide, type Target } from './views/apply.ts';
 export {
   classifierView,
-  IMAGENET_MEAN,
-  IMAGENET_STD,
   type ViewConfig,
   type ViewName,
   type ViewOp,
