@@ -21,6 +21,7 @@ describe('a guard', () => {
     const waits = guard(new Promise(() => undefined));
     lose({ message: 'It was unplugged.\nmore' });
     await expect(waits).rejects.toThrow(/^the GPU was lost \(It was unplugged\), and what it held/);
+    await expect(waits).rejects.toMatchObject({ code: 'device-lost' });
     await expect(guard(Promise.resolve(1))).rejects.toThrow(/^the GPU was lost/);
   });
   it('keeps nothing of work that is done', async () => {

@@ -1,5 +1,5 @@
 /** What is lost when the device is: a driver was reset, a GPU unplugged, memory overrun. */
-import { BackendError, type Program } from '@moco-ts/core';
+import { BackendError, type Program, say, settingRef } from '@moco-ts/core';
 
 export interface Device {
   readonly lost: Promise<{ readonly message: string }>;
@@ -14,7 +14,8 @@ export function guardOf(device: Device): Guard {
   device.lost.then(({ message }) => {
     const reason = message.split('\n')[0]!.replace(/\.$/, '');
     failure = new BackendError(
-      `the GPU was lost${reason === '' ? '' : ` (${reason})`}, and what it held with it; start again, with --resume from the last checkpoint`,
+      say`the GPU was lost${reason === '' ? '' : ` (${reason})`}, and what it held with it; start again, with ${settingRef('resume')} from the last checkpoint`,
+      { code: 'device-lost' },
     );
     for (const reject of waiting) reject(failure);
   });

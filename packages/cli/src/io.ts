@@ -1,4 +1,6 @@
+import type { Wording } from '@moco-ts/core';
 import { noted } from './format.ts';
+import { inFlags } from './words.ts';
 
 /** Where a command writes to; tests put their own in its place. */
 export interface Io {
@@ -45,17 +47,18 @@ export const guarded = (io: Io): Io => ({
 });
 
 /** Warnings, on stderr, so that they are no part of what a command gives out. */
-export function warnTo(io: Pick<Io, 'err'>): (text: string) => void {
-  return (text) => io.err(`moco: warning: ${text}\n`);
+export function warnTo(io: Pick<Io, 'err'>): (text: Wording) => void {
+  return (text) => io.err(`moco: warning: ${inFlags(text)}\n`);
 }
 
 /** What a user should know of the data, each line once, however often they are opened. */
-export function noteTo(io: Pick<Io, 'err'>): (text: string) => void {
+export function noteTo(io: Pick<Io, 'err'>): (text: Wording) => void {
   const told = new Set<string>();
   const warn = warnTo(io);
   return (text) => {
-    if (!told.has(text)) warn(text);
-    told.add(text);
+    const line = inFlags(text);
+    if (!told.has(line)) warn(line);
+    told.add(line);
   };
 }
 

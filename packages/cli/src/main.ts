@@ -20,6 +20,7 @@ import { replayCommand } from './commands/replay.ts';
 import { reportCommand } from './commands/report.ts';
 import { searchCommand } from './commands/search.ts';
 import { guarded, type Io, processIo } from './io.ts';
+import { inFlags } from './words.ts';
 
 /** The commands in which an encoder or a backend has a name. */
 const withPlugins: ReadonlySet<string> = new Set([
@@ -112,7 +113,7 @@ export async function main(args: readonly string[], streams: Io = processIo()): 
 function report(error: unknown, io: Io): number {
   if (error instanceof CommanderError) return error.exitCode;
   const known =
-    error instanceof UserError ? error.message : (describeSystemError(error) ?? outOfMemory(error));
+    error instanceof UserError ? inFlags(error.text) : (describeSystemError(error) ?? outOfMemory(error));
   // A name in it may be a stranger's, who would steer the terminal by it.
   if (known !== undefined) io.err(`moco: ${known.replace(/[^\P{Cc}\n\t]/gu, '?')}\n`);
   if (known === undefined || process.env.MOCO_DEBUG === '1') {

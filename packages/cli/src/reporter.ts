@@ -4,6 +4,7 @@ import { createLogUpdate } from 'log-update';
 import pc from 'picocolors';
 import { bar, duration, noted, rate } from './format.ts';
 import { type Io, warnTo } from './io.ts';
+import { inFlags } from './words.ts';
 
 /** @param every steps between lines, where lines can't be drawn over */
 export function createReporter(io: Io, every: number): Reporter {
@@ -94,7 +95,7 @@ function liveReporter(io: Io): Reporter {
       if ((epoch + 1) % every === 0 || epoch + 1 === epochs) above(epochLine(progress));
     },
     note: (text) => above(noted(text, io.columns)),
-    warn: (text) => above(yellow(noted(`warning: ${text}`, io.columns))),
+    warn: (text) => above(yellow(noted(`warning: ${inFlags(text)}`, io.columns))),
     close: () => update.clear(),
   };
 }

@@ -156,7 +156,11 @@ export async function createBackend(name: string, options: BackendOptions = {}):
   const device = colon < 0 ? undefined : name.slice(colon + 1);
   const load = registry.get(base);
   if (!load)
-    throw new BackendError(`there is no backend "${name}"; registered are: ${backendNames().join(', ')}`);
+    throw new BackendError(`there is no backend "${name}"; registered are: ${backendNames().join(', ')}`, {
+      code: 'backend-unknown',
+      setting: 'backend',
+      value: name,
+    });
   const plugin = await load();
   return plugin.create(device === undefined ? options : { ...options, device });
 }

@@ -1,5 +1,5 @@
 /** The contract of encoders, and the registry through which a command line finds them. */
-import { UserError } from './errors.ts';
+import { SettingError, UserError } from './errors.ts';
 import type { Traced } from './graph/trace.ts';
 import type { Rng } from './rng.ts';
 import type { Tensor } from './tensor/tensor.ts';
@@ -96,6 +96,7 @@ export function registerEncoder(encoder: Encoder): void {
   if (!families.includes(family))
     throw new UserError(
       `${name}: there is no family "${family}" of encoders; known are: ${families.join(', ')}`,
+      { code: 'plugin-invalid' },
     );
   registry.set(name, encoder);
 }
@@ -104,10 +105,14 @@ export function encoderNames(): string[] {
   return [...registry.keys()].sort();
 }
 
-/** Throws UserError that lists the known names. */
+/** @throws SettingError that lists the known names */
 export function encoderNamed(name: string): Encoder {
   const encoder = registry.get(name);
-  if (!encoder) throw new UserError(`there is no arch "${name}"; known are: ${encoderNames().join(', ')}`);
+  if (!encoder)
+    throw new SettingError(`there is no arch "${name}"; known are: ${encoderNames().join(', ')}`, {
+      setting: 'arch',
+      value: name,
+    });
   return encoder;
 }
 

@@ -19,6 +19,7 @@ export {
 export { defineOp, type GradContext, type Op, opNamed, opNames } from './graph/op.ts';
 export * from './graph/ops/index.ts';
 export { GraphBuilder, type Operand, Traced, trace } from './graph/trace.ts';
+export * from './message.ts';
 export * as nn from './nn/index.ts';
 export { adamw } from './optim/adamw.ts';
 export { lars } from './optim/lars.ts';

@@ -144,7 +144,7 @@ describe('what is refused', () => {
     ['a header that is no object', file('7', 0), /no object/],
     ['metadata that is no object', file({ __metadata__: null }, 0), /metadata/],
     ['metadata that is no text', file({ __metadata__: { a: 1 } }, 0), /metadata/],
-    ['a name that clears the screen', file({ '\x1b[2J\nw': 7 }, 0), /"\?\[2J\?w" is malformed/],
+    ['a name that clears the screen', file({ '\x1b[2J\nw': 7 }, 0), /"\\x1b\[2J; w" is malformed/],
     ['an entry that is none', file({ w: 7 }, 0), /"w" is malformed/],
     ['a negative extent', file({ w: entry(0, 8, [-2]) }, 8), /"w" is malformed/],
     ['a negative offset', file({ w: entry(-8, 0) }, 8), /"w" is malformed/],

@@ -1,4 +1,4 @@
-import { DataError, UserError } from '@moco-ts/core';
+import { DataError, printable, UserError } from '@moco-ts/core';
 import sharp from 'sharp';
 import type { DecodeOptions, RawImages, RgbImage, SharedImages } from './dataset.ts';
 import { nameOfBytes, pathOf } from './datasets/names.ts';
@@ -9,7 +9,7 @@ import { decodePnm, pnmSize } from './formats/pnm.ts';
 import { onWhite } from './formats/rgb.ts';
 import { tiffTraits } from './formats/tiff.ts';
 import { createGate } from './gate.ts';
-import { type Input, inputOf, openInput, printable } from './input.ts';
+import { type Input, inputOf, openInput } from './input.ts';
 import { MachineError } from './machine.ts';
 
 // The pool runs images side by side; threads inside one small decode only cost.
@@ -49,7 +49,7 @@ export function isImageName(name: string): boolean {
  * machine refuses to read it
  */
 export async function decodeFile(path: string | Buffer, options: DecodeOptions = {}): Promise<RgbImage> {
-  const name = printable(typeof path === 'string' ? path : nameOfBytes(path));
+  const name = shown(typeof path === 'string' ? path : nameOfBytes(path));
   return decode(await openInput(path, name), name, options);
 }
 
@@ -59,8 +59,11 @@ export async function decodeFile(path: string | Buffer, options: DecodeOptions =
  * @throws DataError as {@link decodeFile}
  */
 export async function decodeBytes(bytes: Uint8Array, name = 'the image'): Promise<RgbImage> {
-  return decode(inputOf(bytes), printable(name), {});
+  return decode(inputOf(bytes), shown(name), {});
 }
+
+/** File names may hold anything, and are told whole. */
+const shown = (text: string) => printable(text, Number.POSITIVE_INFINITY);
 
 async function decode(input: Input, name: string, options: DecodeOptions): Promise<RgbImage> {
   try {
@@ -77,7 +80,7 @@ async function decode(input: Input, name: string, options: DecodeOptions): Promi
     const reason = (error instanceof Error ? error.message : String(error)).trim();
     if (OUT_OF_MEMORY.test(reason))
       throw new MachineError(`${name}: out of memory; give fewer workers or smaller images`);
-    throw new DataError(`${name}: not a readable image (${printable(withoutRepeats(reason))})`);
+    throw new DataError(`${name}: not a readable image (${shown(withoutRepeats(reason))})`);
   }
 }
 

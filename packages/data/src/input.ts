@@ -104,10 +104,3 @@ async function told<T>(name: string, act: () => Promise<T>): Promise<T> {
     throw new DataError(`${name}: not a readable image (${reason})`);
   }
 }
-
-/** On one line: file names may hold anything. */
-export function printable(text: string): string {
-  return text
-    .replaceAll('\n', '; ')
-    .replaceAll(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
-}

@@ -15,6 +15,7 @@ import {
   type Params,
   type Rng,
   relu,
+  SettingError,
   type Traced,
   type TracedParams,
   UserError,
@@ -93,8 +94,9 @@ function greatestCommonDivisor(a: number, b: number): number {
 function layout(spec: ResnetSpec, config: ResnetConfig): Layout {
   const name = config.stem ?? spec.stem ?? 'imagenet';
   if (!Object.hasOwn(stems, name))
-    throw new UserError(
+    throw new SettingError(
       `${spec.name}: there is no stem "${name}"; known are: ${Object.keys(stems).join(', ')}`,
+      { setting: 'stem', value: name },
     );
   const stem: Stem = stems[name as StemName];
   const width = config.width ?? spec.width ?? 64;
@@ -139,7 +141,10 @@ export function defineResnet(spec: ResnetSpec): ResnetEncoder {
     traits: { family: 'resnet', stems: [own, ...Object.keys(stems).filter((stem) => stem !== own)] },
     inputShape: ({ imageSize }) => {
       if (!Number.isInteger(imageSize) || imageSize < 1)
-        throw new UserError(`${spec.name}: the image size ${imageSize} should be a positive integer`);
+        throw new SettingError(`${spec.name}: the image size ${imageSize} should be a positive integer`, {
+          setting: 'imageSize',
+          value: imageSize,
+        });
       return [3, imageSize, imageSize];
     },
     featureDim: (config) => layout(spec, config).featureDim,

@@ -1,5 +1,5 @@
 /** What a vision transformer's configuration comes to. */
-import { type EncoderConfig, UserError } from '@moco-ts/core';
+import { type EncoderConfig, SettingError, UserError } from '@moco-ts/core';
 
 export interface VitConfig extends EncoderConfig {
   /** Side of a patch in pixels; it divides the image size. Behind a convolutional stem a power of two. Default 16. */
@@ -46,19 +46,23 @@ export interface VitLayout {
 
 const patchEmbed = 'patch_embed.proj';
 
-/** Throws UserError for sizes that don't fit each other. */
+/** @throws SettingError for sizes that don't fit each other */
 export function layout(spec: VitSpec, config: VitConfig): VitLayout {
   const { name, dim, depth, heads } = spec;
   const { imageSize, patchSize = 16, trainPatchEmbed = false } = config;
-  const positive = (what: string, value: number) => {
+  const positive = (what: string, setting: 'imageSize' | 'patchSize', value: number) => {
     if (!Number.isInteger(value) || value < 1)
-      throw new UserError(`${name}: the ${what} ${value} should be a positive integer`);
+      throw new SettingError(`${name}: the ${what} ${value} should be a positive integer`, {
+        setting,
+        value,
+      });
   };
-  positive('image size', imageSize);
-  positive('patch size', patchSize);
+  positive('image size', 'imageSize', imageSize);
+  positive('patch size', 'patchSize', patchSize);
   if (imageSize % patchSize !== 0)
-    throw new UserError(
+    throw new SettingError(
       `${name}: patches of ${patchSize} pixels don't fit images of ${imageSize}: choose an image size that is a multiple`,
+      { setting: 'imageSize', value: imageSize },
     );
   if (dim % heads !== 0 || dim % 4 !== 0)
     throw new UserError(`${name}: the width ${dim} should be a multiple of 4 and of the ${heads} heads`);
@@ -79,8 +83,9 @@ function convStem({ name, dim }: VitSpec, patchSize: number): NonNullable<VitLay
   const halvings = Math.log2(patchSize);
   const first = dim / 2 ** (halvings - 1);
   if (!Number.isInteger(halvings) || halvings < 1 || !Number.isInteger(first))
-    throw new UserError(
+    throw new SettingError(
       `${name}: a convolutional stem can't make patches of ${patchSize} pixels in ${dim} channels: choose a power of two, such as 16`,
+      { setting: 'patchSize', value: patchSize },
     );
   const convs = Array.from({ length: halvings }, (_, i) => ({
     conv: `${patchEmbed}.${3 * i}`,

@@ -247,9 +247,7 @@ describe('an encoder under a prefix', () => {
 
   it('of two that are alike is asked for', async () => {
     const two = { ...moved(await query, 'a.'), ...moved(await query, 'b.', 1) };
-    await expect(open(two)).rejects.toThrow(
-      'w holds 2 networks: a., b.; take one of them by moco import --prefix',
-    );
+    await expect(open(two)).rejects.toThrow('w holds 2 networks: a., b.; take one of them by prefix');
     expect((await open(two, { prefix: 'b' })).query).toEqual(moved(await query, '', 1));
     await expect(open(two, { prefix: 'c' })).rejects.toThrow(
       /^w: no name of its tensors begins with c\.; they are a\.conv1/,

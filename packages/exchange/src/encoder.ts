@@ -1,5 +1,15 @@
 /** From a foreign file's tensors to an encoder of this project, every weight accounted for. */
-import { CheckpointError, encoderNamed, type Params, printable, sameShape, traitsOf } from '@moco-ts/core';
+import {
+  CheckpointError,
+  encoderNamed,
+  type Params,
+  printable,
+  sameShape,
+  say,
+  settingRef,
+  traitsOf,
+  type Wording,
+} from '@moco-ts/core';
 import {
   defaultSize,
   encoderConfigOf,
@@ -52,7 +62,7 @@ export interface FoundEncoder {
   /** Tensors by the file's names that this encoder has no place for, such as those of a classifier. */
   readonly unexpected: readonly string[];
   /** What else is worth knowing. */
-  readonly notes: readonly string[];
+  readonly notes: readonly Wording[];
 }
 
 /** Batches that a normalisation has seen: of no use to an encoder. */
@@ -92,10 +102,11 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
   if (inside.length > 0)
     throw new CheckpointError(
       `${file.name}: ${arch.arch} has no place for ${inside.length} of its tensors, so it is another network: ${listed(inside, 3)}`,
+      { code: 'checkpoint-mismatch' },
     );
   const query = floats(file.name, await take(layout.query, isModel));
   const none: Params = {};
-  const notes =
+  const notes: Wording[] =
     'cls_token' in expected
       ? [...checkPositions(file.name, await take(layout.query, isPositions), options)]
       : [];
@@ -110,9 +121,8 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
       ...(hasSmallStem(arch.arch) && arch.stem === undefined ? ['a stem of stride 2'] : []),
       "ImageNet's mean and standard deviation",
     ];
-    notes.push(
-      `not said by the file, so assumed: ${assumed.join(', ')}${sized ? '' : ' (moco import --image-size)'}`,
-    );
+    const said = `not said by the file, so assumed: ${assumed.join(', ')}`;
+    notes.push(sized ? said : say`${said} (${settingRef('imageSize', undefined, 'moco import')})`);
   }
   if (layout.unexpected.length > 0 && layout.kind === 'plain')
     notes.push(`the encoder is what is under ${printable(layout.prefix)}`);
@@ -155,7 +165,7 @@ function archOf(
   }
   if (inferred !== undefined) return inferred;
   throw new CheckpointError(
-    `${file.name}: its ${Object.keys(file.shapes).length} tensors (${listed(Object.keys(file.shapes), 3)}) are of no encoder that is known here; if they are of one, name it by --arch`,
+    say`${file.name}: its ${Object.keys(file.shapes).length} tensors (${listed(Object.keys(file.shapes), 3)}) are of no encoder that is known here; if they are of one, name it by ${settingRef('arch')}`,
   );
 }
 
@@ -163,17 +173,21 @@ function checkShapes(file: string, arch: string, expected: Shapes, found: Shapes
   const names = Object.keys(expected);
   const missing = names.filter((name) => found[name] === undefined);
   if (missing.length === names.length)
-    throw new CheckpointError(`${file}: none of its tensors is one of ${arch}`);
+    throw new CheckpointError(`${file}: none of its tensors is one of ${arch}`, {
+      code: 'checkpoint-mismatch',
+    });
   for (const name of names) {
     const shape = found[name];
     if (shape !== undefined && !sameShape(shape, expected[name]!))
       throw new CheckpointError(
         `${file}: "${printable(name)}" is [${shape.join(', ')}], that of ${arch} [${expected[name]!.join(', ')}]: it is another model`,
+        { code: 'checkpoint-mismatch' },
       );
   }
   if (missing.length > 0)
     throw new CheckpointError(
       `${file}: ${missing.length} of the ${names.length} weights of ${arch} are missing: ${listed(missing)}`,
+      { code: 'checkpoint-mismatch' },
     );
 }
 

@@ -1,5 +1,5 @@
 /** Whose names a state dict has: official MoCo programs', or torchvision's and timm's plain ones, under whatever prefix. */
-import { CheckpointError, printable, under } from '@moco-ts/core';
+import { CheckpointError, printable, say, settingRef, under } from '@moco-ts/core';
 import { attributesOf } from './pickle-machine.ts';
 import { type Dict, isKind, type TensorRef, type Value } from './values.ts';
 
@@ -121,7 +121,7 @@ function findPrefix(names: readonly string[], file: string): string {
   const chosen = preferred.map((fits) => prefixes.filter(fits)).find(({ length }) => length === 1);
   if (chosen === undefined)
     throw new CheckpointError(
-      `${file} holds ${prefixes.length} networks: ${listed(prefixes)}; take one of them by moco import --prefix`,
+      say`${file} holds ${prefixes.length} networks: ${listed(prefixes)}; take one of them by ${settingRef('prefix', undefined, 'moco import')}`,
     );
   return chosen[0]!;
 }
@@ -131,6 +131,7 @@ function plainLayout(bare: Names, prefix: string, file: string): Layout {
   if (inside.length === 0)
     throw new CheckpointError(
       `${file}: no name of its tensors begins with ${printable(prefix)}; they are ${listed(Object.values(bare), 3)}`,
+      { setting: 'prefix', value: prefix },
     );
   return {
     kind: 'plain',

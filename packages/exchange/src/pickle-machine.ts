@@ -1,6 +1,6 @@
 /** The machine behind `pickle.ts`: a stack, marks in it, and a memo, as Python's, but with values of this package alone. */
 import { printable } from '@moco-ts/core';
-import { PickleError, PickleReader } from './pickle-reader.ts';
+import { PickleError, PickleReader, RefusedError } from './pickle-reader.ts';
 import { type Callable, type Dict, isKey, isKind, type Key, type Meter, type Value } from './values.ts';
 
 /** What a pickle may ask its surroundings for. */
@@ -122,7 +122,7 @@ export class Machine implements Meter {
   global(module: string, name: string, at: number): void {
     const full = `${module}.${name}`;
     const value = this.#host.global(full);
-    if (value === undefined) throw new PickleError(`refuses ${printable(full)} at byte ${at}`);
+    if (value === undefined) throw new RefusedError(printable(full), at);
     this.push(value);
   }
 
@@ -153,7 +153,7 @@ export class Machine implements Meter {
     const state = this.#pop();
     const target = this.top();
     if (!(target instanceof Map) || !(state instanceof Map))
-      throw new PickleError(`refuses attributes of what is no plain container at byte ${at}`);
+      throw new RefusedError('attributes of what is no plain container', at);
     if (!this.#namespaces.has(target)) {
       attributes.set(target, state);
       return;
@@ -176,7 +176,7 @@ export function attributesOf(dict: Dict): Dict | undefined {
 
 function callableOf(value: Value, at: number): Callable {
   if (isKind(value, 'callable')) return value;
-  throw new PickleError(`refuses a call of what is no function at byte ${at}`);
+  throw new RefusedError('a call of what is no function', at);
 }
 
 function argumentsOf(value: Value): readonly Value[] {

@@ -13,6 +13,19 @@ export class PickleError extends Error {
   }
 }
 
+/** A pickle that asks for more than plain containers and tensors: a class, a function, a call. */
+export class RefusedError extends PickleError {
+  override name = 'RefusedError';
+  /** What it asks for: the name of a class or a function, where it is one. */
+  readonly what: string;
+
+  /** @param at the byte of the opcode that asks */
+  constructor(what: string, at?: number) {
+    super(`refuses ${what}${at === undefined ? '' : ` at byte ${at}`}`);
+    this.what = what;
+  }
+}
+
 /** Digits of an integer, in bytes; the standard library's own limit is 4,300 decimal digits. */
 const maxInteger = 1024;
 const maxLine = 4096;

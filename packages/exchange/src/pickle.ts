@@ -3,7 +3,7 @@
  * looked up in a table of this package (`globals.ts`); there is nothing else that it could call.
  */
 import { asKey, Machine, type PickleHost } from './pickle-machine.ts';
-import { PickleError } from './pickle-reader.ts';
+import { PickleError, RefusedError } from './pickle-reader.ts';
 import type { Value } from './values.ts';
 
 export interface Unpickled {
@@ -45,9 +45,9 @@ export function unpickle(bytes: Uint8Array, start: number, host: PickleHost): Un
 
 function unknown(opcode: number, at: number): PickleError {
   const name = refusedOpcodes[opcode];
-  return new PickleError(
-    name === undefined ? `byte ${at} is no opcode of protocols 1 to 5` : `refuses ${name} at byte ${at}`,
-  );
+  return name === undefined
+    ? new PickleError(`byte ${at} is no opcode of protocols 1 to 5`)
+    : new RefusedError(name, at);
 }
 
 type Step = (machine: Machine) => void;

@@ -1,5 +1,5 @@
 /** Positions of a ViT in a foreign file: here they are fixed and no part of the weights. */
-import { CheckpointError, type Params, type Tensor } from '@moco-ts/core';
+import { CheckpointError, type Params, say, settingRef, type Tensor } from '@moco-ts/core';
 import { sinCosPositions } from '@moco-ts/encoders';
 
 /** More than bfloat16 rounds a sine by (2e-3), and far less than learned positions differ by. */
@@ -25,7 +25,7 @@ export function checkPositions(
       `its positions were left out and are not the fixed ones${told}: its features are not the same here`,
     ];
   throw new CheckpointError(
-    `${file}: its positions (pos_embed) are not the fixed sines and cosines of MoCo v3${told}, so it would have other features here; take it all the same, for example to train it further, by --ignore-positions`,
+    say`${file}: its positions (pos_embed) are not the fixed sines and cosines of MoCo v3${told}, so it would have other features here; take it all the same, for example to train it further, by ${settingRef('ignorePositions')}`,
   );
 }
 

@@ -4,7 +4,7 @@ import { gather, widthOf } from './dtypes.ts';
 import { plainGlobal } from './globals.ts';
 import { type Unpickled, unpickle } from './pickle.ts';
 import type { PickleHost } from './pickle-machine.ts';
-import { PickleError } from './pickle-reader.ts';
+import { PickleError, RefusedError } from './pickle-reader.ts';
 import { isKind, type Storage, type TensorRef, type Value } from './values.ts';
 
 /** A file of torch.save: its containers are read, its tensors when they are asked for. */
@@ -39,7 +39,7 @@ export function storageHost(legacy: boolean): StorageHost {
     persistent: (id) => {
       const items = isKind(id, 'tuple') ? id.items : [];
       const [what, type, key, , elements, part = null] = items;
-      if (what === 'module') throw new PickleError('refuses a module saved with its source');
+      if (what === 'module') throw new RefusedError('a module saved with its source');
       const natural = Number.isSafeInteger(elements) && (elements as number) >= 0;
       if (what !== 'storage' || !isKind(type, 'storage-type') || typeof key !== 'string' || !natural)
         throw new PickleError('a storage is malformed');
@@ -89,16 +89,15 @@ export function readPickle(
 }
 
 /** One line for what was wrong with a pickle. */
-export function pickleFailure({ message }: PickleError, file: string, within = ''): CheckpointError {
-  return message.startsWith('refuses ')
-    ? new CheckpointError(
-        `${file}: ${message}${within}: only tensors and plain containers are read${
-          message.startsWith('refuses numpy.')
-            ? '; NumPy values stand beside its tensors: save the state dict alone, torch.save(checkpoint["state_dict"], "weights.pth")'
-            : ''
-        }`,
-      )
-    : new CheckpointError(`${file} is no readable file of torch.save: ${message}`);
+export function pickleFailure(error: PickleError, file: string, within = ''): CheckpointError {
+  if (!(error instanceof RefusedError))
+    return new CheckpointError(`${file} is no readable file of torch.save: ${error.message}`);
+  const hint = error.what.startsWith('numpy.')
+    ? '; NumPy values stand beside its tensors: save the state dict alone, torch.save(checkpoint["state_dict"], "weights.pth")'
+    : '';
+  return new CheckpointError(
+    `${file}: ${error.message}${within}: only tensors and plain containers are read${hint}`,
+  );
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Options at run time, judged by the table of settings as the command's flags are. */
-import { UserError } from '@moco-ts/core';
+import { SettingError } from '@moco-ts/core';
 import { faultOf, presetNames, type Rule, type SettingName, settings } from '@moco-ts/run';
 
 /** Options that are no settings of a run. */
@@ -22,19 +22,24 @@ export const optionNames: readonly string[] = [
   ...Object.keys(others),
 ];
 
-/** @throws UserError on the first option that is unknown, of another type or out of its range */
+/** @throws SettingError on the first option that is unknown, of another type or out of its range */
 export function checkOptions(options: object): void {
   for (const [name, value] of Object.entries(options)) {
-    if (!optionNames.includes(name)) throw new UserError(unknown(name));
+    if (!optionNames.includes(name))
+      throw new SettingError(unknown(name), { code: 'setting-unknown', setting: name, value });
     const rule = others[name] ?? settings[name as SettingName]?.rule;
     if (value === undefined || rule === undefined) continue;
     if (objects.includes(name) && typeof value === 'object') continue;
     const wrong = refusal(name, rule, value);
-    if (wrong !== undefined) throw new UserError(`${name}: ${shown(value)} is not right. ${wrong}`);
+    if (wrong !== undefined)
+      throw new SettingError(`${name}: ${shown(value)} is not right. ${wrong}`, { setting: name, value });
   }
   const { signal } = options as { signal?: unknown };
   if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw new UserError('signal: give the signal of an AbortController.');
+    throw new SettingError('signal: give the signal of an AbortController.', {
+      setting: 'signal',
+      value: signal,
+    });
 }
 
 /** What is wrong with a value; undefined if nothing is. */
@@ -57,23 +62,4 @@ function unknown(name: string): string {
   const aliases: Readonly<Record<string, string>> = { weightdecay: 'wd', plugin: 'arch or backend' };
   const meant = optionNames.find((known) => plain(known) === plain(name)) ?? aliases[plain(name)];
   return `there is no option ${name}${meant === undefined ? '' : `; it is called ${meant}`}`;
-}
-
-/** A message of the command in the words of the library: `--batch-size 8` is `batchSize 8`; whole commands stay. */
-export function inOptions(message: string): string {
-  return message
-    .replaceAll(/(?<!moco [a-z]+ [^;,]*)--(?:no-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)/g, (_, flag: string) =>
-      flag.replaceAll(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()),
-    )
-    .replace(/\bneeds DATA\b/, 'needs data');
-}
-
-/** Puts what the user can mend into the words of the library. */
-export function translate(error: unknown): unknown {
-  if (error instanceof UserError) {
-    const { message } = error;
-    error.message = inOptions(message);
-    if (error.stack) error.stack = error.stack.replace(message, error.message);
-  }
-  return error;
 }

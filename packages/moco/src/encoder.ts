@@ -6,13 +6,16 @@ import {
   DivergedError,
   type Encoder,
   type FeatureExtractor,
+  SettingError,
+  say,
+  settingRef,
   UserError,
   under,
+  type Wording,
 } from '@moco-ts/core';
 import { applyClean, checkedImage, createGate, decodeBytes, decodeFile, type RgbImage } from '@moco-ts/data';
 import { openBackend, openEncoder, openEncoderBytes, registerPlugins } from '@moco-ts/node';
 import { modelConfig, type RunConfig } from '@moco-ts/run';
-import { translate } from './check-options.ts';
 import type { BackendName } from './options.ts';
 import { adoptBackend, adoptEncoder } from './own.ts';
 import { emitWarning } from './pretrain.ts';
@@ -71,17 +74,6 @@ const FEW = 4;
  */
 export async function loadEncoder(
   source: string | Uint8Array | ArrayBuffer,
-  options: EncoderOptions = {},
-): Promise<LoadedEncoder> {
-  try {
-    return await open(source, options);
-  } catch (error) {
-    throw translate(error);
-  }
-}
-
-async function open(
-  source: string | Uint8Array | ArrayBuffer,
   {
     withHead = false,
     backend: asked = 'ort',
@@ -89,20 +81,27 @@ async function open(
     batchSize = 32,
     arch,
     onWarning = emitWarning,
-  }: EncoderOptions,
+  }: EncoderOptions = {},
 ): Promise<LoadedEncoder> {
   if (!Number.isSafeInteger(batchSize) || batchSize < 1)
-    throw new UserError(`batchSize: ${batchSize} is not right. Give a whole number from 1.`);
+    throw new SettingError(`batchSize: ${batchSize} is not right. Give a whole number from 1.`, {
+      setting: 'batchSize',
+      value: batchSize,
+    });
+  const warn = (text: Wording) => onWarning(String(text));
   await registerPlugins();
   if (arch) await adoptEncoder(arch);
   if (typeof asked !== 'string') await adoptBackend(asked);
   const { info, tensors, path } =
     typeof source === 'string'
-      ? await openEncoder(source, onWarning)
-      : await openEncoderBytes(bytesOf(source), 'the encoder', onWarning);
+      ? await openEncoder(source, warn)
+      : await openEncoderBytes(bytesOf(source), 'the encoder', warn);
   const all = under('q', tensors);
   if (withHead && !Object.keys(all).some((name) => name.startsWith('fc.')))
-    throw new UserError(`${path} has no contrastive head: leave --with-head out`);
+    throw new SettingError(say`${path} has no contrastive head: leave ${settingRef('withHead')} out`, {
+      code: 'setting-conflict',
+      value: true,
+    });
   const model = modelConfig(info.config, withHead, arch);
   const backend = await openBackend(asked, threads === undefined ? {} : { threads });
   /** Compiled for a number of images. */

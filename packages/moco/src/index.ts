@@ -13,6 +13,9 @@ export {
   defineBackend,
   defineEncoder,
   type Encoder,
+  type ErrorCode,
+  errorCodes,
+  SettingError,
   UserError,
 } from '@moco-ts/core';
 export {

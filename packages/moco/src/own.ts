@@ -7,7 +7,7 @@ import {
   encoderNames,
   registerBackend,
   registerEncoder,
-  UserError,
+  SettingError,
 } from '@moco-ts/core';
 import { registerPlugins } from '@moco-ts/node';
 
@@ -16,13 +16,16 @@ const adopted = { encoder: new Set<string>(), backend: new Set<string>() };
 /**
  * Makes an encoder known by its name, which runs and checkpoints tell it by. The last of a name is found by it; a run that was
  * given another one keeps that.
- * @throws UserError for an object that is no encoder, and for a name that MoCo.ts has given already
+ * @throws SettingError for an object that is no encoder, and for a name that MoCo.ts has given already
  */
 export async function adoptEncoder(encoder: Encoder): Promise<string> {
   await registerPlugins();
   const { name, forward } = encoder;
   if (typeof name !== 'string' || typeof forward !== 'function')
-    throw new UserError('arch: give the name of an encoder, or what defineEncoder returns');
+    throw new SettingError('arch: give the name of an encoder, or what defineEncoder returns', {
+      setting: 'arch',
+      value: encoder,
+    });
   take('encoder', name, encoderNames());
   registerEncoder(encoder);
   return name;
@@ -33,7 +36,10 @@ export async function adoptBackend(backend: BackendPlugin): Promise<string> {
   await registerPlugins();
   const { name, create } = backend;
   if (typeof name !== 'string' || typeof create !== 'function')
-    throw new UserError('backend: give the name of a backend, or what defineBackend returns');
+    throw new SettingError('backend: give the name of a backend, or what defineBackend returns', {
+      setting: 'backend',
+      value: backend,
+    });
   take('backend', name, backendNames());
   registerBackend(name, async () => backend);
   return name;
@@ -41,8 +47,9 @@ export async function adoptBackend(backend: BackendPlugin): Promise<string> {
 
 function take(kind: keyof typeof adopted, name: string, known: readonly string[]): void {
   if (known.includes(name) && !adopted[kind].has(name))
-    throw new UserError(
+    throw new SettingError(
       `there is ${kind === 'encoder' ? 'an' : 'a'} ${kind} ${name} already: give yours another name`,
+      { code: 'setting-conflict', setting: kind === 'encoder' ? 'arch' : 'backend', value: name },
     );
   adopted[kind].add(name);
 }

@@ -4,6 +4,7 @@ import {
   type Backend,
   type BackendOptions,
   decodeSafetensors,
+  type ErrorCode,
   mean,
   nn,
   type Params,
@@ -26,6 +27,7 @@ import {
   loadEncoder,
   type OwnDataset,
   pretrain,
+  SettingError,
   type Step,
   UserError,
 } from './index.ts';
@@ -226,46 +228,146 @@ describe('a data set of its own', () => {
 });
 
 describe('bad options', () => {
-  const table: [string, Record<string, unknown>, string][] = [
-    ['an unknown name', { batchsize: 8 }, 'there is no option batchsize; it is called batchSize'],
-    ['a flag', { 'moco-k': 8 }, 'there is no option moco-k; it is called mocoK'],
+  const table: [string, object, ErrorCode, string | undefined, string][] = [
+    ['an unknown name', { batchsize: 8 }, 'setting-unknown', 'batchsize', 'it is called batchSize'],
+    ['a flag', { 'moco-k': 8 }, 'setting-unknown', 'moco-k', 'there is no option moco-k; it is called mocoK'],
     [
       'no whole number',
       { batchSize: 2.5 },
+      'setting-invalid',
+      'batchSize',
       'batchSize: 2.5 is not right. Give a whole number from 1 to 65536.',
     ],
-    ['a text for a number', { mocoK: '16' }, 'mocoK: "16" is not right. Give a number.'],
-    ['a share above 1', { mocoM: 1.5 }, 'mocoM: 1.5 is not right. Give a number from 0 to 1.'],
-    ['no number', { lr: Number.NaN }, 'lr: NaN is not right. Give a number above 0.'],
+    [
+      'a text for a number',
+      { mocoK: '16' },
+      'setting-invalid',
+      'mocoK',
+      'mocoK: "16" is not right. Give a number.',
+    ],
+    [
+      'a share above 1',
+      { mocoM: 1.5 },
+      'setting-invalid',
+      'mocoM',
+      'mocoM: 1.5 is not right. Give a number from 0 to 1.',
+    ],
+    [
+      'no number',
+      { lr: Number.NaN },
+      'setting-invalid',
+      'lr',
+      'lr: NaN is not right. Give a number above 0.',
+    ],
     [
       'an unknown choice',
       { bn: 'none' },
+      'setting-invalid',
+      'bn',
       'bn: "none" is not right. Choose from shuffle, split, sync, plain.',
     ],
-    ['a text for a switch', { mlp: 'yes' }, 'mlp: "yes" is not right. Give true or false.'],
-    ['one for many', { schedule: 120 }, 'schedule: 120 is not right. Give an array.'],
-    ['two channels', { mean: [0, 0] }, 'mean: [0,0] is not right. Give three numbers, for R, G and B.'],
-    ['no arch', { arch: 'resnet19' }, 'there is no arch "resnet19"'],
-    ['no encoder', { arch: {} }, 'arch: give the name of an encoder, or what defineEncoder returns'],
-    ['no backend', { backend: {} }, 'backend: give the name of a backend, or what defineBackend returns'],
-    ['no signal', { signal: {} }, 'signal: give the signal of an AbortController.'],
-    ['no data', { data: undefined }, 'pretrain needs data: an image folder'],
-    ['no folder', { data: './nowhere' }, './nowhere: no such folder'],
-    ['a batch too large', { batchSize: 100 }, 'batchSize 100 is larger than'],
-    ['what the method has no use for', { method: 'simclr' }, 'mocoK means nothing to simclr'],
-    ['preset and resume', { preset: 'emoji', resume: 'x' }, 'preset and resume exclude each other'],
-    ['a run to resume', { resume: './nowhere' }, './nowhere: no such checkpoint or run folder'],
-    ['a folder that is taken', { out: whole }, `go on with resume ${whole}, or choose another out`],
+    [
+      'a text for a switch',
+      { mlp: 'yes' },
+      'setting-invalid',
+      'mlp',
+      'mlp: "yes" is not right. Give true or false.',
+    ],
+    [
+      'one for many',
+      { schedule: 120 },
+      'setting-invalid',
+      'schedule',
+      'schedule: 120 is not right. Give an array.',
+    ],
+    [
+      'two channels',
+      { mean: [0, 0] },
+      'setting-invalid',
+      'mean',
+      'mean: [0,0] is not right. Give three numbers, for R, G and B.',
+    ],
+    ['no arch', { arch: 'resnet19' }, 'setting-invalid', 'arch', 'there is no arch "resnet19"'],
+    [
+      'no encoder',
+      { arch: {} },
+      'setting-invalid',
+      'arch',
+      'arch: give the name of an encoder, or what defineEncoder returns',
+    ],
+    [
+      'no backend',
+      { backend: {} },
+      'setting-invalid',
+      'backend',
+      'backend: give the name of a backend, or what defineBackend returns',
+    ],
+    ['an unknown backend', { backend: 'cray' }, 'backend-unknown', 'backend', 'there is no backend "cray"'],
+    [
+      'no signal',
+      { signal: {} },
+      'setting-invalid',
+      'signal',
+      'signal: give the signal of an AbortController.',
+    ],
+    ['no data', { data: undefined }, 'setting-missing', 'data', 'pretrain needs data: an image folder'],
+    ['no folder', { data: './nowhere' }, 'data-invalid', undefined, './nowhere: no such folder'],
+    ['a batch too large', { batchSize: 100 }, 'setting-invalid', 'batchSize', 'batchSize 100 is larger than'],
+    [
+      'a queue that does not fit',
+      { mocoK: 12 },
+      'setting-invalid',
+      'mocoK',
+      'mocoK 12 is no multiple of the 8 keys of a step',
+    ],
+    [
+      'what the method has no use for',
+      { method: 'simclr' },
+      'setting-conflict',
+      'mocoK',
+      'mocoK means nothing to simclr',
+    ],
+    [
+      'preset and resume',
+      { preset: 'emoji', resume: 'x' },
+      'setting-conflict',
+      'preset',
+      'preset and resume exclude each other',
+    ],
+    [
+      'a run to resume',
+      { resume: './nowhere' },
+      'checkpoint-invalid',
+      undefined,
+      './nowhere: no such checkpoint or run folder',
+    ],
+    [
+      'a folder that is taken',
+      { out: whole },
+      'file-taken',
+      'out',
+      `go on with resume ${whole}, or choose another out`,
+    ],
   ];
-  it.each(table)('%s: one clear line', async (_, change, message) => {
+  it.each(table)('%s: one clear line', async (_, change, code, setting, message) => {
     await wholeRun;
     const run = pretrain({ ...options, out: folder(), ...change } as never);
     const error: unknown = await run.result.catch((error: unknown) => error);
     expect(error).toBeInstanceOf(UserError);
+    expect(error).toMatchObject({ code, ...(setting !== undefined && { setting }) });
     expect((error as Error).message).toContain(message);
     expect((error as Error).message).not.toMatch(/\n|--/);
     // The loop throws the same.
     await expect(stepsOf(run)).rejects.toBe(error);
+  });
+  it('tell programs the value, as a fault of the data does not', async () => {
+    const run = pretrain({ ...options, out: folder(), mocoK: 12 });
+    const error = await run.result.catch((error: unknown) => error as SettingError);
+    expect(error).toBeInstanceOf(SettingError);
+    expect(error).toMatchObject({ setting: 'mocoK', value: 12 });
+    const none = await pretrain({ data: './nowhere' }).result.catch((error: unknown) => error);
+    expect(none).toBeInstanceOf(DataError);
+    expect(none).not.toHaveProperty('setting');
   });
 });
 

@@ -1,3 +1,4 @@
+import type { Wording } from '@moco-ts/core';
 import { defineDataset, type ImageDataset, openDataset, openTest } from '@moco-ts/data';
 import {
   type Measures,
@@ -10,7 +11,7 @@ import {
 } from '@moco-ts/node';
 import { presets, type RunConfig, type RunFlags } from '@moco-ts/run';
 import { type Channel, createChannel } from './channel.ts';
-import { checkOptions, inOptions, translate } from './check-options.ts';
+import { checkOptions } from './check-options.ts';
 import type { PretrainOptions } from './options.ts';
 import { adoptBackend, adoptEncoder } from './own.ts';
 
@@ -130,8 +131,6 @@ async function start(
     if (signal?.aborted) onAbort();
     signal?.addEventListener('abort', onAbort, { once: true });
     return await run(options, stop, channel);
-  } catch (error) {
-    throw translate(error);
   } finally {
     if (signal instanceof AbortSignal) signal.removeEventListener('abort', onAbort);
   }
@@ -143,7 +142,7 @@ async function run(
   channel: Channel<Step>,
 ): Promise<PretrainResult> {
   const { preset, out, resume, testData, onEvaluation } = options;
-  const warn = (text: string) => (options.onWarning ?? emitWarning)(inOptions(text));
+  const warn = (text: Wording) => (options.onWarning ?? emitWarning)(String(text));
   const own = typeof options.data === 'object' ? defineDataset(options.data) : undefined;
   const flags = await flagsOf(options, own);
   const test = await openTestData(testData);

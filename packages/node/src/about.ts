@@ -40,7 +40,7 @@ export function parseAbout(text: string, file: string): About {
   const missing = told.find((key) => about[key] === undefined && !optional.has(key));
   if (missing !== undefined) throw fail(`${missing} is missing`);
   const fault = settingsFault(about);
-  if (fault !== undefined) throw fail(fault);
+  if (fault !== undefined) throw fail(fault.message);
   const { epoch = 0 } = about;
   const chosen = Object.fromEntries(told.map((key) => [key, about[key]]));
   return { ...chosen, epoch: Number.isSafeInteger(epoch) && epoch >= 0 ? epoch : 0 } as About;

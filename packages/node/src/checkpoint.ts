@@ -2,7 +2,15 @@
 import { rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { CheckpointError, quoted, readSafetensors, type Tensor, UserError } from '@moco-ts/core';
+import {
+  CheckpointError,
+  quoted,
+  readSafetensors,
+  say,
+  settingRef,
+  type Tensor,
+  UserError,
+} from '@moco-ts/core';
 import {
   type Checkpoint,
   type CheckpointInfo,
@@ -65,9 +73,9 @@ export async function saveCheckpoint(
     await writeLatest(folder, name, info);
   } catch (error) {
     const kept = before
-      ? `; ${before} is intact: free some space, then moco pretrain --resume ${quoted(folder)}`
+      ? say`; ${before} is intact: free some space, then ${settingRef('resume', quoted(folder), 'moco pretrain')}`
       : '';
-    throw new UserError(`${(error as Error).message}${kept}`);
+    throw new UserError(say`${(error as Error).message}${kept}`, { code: 'file-unwritable', cause: error });
   }
   await removeOld(folder, name, keep);
   return path;
@@ -147,6 +155,7 @@ export async function checkNewest(path: string): Promise<void> {
   const [newest] = await listCheckpoints(dirname(path));
   if (newest !== undefined && newest !== basename(path))
     throw new UserError(
-      `${dirname(path)} goes on after ${basename(path)}, to ${newest}; resume that, or branch off with --out`,
+      say`${dirname(path)} goes on after ${basename(path)}, to ${newest}; resume that, or branch off with ${settingRef('out')}`,
+      { code: 'file-taken', setting: 'resume', value: path },
     );
 }

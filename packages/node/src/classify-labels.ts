@@ -1,5 +1,5 @@
 /** The labels that a classifier is trained and judged by: those of the data, by the names of its classes. */
-import { UserError } from '@moco-ts/core';
+import { say, settingRef, UserError } from '@moco-ts/core';
 import {
   type ImageDataset,
   type LabelledSet,
@@ -38,7 +38,7 @@ export function labelsFor(sets: Sets, resume: ClassifierFile | undefined, note: 
   const gone = classes.filter((name) => !known.has(name.normalize('NFC')));
   if (gone.length > 0)
     throw new UserError(
-      `${resume.path} was trained on ${gone.length === 1 ? 'a class' : 'classes'} that ${sets.train.name} no longer has: ${some(gone)}; train anew in another --out`,
+      say`${resume.path} was trained on ${gone.length === 1 ? 'a class' : 'classes'} that ${sets.train.name} no longer has: ${some(gone)}; train anew in another ${settingRef('out')}`,
     );
   const silent = () => undefined;
   const [train, test] = [labelled(sets.train, classes, silent), labelled(sets.test, classes, silent)];

@@ -13,6 +13,9 @@ import {
   learningRate,
   type Params,
   prefixed,
+  SettingError,
+  say,
+  settingRef,
   sgd,
   type Tensor,
   type Trainer,
@@ -94,7 +97,7 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
       const whole = cached ? { ...prefixed('q', backbone), ...tensors } : tensors;
       epoch++;
       const fault = faultOf(whole);
-      if (fault !== undefined) throw new DivergedError(`${fault} after epoch ${epoch}: ${remedy}`);
+      if (fault !== undefined) throw new DivergedError(say`${fault} after epoch ${epoch}: ${remedy}`);
       last = await validate(under('q', whole));
       const best = last.acc1 > bestAcc1;
       bestAcc1 = Math.max(bestAcc1, last.acc1);
@@ -102,7 +105,8 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
       log.write('validation', { epoch, ...last, bestAcc1 }, { step: epoch * batches.stepsPerEpoch, values });
       const worse = worseThanGuessing(loss, classes.length, epoch === recipe.epochs);
       if (worse && !alarmed) {
-        const message = `${worse}: the classifier diverged; try --lr ${Number((recipe.lr / 10).toPrecision(3))}`;
+        const rate = Number((recipe.lr / 10).toPrecision(3));
+        const message = say`${worse}: the classifier diverged; try ${settingRef('lr', rate)}`;
         reporter.warn(message);
         log.write('alarm', { epoch: epoch - 1, message });
         alarmed = true;
@@ -132,8 +136,8 @@ function stepConfig({ info, train }: ClassifyJob, classes: number, cachedDim?: n
   const { recipe, run } = info;
   const { name, length } = train.dataset;
   if (recipe.batchSize > length)
-    throw new UserError(
-      `--batch-size ${recipe.batchSize} is larger than ${name}, of which ${counted(length, 'image')} can be trained on`,
+    throw new SettingError(
+      say`${settingRef('batchSize', recipe.batchSize)} is larger than ${name}, of which ${counted(length, 'image')} can be trained on`,
     );
   const own = encoderOf({ ...run, stopGradConv1: recipe.train === 'linear' && run.stopGradConv1 });
   return {
@@ -156,7 +160,7 @@ function stateOf(tensors: Readonly<Record<string, Tensor>>, cached: boolean): Re
   );
 }
 
-const remedy = 'the training diverged; try a lower --lr; what was saved is intact';
+const remedy = say`the training diverged; try a lower ${settingRef('lr')}; what was saved is intact`;
 
 /**
  * How many times a guess's loss is a divergence: large steps may overshoot at first and still come to a good end, so that
@@ -191,7 +195,7 @@ async function trainEpoch(
     const metrics = await trainer.step({ ...feeds }, lr, count);
     const value = (name: string) => metrics[name]!.data[0]!;
     if (!Number.isFinite(value('loss')))
-      throw new DivergedError(`the loss is ${value('loss')} at epoch ${epoch}, step ${step}: ${remedy}`);
+      throw new DivergedError(say`the loss is ${value('loss')} at epoch ${epoch}, step ${step}: ${remedy}`);
     for (const name of ['loss', 'acc1', 'acc5'] as const) meters[name].add(value(name));
     meters.data.add(waited);
     const seconds = (performance.now() - asked) / 1000;

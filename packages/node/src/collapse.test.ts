@@ -9,7 +9,7 @@ function warnings(loss: number, std: number, symmetric = false): string[] {
   const chance = symmetric
     ? { loss: 2 * Math.log(1024), formula: '2 log(K + 1)' }
     : { loss: Math.log(1024), formula: 'log(K + 1)' };
-  checkCollapse(config, chance, meters, (text) => list.push(text));
+  checkCollapse(config, chance, meters, (text) => list.push(String(text)));
   return list;
 }
 

@@ -1,3 +1,4 @@
+import { say, settingRef, type Wording } from '@moco-ts/core';
 import type { Meters, RunConfig, RunMethod } from '@moco-ts/run';
 
 /** Of 1/sqrt(dim), the feature std of vectors that fill the sphere. */
@@ -10,12 +11,12 @@ export function checkCollapse(
   { mocoDim }: Pick<RunConfig, 'mocoDim'>,
   chance: RunMethod['chance'],
   { loss, featureStd }: Pick<Meters, 'loss' | 'featureStd'>,
-  warn: (message: string) => void,
+  warn: (text: Wording) => void,
 ): void {
   const share = featureStd.average * Math.sqrt(mocoDim);
   if (share < LEAST_SPREAD)
     warn(
-      `the queries have collapsed: their feature std is ${(100 * share).toFixed(1)} % of what it could be; lower --lr, or check that the images differ`,
+      say`the queries have collapsed: their feature std is ${(100 * share).toFixed(1)} % of what it could be; lower ${settingRef('lr')}, or check that the images differ`,
     );
   if (chance && Math.abs(loss.average / chance.loss - 1) < NEAR_CHANCE)
     warn(

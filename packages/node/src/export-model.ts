@@ -1,6 +1,6 @@
 /** Writes an encoder as ONNX and proves that ONNX Runtime gives the trainer's features. */
 import { dirname } from 'node:path';
-import { createExtractor, type Params, rng, UserError } from '@moco-ts/core';
+import { createExtractor, type Params, rng, say, settingRef, UserError } from '@moco-ts/core';
 import { type ExportOptions, exportEncoder, largestHalf, type Precision } from '@moco-ts/onnx';
 import { modelConfig, modelMetadata, preprocessOf, type RunConfig } from '@moco-ts/run';
 import { BATCH, type Calibration, clean, largestValue, rangesOf } from './export-ranges.ts';
@@ -82,6 +82,7 @@ export async function makeModel(
   if (largest !== undefined && !(largest <= largestHalf))
     throw new UserError(
       `fp16 holds values up to ${largestHalf}, and this network's reach ${largest.toExponential(1)}: not written; export in fp32 or int8`,
+      { setting: 'precision', value: precision },
     );
   const difference = largestDifference(found, expected.features);
   const cosine = meanCosine(found, expected.features, expected.dim);
@@ -92,7 +93,8 @@ export async function makeModel(
     );
   if (precision !== 'fp32' && !(cosine >= LEAST_COSINE[precision]))
     throw new UserError(
-      `in ${precision} the features keep a cosine of ${cosine.toFixed(3)} to the trainer's, less than ${LEAST_COSINE[precision]}: not written; ${calibration ? 'export in fp16' : 'calibrate with --calibrate DATA, or export in fp16'}`,
+      say`in ${precision} the features keep a cosine of ${cosine.toFixed(3)} to the trainer's, less than ${LEAST_COSINE[precision]}: not written; ${calibration ? 'export in fp16' : say`calibrate with ${settingRef('calibrate', 'DATA')}, or export in fp16`}`,
+      { setting: 'precision', value: precision },
     );
   return { bytes, difference, cosine, dim: expected.dim, ...(largest !== undefined && { largest }) };
 }

@@ -54,6 +54,18 @@ export function systemReason(error: unknown): string | undefined {
     : undefined;
 }
 
+const told = (error: unknown) => systemReason(error) ?? (error as Error).message;
+
+/** The error for what the system refuses to write. */
+export const unwritable = (path: string, error: unknown): UserError =>
+  new UserError(`${path} could not be written: ${told(error)}`, { code: 'file-unwritable', cause: error });
+
+/** The error for what the system refuses to read. */
+export function unreadable(path: string, error: unknown): UserError {
+  const code = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'file-missing' : 'file-unreadable';
+  return new UserError(`${path} could not be read: ${told(error)}`, { code, cause: error });
+}
+
 /** For `catch`: nothing in place of a damaged file; what can't be read now goes on. */
 export function undefinedIfDamaged(error: unknown): undefined {
   if (!(error instanceof CheckpointError)) throw error;
@@ -86,7 +98,7 @@ export async function writeAtomic(path: string, data: FileData, via: Disk = disk
     await via.rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
-    throw new UserError(`${path} could not be written: ${systemReason(error) ?? (error as Error).message}`);
+    throw unwritable(path, error);
   }
   await syncFolder(dirname(path));
 }
@@ -120,11 +132,11 @@ export async function removePartial(folder: string): Promise<void> {
 export async function makeFolder(path: string): Promise<string[]> {
   const refused = (error: unknown) => {
     const { code } = error as NodeJS.ErrnoException;
-    const reason =
-      code === 'ENOENT'
-        ? 'the system takes no folder there'
-        : (systemReason(error) ?? (error as Error).message);
-    return new UserError(`the folder ${path} could not be made: ${reason}`);
+    const reason = code === 'ENOENT' ? 'the system takes no folder there' : told(error);
+    return new UserError(`the folder ${path} could not be made: ${reason}`, {
+      code: 'file-unwritable',
+      cause: error,
+    });
   };
   const missing: string[] = [];
   for (let at = resolve(path); !(await isFolder(at, refused)); at = dirname(at)) missing.push(at);

@@ -1,5 +1,5 @@
 /** What a network gives and holds is finite, or it is refused: no measure is taken of, and nothing saved by, what is not. */
-import { allFinite, DivergedError, type Tensor } from '@moco-ts/core';
+import { allFinite, DivergedError, say, settingRef, type Tensor } from '@moco-ts/core';
 
 /** @throws DivergedError telling how many rows [N, width] are not finite */
 export function expectFinite(rows: Float32Array, width: number, what: 'features' | 'logits'): void {
@@ -9,7 +9,7 @@ export function expectFinite(rows: Float32Array, width: number, what: 'features'
     (row) => !allFinite(row),
   ).length;
   throw new DivergedError(
-    `the ${what} of ${bad} of ${count} images are not finite: the training of this network diverged; train with a lower --lr, or take an earlier checkpoint`,
+    say`the ${what} of ${bad} of ${count} images are not finite: the training of this network diverged; train with a lower ${settingRef('lr')}, or take an earlier checkpoint`,
   );
 }
 

@@ -10,6 +10,7 @@ import {
   readSafetensors,
   UserError,
   under,
+  type Wording,
 } from '@moco-ts/core';
 import {
   aboutKey,
@@ -59,7 +60,7 @@ export interface Foreign {
 export async function openAny(
   path: string,
   options: EncoderOptions,
-  warn: (message: string) => void,
+  warn: (text: Wording) => void,
 ): Promise<Foreign | Checkpoint> {
   const entry = await entryIfThere(path);
   if (entry === undefined) throw new UserError(`${path}: no such file or run folder`);
@@ -164,7 +165,7 @@ function configOf(
  * Whatever holds an encoder, as a checkpoint: runs and checkpoints as they are, else what `moco import` makes of a file.
  * @throws UserError
  */
-export async function openEncoder(path: string, warn: (message: string) => void): Promise<Checkpoint> {
+export async function openEncoder(path: string, warn: (text: Wording) => void): Promise<Checkpoint> {
   return asRun(path, await openAny(path, {}, warn), warn);
 }
 
@@ -175,12 +176,12 @@ export async function openEncoder(path: string, warn: (message: string) => void)
 export async function openEncoderBytes(
   bytes: Uint8Array,
   name: string,
-  warn: (message: string) => void,
+  warn: (text: Wording) => void,
 ): Promise<Checkpoint> {
   return asRun(name, await openSource(bytesSource(name, bytes), {}), warn);
 }
 
-function asRun(path: string, opened: Foreign | Checkpoint, warn: (message: string) => void): Checkpoint {
+function asRun(path: string, opened: Foreign | Checkpoint, warn: (text: Wording) => void): Checkpoint {
   if (isCheckpoint(opened)) {
     checkFinite(path, opened.tensors);
     return opened;
@@ -192,7 +193,7 @@ function asRun(path: string, opened: Foreign | Checkpoint, warn: (message: strin
 }
 
 /** Lines for people: what was found, what was left out. */
-export function describeForeign({ encoder }: Foreign): { title: string; remarks: string[] } {
+export function describeForeign({ encoder }: Foreign): { title: string; remarks: Wording[] } {
   const { arch, imageSize, head, kind, unexpected, notes } = encoder;
   const origin = {
     queue: 'MoCo v1 or v2 (encoder_q)',

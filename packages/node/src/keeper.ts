@@ -7,6 +7,8 @@ import {
   createExtractor,
   DivergedError,
   type Encoder,
+  say,
+  settingRef,
   type Tensor,
   under,
 } from '@moco-ts/core';
@@ -87,7 +89,7 @@ export function createKeeper({ folder, config, backend, encoder, log, from, lock
       if (fault !== undefined) {
         log.write('diverged', { epoch, step, globalStep, message: `Step ${globalStep}: ${fault}` });
         throw new DivergedError(
-          `${fault} after step ${globalStep}, and nothing is saved by it; ${this.kept}; ${REMEDY}`,
+          say`${fault} after step ${globalStep}, and nothing is saved by it; ${this.kept}; ${REMEDY}`,
         );
       }
       lock.check();
@@ -105,7 +107,7 @@ export function createKeeper({ folder, config, backend, encoder, log, from, lock
       log.write('diverged', { epoch, step, globalStep, loss: String(loss) });
       const left = saved?.globalStep === globalStep ? await whatLeadsHere(saved) : this.kept;
       return new DivergedError(
-        `the loss is ${loss} at epoch ${epoch}, step ${step} (step ${globalStep} of the run); ${left}; ${REMEDY}`,
+        say`the loss is ${loss} at epoch ${epoch}, step ${step} (step ${globalStep} of the run); ${left}; ${REMEDY}`,
       );
     },
     async finish() {
@@ -115,7 +117,7 @@ export function createKeeper({ folder, config, backend, encoder, log, from, lock
   };
 }
 
-const REMEDY = 'try a lower --lr or --warmup-epochs';
+const REMEDY = say`try a lower ${settingRef('lr')} or ${settingRef('warmupEpochs')}`;
 
 /**
  * What to say of a checkpoint whose very next step diverged: it would only lead there again. One of this process is set

@@ -153,7 +153,7 @@ describe.each([
   it('stays with a process of another machine, and how to free it is told', async () => {
     const folder = lockedBy({ ...holder, host: 'else\u001b[31mwhere', pid: gone() });
     await expect(lockFolder(folder, silent)).rejects.toThrow(
-      /on else\?\[31mwhere .*if it has ended, remove .*run\.lock/,
+      /on else\\x1b\[31mwhere .*if it has ended, remove .*run\.lock/,
     );
   });
 

@@ -19,7 +19,7 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { printable, UserError } from '@moco-ts/core';
 import { lockFile } from './file-lock.ts';
-import { makeFolder, systemReason } from './files.ts';
+import { makeFolder, unwritable } from './files.ts';
 
 /** What a lock tells of its holder. */
 interface Holder {
@@ -100,7 +100,7 @@ function take(path: string, what: string, note: Note): Lock {
     const holder = parse(text);
     if (locked === false || (!file.created && !isFree(holder, locked === true, path))) {
       closeSync(file.fd);
-      throw new UserError(held(what, path, holder, locked === false));
+      throw held(what, path, holder, locked === false);
     }
     if (!file.created && locked !== true) {
       gone = holder;
@@ -117,7 +117,7 @@ function take(path: string, what: string, note: Note): Lock {
       );
     return lockOf(file.fd, path, what);
   }
-  throw new UserError(held(what, path, parse(read(path))));
+  throw held(what, path, parse(read(path)));
 }
 
 function lockOf(fd: number, path: string, what: string): Lock {
@@ -126,6 +126,7 @@ function lockOf(fd: number, path: string, what: string): Lock {
       if (!isAt(fd, path))
         throw new UserError(
           `${what} could not be written: it, or ${path}, was removed or replaced under way`,
+          { code: 'file-unwritable' },
         );
     },
     release: () => {
@@ -150,7 +151,7 @@ function create(path: string): LockFile | undefined {
     return { fd: openSync(path, 'wx+'), created: true };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined;
-    throw refused(path, error);
+    throw unwritable(path, error);
   }
 }
 
@@ -160,12 +161,8 @@ function reopen(path: string): LockFile | undefined {
     return { fd: openSync(path, 'r+'), created: false };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw refused(path, error);
+    throw unwritable(path, error);
   }
-}
-
-function refused(path: string, error: unknown): UserError {
-  return new UserError(`${path} could not be written: ${systemReason(error) ?? (error as Error).message}`);
 }
 
 /** Whether an open file is still what a path leads to. */
@@ -182,7 +179,7 @@ function tell(fd: number, path: string, kernel: boolean): void {
   } catch (error) {
     rmSync(path, { force: true });
     closeSync(fd);
-    throw refused(path, error);
+    throw unwritable(path, error);
   }
 }
 
@@ -281,7 +278,7 @@ function takeAway(path: string, stale: string): void {
 const said = (text: unknown) => printable(String(text), 200);
 
 /** @param alive whether that is known */
-function held(what: string, path: string, holder: Holder | undefined, alive = false): string {
+function held(what: string, path: string, holder: Holder | undefined, alive = false): UserError {
   const who = holder
     ? `process ${holder.pid} on ${said(holder.host)} since ${said(holder.since)} (${said(holder.command)})`
     : 'another process';
@@ -289,5 +286,7 @@ function held(what: string, path: string, holder: Holder | undefined, alive = fa
     !alive && holder && (holder.host !== hostname() || holder.namespace !== pidNamespace())
       ? `; if it has ended, remove ${path}`
       : '';
-  return `${what} is in use by ${who}: wait, stop it, or choose another output${elsewhere}`;
+  return new UserError(`${what} is in use by ${who}: wait, stop it, or choose another output${elsewhere}`, {
+    code: 'file-locked',
+  });
 }

@@ -1,7 +1,6 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { UserError } from '@moco-ts/core';
-import { systemReason } from './files.ts';
+import { unwritable } from './files.ts';
 import { linesOf } from './source.ts';
 import { eventFileName, eventFileStart, scalarEvent } from './tensorboard.ts';
 
@@ -62,6 +61,6 @@ function guard<T>(path: string, act: () => T): T {
   try {
     return act();
   } catch (error) {
-    throw new UserError(`${path} could not be written: ${systemReason(error) ?? (error as Error).message}`);
+    throw unwritable(path, error);
   }
 }

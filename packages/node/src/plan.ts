@@ -1,6 +1,6 @@
 /** From what a user names to a run: where to go on from, the data, the settings and the folder. */
 import { basename, dirname, join, resolve } from 'node:path';
-import { quoted, UserError } from '@moco-ts/core';
+import { quoted, SettingError, say, settingRef, UserError, type Wording } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
 import { type Checkpoint, type RunConfig, type RunFlags, resolveConfig, resumeConfig } from '@moco-ts/run';
 import { chooseBackend } from './backends.ts';
@@ -34,22 +34,28 @@ export interface RunPlan {
  */
 export async function planRun(
   { flags, preset, out, resume: resumePath, dataset: opened }: Wish,
-  told: { warn(text: string): void; note(text: string): void },
+  told: { warn(text: Wording): void; note(text: string): void },
 ): Promise<RunPlan> {
   if (preset !== undefined && resumePath !== undefined && resumePath !== 'auto')
-    throw new UserError('--preset and --resume exclude each other: the checkpoint knows its configuration');
+    throw new SettingError(
+      say`${settingRef('preset')} and ${settingRef('resume')} exclude each other: the checkpoint knows its configuration`,
+      { code: 'setting-conflict', value: preset },
+    );
   const resume = await findResume(resumePath, out, flags, told.warn);
   const named = resume ? resume.info.config : flags;
   const source = flags.data ?? named.data;
   if (source === undefined)
-    throw new UserError('pretrain needs DATA: an image folder, an idx or CIFAR folder, or emoji');
+    throw new SettingError(
+      say`pretrain needs ${settingRef('data')}: an image folder, an idx or CIFAR folder, or emoji`,
+      { code: 'setting-missing' },
+    );
   const dataset = opened ?? (await openData({ ...named, ...flags, data: source }, 'train', told.warn));
   const asked = resume
     ? resumeConfig(resume.info.config, flags, resume.path)
     : resolveConfig({ ...flags, data: source }, dataset, defaultWorkers());
   if (resume && asked.maxSteps !== undefined && asked.maxSteps < resume.info.globalStep)
-    throw new UserError(
-      `--max-steps ${asked.maxSteps} counts the steps of the run, of which ${resume.info.globalStep} are done: give more, or leave it out`,
+    throw new SettingError(
+      say`${settingRef('maxSteps', asked.maxSteps)} counts the steps of the run, of which ${resume.info.globalStep} are done: give more, or leave it out`,
     );
   const config = asked.backend === 'auto' ? await withBackend(asked, told.note) : asked;
   const folder = await chooseFolder(out, resume, config, resumePath);
@@ -69,7 +75,7 @@ async function findResume(
   path: string | undefined,
   out: string | undefined,
   flags: RunFlags,
-  warn: (text: string) => void,
+  warn: (text: Wording) => void,
 ): Promise<Checkpoint | undefined> {
   if (path === undefined) return undefined;
   if (path === 'auto') {
@@ -97,7 +103,8 @@ async function chooseFolder(
   if (holdsResumed || !(await holdsRun(folder))) return folder;
   if (out !== undefined)
     throw new UserError(
-      `${folder} holds a run already; go on with --resume ${quoted(folder)}, or choose another --out`,
+      say`${folder} holds a run already; go on with ${settingRef('resume', quoted(folder))}, or choose another ${settingRef('out')}`,
+      { code: 'file-taken', setting: 'out', value: folder },
     );
   for (let number = 2; ; number++) {
     const next = `${folder}-${number}`;

@@ -14,6 +14,8 @@ import {
   type Encoder,
   registerBackend,
   registerEncoder,
+  say,
+  settingRef,
   UserError,
 } from '@moco-ts/core';
 
@@ -71,7 +73,8 @@ export async function loadPlugins(names: readonly string[]): Promise<void> {
     const encoders = found.filter(isEncoder);
     if (backends.length + encoders.length === 0)
       throw new UserError(
-        `--plugin ${name} exports no backend (defineBackend) and no encoder (defineEncoder)`,
+        say`${settingRef('plugin', name)} exports no backend (defineBackend) and no encoder (defineEncoder)`,
+        { code: 'plugin-invalid' },
       );
     for (const backend of backends) {
       registerBackend(backend.name, async () => backend);
@@ -89,7 +92,10 @@ async function importPlugin(name: string): Promise<Record<string, unknown>> {
   } catch (error) {
     const reason = (error as Error).message.split('\n')[0];
     const hint = path === undefined ? `npm install ${name}, or ./ before a file's name` : 'check the path';
-    throw new UserError(`--plugin ${name} could not be loaded: ${reason}; ${hint}`);
+    throw new UserError(say`${settingRef('plugin', name)} could not be loaded: ${reason}; ${hint}`, {
+      code: 'plugin-invalid',
+      cause: error,
+    });
   }
 }
 
@@ -110,7 +116,15 @@ export async function openNamedBackend(name: string, options: BackendOptions = {
   } catch (error) {
     const code = (error as { readonly code?: unknown }).code;
     if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND') throw error;
-    throw new BackendError(`the backend ${name} lacks a package: ${(error as Error).message.split('\n')[0]}`);
+    throw new BackendError(
+      `the backend ${name} lacks a package: ${(error as Error).message.split('\n')[0]}`,
+      {
+        code: 'backend-unavailable',
+        setting: 'backend',
+        value: name,
+        cause: error,
+      },
+    );
   }
 }
 

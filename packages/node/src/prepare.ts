@@ -7,9 +7,11 @@ import {
   counted,
   createTrainer,
   type Encoder,
+  SettingError,
+  say,
+  settingRef,
   type Tensor,
   type Trainer,
-  UserError,
 } from '@moco-ts/core';
 import {
   createLoader,
@@ -58,7 +60,7 @@ export interface Prepared {
 }
 
 /**
- * @throws UserError for an unknown arch, a batch larger than the set, K that is no multiple of the batch, a checkpoint
+ * @throws SettingError for an unknown arch, a batch larger than the set, K that is no multiple of the batch, a checkpoint
  * of other shapes, and what opening the data and the backend throws
  */
 export async function prepare(
@@ -72,8 +74,8 @@ export async function prepare(
 ): Promise<Prepared> {
   await registerPlugins();
   if (config.batchSize > dataset.length)
-    throw new UserError(
-      `--batch-size ${config.batchSize} is larger than ${dataset.name}, which has ${counted(dataset.length, 'image')}`,
+    throw new SettingError(
+      say`${settingRef('batchSize', config.batchSize)} is larger than ${dataset.name}, which has ${counted(dataset.length, 'image')}`,
     );
   const { encoder } = encoderOf(config, own.encoder);
   const method = createMethod(config, dataset.length, encoder);
@@ -146,17 +148,17 @@ function fitted(
   { path, tensors }: Checkpoint,
   fresh: Readonly<Record<string, Tensor>>,
 ): Record<string, Tensor> {
+  const other = (fault: string) =>
+    new CheckpointError(`${fault}: it is of another model`, { code: 'checkpoint-mismatch' });
   for (const [name, { shape }] of Object.entries(fresh)) {
     const found = tensors[name];
-    if (!found) throw new CheckpointError(`${path} lacks "${name}": it is of another model`);
+    if (!found) throw other(`${path} lacks "${name}"`);
     if (found.shape.join() !== shape.join())
-      throw new CheckpointError(
-        `${path}: "${name}" is [${found.shape}], not [${shape}]: it is of another model`,
-      );
+      throw other(`${path}: "${name}" is [${found.shape}], not [${shape}]`);
   }
   checkFinite(path, tensors);
   const strange = Object.keys(tensors).find((name) => !(name in fresh));
-  if (strange !== undefined) throw new CheckpointError(`${path} holds "${strange}": it is of another model`);
+  if (strange !== undefined) throw other(`${path} holds "${strange}"`);
   return tensors;
 }
 
@@ -173,8 +175,9 @@ function startOf(
   if (hasQueue(config) && keys(config) !== keys(saved)) {
     const pointer = resume.tensors.queue_ptr!.data[0]!;
     if (step > 0 || pointer % keys(config) !== 0)
-      throw new UserError(
-        `${resume.path} was saved with ${keys(saved)} keys a step and can't go on with ${keys(config)} from there; keep --batch-size ${saved.batchSize}`,
+      throw new SettingError(
+        say`${resume.path} was saved with ${keys(saved)} keys a step and can't go on with ${keys(config)} from there; keep ${settingRef('batchSize', saved.batchSize)}`,
+        { code: 'setting-conflict', value: config.batchSize },
       );
   }
   if (images !== dataset.length)

@@ -1,3 +1,4 @@
+import type { Wording } from '@moco-ts/core';
 import type { Meters } from '@moco-ts/run';
 import type { Measures } from './evaluate.ts';
 
@@ -25,7 +26,7 @@ export interface Reporter {
   /** @param epoch epochs that are done */
   measured?(epoch: number, measures: Measures): void;
   note(text: string): void;
-  warn(text: string): void;
+  warn(text: Wording): void;
   /** Leaves the terminal in order. */
   close(): void;
 }

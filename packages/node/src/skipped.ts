@@ -1,9 +1,9 @@
 /** Damaged images that a command leaves out: told at the terminal, counted, and listed in `skipped.jsonl` of a run folder. */
 import { appendFileSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { counted, UserError } from '@moco-ts/core';
+import { counted } from '@moco-ts/core';
 import type { SkippedImage } from '@moco-ts/data';
-import { systemReason } from './files.ts';
+import { unwritable } from './files.ts';
 
 export const SKIPPED = 'skipped.jsonl';
 /** So many are told at the terminal where a file lists them all. */
@@ -32,7 +32,7 @@ export function skipList(warn: (text: string) => void, folder?: string): SkipLis
       mkdirSync(dirname(path), { recursive: true });
       appendFileSync(path, `${JSON.stringify({ id, reason })}\n`);
     } catch (error) {
-      throw new UserError(`${path} could not be written: ${systemReason(error) ?? (error as Error).message}`);
+      throw unwritable(path, error);
     }
   };
   return {

@@ -5,7 +5,7 @@
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { type ByteSource, readExactly, UserError } from '@moco-ts/core';
-import { systemReason } from './files.ts';
+import { unreadable } from './files.ts';
 import { bytes as inBytes } from './format.ts';
 
 /** Bytes that one call of the system may read; on Linux 2 GB are too many. */
@@ -36,7 +36,9 @@ function room(name: string, length: number): Uint8Array {
   try {
     return new Uint8Array(length);
   } catch {
-    throw new UserError(`${name} could not be read: a part of ${inBytes(length)} does not fit into memory`);
+    throw new UserError(`${name} could not be read: a part of ${inBytes(length)} does not fit into memory`, {
+      code: 'machine-failed',
+    });
   }
 }
 
@@ -53,7 +55,8 @@ export async function withSource<T>(
   const entry = await stat(path).catch((error: unknown) => {
     throw unreadable(path, error);
   });
-  if (!entry.isFile()) throw new UserError(`${path} could not be read: it is no file`);
+  if (!entry.isFile())
+    throw new UserError(`${path} could not be read: it is no file`, { code: 'file-unreadable' });
   const file = await open(path, 'r').catch((error: unknown) => {
     throw unreadable(path, error);
   });
@@ -111,8 +114,4 @@ async function ifThere<T>(path: string, act: () => Promise<T>): Promise<T | unde
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw unreadable(path, error);
   });
-}
-
-function unreadable(path: string, error: unknown): UserError {
-  return new UserError(`${path} could not be read: ${systemReason(error) ?? (error as Error).message}`);
 }

@@ -1,7 +1,7 @@
 /** The training loop of `moco pretrain`. */
 
 import { basename, dirname, join, resolve } from 'node:path';
-import { BackendError, type Params, type Tensor, type Trainer, UserError, under } from '@moco-ts/core';
+import { BackendError, type Params, say, type Tensor, type Trainer, UserError, under } from '@moco-ts/core';
 import type { Batch, ImageDataset } from '@moco-ts/data';
 import {
   type Checkpoint,
@@ -117,6 +117,7 @@ async function expectAsPlanned(folder: string, resume: Checkpoint | undefined): 
   if (newest !== (here ? basename(resume.path) : undefined))
     throw new UserError(
       `${folder} was written by another process meanwhile: the same command goes on with it`,
+      { code: 'file-locked' },
     );
 }
 
@@ -190,7 +191,7 @@ async function loop(
   const book = async ({ at, lr, metrics: promised, asked, waited }: Issued) => {
     const metrics = await promised.catch((error: unknown) => {
       if (!(error instanceof BackendError)) throw error;
-      throw new BackendError(`${error.message}; ${keeper.kept}`);
+      throw new BackendError(say`${error.text}; ${keeper.kept}`, error);
     });
     const now = performance.now();
     const seconds = (now - Math.max(asked, settled)) / 1000;

@@ -143,8 +143,8 @@ describe('a new run', () => {
   });
 
   it('refuses epochs that leave nothing to do', () => {
-    expect(() => resolve({ epochs: 5, startEpoch: 5 })).toThrow('--start-epoch 5 leaves nothing');
-    expect(() => resolve({ epochs: 5, warmupEpochs: 5 })).toThrow('--warmup-epochs 5');
+    expect(() => resolve({ epochs: 5, startEpoch: 5 })).toThrow('startEpoch 5 leaves nothing');
+    expect(() => resolve({ epochs: 5, warmupEpochs: 5 })).toThrow('warmupEpochs 5');
   });
 });
 
@@ -162,18 +162,18 @@ describe('a run that goes on', () => {
   });
 
   it.each([
-    [{ arch: 'resnet50' }, 'c has resnet18, but --arch asks for resnet50'],
-    [{ mocoDim: 64 }, 'c has 128, but --moco-dim asks for 64'],
-    [{ mocoK: 512 }, 'c has 65536, but --moco-k asks for 512'],
-    [{ mlp: false }, 'c was made with it, but --mlp asks for false'],
-    [{ method: 'moco-v1' }, 'c has moco-v2, but --method asks for moco-v1'],
-    [{ optimizer: 'adamw' }, 'c has sgd, but --optimizer asks for adamw'],
+    [{ arch: 'resnet50' }, 'c has resnet18, but arch asks for resnet50'],
+    [{ mocoDim: 64 }, 'c has 128, but mocoDim asks for 64'],
+    [{ mocoK: 512 }, 'c has 65536, but mocoK asks for 512'],
+    [{ mlp: false }, 'c was made with it, but mlp asks for false'],
+    [{ method: 'moco-v1' }, 'c has moco-v2, but method asks for moco-v1'],
+    [{ optimizer: 'adamw' }, 'c has sgd, but optimizer asks for adamw'],
   ] as const)('refuses another model: %o', (flags, message) => {
     expect(() => resumeConfig(saved, flags, 'c')).toThrow(message);
   });
 
   it('knows its epoch', () => {
-    expect(() => resumeConfig(saved, { startEpoch: 3 }, 'c')).toThrow('--start-epoch and --resume');
+    expect(() => resumeConfig(saved, { startEpoch: 3 }, 'c')).toThrow('startEpoch and resume');
   });
 });
 

@@ -1,16 +1,9 @@
 /** The resolved configuration of a run: everything that decides its result, as plain JSON. */
-import { UserError } from '@moco-ts/core';
+import { type Message, SettingError, say, settingRef } from '@moco-ts/core';
 import { type ImageDataset, type ViewConfig, views } from '@moco-ts/data/portable';
 import { traitsNamed } from '@moco-ts/encoders';
 import { defaultDecay, defaultRate, defaultWarmup, hasQueue, meaningless, rowOf } from './methods.ts';
-import {
-  currentSettings,
-  defaults,
-  flagOf,
-  type RunConfig,
-  type RunFlags,
-  settingEntries,
-} from './settings.ts';
+import { currentSettings, defaults, type RunConfig, type RunFlags, settingEntries } from './settings.ts';
 
 /** Images of known small sets are trained on as they are; photographs are cut to the papers' 224. */
 export function defaultImageSize(dataset: Pick<ImageDataset, 'source' | 'share'>): number {
@@ -22,7 +15,7 @@ export function defaultImageSize(dataset: Pick<ImageDataset, 'source' | 'share'>
 /**
  * A new run's configuration: explicit flags before the method's row before the defaults.
  * @param workers threads for images where no flag says it
- * @throws UserError for settings that exclude each other, and flags that the method has no use for
+ * @throws SettingError for settings that exclude each other, and flags that the method has no use for
  */
 export function resolveConfig(
   given: RunFlags & { data: string },
@@ -32,7 +25,7 @@ export function resolveConfig(
   const flags = currentSettings(given);
   const { method = 'moco-v1', arch = defaults.arch } = flags;
   const refused = meaningless(method, flags);
-  if (refused !== undefined) throw new UserError(refused);
+  if (refused !== undefined) throw new SettingError(refused, { code: 'setting-conflict' });
   const named = { ...defaults, ...rowOf(method, arch), ...flags };
   const merged: RunConfig = {
     lr: defaultRate(method, named.optimizer),
@@ -69,25 +62,29 @@ export function withDefaults(
 /**
  * The configuration with which a checkpoint goes on: its own but for `maxSteps`, with what the flags change.
  * @param source the checkpoint's name, for messages
- * @throws UserError when a flag asks for a model or an optimizer that the checkpoint is not of
+ * @throws SettingError when a flag asks for a model or an optimizer that the checkpoint is not of
  */
 export function resumeConfig(saved: RunConfig, given: RunFlags, source: string): RunConfig {
   const flags = currentSettings(given);
   for (const [key, { bound }] of settingEntries) {
     const [wanted, found] = [flags[key], saved[key]];
     if (bound && wanted !== undefined && wanted !== found) {
-      const flag = flagOf(key);
+      const setting = settingRef(key);
       const told =
         typeof found === 'boolean' ? (found ? 'was made with it' : 'was made without') : `has ${found}`;
-      throw new UserError(
-        `${source} ${told}, but ${flag} asks for ${wanted}; leave ${flag} out, or start a new run without --resume`,
+      throw new SettingError(
+        say`${source} ${told}, but ${setting} asks for ${wanted}; leave ${setting} out, or start a new run without ${settingRef('resume')}`,
+        { code: 'setting-conflict', value: wanted },
       );
     }
   }
   if (flags.startEpoch !== undefined)
-    throw new UserError('--start-epoch and --resume exclude each other: the checkpoint knows its epoch');
+    throw new SettingError(
+      say`${settingRef('startEpoch')} and ${settingRef('resume')} exclude each other: the checkpoint knows its epoch`,
+      { code: 'setting-conflict', value: flags.startEpoch },
+    );
   const refused = meaningless(saved.method, flags);
-  if (refused !== undefined) throw new UserError(refused);
+  if (refused !== undefined) throw new SettingError(refused, { code: 'setting-conflict' });
   // A limit is of the command that it was given to: kept, it would stop whoever goes on at once.
   const { maxSteps: _, ...kept } = saved;
   const config = { ...withDefaults(kept), ...flags };
@@ -97,12 +94,12 @@ export function resumeConfig(saved: RunConfig, given: RunFlags, source: string):
 
 function check(config: RunConfig): void {
   if (config.startEpoch >= config.epochs)
-    throw new UserError(
-      `--start-epoch ${config.startEpoch} leaves nothing to do: epochs run from 0 to ${config.epochs - 1}`,
+    throw new SettingError(
+      say`${settingRef('startEpoch', config.startEpoch)} leaves nothing to do: epochs run from 0 to ${config.epochs - 1}`,
     );
   if (config.warmupEpochs >= config.epochs)
-    throw new UserError(
-      `--warmup-epochs ${config.warmupEpochs} should be less than --epochs ${config.epochs}`,
+    throw new SettingError(
+      say`${settingRef('warmupEpochs', config.warmupEpochs)} should be less than ${settingRef('epochs', config.epochs)}`,
     );
   checkSizes(config);
 }
@@ -112,18 +109,20 @@ const mostValues = 2 ** 30;
 
 /**
  * Each setting by itself may be right and their product more than any machine holds.
- * @throws UserError
+ * @throws SettingError
  */
 export function checkSizes(
   config: Pick<RunConfig, 'batchSize' | 'imageSize'> & Partial<Pick<RunConfig, 'mocoK' | 'mocoDim'>>,
 ): void {
   const { batchSize, imageSize, mocoK = 1, mocoDim = 1 } = config;
   if (3 * batchSize * imageSize ** 2 > mostValues)
-    throw new UserError(
-      `--batch-size ${batchSize} of --image-size ${imageSize} is more than 4 GB a view: give less of either`,
+    throw new SettingError(
+      say`${settingRef('batchSize', batchSize)} of ${settingRef('imageSize', imageSize)} is more than 4 GB a view: give less of either`,
     );
   if (mocoK * mocoDim > mostValues)
-    throw new UserError(`--moco-k ${mocoK} of --moco-dim ${mocoDim} is more than 4 GB: give less of either`);
+    throw new SettingError(
+      say`${settingRef('mocoK', mocoK)} of ${settingRef('mocoDim', mocoDim)} is more than 4 GB: give less of either`,
+    );
 }
 
 /** Groups of batch normalisation. */
@@ -140,11 +139,8 @@ export function viewsOf({ method, augPlus, imageSize: size, cropMin, blur }: Run
 }
 
 /** What to say before a run whose loss can cheat. */
-export function leakWarning(config: Pick<RunConfig, 'method' | 'bn' | 'bnSplits'>): string | undefined {
+export function leakWarning(config: Pick<RunConfig, 'method' | 'bn' | 'bnSplits'>): Message | undefined {
   if (!hasQueue(config) || splitsOf(config) > 1) return undefined;
   const kind = config.bn === 'sync' ? 'sync, on one rank the same as plain,' : 'plain';
-  return (
-    `${kind} batch normalisation on one rank: queries and keys share batch statistics, by which the loss can ` +
-    'tell a positive without looking at its content (MoCo, section 3.3); --bn shuffle, the default, prevents it'
-  );
+  return say`${kind} batch normalisation on one rank: queries and keys share batch statistics, by which the loss can tell a positive without looking at its content (MoCo, section 3.3); ${settingRef('bn', 'shuffle')}, the default, prevents it`;
 }

@@ -1,7 +1,8 @@
 /** SPEC.md's table of methods: what each sets, and which flags mean something to it. */
+import { type Message, say, settingRef } from '@moco-ts/core';
 import { traitsNamed } from '@moco-ts/encoders';
 import type { Method } from './method-names.ts';
-import { flagOf, type Optimizer, type RunConfig, type RunFlags, settingEntries } from './settings.ts';
+import { type Optimizer, type RunConfig, type RunFlags, settingEntries } from './settings.ts';
 
 /** Whether an arch is a vision transformer, to which other defaults apply. */
 const isVit = (arch: string): boolean => traitsNamed(arch).family === 'vit';
@@ -67,15 +68,15 @@ export function meaningful(method: Method, flags: RunFlags): RunFlags {
   return kept;
 }
 
-/** A line on the first flag that the method has no use for. */
-export function meaningless(method: Method, flags: RunFlags): string | undefined {
+/** A line on the first setting that the method has no use for. */
+export function meaningless(method: Method, flags: RunFlags): Message | undefined {
   // It would mislead to take them in silence.
   for (const [key, { methods }] of settingEntries)
     if (methods && flags[key] !== undefined && flags[key] !== false && !methods.includes(method))
-      return `${flagOf(key)} means nothing to ${method}; it belongs to ${methods.join(', ')}`;
+      return say`${settingRef(key)} means nothing to ${method}; it belongs to ${methods.join(', ')}`;
   if (flags.loss === 'nce' && method !== 'instdisc')
-    return `--loss nce belongs to instdisc; ${method} has infonce`;
+    return say`${settingRef('loss', 'nce')} belongs to instdisc; ${method} has infonce`;
   if (flags.bn === 'shuffle' && !hasQueue({ method }))
-    return `--bn shuffle permutes the keys of a queue, which ${method} has not; choose sync, split or plain`;
+    return say`${settingRef('bn', 'shuffle')} permutes the keys of a queue, which ${method} has not; choose sync, split or plain`;
   return undefined;
 }

@@ -12,8 +12,10 @@ import {
   mocoV3Projection,
   type Optimizer,
   printable,
+  SettingError,
+  say,
+  settingRef,
   traitsOf,
-  UserError,
 } from '@moco-ts/core';
 import type { RunConfig } from './settings.ts';
 
@@ -22,7 +24,7 @@ const IMAGE_CHANNELS = 3;
 
 /**
  * @param own the encoder itself, where a program gave it: its name may by now be another's
- * @throws UserError for an unknown arch, and for one that takes other images than there are
+ * @throws SettingError for an unknown arch, and for one that takes other images than there are
  */
 export function encoderOf(
   config: RunConfig,
@@ -30,14 +32,16 @@ export function encoderOf(
 ): { encoder: Encoder; encoderConfig: EncoderConfig } {
   const { arch, imageSize, stem, patchSize, stopGradConv1, plugin } = config;
   if (!own && plugin && !encoderNames().includes(arch))
-    throw new UserError(
-      `the run's arch "${arch}" came with a plugin, which only you can name, if you trust it: --plugin PACKAGE_OR_FILE (recorded: ${printable(JSON.stringify(plugin))})`,
+    throw new SettingError(
+      say`the run's arch "${arch}" came with a plugin, which only you can name, if you trust it: ${settingRef('plugin', 'PACKAGE_OR_FILE')} (recorded: ${printable(JSON.stringify(plugin))})`,
+      { setting: 'arch', value: arch },
     );
   const encoder = own ?? encoderNamed(arch);
   const { family, channels } = traitsOf(encoder);
   if (channels !== IMAGE_CHANNELS)
-    throw new UserError(
+    throw new SettingError(
       `the encoder ${encoder.name} takes images of ${counted(channels, 'channel')}, and data sets give ${IMAGE_CHANNELS}: choose another arch`,
+      { setting: 'arch', value: encoder.name },
     );
   return {
     encoder,

@@ -29,7 +29,8 @@ describe('the table of settings', () => {
     [{ mean: [1, 1] }, 'mean is [1,1]. Give a list of 3 values.'],
     [{ schedule: null }, 'schedule is null. Give a list of 0 to 1000 values.'],
   ])('names what is out of its range: %o', (settings, message) => {
-    expect(settingsFault(settings)).toBe(message);
+    const [[setting, value]] = Object.entries(settings) as [[string, unknown]];
+    expect(settingsFault(settings)).toMatchObject({ code: 'setting-invalid', setting, value, message });
   });
 
   it('passes over what it does not know and what is not given', () => {

@@ -2,6 +2,7 @@
  * The settings of a run: one table. Flags, `--help`, the library's options, the checks of each and the stored
  * configuration are derived from it: a new setting is one entry.
  */
+import { SettingError } from '@moco-ts/core';
 import { IMAGENET_MEAN, IMAGENET_STD } from '@moco-ts/data/portable';
 import { type Method, methods } from './method-names.ts';
 import {
@@ -472,12 +473,6 @@ export type RunFlags = { -readonly [Name in keyof RunConfig]?: RunConfig[Name] }
 /** The entries of the table, in its order. */
 export const settingEntries = Object.entries(settings) as [SettingName, Setting][];
 
-/** The long flag of a setting, as messages have it: `--batch-size`. */
-export function flagOf(setting: SettingName): string {
-  const { flags }: Setting = settings[setting];
-  return /--[a-z0-9-]+/.exec(flags ?? '')?.[0] ?? setting;
-}
-
 /** The defaults that depend on nothing. */
 export const defaults = Object.fromEntries(
   settingEntries.flatMap(([key, { default: value }]) => (value === undefined ? [] : [[key, value]])),
@@ -487,11 +482,12 @@ export const defaults = Object.fromEntries(
  * The first setting that is out of its range, with what to give instead: `threads is 100000. Give a whole number from 1 to
  * 1024.`; undefined if there is none. Names that the table has not are passed over, as are those without a value.
  */
-export function settingsFault(given: object): string | undefined {
+export function settingsFault(given: object): SettingError | undefined {
   for (const [key, value] of Object.entries(given)) {
     if (value === undefined || !Object.hasOwn(settings, key)) continue;
     const fault = faultOf(settings[key as SettingName].rule, value);
-    if (fault !== undefined) return `${key} is ${shown(value)}. ${fault}`;
+    if (fault !== undefined)
+      return new SettingError(`${key} is ${shown(value)}. ${fault}`, { setting: key, value });
   }
   return undefined;
 }

@@ -1,5 +1,5 @@
 /** Settings read from files: judged as flags are, whatever made the file. */
-import { CheckpointError, printable, UserError } from '@moco-ts/core';
+import { type About, CheckpointError, printable, SettingError, type UserError } from '@moco-ts/core';
 import { checkSizes, withDefaults } from './config.ts';
 import type { MeterStates } from './meters.ts';
 import { currentSettings, type RunConfig, settings, settingsFault } from './settings.ts';
@@ -11,34 +11,37 @@ const needed = ['data', 'method', 'arch', 'imageSize'] as const;
  * The configuration of a run as a file holds it. Settings that came with later versions than the file have their defaults;
  * those that this version does not know are left out.
  * @param source the file, for messages
- * @throws UserError for a setting that no flag could give
+ * @throws SettingError for a setting that no flag could give
  */
 export function storedConfig(value: unknown, source: string): RunConfig {
   const entries = Object.entries(plainObject(value, source)).filter(([key]) => Object.hasOwn(settings, key));
   const config: Readonly<Record<string, unknown>> = currentSettings(Object.fromEntries(entries));
-  for (const key of needed) if (config[key] === undefined) refuse(source, `${key} is missing.`);
+  for (const key of needed)
+    if (config[key] === undefined)
+      refuse(source, `${key} is missing.`, { code: 'setting-missing', setting: key });
   checkSettings(config, source);
   for (const key of ['arch', 'backend'] as const)
-    if (/\p{C}/u.test(String(config[key] ?? ''))) refuse(source, `${key} is ${config[key]}, no name.`);
+    if (/\p{C}/u.test(String(config[key] ?? '')))
+      refuse(source, `${key} is ${config[key]}, no name.`, { setting: key, value: config[key] });
   const whole = withDefaults(config as Partial<RunConfig> & Pick<RunConfig, (typeof needed)[number]>);
   try {
     checkSizes(whole);
   } catch (error) {
-    refuse(source, (error as Error).message);
+    refuse(source, (error as UserError).message, error as UserError);
   }
   return whole;
 }
 
 /**
  * Judges settings by their names.
- * @throws UserError
+ * @throws SettingError
  */
 export function checkSettings(given: object, source: string): void {
   const fault = settingsFault(given);
-  if (fault !== undefined) refuse(source, fault);
+  if (fault !== undefined) refuse(source, fault.message, fault);
 }
 
-/** What lies beside a checkpoint's tensors. @throws CheckpointError for a position that is none, UserError for settings that no run has */
+/** What lies beside a checkpoint's tensors. @throws CheckpointError for a position that is none, SettingError for settings that no run has */
 export function storedInfo(value: unknown, source: string) {
   const info = (isPlain(value) ? value : damaged(source, 'they are none.')) as Readonly<
     Record<string, unknown>
@@ -86,8 +89,8 @@ function plainObject(value: unknown, source: string): object {
   return isPlain(value) ? value : refuse(source, 'they are no settings.');
 }
 
-function refuse(source: string, fault: string): never {
-  throw new UserError(`${source} stores settings that no run has: ${printable(fault, 300)}`);
+function refuse(source: string, fault: string, about?: About): never {
+  throw new SettingError(`${source} stores settings that no run has: ${printable(fault, 300)}`, about);
 }
 
 function damaged(source: string, fault: string): never {

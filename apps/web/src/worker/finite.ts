@@ -1,17 +1,17 @@
 /** What a diverged network gives or holds is neither shown nor saved. */
-import { allFinite, type Tensor, UserError } from '@moco-ts/core';
+import { allFinite, DivergedError, type Tensor } from '@moco-ts/core';
 
-/** @throws UserError for features that are not finite */
+/** @throws DivergedError for features that are not finite */
 export function finiteFeatures<T extends Float32Array>(features: T): T {
   if (!allFinite(features)) throw diverged('The features');
   return features;
 }
 
-/** @throws UserError for a state that is not finite */
+/** @throws DivergedError for a state that is not finite */
 export function finiteState<T extends Readonly<Record<string, Tensor>>>(state: T): T {
   if (!Object.values(state).every(({ data }) => allFinite(data))) throw diverged('The weights');
   return state;
 }
 
 const diverged = (what: string) =>
-  new UserError(`${what} are not finite: start again with a lower learning rate.`);
+  new DivergedError(`${what} are not finite: start again with a lower learning rate.`, { setting: 'lr' });

@@ -3,9 +3,10 @@ import {
   type Backend,
   createExtractor,
   createTrainer,
+  DivergedError,
   type Params,
+  SettingError,
   type Trainer,
-  UserError,
   under,
   unitRows,
 } from '@moco-ts/core';
@@ -93,8 +94,9 @@ const HISTORY = 20;
 function configOf(settings: Settings, arch: string, { name: data }: ImageSet): RunConfig {
   const { batchSize, queue: mocoK, epochs, lr, seed } = settings;
   if (mocoK < batchSize)
-    throw new UserError(
+    throw new SettingError(
       `A queue of ${mocoK} keys has no room for a batch of ${batchSize}: choose more keys, or a smaller batch.`,
+      { setting: 'mocoK', value: mocoK },
     );
   const { designers, ...recipe } = presets.emoji.flags;
   const flags = {
@@ -190,8 +192,9 @@ export async function createSession(
     const value = (name: string) => metrics[name]!.data[0]!;
     const loss = value('loss');
     if (!Number.isFinite(loss))
-      broken = new UserError(
+      broken = new DivergedError(
         `The loss is ${loss} at step ${globalStep + 1}: start again with a lower learning rate.`,
+        { setting: 'lr' },
       );
     check();
     const now = performance.now();

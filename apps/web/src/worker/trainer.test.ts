@@ -16,7 +16,7 @@ interface Step {
 }
 
 /** As the worker of the test sees them. */
-let errors: Pick<typeof core, 'BackendError' | 'UserError'>;
+let errors: Pick<typeof core, 'BackendError' | 'SettingError' | 'say' | 'settingRef' | 'UserError'>;
 let told: FromTrainer[];
 let steps: Step[];
 let waiting: (() => void)[];
@@ -142,6 +142,23 @@ it('tells of a step that fails after a pause', async () => {
   step.end(new errors.UserError('The loss is NaN'));
   await has('failed');
   expect(failures()).toEqual([{ type: 'failed', message: 'The loss is NaN', over: true }]);
+});
+
+it('tells of a device that is lost by what it is, whatever is said of it', async () => {
+  send({ type: 'start', settings });
+  (await stepOf(1)).end(new errors.BackendError('gone', { code: 'device-lost' }));
+  await has('failed');
+  const message = 'The GPU was lost, and the training with it: reload the page to start again.';
+  expect(failures()).toEqual([{ type: 'failed', message, over: true }]);
+});
+
+it('names settings as its form does', async () => {
+  send({ type: 'start', settings });
+  const text = errors.say`a batch of 24: change ${errors.settingRef('batchSize')} or ${errors.settingRef('mocoK', 16)}`;
+  (await stepOf(1)).end(new errors.SettingError(text));
+  await has('failed');
+  const message = 'a batch of 24: change "Batch" or "Keys in the queue (K)" 16';
+  expect(failures()).toEqual([{ type: 'failed', message, over: true }]);
 });
 
 it('keeps a training when a folder is refused', async () => {

@@ -8,6 +8,7 @@ import { fit } from './fit.ts';
 import { type ImageSet, openImages } from './images.ts';
 import { type Begun, createSession, type SavedFile, type Session } from './session.ts';
 import { slowness } from './trial.ts';
+import { inLabels } from './words.ts';
 
 registerEncoders();
 
@@ -57,7 +58,7 @@ async function handle(message: ToTrainer): Promise<void> {
 function fail(error: unknown): void {
   loop = undefined;
   const known = error instanceof UserError;
-  if (error instanceof BackendError && error.message.startsWith('the GPU was lost')) {
+  if (known && error.code === 'device-lost') {
     tell({
       type: 'failed',
       message: 'The GPU was lost, and the training with it: reload the page to start again.',
@@ -67,7 +68,7 @@ function fail(error: unknown): void {
   }
   tell({
     type: 'failed',
-    message: known ? error.message : `Something went wrong: ${(error as Error).message}`,
+    message: known ? inLabels(error) : `Something went wrong: ${(error as Error).message}`,
     over: session === undefined || session.broken,
   });
   // A defect keeps its stack.
@@ -145,7 +146,7 @@ async function trial(make: () => Promise<Session>): Promise<string | undefined> 
     return reason;
   } catch (error) {
     if (!(error instanceof BackendError)) throw error;
-    return `WebGPU failed (${error.message})`;
+    return `WebGPU failed (${inLabels(error)})`;
   }
 }
 

@@ -23,6 +23,7 @@ import {
   writeAtomic,
 } from '@moco-ts/node';
 import { initialParams, meaningful, type RunConfig, type RunFlags, resolveConfig } from '@moco-ts/run';
+import { inFlags } from '../words.ts';
 import { type Outcome, storedCell } from './stored-cell.ts';
 import { type Setting, settingName } from './sweeps.ts';
 
@@ -123,7 +124,7 @@ export async function runCell(
   } catch (error) {
     // Some cells fail by design, as m = 0 does in the paper.
     if (!(error instanceof DivergedError)) throw error;
-    result = { ...about, failure: error.message, seconds: seconds() };
+    result = { ...about, failure: inFlags(error.text), seconds: seconds() };
   }
   await writeCell(job, path, result);
   await rm(run, { recursive: true, force: true });

@@ -3,6 +3,7 @@ import { bytes, defaultWorkers, registerPlugins, type Timed, timeSteps } from '@
 import { type RunConfig, resolveConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
+import { inFlags } from '../words.ts';
 import { integer, names } from './flags.ts';
 import { addRecipeOptions } from './pretrain-options.ts';
 import { namedFlags, type RecipeOptions } from './recipe.ts';
@@ -50,7 +51,7 @@ async function bench({ backends, steps, json = false, ...recipe }: BenchOptions,
     } catch (error) {
       // Of several the others are still of use.
       if (!(error instanceof UserError) || backends === undefined) throw error;
-      failures.push(error.message);
+      failures.push(inFlags(error.text));
     }
   }
   for (const failure of failures) io.err(`moco: ${failure}\n`);

@@ -17,6 +17,7 @@ import {
 } from '@moco-ts/node';
 import type { Command } from 'commander';
 import { type Io, warnTo } from '../io.ts';
+import { inFlags } from '../words.ts';
 import { oneOf } from './flags.ts';
 import { foreignFlags } from './import.ts';
 
@@ -91,7 +92,7 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
     `${output}: ${arch}, ${counted(Object.keys(named).length, 'tensor')}${withHead ? ' with its head' : ''}, ${bytes(sizeOfData(written))}\n`,
   );
   if (isCheckpoint(opened)) return;
-  for (const remark of describeForeign(opened).remarks) io.err(`moco: note: ${remark}\n`);
+  for (const remark of describeForeign(opened).remarks) io.err(`moco: note: ${inFlags(remark)}\n`);
 }
 
 const isHead = (name: string) => name.startsWith('fc.');

@@ -1,5 +1,5 @@
 import { basename, dirname, join } from 'node:path';
-import { type Params, UserError, under } from '@moco-ts/core';
+import { type Params, UserError, under, type Wording } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import {
   bytes,
@@ -278,7 +278,7 @@ function withMaxBad(source: Source, maxBad: number | undefined): Source {
   return maxBad === undefined ? source : { ...source, config: { ...source.config, maxBad } };
 }
 
-async function encoderOf(run: string, warn: (text: string) => void): Promise<Source> {
+async function encoderOf(run: string, warn: (text: Wording) => void): Promise<Source> {
   const { path, info, tensors } = await openEncoder(run, warn);
   const { config, commit, epoch: epochs, images, losses } = info;
   return {

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { UserError } from '@moco-ts/core';
+import { UserError, type Wording } from '@moco-ts/core';
 import type { EncoderOptions } from '@moco-ts/exchange';
 import {
   asCheckpoint,
@@ -14,6 +14,7 @@ import {
 } from '@moco-ts/node';
 import type { Command } from 'commander';
 import { type Io, warnTo } from '../io.ts';
+import { inFlags } from '../words.ts';
 import { setting } from './flags.ts';
 
 interface ImportOptions extends EncoderOptions {
@@ -62,7 +63,7 @@ async function importFile(
   output: string,
   options: EncoderOptions,
   io: Io,
-  warn: (text: string) => void,
+  warn: (text: Wording) => void,
 ): Promise<void> {
   const opened = await openAny(file, options, warn);
   if (isCheckpoint(opened))
@@ -72,5 +73,5 @@ async function importFile(
   await writeAtomic(output, checkpointFile(info, tensors));
   const { title, remarks } = describeForeign(opened);
   io.out(`${output}: ${title}\n`);
-  for (const remark of remarks) io.err(`moco: note: ${remark}\n`);
+  for (const remark of remarks) io.err(`moco: note: ${inFlags(remark)}\n`);
 }

@@ -1,6 +1,6 @@
 /** The page of a run: curves, images, settings. */
 import { join } from 'node:path';
-import { counted, risingMomentum, UserError, under } from '@moco-ts/core';
+import { counted, risingMomentum, say, UserError, under, type Wording } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
 import {
   type ClassifierInfo,
@@ -21,6 +21,7 @@ import {
 } from '@moco-ts/run';
 import { duration } from '../format.ts';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
+import { inFlags } from '../words.ts';
 import { curve, measureCurve, pointsOf } from './curves.ts';
 import { type History, readHistory } from './history.ts';
 import { neighbourGrid, viewGrid } from './images.ts';
@@ -28,7 +29,7 @@ import { neighbourGrid, viewGrid } from './images.ts';
 export interface ReportOptions {
   readonly backend: string;
   /** Told of everything that is missing. */
-  readonly warn: (text: string) => void;
+  readonly warn: (text: Wording) => void;
 }
 
 /** What `config.json` of a run folder holds. */
@@ -69,8 +70,8 @@ const STYLE = `
 
 async function runBody(folder: string, history: History, options: ReportOptions): Promise<string> {
   const recorded = await readRecord(folder, options.warn);
-  const checkpoint = await openCheckpoint(folder, options.warn).catch((error: Error) => {
-    options.warn(`${error.message}: the report has no neighbours`);
+  const checkpoint = await openCheckpoint(folder, options.warn).catch((error: UserError) => {
+    options.warn(say`${error.text}: the report has no neighbours`);
     return undefined;
   });
   const config = checkpoint?.info.config ?? recorded.config;
@@ -174,15 +175,15 @@ async function imageSections(
   let dataset: ImageDataset;
   const unreadable = (error: unknown) => {
     if (!(error instanceof UserError)) throw error;
-    warn(error.message);
-    return `<p class="soft">${escapeHtml(error.message)}</p>`;
+    warn(error.text);
+    return `<p class="soft">${escapeHtml(inFlags(error.text))}</p>`;
   };
   try {
     dataset = await openData(config, 'train', warn);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    warn(`${error.message}: the report has no images`);
-    return `<h2>Images</h2>\n<p class="soft">${escapeHtml(`The data set could not be opened: ${error.message}`)}</p>`;
+    warn(say`${error.text}: the report has no images`);
+    return `<h2>Images</h2>\n<p class="soft">${escapeHtml(`The data set could not be opened: ${inFlags(error.text)}`)}</p>`;
   }
   const views = `<h2>What the network saw</h2>
 <p class="soft">The views of the first step's first images, exactly as they were trained on.</p>
@@ -288,7 +289,7 @@ function madeBy({ versions = {}, backend = {}, machine = {}, commit }: Recorded)
   return rows.length > 0 ? table(['', ''], rows, ['', '']) : '<p class="soft">Not recorded.</p>';
 }
 
-async function readRecord(folder: string, warn: (text: string) => void): Promise<Recorded> {
+async function readRecord(folder: string, warn: (text: Wording) => void): Promise<Recorded> {
   const path = join(folder, 'config.json');
   try {
     const record = (currentNames(JSON.parse((await textIfThere(path)) ?? '')) ?? {}) as Recorded;

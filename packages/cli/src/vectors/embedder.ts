@@ -9,6 +9,7 @@ import {
   UserError,
   under,
   unitRows,
+  type Wording,
 } from '@moco-ts/core';
 import {
   createPool,
@@ -30,7 +31,7 @@ export interface EmbedderOptions {
   readonly workers?: number;
   /** The contrastive head's outputs instead of the features behind it. */
   readonly withHead?: boolean;
-  readonly warn: (message: string) => void;
+  readonly warn: (text: Wording) => void;
 }
 
 /** Vectors of a batch of images. */

@@ -1,6 +1,6 @@
 /** The nearest images of a set to some others. */
 import { stat } from 'node:fs/promises';
-import { type Neighbour, nearestNeighbours, UserError } from '@moco-ts/core';
+import { type Neighbour, nearestNeighbours, UserError, type Wording } from '@moco-ts/core';
 import { openBackend } from '@moco-ts/node';
 import { type Io, warnTo } from '../io.ts';
 import { type Embedder, openEmbedder } from './embedder.ts';
@@ -158,7 +158,7 @@ async function embedFiles(
 async function openSame(
   model: string,
   { info, dim, name }: Searcher,
-  options: SetOptions & { readonly warn: (message: string) => void },
+  options: SetOptions & { readonly warn: (text: Wording) => void },
 ): Promise<Embedder> {
   let tried: Embedder | undefined;
   for (const withHead of options.withHead === undefined && info !== undefined

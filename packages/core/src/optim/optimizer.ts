@@ -1,5 +1,5 @@
 /** Optimizers: one update rule each, as new nodes of the step's graph. */
-import { UserError } from '../errors.ts';
+import { SettingError } from '../errors.ts';
 import type { Traced } from '../graph/trace.ts';
 
 /** One parameter's update. */
@@ -44,12 +44,13 @@ export function registerOptimizer(name: string, create: (config: OptimizerConfig
   registry.set(name, create);
 }
 
-/** Throws UserError that lists the known names. */
+/** @throws SettingError that lists the known names */
 export function createOptimizer(config: OptimizerConfig): Optimizer {
   const create = registry.get(config.name);
   if (!create)
-    throw new UserError(
+    throw new SettingError(
       `there is no optimizer "${config.name}"; known are: ${[...registry.keys()].sort().join(', ')}`,
+      { setting: 'optimizer', value: config.name },
     );
   return create(config);
 }

@@ -1,9 +1,9 @@
 /** Schedules of the learning rate and of the key encoder's momentum. */
 
 export interface Schedule {
-  /** Half a cosine down to 0 (MoCo v2, `--cos`), else steps (MoCo v1). */
+  /** Half a cosine down to 0 (MoCo v2), else steps (MoCo v1). */
   readonly cosine: boolean;
-  /** Epochs at which the rate falls to a tenth; `--schedule 120 160`. */
+  /** Epochs at which the rate falls to a tenth, such as 120 and 160. */
   readonly milestones: readonly number[];
   readonly epochs: number;
   /** Epochs of a linear rise from 0; default 0. MoCo v3 uses 40 of 300. */

@@ -168,7 +168,7 @@ describe('settings that can not work', () => {
   it('a batch larger than the data set, no negatives, groups that do not divide the batch', () => {
     expect(check({ slots: 3 })).toThrow(UserError);
     expect(check({ slots: 3 })).toThrow(/a batch of 4 .* the 3 of the data set/);
-    expect(check({ negatives: 0 })).toThrow(/--moco-k 0/);
+    expect(check({ negatives: 0 })).toThrow(/mocoK 0/);
     expect(check({ bnSplits: 3 })).toThrow(/3 groups/);
     expect(check({})).not.toThrow();
     expect(check({ slots: batch, negatives: 1 })).not.toThrow();

@@ -3,13 +3,14 @@
  * for each image of the data set, which holds features of past encoders.
  */
 import type { Params } from '../encoder.ts';
-import { UserError } from '../errors.ts';
+import { SettingError } from '../errors.ts';
 import { add, greater, mul, select, stopGradient, sub } from '../graph/ops/elementwise.ts';
 import { gather, scatterAdd } from '../graph/ops/index-ops.ts';
 import { matmul } from '../graph/ops/matmul.ts';
 import { mean, sum } from '../graph/ops/reduce.ts';
 import { concat, reshape } from '../graph/ops/shape.ts';
 import type { Traced } from '../graph/trace.ts';
+import { say, settingRef } from '../message.ts';
 import { normalize } from '../nn/layers.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
 import { rng } from '../rng.ts';
@@ -43,18 +44,19 @@ export interface InstDiscConfig extends PassConfig, HeadConfig {
   readonly exposeGradients?: boolean;
 }
 
-/** Throws UserError for settings that can't work. */
+/** @throws SettingError, in the names of a run's settings, for settings that can't work */
 export function checkInstDisc(
   config: Pick<InstDiscConfig, 'batch' | 'bnSplits' | 'slots' | 'negatives'>,
 ): void {
   checkBatch(config);
   const { batch, slots, negatives } = config;
   if (batch > slots)
-    throw new UserError(
-      `a batch of ${batch} has more images than the ${slots} of the data set; use a smaller --batch-size`,
+    throw new SettingError(
+      say`a batch of ${batch} has more images than the ${slots} of the data set; use a smaller ${settingRef('batchSize')}`,
+      { value: batch },
     );
   if (!(negatives >= 1))
-    throw new UserError(`--moco-k ${negatives} leaves no negatives; it must be at least 1`);
+    throw new SettingError(say`${settingRef('mocoK', negatives)} leaves no negatives; it must be at least 1`);
 }
 
 /** Normalised Gaussian noise: a random point on the sphere for each slot. [slots, dim]. */
@@ -107,7 +109,7 @@ export function drawNegatives(
  * int32 [K], or [N, K] with a draw for each image (see {@link drawNegatives}); and the optimizer's scalars.
  * Metrics: `loss`, `acc1` and `acc5` (contrastive, percent), `featureStd` of the features.
  * @param state the types of {@link instDiscState}
- * @throws UserError when the batch doesn't split or is larger than the data set, or there are no negatives
+ * @throws SettingError when the batch doesn't split or is larger than the data set, or there are no negatives
  */
 export function instDiscStep(config: InstDiscConfig, state: StateTypes): TrainingStep {
   checkInstDisc(config);

@@ -106,7 +106,7 @@ export function mocoV3State(
  * optimizer's scalars.
  * Metrics: `loss`; `acc1` and `acc5` (contrastive, percent, in the batch) and `featureStd` of the first view's queries.
  * @param state the types of {@link mocoV3State}
- * @throws UserError when the batch doesn't split
+ * @throws SettingError when the batch doesn't split
  */
 export function mocoV3Step(config: MocoV3Config, state: StateTypes): TrainingStep {
   checkBatch(config);

@@ -314,13 +314,13 @@ describe('settings that can not work', () => {
   const check = (more: Partial<MocoConfig>) => () => checkMoco({ ...base, ...more });
   it('K that is no multiple of the keys of a step: the message says which would be', () => {
     expect(check({ queueSize: 100, batch: 32 })).toThrow(UserError);
-    expect(check({ queueSize: 100, batch: 32 })).toThrow(/--moco-k 100.*32 keys.*nearest that fits is 96/);
+    expect(check({ queueSize: 100, batch: 32 })).toThrow(/mocoK 100.*32 keys.*nearest that fits is 96/);
     expect(check({ queueSize: 96, batch: 32, symmetric: true })).toThrow(/64 keys.*(64|128)/);
     expect(check({ queueSize: 10, batch: 64 })).toThrow(/nearest that fits is 64/);
     expect(check({ queueSize: 96, batch: 32 })).not.toThrow();
     expect(check({ queueSize: 32, batch: 32 })).not.toThrow();
     expect(check({ queueSize: 0, batch: 32 })).toThrow(/nearest that fits is 32/);
-    expect(() => mocoStep({ ...base, queueSize: 30 }, stateOf(base))).toThrow(/--moco-k 30/);
+    expect(() => mocoStep({ ...base, queueSize: 30 }, stateOf(base))).toThrow(/mocoK 30/);
   });
   it('groups that do not divide the batch, or of one image', () => {
     expect(check({ bnSplits: 3 })).toThrow(/a batch of 8 can't be normalised in 3 groups/);

@@ -3,11 +3,12 @@
  * The two differ by the head, the temperature and the views, not by the step.
  */
 import type { Params } from '../encoder.ts';
-import { UserError } from '../errors.ts';
+import { SettingError } from '../errors.ts';
 import { add, stopGradient } from '../graph/ops/elementwise.ts';
 import { gather, scatterAdd } from '../graph/ops/index-ops.ts';
 import { concat } from '../graph/ops/shape.ts';
 import type { Traced } from '../graph/trace.ts';
+import { say, settingRef } from '../message.ts';
 import { normalize } from '../nn/layers.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
 import { rng } from '../rng.ts';
@@ -39,14 +40,14 @@ export interface MocoConfig extends PassConfig, HeadConfig {
   readonly exposeGradients?: boolean;
 }
 
-/** Throws UserError for settings under which the queue would wrap unevenly or a batch would not split. */
+/** @throws SettingError, in the names of a run's settings, when the queue would wrap unevenly or a batch would not split */
 export function checkMoco(config: Pick<MocoConfig, 'batch' | 'queueSize' | 'bnSplits' | 'symmetric'>): void {
   const { batch, queueSize, bnSplits, symmetric } = config;
   const keys = symmetric ? 2 * batch : batch;
   if (queueSize < keys || queueSize % keys !== 0) {
     const nearest = Math.max(1, Math.round(queueSize / keys)) * keys;
-    throw new UserError(
-      `--moco-k ${queueSize} is no multiple of the ${keys} keys of a step; the nearest that fits is ${nearest}`,
+    throw new SettingError(
+      say`${settingRef('mocoK', queueSize)} is no multiple of the ${keys} keys of a step; the nearest that fits is ${nearest}`,
     );
   }
   checkBatch({ batch, bnSplits });
@@ -86,7 +87,7 @@ export function mocoState(
  * Feeds: `xq` and `xk` float32 [N, C, H, W], `perm` int32 [N] with `shuffle`, and the optimizer's scalars.
  * Metrics: `loss`, `acc1` and `acc5` (contrastive, percent), `featureStd` of the queries.
  * @param state the types of {@link mocoState}
- * @throws UserError when K is no multiple of the keys of a step, or the batch doesn't split
+ * @throws SettingError when K is no multiple of the keys of a step, or the batch doesn't split
  */
 export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
   checkMoco(config);

@@ -1,7 +1,8 @@
 /** A pass through an encoder in training, as the methods share it. */
 import type { Encoder, EncoderConfig, ForwardContext, TracedParams } from '../encoder.ts';
-import { UserError } from '../errors.ts';
+import { SettingError } from '../errors.ts';
 import type { Traced } from '../graph/trace.ts';
+import { say, settingRef } from '../message.ts';
 import type { Branch } from '../train/branch.ts';
 
 /** What a pass needs of a method's settings. */
@@ -41,10 +42,11 @@ export function frozenOf({
   return new Set(encoder.frozen?.(encoderConfig));
 }
 
-/** Throws UserError when a batch doesn't split into groups of two images or more. */
+/** @throws SettingError, in the names of a run's settings, when a batch doesn't split into groups of two images or more. */
 export function checkBatch({ batch, bnSplits }: Pick<PassConfig, 'batch' | 'bnSplits'>): void {
   if (batch % bnSplits !== 0 || batch / bnSplits < 2)
-    throw new UserError(
-      `a batch of ${batch} can't be normalised in ${bnSplits} groups of two images or more; change --batch-size or --bn-splits`,
+    throw new SettingError(
+      say`a batch of ${batch} can't be normalised in ${bnSplits} groups of two images or more; change ${settingRef('batchSize')} or ${settingRef('bnSplits')}`,
+      { value: batch },
     );
 }

@@ -37,7 +37,7 @@ export function simclrState(
  *
  * Both views pass as one batch of 2N, as in the paper's programs: they share the statistics of batch normalisation.
  * @param state the types of {@link simclrState}
- * @throws UserError when the batch doesn't split
+ * @throws SettingError when the batch doesn't split
  */
 export function simclrStep(config: SimclrConfig, state: StateTypes): TrainingStep {
   checkBatch(config);

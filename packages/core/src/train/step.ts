@@ -103,7 +103,10 @@ export class StepTracer {
 
   private stateNamed(name: string): Traced {
     const found = this.state[name];
-    if (!found) throw new CheckpointError(`the state lacks "${name}": was it made with another optimizer?`);
+    if (!found)
+      throw new CheckpointError(`the state lacks "${name}": was it made with another optimizer?`, {
+        code: 'checkpoint-mismatch',
+      });
     return found;
   }
 

@@ -1,4 +1,4 @@
-import { UserError } from '@moco-ts/core';
+import { say, settingRef, UserError } from '@moco-ts/core';
 import { elementTypes } from '../proto.ts';
 import { halfBits, largestHalf } from './float16.ts';
 import { type Network, numbers } from './rewriting.ts';
@@ -22,7 +22,7 @@ export function toHalf({ onnx, from, input }: Network): (value: string) => strin
     const large = values.find((value) => Math.abs(value) > largestHalf);
     if (large !== undefined)
       throw new UserError(
-        `${name} holds ${large}, beyond the range of float16: export without --precision fp16`,
+        say`${name} holds ${large}, beyond the range of float16: export without ${settingRef('precision', 'fp16')}`,
       );
     const half = onnx.initializer(
       onnx.fresh('half'),
