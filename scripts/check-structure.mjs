@@ -1,5 +1,6 @@
 // Checks the structure of the sources: packages import downwards, no files import each other in a circle, no function is longer
-// than a screen or two, programs outside the packages import what the built packages have, and packages export what others take.
+// than a screen or two, only the command names flags, no errors are told apart by their texts, programs outside the packages
+// import what the built packages have, and packages export what others take.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -34,6 +35,44 @@ const known = {
   'packages/node/src/train.ts': 153,
   'apps/web/src/worker/session.ts': 179,
 };
+
+/** Packages whose messages leave the names of settings to who tells them (`settingRef`). */
+const flagless = new Set(
+  ['core', 'data', 'encoders', 'exchange', 'onnx', 'run', 'node', 'moco'].concat([
+    'backend-ort',
+    'backend-tfjs',
+    'backend-webgpu',
+    'backend-testing',
+  ]),
+);
+
+/** A document for those who have the command; and flags of other programs. */
+const withFlags = 'packages/node/src/model-card.ts';
+const foreignFlags = /--(foreground-scripts|onnxruntime-node-install|query-gpu|format)\b/g;
+
+/** Where the errors of others, which have nothing but a text, become errors with a code. */
+const translators = new Set([
+  'packages/backend-ort/src/runtime.ts',
+  'packages/backend-tfjs/src/native.ts',
+  'packages/data/src/decode.ts',
+  'packages/data/src/machine.ts',
+  'packages/cli/src/main.ts',
+  // Judges messages themselves.
+  'packages/cli/src/fuzz/fuzz.ts',
+  'packages/cli/src/vectors/index-file.ts',
+]);
+/** Methods that find something in a text. */
+const searches = new Set([
+  'test',
+  'exec',
+  'match',
+  'matchAll',
+  'includes',
+  'startsWith',
+  'endsWith',
+  'indexOf',
+  'search',
+]);
 
 const sources = ['packages', 'apps'].flatMap((group) =>
   readdirSync(join(root, group)).flatMap((name) => {
@@ -70,6 +109,44 @@ function longFunctions(file) {
       const [first, last] = [lineOf(node.getStart(file)), lineOf(node.end)];
       if (last - first + 1 > longest) found.push({ first, lines: last - first + 1 });
     }
+    ts.forEachChild(node, visit);
+  };
+  visit(file);
+  return found;
+}
+
+/** Texts with a flag of the command in them, but for the `flags` of a setting. */
+function flagTexts(file) {
+  const found = [];
+  const lineOf = (position) => file.getLineAndCharacterOfPosition(position).line + 1;
+  const visit = (node) => {
+    const text = ts.isStringLiteralLike(node) || ts.isTemplateLiteralToken(node) ? node.text : '';
+    const flag = /(?<![\w-])--[a-z][a-z-]*/.exec(text.replaceAll(foreignFlags, ''))?.[0];
+    const defines = flag !== undefined && node.parent.name?.text === 'flags';
+    if (flag !== undefined && !defines) found.push({ line: lineOf(node.getStart(file)), flag });
+    ts.forEachChild(node, visit);
+  };
+  visit(file);
+  return found;
+}
+
+/** Lines that look for something in the message of an error: in `.message`, or in what a variable took from it. */
+function messageSearches(file) {
+  const found = [];
+  const messages = new Set(['message']);
+  const isMessage = (node) => {
+    if (ts.isIdentifier(node)) return messages.has(node.text);
+    if (ts.isPropertyAccessExpression(node) && node.name.text === 'message') return true;
+    if (ts.isFunctionLike(node) || ts.isObjectLiteralExpression(node)) return false;
+    return ts.forEachChild(node, isMessage) ?? false;
+  };
+  const visit = (node) => {
+    if (ts.isVariableDeclaration(node) && node.initializer && isMessage(node.initializer))
+      messages.add(node.name.text);
+    const { expression: called, arguments: given } = node;
+    if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(called) && searches.has(called.name.text))
+      if ([called.expression, ...given].some(isMessage))
+        found.push(file.getLineAndCharacterOfPosition(node.getStart(file)).line + 1);
     ts.forEachChild(node, visit);
   };
   visit(file);
@@ -120,7 +197,13 @@ for (const path of sources) {
       if (lines > (known[path] ?? longest))
         problems.push(`${path}:${first}: a function of ${lines} lines; at most ${known[path] ?? longest}`);
   const [group, from] = path.split('/');
+  if (!translators.has(path))
+    for (const line of messageSearches(file))
+      problems.push(`${path}:${line}: looks into a message; errors are told apart by their class and code`);
   if (group !== 'packages') continue;
+  if (flagless.has(from) && path !== withFlags)
+    for (const { line, flag } of flagTexts(file))
+      problems.push(`${path}:${line}: names the flag ${flag}; settings are named by settingRef`);
   const floor = floors.findIndex((names) => names.includes(from));
   if (floor < 0) problems.push(`packages/${from} is on no floor: add it to scripts/check-structure.mjs`);
   for (const name of imports) {

@@ -56,6 +56,7 @@ async function create(options: BackendOptions): Promise<Backend> {
   if (!Object.hasOwn(devices, device))
     throw new BackendError(
       `the backend ort has no device "${device}"; known are: ${Object.keys(devices).join(', ')}`,
+      { code: 'backend-unknown', setting: 'backend', value: `ort:${device}` },
     );
   const ort = await loadRuntime();
   if (device !== 'cpu') await tryProvider(ort, device as Exclude<Device, 'cpu'>);
@@ -73,6 +74,7 @@ async function create(options: BackendOptions): Promise<Backend> {
       if (device === 'webgpu' && compileOptions.state?.some(({ output }) => output !== undefined))
         throw new BackendError(
           "ort:webgpu does not train: ONNX Runtime 1.30's WebGPU provider gives other bits each time, and wrong ones for some shapes; it computes features (knn, export); train on ort or webgpu",
+          { code: 'backend-unsupported', setting: 'backend', value: 'ort:webgpu' },
         );
       const model = lower(graph, compileOptions.state ?? [], block);
       const session = await ort.InferenceSession.create(model.bytes, {
@@ -124,7 +126,7 @@ const remedies: Readonly<Record<Exclude<Device, 'cpu'>, string>> = {
 async function tryProvider(ort: typeof Ort, device: Exclude<Device, 'cpu'>): Promise<void> {
   // Asked for before ONNX Runtime is: it would write pages of its own to the terminal.
   if (device === 'cuda' && !hasCudaLibraries())
-    throw new BackendError(`ort:cuda is not usable here: its libraries are missing; ${remedies.cuda}`);
+    throw unusable('cuda', `ort:cuda is not usable here: its libraries are missing; ${remedies.cuda}`);
   try {
     const x = new ort.Tensor('float32', Float32Array.of(1, 2), [2]);
     const session = await ort.InferenceSession.create(tinyModel(), {
@@ -137,9 +139,12 @@ async function tryProvider(ort: typeof Ort, device: Exclude<Device, 'cpu'>): Pro
   } catch (error) {
     // Dawn puts its source line before the reason.
     const reason = (error as Error).message.split('\n')[0]!.replace(/^.*was false\. /, '');
-    throw new BackendError(`ort:${device} is not usable here (${reason}); ${remedies[device]}`);
+    throw unusable(device, `ort:${device} is not usable here (${reason}); ${remedies[device]}`, error);
   }
 }
+
+const unusable = (device: Device, text: string, cause?: unknown) =>
+  new BackendError(text, { code: 'backend-unavailable', setting: 'backend', value: `ort:${device}`, cause });
 
 function hasCudaLibraries(): boolean {
   const folder = join(runtimeFolder(), 'bin', 'napi-v6', process.platform, process.arch);

@@ -20,7 +20,7 @@ import {
 import type * as Ort from 'onnxruntime-node';
 import { blockFilter, type Layout, unblockFilter } from './blocked/layout.ts';
 import { givesState, type LoweredModel, noTensor, outputName } from './lower.ts';
-import { refusal } from './runtime.ts';
+import { refusal, refusesNoTensor } from './runtime.ts';
 
 /**
  * A state input's two buffers: one is read by the step, the other written, then they change roles. They are one and the
@@ -114,7 +114,7 @@ class OrtProgram implements Program {
       fetches[outputName(name)] = results[name];
     }
     await this.session.run(inputs, fetches as Ort.InferenceSession.FetchesType).catch((error: Error) => {
-      if (isOfNoTensor(error)) return;
+      if (refusesNoTensor(error)) return;
       // What was to be updated in place is half old and half new.
       for (const slot of this.slots.values())
         if (slot.next === slot.current) slot.missing = 'was lost by a step that failed; load it again';
@@ -173,11 +173,6 @@ class OrtProgram implements Program {
     const copy = layout === 'filter' ? unblockFilter(data, type.shape, this.block) : data.slice();
     return { ...type, data: copy };
   }
-}
-
-/** Whether a step was computed to its end, and only its first output refused: see {@link noTensor}. */
-function isOfNoTensor({ message }: Error): boolean {
-  return message.startsWith('Non tensor type');
 }
 
 function feed(ort: typeof Ort, name: string, feeds: Tensors, type: TensorType): Ort.Tensor {

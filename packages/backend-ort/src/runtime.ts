@@ -32,20 +32,27 @@ async function load(): Promise<typeof Ort> {
   } catch (error) {
     throw new BackendError(
       `the backend ort needs the package onnxruntime-node, which failed to load (${(error as Error).message.split('\n')[0]}): npm install onnxruntime-node`,
+      { code: 'backend-unavailable', setting: 'backend', value: 'ort', cause: error },
     );
   }
 }
 
-/** What ONNX Runtime says where it refuses a model or a run, in one line. */
+/** What ONNX Runtime says where it refuses a model or a run, in one line. Its errors for Node are plain ones: texts alone. */
 export function refusal(error: unknown): BackendError {
   if (error instanceof BackendError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new BackendError(
-    /bad_alloc|[Ff]ailed to allocate memory/.test(message)
-      ? 'ONNX Runtime has not enough memory for this: give a smaller batch or image size'
-      : `ONNX Runtime refuses: ${printable(message.split('\n')[0]!, 300)}`,
-  );
+  if (/bad_alloc|[Ff]ailed to allocate memory/.test(message))
+    return new BackendError(
+      'ONNX Runtime has not enough memory for this: give a smaller batch or image size',
+      { code: 'backend-memory', setting: 'batchSize', cause: error },
+    );
+  return new BackendError(`ONNX Runtime refuses: ${printable(message.split('\n')[0]!, 300)}`, {
+    cause: error,
+  });
 }
+
+/** Whether a step was computed to its end, and only its first output refused, which is no tensor: see lower.ts. */
+export const refusesNoTensor = ({ message }: Error): boolean => message.startsWith('Non tensor type');
 
 /** The folder of the package, which is not loaded. */
 export function runtimeFolder(): string {
@@ -59,6 +66,7 @@ async function switchTelemetryOff(): Promise<void> {
   if (inherited === '1') return;
   throw new BackendError(
     `ONNX Runtime's telemetry can't be switched off from this thread while the main one waits: start the process with ${SWITCH}=1`,
+    { code: 'backend-unavailable' },
   );
 }
 

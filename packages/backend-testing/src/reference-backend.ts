@@ -40,7 +40,10 @@ export function createReference(): Backend {
     compile: async (graph, options = {}) => {
       const known = new Set(referenceOps());
       graph.nodes.forEach(({ op }, i) => {
-        if (!known.has(op)) throw new BackendError(`the reference backend has no op "${op}" (node ${i})`);
+        if (!known.has(op))
+          throw new BackendError(`the reference backend has no op "${op}" (node ${i})`, {
+            code: 'backend-unsupported',
+          });
       });
       return program(graph, options);
     },

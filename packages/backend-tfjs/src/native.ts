@@ -17,13 +17,18 @@ export async function loadNative(name: NativePackage): Promise<void> {
     // A computed name: bundlers must not look for it.
     await import(/* @vite-ignore */ name);
   } catch (error) {
-    throw new BackendError(
-      `tfjs:${name.slice('@tensorflow/tfjs-'.length)} is not usable here: ${reason(name, error)}`,
-    );
+    const device = name.slice('@tensorflow/tfjs-'.length);
+    throw new BackendError(`tfjs:${device} is not usable here: ${reason(name, error)}`, {
+      code: 'backend-unavailable',
+      setting: 'backend',
+      value: `tfjs:${device}`,
+      cause: error,
+    });
   }
   if (!tf.engine().backendNames().includes('tensorflow'))
     throw new BackendError(
       `${name} came with another copy of @tensorflow/tfjs-core; install both in one place, with one version: npm dedupe`,
+      { code: 'backend-unavailable' },
     );
 }
 
@@ -35,7 +40,7 @@ async function restoreUtil(): Promise<void> {
   util.isArray ??= Array.isArray;
 }
 
-/** What is missing, and what to do. */
+/** What is missing, and what to do: loaders and bundlers, unlike Node, tell it by texts alone. */
 export function reason(name: NativePackage, error: unknown): string {
   const message = String((error as Error).message ?? error).split('\n')[0]!;
   const missing = /(lib[\w.+-]+\.so[\w.]*)[^/]*cannot open shared object/.exec(message)?.[1];

@@ -48,13 +48,17 @@ const devices: Readonly<Record<string, Device>> = {
 async function create({ device = 'wasm' }: BackendOptions): Promise<Backend> {
   const found = devices[device];
   if (!found)
-    throw new BackendError(`tfjs has no device "${device}"; known are: ${Object.keys(devices).join(', ')}`);
+    throw new BackendError(`tfjs has no device "${device}"; known are: ${Object.keys(devices).join(', ')}`, {
+      code: 'backend-unknown',
+      setting: 'backend',
+      value: `tfjs:${device}`,
+    });
   // Else tfjs greets the user, and looks for NaN in every result.
   tf.enableProdMode();
   await found.load();
   const activate = async () => {
     if (!(await tf.setBackend(found.backend)))
-      throw new BackendError(`tfjs could not start its device "${device}"`);
+      throw new BackendError(`tfjs could not start its device "${device}"`, { code: 'backend-unavailable' });
   };
   await activate();
   return {

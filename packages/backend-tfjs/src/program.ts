@@ -40,7 +40,9 @@ export function createProgram(
 ): Program {
   graph.nodes.forEach((node, position) => {
     if (!kernels[node.op])
-      throw new BackendError(`tfjs has no lowering of the op "${node.op}" (node ${position})`);
+      throw new BackendError(`tfjs has no lowering of the op "${node.op}" (node ${position})`, {
+        code: 'backend-unsupported',
+      });
   });
   return new TfjsProgram(layout === 'channels last' ? channelsLast(graph) : graph, state, activate);
 }

@@ -17,16 +17,20 @@ interface Dawn {
   readonly globals: object;
 }
 
+const unavailable = (text: string, cause?: unknown) =>
+  new BackendError(text, { code: 'backend-unavailable', setting: 'backend', value: 'webgpu', cause });
+
 /** The WebGPU that the browser has, or Node through the package `webgpu`. */
 async function findGpu(): Promise<Gpu> {
   const found = (globalThis as { readonly navigator?: { readonly gpu?: Gpu } }).navigator?.gpu;
   if (found) return found;
   if (typeof process === 'undefined' || !process.versions?.node)
-    throw new BackendError('this browser has no WebGPU: use tfjs:wasm, or a newer browser');
+    throw unavailable('this browser has no WebGPU: use tfjs:wasm, or a newer browser');
   const name = 'webgpu';
   const dawn = (await import(/* @vite-ignore */ name).catch((error: Error) => {
-    throw new BackendError(
+    throw unavailable(
       `the backend webgpu needs the package webgpu in Node, which failed to load (${error.message.split('\n')[0]}): npm install webgpu`,
+      error,
     );
   })) as Dawn;
   const gpu = dawn.create([]);
@@ -43,14 +47,13 @@ async function create(): Promise<Backend> {
   const gpu = await findGpu();
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter)
-    throw new BackendError(
+    throw unavailable(
       'WebGPU finds no adapter here: a GPU with a Vulkan, Metal or Direct3D 12 driver is needed',
     );
   tf.enableProdMode();
   await import('@tensorflow/tfjs-backend-webgpu');
   const activate = async () => {
-    if (!(await tf.setBackend('webgpu')))
-      throw new BackendError('tfjs could not start WebGPU on this adapter');
+    if (!(await tf.setBackend('webgpu'))) throw unavailable('tfjs could not start WebGPU on this adapter');
   };
   await activate();
   const { device } = tf.backend() as unknown as { readonly device: Device };
@@ -81,6 +84,7 @@ function checkSizes(graph: Graph, largest: number): void {
     if (sizeOf(shape) * 4 > largest)
       throw new BackendError(
         `a value of [${shape.join(', ')}] needs ${sizeOf(shape) * 4} bytes, and this GPU's buffers hold ${largest}: use a smaller batch or smaller images`,
+        { code: 'backend-memory', setting: 'batchSize' },
       );
 }
 

@@ -71,7 +71,10 @@ export class PlainLowering implements Lowering {
 export function lowerNodes(lowering: Lowering, rules: Rules): void {
   lowering.graph.nodes.forEach((node, position) => {
     const rule = rules[node.op];
-    if (!rule) throw new BackendError(`ONNX has no lowering of the op "${node.op}" (node ${position})`);
+    if (!rule)
+      throw new BackendError(`ONNX has no lowering of the op "${node.op}" (node ${position})`, {
+        code: 'backend-unsupported',
+      });
     rule(node, lowering);
   });
 }

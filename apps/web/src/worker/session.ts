@@ -3,7 +3,6 @@ import {
   type Backend,
   createExtractor,
   createTrainer,
-  DivergedError,
   type Params,
   SettingError,
   type Trainer,
@@ -41,7 +40,7 @@ import {
 } from '@moco-ts/run';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import type { Settings } from '../messages.ts';
-import { finiteFeatures, finiteState } from './finite.ts';
+import { diverged, finiteFeatures, finiteState } from './finite.ts';
 import type { ImageSet } from './images.ts';
 
 export interface StepResult {
@@ -191,11 +190,7 @@ export async function createSession(
     check();
     const value = (name: string) => metrics[name]!.data[0]!;
     const loss = value('loss');
-    if (!Number.isFinite(loss))
-      broken = new DivergedError(
-        `The loss is ${loss} at step ${globalStep + 1}: start again with a lower learning rate.`,
-        { setting: 'lr' },
-      );
+    if (!Number.isFinite(loss)) broken = diverged(`The loss is ${loss} at step ${globalStep + 1}`);
     check();
     const now = performance.now();
     const milliseconds = now - Math.max(asked, settled);
