@@ -28,7 +28,7 @@ const flags = { data: 'photos', method: 'instdisc', arch: 'resnet18' } as const;
 it('a value of earlier versions is taken as what it is called now: as a flag, an option and in a file', () => {
   const before = { ...flags, bankDraw: 'picture' as 'image' };
   expect(settingsFault(before)).toBeUndefined();
-  expect(settingsFault({ bankDraw: 'toString' })).toContain('Choose from image, batch.');
+  expect(settingsFault({ bankDraw: 'toString' })?.message).toContain('Choose from image, batch.');
   expect(currentSettings({ bankDraw: 'picture', other: 'picture' })).toEqual({
     bankDraw: 'image',
     other: 'picture',
