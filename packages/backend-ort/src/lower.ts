@@ -3,7 +3,7 @@ import { type Graph, producers, type Shape, type StateSlot, sizeOf } from '@moco
 import { lowerNodes, type OnnxNode, PlainLowering, portableRules } from '@moco-ts/onnx';
 import { elementwiseOps, filterValues } from './blocked/assign.ts';
 import { type Update, updateInPlace } from './blocked/inplace.ts';
-import { type Layout, stripShape } from './blocked/layout.ts';
+import { type Layout, tileShape } from './blocked/layout.ts';
 import { BlockedLowering } from './blocked/lowering.ts';
 import { rulesFor } from './blocked/rules.ts';
 
@@ -12,7 +12,7 @@ export interface LoweredModel {
   /** How each state input is stored, by name. */
   readonly layouts: ReadonlyMap<string, Layout>;
   /** The shape in which the model takes and gives a state, where that isn't the graph's, by the input's name. */
-  readonly strips: ReadonlyMap<string, Shape>;
+  readonly tiles: ReadonlyMap<string, Shape>;
   /** The states, by the input's name, whose new value may be written over the old one. */
   readonly inPlace: ReadonlySet<string>;
   /** The model's nodes that the WebGPU provider takes and then can't run, or runs wrongly. */
@@ -57,7 +57,7 @@ function lowerPlain(graph: Graph, state: readonly StateSlot[]): LoweredModel {
   return {
     bytes: onnx.encode({ opset, name: 'graph' }),
     layouts: new Map(),
-    strips: new Map(),
+    tiles: new Map(),
     inPlace: new Set(),
     notOnWebgpu: onnx.nodes.filter(isWrongOnWebgpu).map(({ name }) => name),
   };
@@ -83,18 +83,18 @@ function lowerBlocked(graph: Graph, state: readonly StateSlot[], block: number):
   const lowering = new BlockedLowering(graph, block);
   const { onnx } = lowering;
   const layouts = new Map<string, Layout>();
-  const strips = new Map<string, Shape>();
+  const tiles = new Map<string, Shape>();
   const slots = new Map(state.map((slot) => [slot.input, slot]));
   const inputOf = new Map(state.map(({ input, output }) => [output, input]));
-  const stripped = strippedState(graph, state, block);
+  const tiled = tiledState(graph, state, block);
   for (const { name, value } of graph.inputs) {
     const type = lowering.type(value);
     const layout = slots.has(name) && filters.has(value) ? 'filter' : 'plain';
     layouts.set(name, layout);
-    const strip = stripped.get(name);
-    if (strip) strips.set(name, strip);
-    const given = onnx.input(name, type, strip ?? type.shape);
-    if (strip) lowering.setStrip(layout, value, given);
+    const tile = tiled.get(name);
+    if (tile) tiles.set(name, tile);
+    const given = onnx.input(name, type, tile ?? type.shape);
+    if (tile) lowering.setTile(layout, value, given);
     else lowering.setIn(layout, value, given);
   }
   for (const { name, value } of graph.outputs) {
@@ -107,27 +107,27 @@ function lowerBlocked(graph: Graph, state: readonly StateSlot[], block: number):
     const type = lowering.type(value);
     const input = inputOf.get(name);
     const layout = input !== undefined && filters.has(value) ? 'filter' : 'plain';
-    const strip = input === undefined ? undefined : strips.get(input);
-    const result = strip ? lowering.strip(layout, value) : lowering.getIn(layout, value);
-    const large = strip !== undefined || sizeOf(type.shape) >= worthSharing;
-    if (input !== undefined && large) updates.push({ input, result, shape: strip ?? type.shape });
-    onnx.output(outputName(name), result, type, strip ?? type.shape);
+    const tile = input === undefined ? undefined : tiles.get(input);
+    const result = tile ? lowering.tile(layout, value) : lowering.getIn(layout, value);
+    const large = tile !== undefined || sizeOf(type.shape) >= worthSharing;
+    if (input !== undefined && large) updates.push({ input, result, shape: tile ?? type.shape });
+    onnx.output(outputName(name), result, type, tile ?? type.shape);
   }
   const inPlace = updateInPlace(onnx, updates);
   if (givesState(state)) onnx.firstOutputEmpty(noTensor);
-  return { bytes: onnx.encode({ opset, name: 'graph' }), layouts, strips, inPlace, notOnWebgpu: [] };
+  return { bytes: onnx.encode({ opset, name: 'graph' }), layouts, tiles, inPlace, notOnWebgpu: [] };
 }
 
-/** State that goes through arithmetic alone is held as strips, so that its update ends in its buffer. */
-function strippedState(graph: Graph, state: readonly StateSlot[], block: number): Map<string, Shape> {
+/** State that goes through arithmetic alone is held as flattened tiles, so that its update ends in its buffer. */
+function tiledState(graph: Graph, state: readonly StateSlot[], block: number): Map<string, Shape> {
   const made = producers(graph);
-  const found = new Map<string, Shape>();
+  const shapes = new Map<string, Shape>();
   for (const { input, output } of state) {
     const from = graph.inputs.find(({ name }) => name === input);
     const to = graph.outputs.find(({ name }) => name === output);
     if (!from || !to) continue;
-    const strip = stripShape(graph.values[from.value]!.shape, block);
-    if (strip && elementwiseOps.has(made.get(to.value)?.op ?? '')) found.set(input, strip);
+    const tile = tileShape(graph.values[from.value]!.shape, block);
+    if (tile && elementwiseOps.has(made.get(to.value)?.op ?? '')) shapes.set(input, tile);
   }
-  return found;
+  return shapes;
 }

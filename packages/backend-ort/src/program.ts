@@ -143,7 +143,7 @@ class OrtProgram implements Program {
   private slotsOf(model: LoweredModel, state: readonly StateSlot[]): Map<string, Slot> {
     const slots = new Map<string, Slot>();
     for (const [{ input, output }, type] of stateTypes(this.graph, state)) {
-      const blank = () => this.blank(type, model.strips.get(input) ?? type.shape);
+      const blank = () => this.blank(type, model.tiles.get(input) ?? type.shape);
       const layout = model.layouts.get(input) ?? 'plain';
       const current = blank();
       const next = output === undefined ? undefined : model.inPlace.has(input) ? current : blank();

@@ -3,7 +3,7 @@ import { type ConvAttributes, convAttributes, type Shape, type Shape4 } from '@m
 import { type BlockedLowering, nchwc } from './lowering.ts';
 import { type BlockedConvOptions, blockedConv } from './nchwc-conv.ts';
 import type { BlockedRule } from './rule.ts';
-import { type SmallConvOptions, smallConv } from './wide.ts';
+import { type SmallConvOptions, smallConv } from './width-packed.ts';
 
 /** A convolution of a value in the form that is quickest for its size. */
 function convOf(
@@ -61,10 +61,10 @@ export const conv2d: BlockedRule = ({ inputs, outputs, attrs }, lowering) => {
 };
 
 /**
- * Some taps of a filter with inputs and outputs exchanged, in the `filter` layout.
+ * Some taps of the IO-transposed filter (inputs and outputs exchanged), in the `filter` layout.
  * @param taps the rows and columns to take, in the order wanted
  */
-function exchangedFilter(
+function ioTransposedFilter(
   lowering: BlockedLowering,
   w: number,
   rows: readonly number[],
@@ -73,8 +73,8 @@ function exchangedFilter(
   const { onnx, block } = lowering;
   const [outputs, inputs, height, width] = lowering.shape(w) as Shape4;
   const [outer, inner, taps] = [outputs / block, inputs / block, height * width];
-  // ReorderOutput exchanges the two innermost axes, block x block at a time: a vectorised transpose.
-  const turned = lowering.once(`turned filter ${w}`, () => {
+  // ReorderOutput is a vectorised block transpose: it exchanges the two innermost axes, block x block at a time.
+  const transposed = lowering.once(`block-transposed filter ${w}`, () => {
     const view = lowering.reshape(lowering.filter(w), [outer * inner * taps, block, block, 1]);
     const swapped = onnx.op('ReorderOutput', [view], { channels: block }, nchwc);
     return lowering.reshape(swapped, [outer * inner * taps, block * block]);
@@ -84,8 +84,8 @@ function exchangedFilter(
     for (let o = 0; o < outer; o++)
       for (const row of rows)
         for (const column of columns) order.push((o * inner + i) * taps + row * width + column);
-  return lowering.once(`exchanged filter ${w} ${rows} ${columns}`, () =>
-    lowering.reshape(onnx.op('Gather', [turned, onnx.ints(order)], { axis: 0 }), [
+  return lowering.once(`IO-transposed filter ${w} ${rows} ${columns}`, () =>
+    lowering.reshape(onnx.op('Gather', [transposed, onnx.ints(order)], { axis: 0 }), [
       inputs,
       outputs,
       rows.length,
@@ -120,7 +120,7 @@ function inputGradient(
   const [, , height, width] = shape as Shape4;
   const [, , oh, ow] = lowering.shape(dy) as Shape4;
   if (stride === 1 && padding < kernelHeight && padding < kernelWidth) {
-    const filter = exchangedFilter(lowering, w, reversed(kernelHeight), reversed(kernelWidth));
+    const filter = ioTransposedFilter(lowering, w, reversed(kernelHeight), reversed(kernelWidth));
     const [top, left] = [kernelHeight - 1 - padding, kernelWidth - 1 - padding];
     const kernel = [kernelHeight, kernelWidth];
     return convOf(lowering, dy, filter, { kernel, pads: [top, left, top, left], shape });
@@ -132,10 +132,10 @@ function inputGradient(
     height === oh * stride &&
     width === ow * stride
   ) {
-    const small = blockedConv(lowering, lowering.data(dy), exchangedFilter(lowering, w, [0], [0]), {
+    const small = blockedConv(lowering, lowering.data(dy), ioTransposedFilter(lowering, w, [0], [0]), {
       kernel: [1, 1],
     });
-    return spread(lowering, small, shape, stride);
+    return insertZeros(lowering, small, shape, stride);
   }
   if (
     stride === 2 &&
@@ -149,8 +149,8 @@ function inputGradient(
   return undefined;
 }
 
-/** Zeros between the rows and columns of a `data` value. */
-function spread(lowering: BlockedLowering, small: string, shape: Shape, stride: number): string {
+/** Zero-insertion: zeros between the rows and columns of a `data` value. */
+function insertZeros(lowering: BlockedLowering, small: string, shape: Shape, stride: number): string {
   const { onnx, block } = lowering;
   const [batch, channels, height, width] = shape as Shape4;
   const lines = batch * (channels / block) * (height / stride);
@@ -166,8 +166,8 @@ function spread(lowering: BlockedLowering, small: string, shape: Shape, stride: 
 }
 
 /**
- * 3x3, stride 2, padding 1: even and odd rows and columns of dX are four small convolutions of dY.
- * Row 2a meets tap 1 alone; row 2a+1 meets tap 2 of dY's row a and tap 0 of row a+1.
+ * 3x3, stride 2, padding 1: even and odd rows and columns of dx are four small convolutions of dy.
+ * Row 2a meets tap 1 alone; row 2a+1 meets tap 2 of dy's row a and tap 0 of row a+1.
  */
 function strideTwoGradient(lowering: BlockedLowering, dy: number, w: number, shape: Shape): string {
   const { onnx, block } = lowering;
@@ -176,7 +176,7 @@ function strideTwoGradient(lowering: BlockedLowering, dy: number, w: number, sha
   const taps = [[1], [2, 0]] as const;
   const rows = taps.map((rowTaps, odd) => {
     const columns = taps.map((columnTaps, oddColumn) => {
-      const filter = exchangedFilter(lowering, w, rowTaps, columnTaps);
+      const filter = ioTransposedFilter(lowering, w, rowTaps, columnTaps);
       const kernel = [rowTaps.length, columnTaps.length];
       const part = blockedConv(lowering, lowering.data(dy), filter, { kernel, pads: [0, 0, odd, oddColumn] });
       return lowering.reshape(part, [lines * (width / 2), 1, block]);

@@ -1,14 +1,14 @@
 /**
- * The filter gradient as convolutions whose channels are images: lanes of x by channel under the filter dY, dilated by
- * the stride, give the taps of dW. 16 channels of x lie side by side as one wide image, so that the kernel finds rows of
- * kW * 16 columns instead of kW.
+ * The filter gradient as convolutions whose channels are images: lanes of x by channel under the filter dy, dilated by
+ * the stride, give the taps of dw. 16 channels of x are packed along the width, so that the kernel sees rows of kW * 16 columns
+ * instead of kW.
  */
 import { convAttributes, type Shape4 } from '@moco-ts/core';
 import { type Chunk, chunks, type Geometry, gradientByChannel } from './lanes.ts';
 import type { BlockedLowering } from './lowering.ts';
 import { blockedConv } from './nchwc-conv.ts';
 import { pointwiseFilterGrad } from './pointwise-grad.ts';
-import { gatherRows, turnBlocks } from './rows.ts';
+import { gatherRows, transposeBlocks } from './rows.ts';
 import type { BlockedRule } from './rule.ts';
 import { stemFilterGrad } from './stem-grad.ts';
 
@@ -25,10 +25,10 @@ export const conv2dFilterGrad: BlockedRule = (node, lowering) => {
     lowering.setIn('filter', output, pointwiseFilterGrad(lowering, node, stride));
     return true;
   }
-  const bands = block / greatestCommonDivisor(batch, block);
-  const bandRows = Math.ceil(oh / bands);
+  const rowTiles = block / greatestCommonDivisor(batch, block);
+  const tileRows = Math.ceil(oh / rowTiles);
   const sizes = { batch, channels, filters, oh, ow, kernelHeight, kernelWidth };
-  const geometry: Geometry = { ...sizes, stride, padding, bands, bandRows };
+  const geometry: Geometry = { ...sizes, stride, padding, rowTiles, tileRows };
   if (channels % block === 0) lowering.setIn('filter', output, filterGrad(lowering, x, dy, geometry));
   else lowering.set(output, stemFilterGrad(lowering, x, dy, geometry));
   return true;
@@ -38,7 +38,7 @@ function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }
 
-/** dW [O, C, kH, kW] in the `filter` layout. */
+/** dw [O, C, kH, kW] in the `filter` layout. */
 function filterGrad(lowering: BlockedLowering, x: number, dy: number, geometry: Geometry): string {
   const { onnx, block } = lowering;
   const { channels, filters, ow, kernelHeight, kernelWidth, stride } = geometry;
@@ -46,7 +46,7 @@ function filterGrad(lowering: BlockedLowering, x: number, dy: number, geometry: 
   for (const chunk of chunks(geometry, block))
     product = blockedConv(
       lowering,
-      channelsAbreast(lowering, x, geometry, chunk),
+      packedChannels(lowering, x, geometry, chunk),
       gradientByChannel(lowering, dy, geometry, chunk),
       { kernel: [chunk.rows, ow], dilations: [stride, stride * block], addend: product },
     );
@@ -55,17 +55,19 @@ function filterGrad(lowering: BlockedLowering, x: number, dy: number, geometry: 
   const order = () =>
     Int32Array.from({ length: inner * outer }, (_, i) => (i % inner) * outer + Math.floor(i / inner));
   const view = lowering.reshape(product!, [inner * outer, kernelHeight * kernelWidth * block * block]);
-  const turned = onnx.op('Gather', [view, onnx.indices(`exchanged ${inner} ${outer}`, order)], { axis: 0 });
-  return lowering.reshape(turned, [filters, channels, kernelHeight, kernelWidth]);
+  const transposed = onnx.op('Gather', [view, onnx.indices(`IO-transposed ${inner} ${outer}`, order)], {
+    axis: 0,
+  });
+  return lowering.reshape(transposed, [filters, channels, kernelHeight, kernelWidth]);
 }
 
-/** The part of x that a chunk of dY meets: [C/B, lanes, rows, columns B], B channels side by side at each column. */
-function channelsAbreast(lowering: BlockedLowering, x: number, geometry: Geometry, chunk: Chunk): string {
+/** The part of x that a chunk of dy meets: [C/B, lanes, rows, columns B], B channels packed at each column. */
+function packedChannels(lowering: BlockedLowering, x: number, geometry: Geometry, chunk: Chunk): string {
   const { block } = lowering;
-  const { channels, ow, kernelHeight, kernelWidth, stride, padding, bands, bandRows } = geometry;
+  const { channels, ow, kernelHeight, kernelWidth, stride, padding, rowTiles, tileRows } = geometry;
   const tall = (chunk.rows - 1) * stride + kernelHeight;
   const wide = (ow - 1) * stride + kernelWidth;
-  const key = `channels abreast ${Object.values(geometry)} ${Object.values(chunk)}`;
+  const key = `packed channels ${Object.values(geometry)} ${Object.values(chunk)}`;
   return lowering.once(`${x}: ${key}`, () => {
     const rows = gatherRows(lowering, x, key, (put) => {
       for (let c = 0; c < channels / block; c++)
@@ -73,11 +75,15 @@ function channelsAbreast(lowering: BlockedLowering, x: number, geometry: Geometr
           for (let row = 0; row < tall; row++)
             for (let column = 0; column < wide; column++)
               for (let lane = first; lane < first + block; lane++) {
-                const top = ((lane % bands) * bandRows + chunk.firstRow) * stride - padding;
-                put(Math.floor(lane / bands), c, top + row, column - padding);
+                const top = ((lane % rowTiles) * tileRows + chunk.firstRow) * stride - padding;
+                put(Math.floor(lane / rowTiles), c, top + row, column - padding);
               }
     });
-    const turned = turnBlocks(lowering, rows, (channels / block) * (chunk.lanes / block) * tall * wide);
-    return lowering.reshape(turned, [channels / block, chunk.lanes, tall, wide * block]);
+    const transposed = transposeBlocks(
+      lowering,
+      rows,
+      (channels / block) * (chunk.lanes / block) * tall * wide,
+    );
+    return lowering.reshape(transposed, [channels / block, chunk.lanes, tall, wide * block]);
   });
 }

@@ -1,6 +1,6 @@
 /**
  * State updated in its own buffer. The model's input and output of a state may be one piece of memory if nothing reads the
- * old value after its update began, which ONNX Runtime doesn't know and so has to be told by data.
+ * old value after its update began, which ONNX Runtime doesn't know: data dependencies have to enforce it.
  */
 import type { Shape } from '@moco-ts/core';
 import type { OnnxBuilder, OnnxNode } from '@moco-ts/onnx';
@@ -81,14 +81,14 @@ function ancestors(
   made: ReadonlyMap<string, number>,
   position: number,
 ): Set<number> {
-  const found = new Set<number>();
+  const seen = new Set<number>();
   const open = [position];
   while (open.length > 0)
     for (const name of nodes[open.pop()!]!.input) {
       const maker = made.get(name);
-      if (maker === undefined || found.has(maker)) continue;
-      found.add(maker);
+      if (maker === undefined || seen.has(maker)) continue;
+      seen.add(maker);
       open.push(maker);
     }
-  return found;
+  return seen;
 }

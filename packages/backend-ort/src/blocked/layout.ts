@@ -20,21 +20,21 @@ export function fitsFilter(shape: Shape, block: number): boolean {
   return shape.length === 4 && shape[0]! % block === 0 && shape[1]! % block === 0;
 }
 
-/** Smaller values aren't worth the reshapes. */
-const stripFrom = 4096;
+/** Smaller tensors aren't worth the reshapes. */
+const tileFrom = 4096;
 
-/** Lines of a strip are short enough that each thread gets some. */
-const stripWidth = 256;
+/** Lines of a flattened tile are short enough that each thread gets some. */
+const tileWidth = 256;
 
 /**
- * A large value seen as [1, B, h, w] of `data`: its elements in the order in which they lie, for arithmetic that asks for
+ * A large tensor as a flattened tile, [1, B, h, w] of `data`: its elements in memory order, for arithmetic that asks for
  * nothing else. undefined for values that are small or no multiple of the block.
  */
-export function stripShape(shape: Shape, block: number): Shape | undefined {
+export function tileShape(shape: Shape, block: number): Shape | undefined {
   const size = sizeOf(shape);
-  if (size < stripFrom || size % block !== 0) return undefined;
+  if (size < tileFrom || size % block !== 0) return undefined;
   const pixels = size / block;
-  let width = stripWidth;
+  let width = tileWidth;
   while (pixels % width !== 0) width--;
   return [1, block, pixels / width, width];
 }

@@ -1,7 +1,7 @@
-/** A lowering in which a value may be held in several layouts, converted where one is first asked for. */
+/** A lowering in which a value may be held in several layouts, converted on first use. */
 import { consumers, type Graph, type Node, type Shape } from '@moco-ts/core';
 import { PlainLowering } from '@moco-ts/onnx';
-import { fitsData, type Layout, stripShape } from './layout.ts';
+import { fitsData, type Layout, tileShape } from './layout.ts';
 
 /** A depthwise affine map of `data` that is not computed yet: what follows may be fused into it. */
 export interface Pending {
@@ -35,7 +35,7 @@ export const nchwc = 'com.microsoft.nchwc';
 export class BlockedLowering extends PlainLowering {
   readonly block: number;
   private readonly stored = { data: new Map<number, string>(), filter: new Map<number, string>() };
-  private readonly strips: Readonly<Record<Layout, Map<number, string>>> = {
+  private readonly tiles: Readonly<Record<Layout, Map<number, string>>> = {
     plain: new Map(),
     data: new Map(),
     filter: new Map(),
@@ -60,7 +60,7 @@ export class BlockedLowering extends PlainLowering {
   layoutOf(value: number): Layout {
     const held = (layout: 'data' | 'filter') =>
       this.stored[layout].has(value) ||
-      this.strips[layout].has(value) ||
+      this.tiles[layout].has(value) ||
       this.scaled.get(value)?.layout === layout;
     if (held('data') || this.pending.has(value)) return 'data';
     return held('filter') ? 'filter' : 'plain';
@@ -76,40 +76,40 @@ export class BlockedLowering extends PlainLowering {
     return layout === 'data' ? this.data(value) : this.filter(value);
   }
 
-  /** Whether a value is, or comes as, a strip. */
-  hasStrip(value: number): boolean {
-    return this.scaled.has(value) || Object.values(this.strips).some((known) => known.has(value));
+  /** Whether a value is, or comes as, a flattened tile. */
+  hasTile(value: number): boolean {
+    return this.scaled.has(value) || Object.values(this.tiles).some((known) => known.has(value));
   }
 
-  /** A value in the order of a layout, as {@link stripShape}. */
-  strip(layout: Layout, value: number): string {
-    const known = this.strips[layout].get(value);
+  /** A value in the order of a layout, as {@link tileShape}. */
+  tile(layout: Layout, value: number): string {
+    const known = this.tiles[layout].get(value);
     if (known !== undefined) return known;
     const scaled = this.scaled.get(value);
     const name =
       scaled?.layout === layout
         ? this.scale(scaled)
-        : this.reshape(this.getIn(layout, value), stripShape(this.shape(value), this.block)!);
-    this.strips[layout].set(value, name);
+        : this.reshape(this.getIn(layout, value), tileShape(this.shape(value), this.block)!);
+    this.tiles[layout].set(value, name);
     return name;
   }
 
-  setStrip(layout: Layout, value: number, name: string): void {
-    this.strips[layout].set(value, name);
+  setTile(layout: Layout, value: number, name: string): void {
+    this.tiles[layout].set(value, name);
   }
 
-  /** factor * of + addend, as a strip. */
+  /** factor * value + addend, as a flattened tile. */
   scale({ layout, value, factor }: Scaled, addend?: string): string {
-    return this.multiplyAdd(this.strip(layout, value), factor, addend);
+    return this.multiplyAdd(this.tile(layout, value), factor, addend);
   }
 
-  /** A strip times a number, plus another strip. */
-  multiplyAdd(strip: string, factor: string, addend?: string): string {
+  /** A flattened tile times a number, plus another tile. */
+  multiplyAdd(tile: string, factor: string, addend?: string): string {
     const filter = this.once(`factor ${factor}`, () => {
       const single = this.reshape(factor, [1, 1, 1, 1]);
       return this.onnx.op('Expand', [single, this.onnx.ints([this.block, 1, 1, 1])]);
     });
-    const inputs = addend === undefined ? [strip, filter] : [strip, filter, '', addend];
+    const inputs = addend === undefined ? [tile, filter] : [tile, filter, '', addend];
     return this.onnx.op('Conv', inputs, { kernel_shape: [1, 1], group: this.block }, nchwc);
   }
 
@@ -148,16 +148,16 @@ export class BlockedLowering extends PlainLowering {
     return this.readers.get(value)?.length === 1 && !isOutput;
   }
 
-  /** A value from its strip in a layout, if it has one there. */
-  private unstripped(layout: Layout, value: number): string | undefined {
-    if (this.scaled.get(value)?.layout === layout) this.strip(layout, value);
-    const strip = this.strips[layout].get(value);
-    return strip === undefined ? undefined : this.reshape(strip, this.shape(value));
+  /** A value from its tile in a layout, if it has one there. */
+  private fromTile(layout: Layout, value: number): string | undefined {
+    if (this.scaled.get(value)?.layout === layout) this.tile(layout, value);
+    const tile = this.tiles[layout].get(value);
+    return tile === undefined ? undefined : this.reshape(tile, this.shape(value));
   }
 
   override get(value: number): string {
     if (this.names.has(value)) return super.get(value);
-    const plain = this.unstripped('plain', value);
+    const plain = this.fromTile('plain', value);
     if (plain !== undefined) {
       this.set(value, plain);
     } else if (this.layoutOf(value) === 'data') {
@@ -175,7 +175,7 @@ export class BlockedLowering extends PlainLowering {
     if (known !== undefined) return known;
     const name =
       this.pending.get(value)?.emit(undefined, false) ??
-      this.unstripped('data', value) ??
+      this.fromTile('data', value) ??
       this.blockData(this.get(value));
     this.stored.data.set(value, name);
     return name;
@@ -185,7 +185,7 @@ export class BlockedLowering extends PlainLowering {
   filter(value: number): string {
     const known = this.stored.filter.get(value);
     if (known !== undefined) return known;
-    const name = this.unstripped('filter', value) ?? this.blockFilter(this.get(value), this.shape(value));
+    const name = this.fromTile('filter', value) ?? this.blockFilter(this.get(value), this.shape(value));
     this.stored.filter.set(value, name);
     return name;
   }

@@ -1,6 +1,6 @@
 /**
  * Batch normalisation on blocked data. Per-channel work is depthwise convolution there: an affine map is a 1x1 filter
- * with a bias, and a sum of products over each map is one map under the other as its filter.
+ * with a bias, and a sum of products over each map is a convolution of one map with the other as its filter.
  */
 import type { Shape4 } from '@moco-ts/core';
 import { inverseDeviation } from '@moco-ts/onnx';
@@ -24,13 +24,13 @@ function affine(
 }
 
 /**
- * The statistics of a `data` value are taken in segments of maps, [N, C/B, S, B], each about its own mean: sums of squares
- * about 0 over a whole batch would cancel in float32, and centring first is a pass over the value that this form saves.
+ * The statistics of a `data` value as partial reductions over row tiles of its maps, [N, C/B, T, B], each about its own mean:
+ * sums of squares about 0 over the entire batch would cancel in float32, and centring first takes one more pass over the value.
  */
-class Segments {
+class PartialReductions {
   private readonly lowering: BlockedLowering;
   private readonly shape: Shape4;
-  /** Rows of a map in one segment, and pixels. */
+  /** Rows of a map in one tile, and pixels. */
   private readonly rows: number;
   readonly pixels: number;
   /** Pixels of a channel in the whole batch. */
@@ -40,7 +40,7 @@ class Segments {
     const [batch, , height, width] = shape;
     this.lowering = lowering;
     this.shape = shape;
-    let rows = Math.max(1, Math.min(height, Math.floor(segmentPixels / width)));
+    let rows = Math.max(1, Math.min(height, Math.floor(tilePixels / width)));
     while (height % rows !== 0) rows--;
     this.rows = rows;
     this.pixels = rows * width;
@@ -51,62 +51,62 @@ class Segments {
     return this.shape[2] / this.rows;
   }
 
-  /** All segments as maps of one image. */
-  private maps(name: string, channelFirst: boolean): [view: string, segments: number] {
+  /** All tiles as maps of one image. */
+  private maps(name: string, channelFirst: boolean): [view: string, tiles: number] {
     const [batch, channels, , width] = this.shape;
-    const segments = batch * channels * this.perMap;
-    const lead = channelFirst ? [segments, 1] : [1, segments];
-    return [this.lowering.reshape(name, [...lead, this.rows, width]), segments];
+    const tiles = batch * channels * this.perMap;
+    const lead = channelFirst ? [tiles, 1] : [1, tiles];
+    return [this.lowering.reshape(name, [...lead, this.rows, width]), tiles];
   }
 
-  private bySegment(name: string): string {
+  private byTile(name: string): string {
     const { block } = this.lowering;
     const [batch, channels] = this.shape;
     return this.lowering.reshape(name, [batch, channels / block, this.perMap, block]);
   }
 
-  /** Means, by segment. */
+  /** Means, by tile. */
   means(name: string): string {
-    return this.lowering.once(`segment means ${name}`, () => {
+    return this.lowering.once(`tile means ${name}`, () => {
       const [view] = this.maps(name, false);
-      return this.bySegment(this.lowering.onnx.op('GlobalAveragePool', [view], {}, nchwc));
+      return this.byTile(this.lowering.onnx.op('GlobalAveragePool', [view], {}, nchwc));
     });
   }
 
-  /** Sums of a * b, by segment. */
+  /** Sums of a * b, by tile. */
   dots(a: string, b: string): string {
-    const [map, segments] = this.maps(a, false);
+    const [map, tiles] = this.maps(a, false);
     const [filter] = this.maps(b, true);
-    const attributes = { kernel_shape: [this.rows, this.shape[3]], group: segments };
-    return this.bySegment(this.lowering.onnx.op('Conv', [map, filter], attributes, nchwc));
+    const attributes = { kernel_shape: [this.rows, this.shape[3]], group: tiles };
+    return this.byTile(this.lowering.onnx.op('Conv', [map, filter], attributes, nchwc));
   }
 
-  /** Values by segment times the pixels of one. */
+  /** Values by tile times the pixels of one. */
   timesPixels(name: string): string {
     const { onnx, block } = this.lowering;
-    // Not a scalar: see strips.ts.
+    // Not a scalar: see flat-tiles.ts.
     const factor = onnx.full([this.shape[1] / block, this.perMap, block], this.pixels);
     return onnx.op('Mul', [name, factor]);
   }
 
-  /** Sums over segments, by channel: [C]. */
+  /** Sums over tiles, by channel: [C]. */
   sum(name: string): string {
     const { onnx } = this.lowering;
     const sums = onnx.op('ReduceSum', [name, onnx.ints([0, 2])], { keepdims: 0 });
     return this.lowering.reshape(sums, [this.shape[1]]);
   }
 
-  /** Means of values by segment, by channel: [C]. */
+  /** Means over tiles, by channel: [C]. */
   mean(name: string): string {
     const { onnx } = this.lowering;
     const means = onnx.op('ReduceMean', [name, onnx.ints([0, 2])], { keepdims: 0 });
     return this.lowering.reshape(means, [this.shape[1]]);
   }
 
-  /** How far the segments' means are from their channels'. */
+  /** How far the tiles' means are from their channels'. */
   deviations(name: string, mean: string): string {
     const { onnx, block } = this.lowering;
-    return this.lowering.once(`segment deviations ${name} ${mean}`, () => {
+    return this.lowering.once(`tile deviations ${name} ${mean}`, () => {
       const along = this.lowering.reshape(mean, [this.shape[1] / block, 1, block]);
       return onnx.op('Sub', [this.means(name), along]);
     });
@@ -123,8 +123,8 @@ class Segments {
   }
 }
 
-/** Pixels of a segment at most: the longest sum in float32. */
-const segmentPixels = 256;
+/** Pixels of a tile at most: the longest sum in float32. */
+const tilePixels = 256;
 
 export const batchNorm: BlockedRule = ({ inputs, outputs, attrs }, lowering) => {
   const [x, gamma, beta] = inputs as [number, number, number];
@@ -132,13 +132,13 @@ export const batchNorm: BlockedRule = ({ inputs, outputs, attrs }, lowering) => 
   if (!lowering.fitsData(x)) return false;
   const { onnx } = lowering;
   const shape = lowering.shape(x) as Shape4;
-  const segments = new Segments(lowering, shape);
+  const partial = new PartialReductions(lowering, shape);
   const data = lowering.data(x);
-  const average = segments.mean(segments.means(data));
+  const average = partial.mean(partial.means(data));
   lowering.set(mean, average);
-  const squares = segments.products(data, data, average);
+  const squares = partial.products(data, data, average);
   // Rounding may leave less than nothing of a constant channel.
-  lowering.set(variance, onnx.op('Relu', [onnx.op('Mul', [squares, onnx.scalar(1 / segments.count)])]));
+  lowering.set(variance, onnx.op('Relu', [onnx.op('Mul', [squares, onnx.scalar(1 / partial.count)])]));
   const deviation = inverseDeviation(lowering, variance, attrs.epsilon as number);
   const factor = onnx.op('Mul', [lowering.get(gamma), deviation]);
   const bias = onnx.op('Sub', [lowering.get(beta), onnx.op('Mul', [factor, average])]);
@@ -154,15 +154,15 @@ export const batchNormGrad: BlockedRule = ({ inputs, outputs, attrs }, lowering)
   if (!lowering.fitsData(x)) return false;
   const { onnx } = lowering;
   const shape = lowering.shape(x) as Shape4;
-  const segments = new Segments(lowering, shape);
+  const partial = new PartialReductions(lowering, shape);
   const data = lowering.data(x);
   const deviation = inverseDeviation(lowering, variance, attrs.epsilon as number);
   const gradient = lowering.data(dy);
-  const average = segments.mean(segments.means(gradient));
-  const projected = onnx.op('Mul', [segments.products(gradient, data, lowering.get(mean)), deviation]);
+  const average = partial.mean(partial.means(gradient));
+  const projected = onnx.op('Mul', [partial.products(gradient, data, lowering.get(mean)), deviation]);
   // dx = s (dy - mean(dy)) - s r^2 mean(dy c) c, with c = x - mean, r the inverse deviation, s = gamma r.
   const scale = onnx.op('Mul', [lowering.get(gamma), deviation]);
-  const share = onnx.op('Mul', [onnx.op('Mul', [projected, deviation]), onnx.scalar(-1 / segments.count)]);
+  const share = onnx.op('Mul', [onnx.op('Mul', [projected, deviation]), onnx.scalar(-1 / partial.count)]);
   const slope = onnx.op('Mul', [scale, share]);
   const shift = onnx.op('Mul', [slope, lowering.get(mean)]);
   const bias = onnx.op('Neg', [onnx.op('Add', [onnx.op('Mul', [scale, average]), shift])]);
@@ -170,6 +170,6 @@ export const batchNormGrad: BlockedRule = ({ inputs, outputs, attrs }, lowering)
   const zero = onnx.full([shape[1]], 0);
   lowering.setIn('data', dx, affine(lowering, gradient, shape[1], scale, zero, along));
   lowering.set(dGamma, projected);
-  lowering.set(dBeta, onnx.op('Mul', [average, onnx.scalar(segments.count)]));
+  lowering.set(dBeta, onnx.op('Mul', [average, onnx.scalar(partial.count)]));
   return true;
 };

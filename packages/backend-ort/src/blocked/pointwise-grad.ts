@@ -1,13 +1,13 @@
 /**
  * The filter gradient of 1x1 convolutions as one 1x1 convolution: its channels are the positions of all images, its
- * image is the channels of x. Under the filter dY [O, P] it gives [O, C], which lies as `filter` does.
+ * image is the channels of x. Under the filter dy [O, P] it gives [O, C], which lies as `filter` does.
  */
 import type { Node, Shape4 } from '@moco-ts/core';
 import type { BlockedLowering } from './lowering.ts';
 import { blockedConv } from './nchwc-conv.ts';
-import { gatherRows, type Put, turnBlocks } from './rows.ts';
+import { gatherRows, type Put, transposeBlocks } from './rows.ts';
 
-/** @returns dW [O, C, 1, 1] in the `filter` layout, for x and dY whose channels fill blocks. */
+/** @returns dw [O, C, 1, 1] in the `filter` layout, for x and dy whose channels fill blocks. */
 export function pointwiseFilterGrad(
   lowering: BlockedLowering,
   { inputs, outputs }: Node,
@@ -38,7 +38,7 @@ function roundedPositions([batch, , height, width]: Shape4, block: number): numb
   return Math.ceil((batch * height * width) / block) * block;
 }
 
-/** dY [N, O, H, W] as the filter [O, P]. */
+/** dy [N, O, H, W] as the filter [O, P]. */
 function gradientFilter(lowering: BlockedLowering, dy: number): string {
   const { block } = lowering;
   const shape = lowering.shape(dy) as Shape4;
@@ -48,7 +48,7 @@ function gradientFilter(lowering: BlockedLowering, dy: number): string {
     const rows = gatherRows(lowering, dy, 'positions by channel', (put) => {
       for (let o = 0; o < filters / block; o++)
         eachPosition(shape, 0, positions, (image, row, column) => {
-          // Past the end x is zero and dY any number: only one of the two must be.
+          // Past the end x is zero and dy any number: only one of the two must be.
           put(image % batch, o, row, column);
         });
     });
@@ -56,7 +56,7 @@ function gradientFilter(lowering: BlockedLowering, dy: number): string {
   });
 }
 
-/** x [N, C, H, W] as [1, P, C/B, B], at the positions that dY has, zeros past the end. */
+/** x [N, C, H, W] as [1, P, C/B, B], at the positions that dy has, zeros past the end. */
 function positionsAsChannels(
   lowering: BlockedLowering,
   x: number,
@@ -75,7 +75,7 @@ function positionsAsChannels(
   };
   return lowering.once(`positions as channels ${x} ${stride}`, () => {
     const rows = gatherRows(lowering, x, `blocks of positions, each ${stride}`, write);
-    const turned = turnBlocks(lowering, rows, (positions / block) * blocks);
-    return lowering.reshape(turned, [1, positions, blocks, block]);
+    const transposed = transposeBlocks(lowering, rows, (positions / block) * blocks);
+    return lowering.reshape(transposed, [1, positions, blocks, block]);
   });
 }

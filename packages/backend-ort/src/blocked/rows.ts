@@ -37,28 +37,27 @@ function rowOrder(
 ): RowOrder {
   const blocks = channels / block;
   const end = batch * blocks * height * width;
-  const found: number[] = [];
+  const order: number[] = [];
   let zeros = false;
   write((image, of, row, column) => {
     const inside = image < batch && row >= 0 && row < height && column >= 0 && column < width;
     if (!inside) zeros = true;
-    found.push(inside ? ((image * blocks + of) * height + row) * width + column : end);
+    order.push(inside ? ((image * blocks + of) * height + row) * width + column : end);
   });
   const consecutive = (unit: number) => {
-    if (found.length % unit !== 0) return false;
-    return found.every((row, i) => (i % unit === 0 ? row % unit === 0 : row === found[i - 1]! + 1));
+    if (order.length % unit !== 0) return false;
+    return order.every((row, i) => (i % unit === 0 ? row % unit === 0 : row === order[i - 1]! + 1));
   };
   const units = zeros ? [] : [height * width, width, block].filter((unit) => end % unit === 0);
   const unit = units.find(consecutive) ?? 1;
-  const runs = Int32Array.from({ length: found.length / unit }, (_, i) => found[i * unit]! / unit);
+  const runs = Int32Array.from({ length: order.length / unit }, (_, i) => order[i * unit]! / unit);
   return { unit, runs, zeros };
 }
 
 /**
- * Exchanges the two innermost axes of [count, B, B].
- * ReorderOutput does it block by block: a vectorised transpose.
+ * The block transpose: exchanges the two innermost axes of [count, B, B], by a ReorderOutput, which is vectorised.
  */
-export function turnBlocks(lowering: BlockedLowering, name: string, count: number): string {
+export function transposeBlocks(lowering: BlockedLowering, name: string, count: number): string {
   const { block } = lowering;
   const view = lowering.reshape(name, [count, block, block, 1]);
   return lowering.onnx.op('ReorderOutput', [view], { channels: block }, 'com.microsoft.nchwc');

@@ -4,18 +4,18 @@ import { elementwiseTypes, poolOptions, portableRules, positive, type Rules } fr
 import { elementwiseOps } from './assign.ts';
 import { conv2d, conv2dInputGrad } from './conv.ts';
 import { conv2dFilterGrad } from './filter-grad.ts';
+import { onTiles } from './flat-tiles.ts';
 import { type BlockedLowering, nchwc } from './lowering.ts';
 import { batchNorm, batchNormGrad } from './norm.ts';
 import type { BlockedRule } from './rule.ts';
-import { onStrips } from './strips.ts';
 
 /** Elementwise ops work on any layout, if all operands but single numbers are in the same one. */
 const elementwise: BlockedRule = (node, lowering) => {
-  if (node.op in elementwiseTypes && onStrips(node, lowering)) return true;
+  if (node.op in elementwiseTypes && onTiles(node, lowering)) return true;
   const { op, inputs, outputs } = node;
   const output = outputs[0]!;
   const shape = lowering.shape(output);
-  const layout = inputs.map((id) => lowering.layoutOf(id)).find((found) => found !== 'plain');
+  const layout = inputs.map((id) => lowering.layoutOf(id)).find((held) => held !== 'plain');
   if (layout === undefined) return false;
   const single = (id: number) => lowering.shape(id).every((extent) => extent === 1);
   if (!inputs.every((id) => sameShape(lowering.shape(id), shape) || single(id))) return false;
@@ -87,7 +87,7 @@ const mean: BlockedRule = ({ inputs, outputs, attrs }, lowering) => {
   return true;
 };
 
-/** One value for each map, spread over the map. */
+/** One value for each map, broadcast over the map. */
 const broadcastTo: BlockedRule = ({ inputs, outputs }, lowering) => {
   const [input, output] = [inputs[0]!, outputs[0]!];
   if (!lowering.fitsData(output)) return false;
@@ -96,8 +96,8 @@ const broadcastTo: BlockedRule = ({ inputs, outputs }, lowering) => {
   const { block, onnx } = lowering;
   const planes = batch * (channels / block);
   const vectors = lowering.reshape(lowering.get(input), [planes, 1, block]);
-  const spread = onnx.op('Expand', [vectors, onnx.ints([planes, height * width, block])]);
-  lowering.setIn('data', output, lowering.reshape(spread, lowering.shape(output)));
+  const expanded = onnx.op('Expand', [vectors, onnx.ints([planes, height * width, block])]);
+  lowering.setIn('data', output, lowering.reshape(expanded, lowering.shape(output)));
   return true;
 };
 

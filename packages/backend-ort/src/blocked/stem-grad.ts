@@ -4,7 +4,7 @@ import { type Chunk, chunks, type Geometry, gradientByChannel } from './lanes.ts
 import { type BlockedLowering, nchwc } from './lowering.ts';
 import { blockedConv } from './nchwc-conv.ts';
 
-/** dW [O, C, kH, kW], plain. */
+/** dw [O, C, kH, kW], plain. */
 export function stemFilterGrad(lowering: BlockedLowering, x: number, dy: number, geometry: Geometry): string {
   const { onnx } = lowering;
   let product: string | undefined;
@@ -19,10 +19,10 @@ export function stemFilterGrad(lowering: BlockedLowering, x: number, dy: number,
   return lowering.transpose(plain, [1, 0, 2, 3]);
 }
 
-/** The part of x that a chunk of dY meets: [C, lanes, rows, columns]. */
+/** The part of x that a chunk of dy meets: [C, lanes, rows, columns]. */
 function lanesByChannel(lowering: BlockedLowering, x: number, geometry: Geometry, chunk: Chunk): string {
   const { onnx, block } = lowering;
-  const { channels, ow, kernelHeight, kernelWidth, stride, padding, bands, bandRows } = geometry;
+  const { channels, ow, kernelHeight, kernelWidth, stride, padding, rowTiles, tileRows } = geometry;
   const [batch, , height, width] = lowering.shape(x) as Shape4;
   const tall = (chunk.rows - 1) * stride + kernelHeight;
   const wide = (ow - 1) * stride + kernelWidth;
@@ -33,8 +33,8 @@ function lanesByChannel(lowering: BlockedLowering, x: number, geometry: Geometry
     for (let c = 0; c < channels; c++)
       for (let lane = chunk.firstLane; lane < chunk.firstLane + chunk.lanes; lane++)
         for (let row = 0; row < tall; row++) {
-          const line = ((lane % bands) * bandRows + chunk.firstRow) * stride - padding + row;
-          const image = Math.floor(lane / bands) * channels + c;
+          const line = ((lane % rowTiles) * tileRows + chunk.firstRow) * stride - padding + row;
+          const image = Math.floor(lane / rowTiles) * channels + c;
           const inside = line >= 0 && line < height;
           lines.push(inside ? image * height + line : batch * channels * height);
         }

@@ -1,28 +1,28 @@
 /**
- * Arithmetic of large values with single numbers, as an optimizer does it: a value times a number plus another value is one
- * depthwise convolution. ONNX Runtime's own ops with a scalar aren't vectorised (see docs/performance.md), and take two
+ * Arithmetic of large tensors with scalars, as an optimizer does it, on flattened tiles: a tensor times a scalar plus another
+ * tensor is one depthwise convolution. ONNX Runtime's own ops with a scalar aren't vectorised (see docs/performance.md), and take two
  * passes.
  */
 import { type Node, sameShape, sizeOf, type Tensor } from '@moco-ts/core';
 import { elementwiseTypes } from '@moco-ts/onnx';
-import { type Layout, stripShape } from './layout.ts';
+import { type Layout, tileShape } from './layout.ts';
 import { type BlockedLowering, nchwc } from './lowering.ts';
 
-/** Lowers a node on strips if an operand is one already, or is a large value that meets a number. */
-export function onStrips({ op, inputs, outputs }: Node, lowering: BlockedLowering): boolean {
+/** Lowers a node on flattened tiles if an operand is one already, or is a large value that meets a number. */
+export function onTiles({ op, inputs, outputs }: Node, lowering: BlockedLowering): boolean {
   const output = outputs[0]!;
   const type = lowering.type(output);
-  if (type.dtype !== 'float32' || stripShape(type.shape, lowering.block) === undefined) return false;
+  if (type.dtype !== 'float32' || tileShape(type.shape, lowering.block) === undefined) return false;
   const number = inputs.map((id) => sizeOf(lowering.shape(id)) === 1);
   if (!inputs.every((id, i) => number[i] || sameShape(lowering.shape(id), type.shape))) return false;
   const large = inputs.filter((_, i) => !number[i]);
-  if (large.length === inputs.length && !large.some((id) => lowering.hasStrip(id))) return false;
-  const layout = large.map((id) => lowering.layoutOf(id)).find((found) => found !== 'plain') ?? 'plain';
+  if (large.length === inputs.length && !large.some((id) => lowering.hasTile(id))) return false;
+  const layout = large.map((id) => lowering.layoutOf(id)).find((held) => held !== 'plain') ?? 'plain';
   const [a, b] = inputs as [number, number | undefined];
   if (b !== undefined && number[1]) return withNumber(lowering, layout, op, a, b, output);
   if (b !== undefined && number[0])
     return (op === 'mul' || op === 'add') && withNumber(lowering, layout, op, b, a, output);
-  lowering.setStrip(layout, output, combined(lowering, layout, op, [a, b], output));
+  lowering.setTile(layout, output, combined(lowering, layout, op, [a, b], output));
   return true;
 }
 
@@ -49,10 +49,10 @@ function withNumber(
   );
   const ones = onnx.full([lowering.block, 1, 1, 1], 1);
   const options = { kernel_shape: [1, 1], group: lowering.block };
-  lowering.setStrip(
+  lowering.setTile(
     layout,
     output,
-    onnx.op('Conv', [lowering.strip(layout, value), ones, bias], options, nchwc),
+    onnx.op('Conv', [lowering.tile(layout, value), ones, bias], options, nchwc),
   );
   return true;
 }
@@ -63,7 +63,7 @@ function constantOf({ graph }: BlockedLowering, value: number): number | undefin
 }
 
 /**
- * m old + (1 - m) new, as a momentum encoder's parameters are updated, for a state's old value: old + (1 - m) (new - old)
+ * The EMA update m old + (1 - m) new, for a state's old value: old + (1 - m) (new - old)
  * ends in the buffer of the old one in two passes.
  */
 function interpolated(
@@ -79,8 +79,8 @@ function interpolated(
   const [kept, added] = first.value === old ? [first, second] : [second, first];
   if (kept.value !== old || Math.abs((kept.constant ?? 0) + (added.constant ?? 0) - 1) > 1e-7)
     return undefined;
-  const from = lowering.strip(layout, kept.value);
-  const way = lowering.onnx.op('Sub', [lowering.strip(layout, added.value), from]);
+  const from = lowering.tile(layout, kept.value);
+  const way = lowering.onnx.op('Sub', [lowering.tile(layout, added.value), from]);
   return lowering.multiplyAdd(way, added.factor, from);
 }
 
@@ -109,9 +109,9 @@ function combined(
       const scaled = old === undefined || old === addend ? lowering.takeScaled(value) : undefined;
       if (scaled?.layout !== layout) continue;
       const factor = op === 'add' ? scaled.factor : onnx.op('Neg', [scaled.factor]);
-      return lowering.scale({ ...scaled, factor }, lowering.strip(layout, addend));
+      return lowering.scale({ ...scaled, factor }, lowering.tile(layout, addend));
     }
   }
-  const names = (b === undefined ? [a] : [a, b]).map((id) => lowering.strip(layout, id));
+  const names = (b === undefined ? [a] : [a, b]).map((id) => lowering.tile(layout, id));
   return onnx.op(elementwiseTypes[op]!, names);
 }

@@ -1,7 +1,7 @@
 /**
  * Convolutions of small images. The kernels take six columns at a time under one load of the filter, and go through the
- * whole filter once for each image: maps of a few columns run at half speed. So images are laid side by side, one
- * column of each after the other, and the filter's columns are that far apart: its dilation.
+ * whole filter once for each image: maps of a few columns run at half speed. So images are packed along the width,
+ * one column of each after the other, and the filter's columns are that far apart: its dilation.
  */
 import type { Shape, Shape4 } from '@moco-ts/core';
 import type { BlockedLowering } from './lowering.ts';
@@ -11,7 +11,7 @@ import { gatherRows, type Put } from './rows.ts';
 /** Beyond this many columns the two gathers cost what the kernel gains (docs/performance.md). */
 const widest = 8;
 
-/** Images side by side at most: with more, a line of results leaves the first-level cache. */
+/** Images packed at most: with more, a line of results leaves the L1 cache. */
 const mostImages = 16;
 
 export interface SmallConvOptions {
@@ -32,41 +32,37 @@ export function smallConv(
   const { onnx, block } = lowering;
   const [batch, channels, height, width] = lowering.shape(x) as Shape4;
   const [, filters, oh, ow] = shape as Shape4;
-  const abreast = imagesAbreast(batch, kernel, height * width);
-  if (width > widest || abreast === 1) return undefined;
+  const packed = packedImages(batch, kernel, height * width);
+  if (width > widest || packed === 1) return undefined;
   const [top, left, bottom, right] = pads;
-  const key = `abreast ${abreast} ${left} ${right}`;
+  const key = `packed ${packed} ${left} ${right}`;
   const write = (put: Put) => {
-    for (let first = 0; first < batch; first += abreast)
+    for (let first = 0; first < batch; first += packed)
       for (let c = 0; c < channels / block; c++)
         for (let row = 0; row < height; row++)
           for (let column = -left; column < width + right; column++)
-            for (let image = first; image < first + abreast; image++) put(image, c, row, column);
+            for (let image = first; image < first + packed; image++) put(image, c, row, column);
   };
   const wide = lowering.once(`${x} ${key}`, () =>
     lowering.reshape(gatherRows(lowering, x, key, write), [
-      batch / abreast,
+      batch / packed,
       channels,
       height,
-      (left + width + right) * abreast,
+      (left + width + right) * packed,
     ]),
   );
   const product = blockedConv(lowering, wide, filter, {
     kernel,
     pads: [top, 0, bottom, 0],
-    dilations: [1, abreast],
+    dilations: [1, packed],
   });
-  const order = () => backOrder([batch, filters / block, oh, ow], abreast);
+  const order = () => backOrder([batch, filters / block, oh, ow], packed);
   const rows = lowering.reshape(product, [batch * (filters / block) * oh * ow, block]);
-  const back = onnx.indices(`back from ${abreast} abreast ${batch} ${filters} ${oh} ${ow}`, order);
+  const back = onnx.indices(`unpacked from ${packed} ${batch} ${filters} ${oh} ${ow}`, order);
   return lowering.reshape(onnx.op('Gather', [rows, back], { axis: 0 }), shape);
 }
 
-function imagesAbreast(
-  batch: number,
-  [kernelHeight, kernelWidth]: readonly number[],
-  pixels: number,
-): number {
+function packedImages(batch: number, [kernelHeight, kernelWidth]: readonly number[], pixels: number): number {
   // Without neighbours all images are one line; where that is long already, nothing is gained.
   if (kernelHeight === 1 && kernelWidth === 1) return pixels <= 16 ? batch : 1;
   let most = Math.min(batch, mostImages);
@@ -75,14 +71,14 @@ function imagesAbreast(
 }
 
 /** Where each row of [N, O/B, OH, OW] is in [N/A, O/B, OH, OW, A]. */
-function backOrder([batch, blocks, oh, ow]: Shape4, abreast: number): Int32Array {
+function backOrder([batch, blocks, oh, ow]: Shape4, packed: number): Int32Array {
   const rows = new Int32Array(batch * blocks * oh * ow);
   let at = 0;
   for (let image = 0; image < batch; image++)
     for (let o = 0; o < blocks; o++)
       for (let pixel = 0; pixel < oh * ow; pixel++) {
-        const plane = Math.floor(image / abreast) * blocks + o;
-        rows[at++] = (plane * oh * ow + pixel) * abreast + (image % abreast);
+        const plane = Math.floor(image / packed) * blocks + o;
+        rows[at++] = (plane * oh * ow + pixel) * packed + (image % packed);
       }
   return rows;
 }
