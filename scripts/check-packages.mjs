@@ -2,8 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
-import { dirname, join, posix } from 'node:path';
+import { dirname, join, posix, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
 import { build } from 'esbuild';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
@@ -11,7 +12,9 @@ import { formatMessage } from 'publint/utils';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const licence = readFileSync(join(root, 'LICENSE'), 'utf8');
 const read = (path) => JSON.parse(readFileSync(path, 'utf8'));
-const { version, license, engines } = read(join(root, 'package.json'));
+const { license, repository, engines } = read(join(root, 'package.json'));
+/** All packages have one version (.changeset/config.json), which the changelog has a heading for. */
+const { version } = read(join(root, 'packages', 'moco', 'package.json'));
 
 /** The paths that npm would pack. */
 function packed(folder) {
@@ -77,9 +80,13 @@ async function problems(folder) {
   const found = [];
   const manifest = read(join(folder, 'package.json'));
   const files = packed(folder);
-  for (const [field, expected] of Object.entries({ version, license, type: 'module' }))
-    if (manifest[field] !== expected) found.push(`${field} should be ${expected}`);
-  if (manifest.engines?.node !== engines.node) found.push(`engines.node should be ${engines.node}`);
+  const expected = {
+    ...{ version, license, type: 'module', engines },
+    repository: { ...repository, directory: relative(root, folder).split(sep).join('/') },
+    publishConfig: { access: 'public', provenance: true },
+  };
+  for (const [field, value] of Object.entries(expected))
+    if (!isDeepStrictEqual(manifest[field], value)) found.push(`${field} should be ${JSON.stringify(value)}`);
   if (!manifest.description) found.push('a description is lacking');
   for (const need of ['LICENSE', 'README.md', ...targets(manifest)])
     if (!files.includes(need)) found.push(`${need} would not be packed`);
@@ -126,7 +133,9 @@ async function problems(folder) {
   return { name: manifest.name, count: files.length, found };
 }
 
-let failed = false;
+const changelog = readFileSync(join(root, 'CHANGELOG.md'), 'utf8');
+let failed = !changelog.includes(`\n## ${version}\n`);
+if (failed) console.error(`CHANGELOG.md has no heading for version ${version}`);
 for (const entry of readdirSync(join(root, 'packages'))) {
   const folder = join(root, 'packages', entry);
   if (!existsSync(join(folder, 'package.json')) || read(join(folder, 'package.json')).private) continue;

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const read = (path) => JSON.parse(readFileSync(path, 'utf8'));
-const { packageManager, version } = read(join(root, 'package.json'));
+const { packageManager } = read(join(root, 'package.json'));
+const { version } = read(join(root, 'packages', 'moco', 'package.json'));
 const folder = mkdtempSync(join(tmpdir(), 'moco-install-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 

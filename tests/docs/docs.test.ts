@@ -142,7 +142,7 @@ describe('commands', () => {
 
   it("run by npx nobody else's package", () => {
     const ours = /^(moco-ts|@moco-ts\/[a-z-]+)$/;
-    const local = new Set(['vite', 'tsc', 'biome', 'vitest']);
+    const local = new Set(['vite', 'tsc', 'biome', 'vitest', 'changeset']);
     const strange = lines.flatMap(({ words, at }) => {
       const name = words.find((word, i) => i > 0 && !word.startsWith('-')) ?? '';
       return words[0] === 'npx' && !ours.test(name) && !local.has(name) ? [`${at}: ${words.join(' ')}`] : [];

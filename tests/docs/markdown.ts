@@ -42,10 +42,10 @@ export function readDocument(path: string): Document {
   return { path, text, blocks, prose };
 }
 
-/** All Markdown files that git knows or would take. */
+/** All Markdown files that git knows or would take, but for reports and what `npx changeset` writes. */
 export const documents = execFileSync(
   'git',
-  ['ls-files', '--cached', '--others', '--exclude-standard', '*.md'],
+  ['ls-files', '--cached', '--others', '--exclude-standard', '*.md', ':!etc/api', ':!.changeset'],
   { cwd: root, encoding: 'utf8' },
 )
   .split('\n')
