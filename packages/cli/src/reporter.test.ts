@@ -1,6 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import type { Progress } from '@moco-ts/node';
-import { createMeters } from '@moco-ts/run';
+import { createMeters, type Progress } from '@moco-ts/run';
 import { expect, it } from 'vitest';
 import { createReporter, liveLines, plainLine } from './reporter.ts';
 

@@ -1,5 +1,6 @@
 /** What a run tells people while it goes. */
-import type { Progress, Reporter } from '@moco-ts/node';
+import type { Reporter } from '@moco-ts/node';
+import type { Progress } from '@moco-ts/run';
 import { createLogUpdate } from 'log-update';
 import pc from 'picocolors';
 import { bar, duration, noted, rate } from './format.ts';

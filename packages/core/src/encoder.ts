@@ -51,7 +51,7 @@ const defaultTraits: EncoderTraits = { family: 'resnet', stems: [], channels: 3 
 export interface Encoder<Config extends EncoderConfig = EncoderConfig> {
   /** What `-a`, a run and its checkpoints know it by. */
   readonly name: string;
-  /** What differs from the defaults; {@link traitsOf} gives all of them. */
+  /** What differs from the defaults; `traitsOf` gives all of them. */
   readonly traits?: Partial<EncoderTraits>;
   /** [C, H, W] */
   inputShape(config: Config): readonly [number, number, number];

@@ -1,15 +1,7 @@
 import type { Wording } from '@moco-ts/core';
 import { defineDataset, type ImageDataset, openDataset, openTest } from '@moco-ts/data';
-import {
-  type Measures,
-  type OwnParts,
-  type Progress,
-  planRun,
-  type Reporter,
-  type TrainResult,
-  train,
-} from '@moco-ts/node';
-import { presets, type RunConfig, type RunFlags } from '@moco-ts/run';
+import { type Measures, type OwnParts, planRun, type Reporter, type TrainResult, train } from '@moco-ts/node';
+import { type Progress, presets, type RunConfig, type RunFlags } from '@moco-ts/run';
 import { type Channel, createChannel } from './channel.ts';
 import { checkOptions } from './check-options.ts';
 import type { PretrainOptions } from './options.ts';

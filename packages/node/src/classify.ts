@@ -23,7 +23,7 @@ import {
   under,
 } from '@moco-ts/core';
 import type { LabelledSet } from '@moco-ts/data';
-import { createMeters, encoderOf } from '@moco-ts/run';
+import { encoderOf, type Progress, runSession, Session, type StepInfo } from '@moco-ts/run';
 import { bestOf, type ClassifierFile, type ClassifierInfo, saveClassifier } from './classifier-file.ts';
 import {
   type Accuracy,
@@ -31,6 +31,7 @@ import {
   type EncoderAtWork,
   featuresOf,
   imageBatches,
+  type LabelledBatch,
   type LabelledBatches,
   linearValidation,
   validation,
@@ -83,43 +84,46 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
   const validate = linear
     ? await linearValidation(job, test, classes.length)
     : (found: Params) => validation(job, test, found, classes.length);
-  const log = openLog(folder, (resume?.info.epoch ?? 0) * batches.stepsPerEpoch);
-  let epoch = resume?.info.epoch ?? 0;
+  const begun = resume?.info.epoch ?? 0;
+  const log = openLog(folder, begun * batches.stepsPerEpoch);
+  const session = sessionOf(job, trainer, batches, begun, log);
+  let epoch = begun;
   let last: Accuracy = resume?.info ?? { acc1: 0, acc5: 0 };
   let bestAcc1 = resume ? await bestOf(folder, resume) : -1;
   let alarmed = false;
-  try {
-    while (epoch < recipe.epochs && !stop.requested) {
-      const loss = await trainEpoch(job, trainer, batches, epoch, log);
-      if (loss === undefined) break;
-      const tensors = await trainer.state();
-      if (linear && !cached && epoch === (resume?.info.epoch ?? 0)) expectUnchanged(tensors, backbone);
-      const whole = cached ? { ...prefixed('q', backbone), ...tensors } : tensors;
-      epoch++;
-      const fault = faultOf(whole);
-      if (fault !== undefined) throw new DivergedError(say`${fault} after epoch ${epoch}: ${remedy}`);
-      last = await validate(under('q', whole));
-      const best = last.acc1 > bestAcc1;
-      bestAcc1 = Math.max(bestAcc1, last.acc1);
-      const values = tagged('test', { acc1: last.acc1, acc5: last.acc5 });
-      log.write('validation', { epoch, ...last, bestAcc1 }, { step: epoch * batches.stepsPerEpoch, values });
-      const worse = worseThanGuessing(loss, classes.length, epoch === recipe.epochs);
-      if (worse && !alarmed) {
-        const rate = Number((recipe.lr / 10).toPrecision(3));
-        const message = say`${worse}: the classifier diverged; try ${settingRef('lr', rate)}`;
-        reporter.warn(message);
-        log.write('alarm', { epoch: epoch - 1, message });
-        alarmed = true;
-      }
-      reporter.note(
-        `Epoch ${epoch}: test Acc@1 ${last.acc1.toFixed(2)} %  Acc@5 ${last.acc5.toFixed(2)} %${best ? '  (best)' : ''}`,
-      );
-      const saved = { ...info, classes, epoch, ...last, bestAcc1 };
-      lock.check();
-      // The best first: what `latest` says of it is true whenever the process ends.
-      if (best) await saveClassifier(join(folder, 'best.safetensors'), saved, whole);
-      await saveClassifier(join(folder, 'latest.safetensors'), saved, whole);
+  const onEpoch = async (done: number, progress: Progress) => {
+    reporter.epoch(progress);
+    const tensors = await trainer.state();
+    if (linear && !cached && epoch === begun) expectUnchanged(tensors, backbone);
+    const whole = cached ? { ...prefixed('q', backbone), ...tensors } : tensors;
+    epoch = done;
+    const fault = faultOf(whole);
+    if (fault !== undefined) throw new DivergedError(say`${fault} after epoch ${epoch}: ${remedy}`);
+    last = await validate(under('q', whole));
+    const best = last.acc1 > bestAcc1;
+    bestAcc1 = Math.max(bestAcc1, last.acc1);
+    const values = tagged('test', { acc1: last.acc1, acc5: last.acc5 });
+    log.write('validation', { epoch, ...last, bestAcc1 }, { step: progress.globalStep, values });
+    const worse = worseThanGuessing(progress.meters.loss.average, classes.length, epoch === recipe.epochs);
+    if (worse && !alarmed) {
+      const rate = Number((recipe.lr / 10).toPrecision(3));
+      const message = say`${worse}: the classifier diverged; try ${settingRef('lr', rate)}`;
+      reporter.warn(message);
+      log.write('alarm', { epoch: epoch - 1, message });
+      alarmed = true;
     }
+    reporter.note(
+      `Epoch ${epoch}: test Acc@1 ${last.acc1.toFixed(2)} %  Acc@5 ${last.acc5.toFixed(2)} %${best ? '  (best)' : ''}`,
+    );
+    const saved = { ...info, classes, epoch, ...last, bestAcc1 };
+    lock.check();
+    // The best first: what `latest` says of it is true whenever the process ends.
+    if (best) await saveClassifier(join(folder, 'best.safetensors'), saved, whole);
+    await saveClassifier(join(folder, 'latest.safetensors'), saved, whole);
+  };
+  try {
+    const done = await runSession(session, { stop, onEpoch });
+    return { outcome: done ? 'done' : 'stopped', epoch, last, bestAcc1 };
   } catch (error) {
     if (error instanceof DivergedError) log.write('diverged', { epoch, message: error.message });
     throw error;
@@ -129,7 +133,37 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
     await batches.close();
     await trainer.dispose();
   }
-  return { outcome: epoch >= recipe.epochs ? 'done' : 'stopped', epoch, last, bestAcc1 };
+}
+
+function sessionOf(
+  { info, printFreq, reporter, backend }: ClassifyJob,
+  trainer: Trainer,
+  { stepsPerEpoch, epoch: batches }: LabelledBatches,
+  epoch: number,
+  log: RunLog,
+): Session<LabelledBatch> {
+  const { recipe } = info;
+  const { lr, epochs, batchSize, cos: cosine, schedule: milestones } = recipe;
+  return new Session({
+    ...{ trainer, epochs, stepsPerEpoch, batchSize, batches },
+    position: { epoch, step: 0, globalStep: epoch * stepsPerEpoch },
+    feeds: (batch) => ({ ...batch }),
+    rate: (epoch) => learningRate(lr, { ...recipe, cosine, milestones }, epoch),
+    overlapping: backend.capabilities().overlapping,
+    clock: () => performance.now(),
+    diverged: (loss, { epoch, step }) =>
+      new DivergedError(say`the loss is ${loss} at epoch ${epoch}, step ${step}: ${remedy}`),
+    onStep: async (info) => {
+      await reporter.step(info.progress);
+      if (info.at.step % printFreq === 0) writeStep(log, info);
+    },
+  });
+}
+
+function writeStep(log: RunLog, { at, learningRate: lr, metrics }: StepInfo): void {
+  const { loss, acc1, acc5 } = metrics as Record<'loss' | 'acc1' | 'acc5', number>;
+  const values = { ...tagged('train', { loss, acc1, acc5 }), lr };
+  log.write('step', { ...at, loss, acc1, acc5, lr }, { step: at.globalStep, values });
 }
 
 function stepConfig({ info, train }: ClassifyJob, classes: number, cachedDim?: number): ClassifierConfig {
@@ -173,54 +207,6 @@ export function worseThanGuessing(loss: number, classes: number, atEnd: boolean)
   const guess = Math.log(classes);
   if (!(loss > guess * (atEnd ? DIVERGED.atEnd : DIVERGED.underWay))) return undefined;
   return `the mean loss is ${loss.toPrecision(3)}, worse than guessing, which has ${guess.toFixed(2)}`;
-}
-
-/** @returns the mean loss; undefined after an interrupt */
-async function trainEpoch(
-  { info, printFreq, reporter, stop }: ClassifyJob,
-  trainer: Trainer,
-  batches: LabelledBatches,
-  epoch: number,
-  log: RunLog,
-): Promise<number | undefined> {
-  const { recipe } = info;
-  const lr = learningRate(recipe.lr, { ...recipe, cosine: recipe.cos, milestones: recipe.schedule }, epoch);
-  const meters = createMeters();
-  let step = 0;
-  let asked = performance.now();
-  for await (const feeds of batches.epoch(epoch)) {
-    if (stop.requested) return undefined;
-    const waited = (performance.now() - asked) / 1000;
-    const count = epoch * batches.stepsPerEpoch + step;
-    const metrics = await trainer.step({ ...feeds }, lr, count);
-    const value = (name: string) => metrics[name]!.data[0]!;
-    if (!Number.isFinite(value('loss')))
-      throw new DivergedError(say`the loss is ${value('loss')} at epoch ${epoch}, step ${step}: ${remedy}`);
-    for (const name of ['loss', 'acc1', 'acc5'] as const) meters[name].add(value(name));
-    meters.data.add(waited);
-    const seconds = (performance.now() - asked) / 1000;
-    meters.time.add(seconds);
-    step++;
-    const pace = meters.time.average;
-    const left = (recipe.epochs - epoch) * batches.stepsPerEpoch - step;
-    const progress = {
-      ...{ epoch, epochs: recipe.epochs, step, steps: batches.stepsPerEpoch, meters, learningRate: lr },
-      ...{ globalStep: count + 1, rate: recipe.batchSize / pace, etaSeconds: left * pace },
-    };
-    await reporter.step(progress);
-    if ((step - 1) % printFreq === 0) {
-      const values = { loss: value('loss'), acc1: value('acc1'), acc5: value('acc5'), lr };
-      const scalars = { ...tagged('train', { loss: values.loss, acc1: values.acc1, acc5: values.acc5 }), lr };
-      log.write(
-        'step',
-        { epoch, step: step - 1, globalStep: count, ...values },
-        { step: count, values: scalars },
-      );
-    }
-    if (step === batches.stepsPerEpoch) reporter.epoch(progress);
-    asked = performance.now();
-  }
-  return meters.loss.average;
 }
 
 /** TensorBoard's tags: a value of a batch and one of the test split are two series. */

@@ -57,7 +57,7 @@ export { openBackend } from './open-backend.ts';
 export { planRun, type RunPlan } from './plan.ts';
 export { defaultWorkers, knownDevices, loadPlugins, registerPlugins } from './plugins.ts';
 export type { OwnParts } from './prepare.ts';
-export type { Progress, Reporter } from './reporter.ts';
+export type { Reporter } from './reporter.ts';
 export { leftOut, skipList } from './skipped.ts';
 export { entryIfThere, linesOf, namesIn, readText, readWhole, textIfThere, withSource } from './source.ts';
 export { catchInterrupts } from './stop.ts';

@@ -1,15 +1,19 @@
-/** The training loop of `moco pretrain`. */
+/** A pretraining run: its folder, its session, and what is saved, logged and measured on the way. */
 
 import { basename, dirname, join, resolve } from 'node:path';
-import { BackendError, type Params, say, type Tensor, type Trainer, UserError, under } from '@moco-ts/core';
+import { BackendError, type Params, say, type Trainer, UserError, under } from '@moco-ts/core';
 import type { Batch, ImageDataset } from '@moco-ts/data';
 import {
   type Checkpoint,
-  createMeters,
-  type Meters,
-  meterStates,
+  type Moment,
+  metricNames,
+  type Progress,
   type RunConfig,
   rateAt,
+  runSession,
+  Session,
+  type SessionOptions,
+  type StepInfo,
 } from '@moco-ts/run';
 import { listCheckpoints } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
@@ -20,7 +24,7 @@ import { createKeeper, type Keeper } from './keeper.ts';
 import { type Lock, lockFolder } from './lock.ts';
 import { isEvaluated, openLog, type RunLog } from './log.ts';
 import { type OwnParts, type Prepared, prepare } from './prepare.ts';
-import type { Progress, Reporter } from './reporter.ts';
+import type { Reporter } from './reporter.ts';
 import { skipList } from './skipped.ts';
 import { describeMachine, version } from './versions.ts';
 
@@ -55,22 +59,6 @@ export interface TrainResult {
   readonly skipped: number;
   readonly seconds: number;
 }
-
-/** A step that was begun. */
-interface Issued {
-  readonly at: { readonly epoch: number; readonly step: number; readonly globalStep: number };
-  readonly lr: number;
-  readonly metrics: Promise<Record<string, Tensor>>;
-  /** When its batch was asked for. */
-  readonly asked: number;
-  /** Milliseconds until the batch was there. */
-  readonly waited: number;
-}
-
-/** What a step tells. */
-const metricNames = ['loss', 'acc1', 'acc5', 'featureStd'] as const;
-/** Losses that a checkpoint carries along. */
-const HISTORY = 20;
 
 /**
  * Trains until the last epoch, `maxSteps` or a stop, and saves.
@@ -139,168 +127,138 @@ function commitField(): { commit?: string } {
 }
 
 async function loop(
-  { config, folder, resume, reporter, stop }: TrainJob,
-  { dataset, loader, pool, backend, evaluation, method, position, trainer }: Prepared,
+  job: TrainJob,
+  prepared: Prepared,
   log: RunLog,
   keeper: Keeper,
 ): Promise<Omit<TrainResult, 'skipped'>> {
-  const { stepsPerEpoch } = loader;
+  const { config, folder, resume, reporter, stop } = job;
+  const { dataset, method, trainer } = prepared;
   const started = performance.now();
   const commit = commitField();
-  let { epoch, step, globalStep } = position;
-  let losses = [...(resume?.info.losses ?? [])];
-  let measures: Measures | undefined;
-  let unmeasured: string | undefined;
-  let meters = createMeters(step > 0 ? resume?.info.meters : undefined);
-  const pace = createPace();
-  const mayGoOn = () => !stop.requested && globalStep < (config.maxSteps ?? Number.POSITIVE_INFINITY);
-
-  /** Of the last step. */
-  let images: Float32Array | undefined;
+  const batches = lastImages(prepared);
+  const session = sessionOf(job, prepared, batches.feeds, log, keeper);
   const save = async () => {
-    const inside = step > 0 ? { meters: meterStates(meters) } : {};
-    const info = { epoch, step, globalStep, config, images: dataset.length, losses, ...inside, ...commit };
-    await keeper.save(info, () => trainer.state(), images);
-    // An evaluation may follow, which wants the memory.
-    images = undefined;
+    const stored = { config, images: dataset.length, ...session.record(), ...commit };
+    // An evaluation may follow, which wants the memory of the images.
+    await keeper.save({ ...session.position, ...stored }, () => trainer.state(), batches.take());
   };
-  const progress = (lr: number, step: number, globalStep: number): Progress => {
-    const left = (config.epochs - epoch) * stepsPerEpoch - step;
-    const { epochs, batchSize } = config;
-    const seconds = pace.average();
-    return {
-      epoch,
-      epochs,
-      step,
-      steps: stepsPerEpoch,
-      globalStep,
-      meters,
-      learningRate: lr,
-      rate: batchSize / seconds,
-      etaSeconds: left * seconds,
-    };
-  };
-
-  /** Steps that are under way when the next one begins: the device is not kept waiting for what is made of metrics. */
-  const most = backend.capabilities().overlapping ? 1 : 0;
-  const underWay: Issued[] = [];
-  let settled = 0;
-  const settle = async (remaining: number) => {
-    while (underWay.length > remaining) await book(underWay.shift()!);
-  };
-  const book = async ({ at, lr, metrics: promised, asked, waited }: Issued) => {
-    const metrics = await promised.catch((error: unknown) => {
-      if (!(error instanceof BackendError)) throw error;
-      throw new BackendError(say`${error.text}; ${keeper.kept}`, error);
-    });
-    const now = performance.now();
-    const seconds = (now - Math.max(asked, settled)) / 1000;
-    settled = now;
-    const values = scalars(metrics);
-    if (!Number.isFinite(values.loss!)) throw await keeper.refuse(values.loss!, at);
-    await keeper.passed(at.globalStep);
-    for (const name of metricNames) meters[name].add(values[name]!);
-    meters.time.add(seconds);
-    meters.data.add(waited / 1000);
-    pace.add(seconds);
-    losses = [...losses.slice(1 - HISTORY), values.loss!];
-    const told = progress(lr, at.step + 1, at.globalStep + 1);
-    // Before anything else, so that a loop that ends here ends the run after this very step.
-    await reporter.step(told);
-    if (at.step % config.printFreq !== 0) return;
-    const pacing = { time: rounded(seconds), data: rounded(waited / 1000), rate: rounded(told.rate) };
-    // No spreads: see createTrainer.
-    const charted = Object.assign(values, { lr });
-    log.write('step', Object.assign({}, at, charted, pacing), { step: at.globalStep, values: charted });
-  };
-
-  const evaluateIfDue = async () => {
-    if (!evaluation || (epoch % config.knnEvery !== 0 && epoch !== config.epochs)) return;
-    const params = await queryParams(trainer);
-    const measured = await measuredOr(() => evaluation.run(backend, params, pool));
-    if (typeof measured === 'string') {
-      [measures, unmeasured] = [undefined, measured];
-      log.write('unmeasured', { epoch, message: measured });
-      reporter.warn(`epoch ${epoch} could not be measured: ${measured}`);
-      return;
-    }
-    const { timing, ...found } = measured;
-    [measures, unmeasured] = [found, undefined];
-    const values = found as Readonly<Record<string, number>>;
-    log.write('evaluation', { epoch, ...values, ...timing }, { step: globalStep, values });
-    reporter.note(`Epoch ${epoch}: ${describe(found)}`);
-    reporter.measured?.(epoch, found);
-  };
+  const evaluation = createEvaluator(prepared, config, log, reporter);
+  const { epoch, step, globalStep } = session.position;
   // A kill may have come between a checkpoint and its evaluation; of a run that has ended the result has the last one.
-  const ended = epoch === config.epochs;
-  if (resume && epoch > 0 && step === 0 && (ended || !(await isEvaluated(folder, epoch))))
-    await evaluateIfDue();
+  if (resume && epoch > 0 && step === 0 && (session.ended || !(await isEvaluated(folder, epoch))))
+    await evaluation.ifDue(epoch, globalStep);
 
-  while (epoch < config.epochs && mayGoOn()) {
-    const batches = loader.epoch(epoch, step)[Symbol.asyncIterator]();
-    // Always one batch is asked for ahead of the step, so that data and compute go side by side.
-    let pending = ask(batches);
-    let lr = 0;
-    while (step < stepsPerEpoch && mayGoOn()) {
-      const asked = performance.now();
-      const { value: batch } = await pending;
-      const waited = performance.now() - asked;
-      if (step + 1 < stepsPerEpoch) pending = ask(batches);
-      lr = rateAt(config, epoch, step, stepsPerEpoch);
-      const done = (epoch + step / stepsPerEpoch) / config.epochs;
-      images = (batch as Batch).views[0];
-      const feeds = method.feeds(batch as Batch, { epoch, step, globalStep, progress: done });
-      const metrics = trainer.step(feeds, lr, globalStep);
-      // Whoever waits for it meets the failure.
-      metrics.catch(() => undefined);
-      underWay.push({ at: { epoch, step, globalStep }, lr, metrics, asked, waited });
-      globalStep++;
-      step++;
-      await settle(most);
-      if (step < stepsPerEpoch && config.saveEverySteps && globalStep % config.saveEverySteps === 0) {
-        await settle(0);
-        await save();
-      }
-    }
-    await settle(0);
-    if (step < stepsPerEpoch) {
-      await batches.return?.();
-      break;
-    }
-    reporter.epoch(progress(lr, step, globalStep));
-    writeEpoch(log, epoch, globalStep, meters, lr);
-    checkCollapse(config, method.chance, meters, (text) => {
-      reporter.warn(text);
-      log.write('alarm', { epoch, message: text });
-    });
-    epoch++;
-    step = 0;
-    meters = createMeters();
-    const due = config.saveEverySteps !== undefined && globalStep % config.saveEverySteps === 0;
-    if (due || epoch % config.saveEvery === 0 || epoch === config.epochs) await save();
-    await evaluateIfDue();
-  }
+  const { saveEverySteps, saveEvery, maxSteps } = config;
+  const done = await runSession(session, {
+    stop,
+    maxSteps,
+    saveEverySteps,
+    save,
+    onEpoch: async (epochs, progress) => {
+      reporter.epoch(progress);
+      writeEpoch(log, progress);
+      checkCollapse(config, method.chance, progress.meters, (text) => {
+        reporter.warn(text);
+        log.write('alarm', { epoch: progress.epoch, message: text });
+      });
+      const due = saveEverySteps !== undefined && progress.globalStep % saveEverySteps === 0;
+      if (due || epochs % saveEvery === 0 || epochs === config.epochs) await save();
+      await evaluation.ifDue(epochs, progress.globalStep);
+    },
+  });
   await save();
   await keeper.finish();
   return {
-    outcome: epoch >= config.epochs ? 'done' : 'stopped',
+    outcome: done ? 'done' : 'stopped',
     checkpoint: keeper.path!,
     params: await queryParams(trainer),
-    ...(measures && { measures }),
-    ...(unmeasured !== undefined && { unmeasured }),
+    ...evaluation.last,
     seconds: (performance.now() - started) / 1000,
   };
 }
 
-/** The next batch; a failure is met when it is awaited, not before. */
-function ask(batches: AsyncIterator<Batch>): Promise<IteratorResult<Batch>> {
-  const next = batches.next();
-  next.catch(() => undefined);
-  return next;
+/** What to feed the steps, and the images of the last step, to try a state on. */
+function lastImages({ method }: Prepared) {
+  let images: Float32Array | undefined;
+  return {
+    feeds: (batch: Batch, at: Moment) => {
+      images = batch.views[0];
+      return method.feeds(batch, at);
+    },
+    take: () => {
+      const taken = images;
+      images = undefined;
+      return taken;
+    },
+  };
 }
 
-function scalars(metrics: Readonly<Record<string, Tensor>>): Record<string, number> {
-  return Object.fromEntries(Object.entries(metrics).map(([name, { data }]) => [name, data[0]!]));
+function sessionOf(
+  { config, resume, reporter }: TrainJob,
+  { loader, trainer, backend, position }: Prepared,
+  feeds: SessionOptions<Batch>['feeds'],
+  log: RunLog,
+  keeper: Keeper,
+): Session<Batch> {
+  const { epochs, batchSize, printFreq } = config;
+  const { stepsPerEpoch } = loader;
+  const step: Trainer['step'] = (...args) =>
+    trainer.step(...args).catch((error: unknown) => {
+      if (!(error instanceof BackendError)) throw error;
+      throw new BackendError(say`${error.text}; ${keeper.kept}`, error);
+    });
+  return new Session({
+    trainer: { step },
+    ...{ epochs, stepsPerEpoch, batchSize, feeds },
+    position,
+    record: resume?.info,
+    batches: (epoch, fromStep) => loader.epoch(epoch, fromStep),
+    rate: (epoch, step) => rateAt(config, epoch, step, stepsPerEpoch),
+    overlapping: backend.capabilities().overlapping,
+    clock: () => performance.now(),
+    diverged: (loss, at) => keeper.refuse(loss, at),
+    onStep: async (info) => {
+      await keeper.passed(info.at.globalStep);
+      // Before anything else, so that a loop that ends here ends the run after this very step.
+      await reporter.step(info.progress);
+      if (info.at.step % printFreq === 0) writeStep(log, info);
+    },
+  });
+}
+
+/** The measures of a run under way. */
+function createEvaluator(
+  { trainer, backend, evaluation, pool }: Prepared,
+  config: RunConfig,
+  log: RunLog,
+  reporter: Reporter,
+) {
+  let last: Pick<TrainResult, 'measures' | 'unmeasured'> = {};
+  return {
+    /** What the last one measured, or why it measured nothing. */
+    get last() {
+      return last;
+    },
+    /** @param epoch epochs that are done */
+    async ifDue(epoch: number, globalStep: number): Promise<void> {
+      if (!evaluation || (epoch % config.knnEvery !== 0 && epoch !== config.epochs)) return;
+      const params = await queryParams(trainer);
+      const measured = await measuredOr(() => evaluation.run(backend, params, pool));
+      if (typeof measured === 'string') {
+        last = { unmeasured: measured };
+        log.write('unmeasured', { epoch, message: measured });
+        reporter.warn(`epoch ${epoch} could not be measured: ${measured}`);
+        return;
+      }
+      const { timing, ...measures } = measured;
+      last = { measures };
+      const values = measures as Readonly<Record<string, number>>;
+      log.write('evaluation', { epoch, ...values, ...timing }, { step: globalStep, values });
+      reporter.note(`Epoch ${epoch}: ${describe(measures)}`);
+      reporter.measured?.(epoch, measures);
+    },
+  };
 }
 
 async function queryParams(trainer: Trainer): Promise<Params> {
@@ -308,7 +266,17 @@ async function queryParams(trainer: Trainer): Promise<Params> {
   return under('q', await trainer.state(names));
 }
 
-function writeEpoch(log: RunLog, epoch: number, globalStep: number, meters: Meters, lr: number): void {
+function writeStep(
+  log: RunLog,
+  { at, learningRate: lr, metrics, seconds, waited, progress }: StepInfo,
+): void {
+  const pacing = { time: rounded(seconds), data: rounded(waited), rate: rounded(progress.rate) };
+  // No spreads: see createTrainer.
+  const charted = Object.assign({}, metrics, { lr });
+  log.write('step', Object.assign({}, at, charted, pacing), { step: at.globalStep, values: charted });
+}
+
+function writeEpoch(log: RunLog, { epoch, globalStep, meters, learningRate: lr }: Progress): void {
   const { time, data } = meters;
   const means = Object.fromEntries(metricNames.map((name) => [name, meters[name].average]));
   const pacing = { time: rounded(time.average), data: rounded(data.average) };
@@ -329,16 +297,4 @@ function describe(measures: Measures): string {
   return measureRows(measures)
     .map(([name, value]) => `${name} ${value.toFixed(2)} %`)
     .join(', ');
-}
-
-/** The seconds per step, lately. */
-function createPace(window = 50) {
-  const times: number[] = [];
-  return {
-    add: (seconds: number) => {
-      times.push(seconds);
-      if (times.length > window) times.shift();
-    },
-    average: () => times.reduce((sum, value) => sum + value, 0) / Math.max(1, times.length),
-  };
 }

@@ -9,6 +9,7 @@ export * from './methods.ts';
 export * from './model.ts';
 export * from './presets.ts';
 export { cosine, faultOf, type Rule, whole } from './rule.ts';
+export * from './session.ts';
 export * from './settings.ts';
 export { checkSettings, storedConfig } from './stored.ts';
 export { currentNames } from './stored-names.ts';

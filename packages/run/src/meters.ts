@@ -31,7 +31,9 @@ export interface MeterState {
   readonly count: number;
 }
 
-const names = ['loss', 'acc1', 'acc5', 'featureStd', 'time', 'data'] as const;
+/** What a step tells. */
+export const metricNames = ['loss', 'acc1', 'acc5', 'featureStd'] as const;
+const names = [...metricNames, 'time', 'data'] as const;
 export type MeterName = (typeof names)[number];
 export type Meters = Readonly<Record<MeterName, Meter>>;
 export type MeterStates = Readonly<Record<MeterName, MeterState>>;

@@ -22,13 +22,10 @@ import { exportEncoder } from '@moco-ts/onnx';
 import {
   checkpointName,
   checksum,
-  createMeters,
   createMethod,
   encodeCheckpoint,
-  meterStates,
   modelConfig,
   modelMetadata,
-  type Position,
   parquetColumns,
   parquetOptions,
   preprocessOf,
@@ -36,6 +33,8 @@ import {
   type RunConfig,
   rateAt,
   resolveConfig,
+  Session,
+  type StepInfo,
   viewsOf,
 } from '@moco-ts/run';
 import { parquetWriteBuffer } from 'hyparquet-writer';
@@ -63,7 +62,8 @@ export interface SavedFile {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-export interface Session {
+/** A training of the page. */
+export interface TabSession {
   readonly config: RunConfig;
   readonly steps: number;
   /** log(K + 1) */
@@ -83,11 +83,6 @@ export interface Session {
   featuresFile(): Promise<SavedFile>;
   dispose(): Promise<void>;
 }
-
-type Metrics = Awaited<ReturnType<Trainer['step']>>;
-
-/** Losses that a checkpoint carries along. */
-const HISTORY = 20;
 
 /** The demo's recipe, with what the page asks for. */
 function configOf(settings: Settings, arch: string, { name: data }: ImageSet): RunConfig {
@@ -118,66 +113,92 @@ function configOf(settings: Settings, arch: string, { name: data }: ImageSet): R
 }
 
 /** @throws UserError for settings that can't work */
-export async function createSession(
+export async function createTabSession(
   set: ImageSet,
   settings: Settings,
   arch: string,
   backend: Backend,
-): Promise<Session> {
+): Promise<TabSession> {
   const config = configOf(settings, arch, set);
-  const { batchSize: batch, imageSize: size, mean, std, seed, epochs } = config;
-  const { images } = set;
-  const method = createMethod(config, images.length);
+  const method = createMethod(config, set.images.length);
   const state = method.state();
   const trainer = await createTrainer(backend, method.step(state), state);
-  const reader: ImageReader = { decode: async (index) => images[index]! };
+  const loader = loaderOf(set, config);
+  const { epochs, batchSize } = config;
+  const { stepsPerEpoch } = loader;
+  const session = new Session<Batch>({
+    ...{ trainer, epochs, stepsPerEpoch, batchSize, feeds: method.feeds },
+    position: { epoch: 0, step: 0, globalStep: 0 },
+    batches: (epoch, fromStep) => loader.epoch(epoch, fromStep),
+    rate: (epoch, step) => rateAt(config, epoch, step, stepsPerEpoch),
+    overlapping: backend.capabilities().overlapping,
+    clock: () => performance.now(),
+    diverged: (loss, { globalStep }) => diverged(`The loss is ${loss} at step ${globalStep + 1}`),
+  });
+  return {
+    config,
+    steps: stepsPerEpoch * epochs,
+    chance: method.chance!.loss,
+    get begun() {
+      return session.position.globalStep;
+    },
+    get broken() {
+      return session.broken;
+    },
+    most: session.most,
+    async step() {
+      const begun = await session.begin();
+      if (!begun) return undefined;
+      const result = begun.result.then(resultOf);
+      // Whoever waits for an earlier step learns of a failure only then.
+      result.catch(() => undefined);
+      return { step: session.position.globalStep, batch: begun.batch, result };
+    },
+    ...outputsOf(set, config, backend, trainer, session),
+    async dispose() {
+      await session.close();
+      await loader.close();
+      await trainer.dispose();
+      await backend.dispose();
+    },
+  };
+}
+
+const resultOf = ({ metrics, seconds }: StepInfo): StepResult => ({
+  loss: metrics.loss!,
+  accuracy: metrics.acc1!,
+  milliseconds: 1000 * seconds,
+});
+
+/** Views of images in memory, made in this thread. */
+function loaderOf(set: ImageSet, config: RunConfig) {
+  const { batchSize: batch, imageSize: size, mean, std, seed } = config;
+  const reader: ImageReader = { decode: async (index) => set.images[index]! };
   const pool = {
     workers: 0,
     run: (_: ImageDataset, job: Parameters<typeof runJob>[1]) => runJob(reader, job),
     close: async () => {},
   };
-  const loader = createLoaderOn(pool, datasetOf(set), {
-    batch,
-    size,
-    views: viewsOf(config),
-    mean,
-    std,
-    seed,
-  });
-  const { stepsPerEpoch } = loader;
-  const steps = stepsPerEpoch * epochs;
+  return createLoaderOn(pool, datasetOf(set), { batch, size, views: viewsOf(config), mean, std, seed });
+}
 
-  let losses: number[] = [];
-  let meters = createMeters();
-  let begun = 0;
-  const position = (): Position => ({
-    epoch: Math.floor(begun / stepsPerEpoch),
-    step: begun % stepsPerEpoch,
-    globalStep: begun,
-  });
-  const batches = allBatches(epochs, (epoch) => loader.epoch(epoch));
-  /** Of a step that failed and left the state as it was. */
-  let again: Batch | undefined;
-  let broken: Error | undefined;
-  const check = () => {
-    if (broken) throw broken;
-  };
+/** What is made of the weights of a training. */
+function outputsOf(
+  set: ImageSet,
+  config: RunConfig,
+  backend: Backend,
+  trainer: Trainer,
+  session: Session<Batch>,
+): Pick<TabSession, 'features' | 'model' | 'checkpoint' | 'featuresFile'> {
+  const { images, sheet } = set;
   const params = async (): Promise<Params> =>
     under('q', await trainer.state(trainer.stateNames.filter((name) => name.startsWith('q.'))));
-  /** Ends when all steps so far are in the losses and meters. */
-  let booked: Promise<unknown> = Promise.resolve();
-  let settled = 0;
   let clean: Float32Array | undefined;
-
   async function features() {
-    check();
+    session.check();
     clean ??= cleanImages(set, config);
-    const extractor = await createExtractor(
-      backend,
-      modelConfig(config),
-      await params(),
-      Math.min(64, images.length),
-    );
+    const batch = Math.min(64, images.length);
+    const extractor = await createExtractor(backend, modelConfig(config), await params(), batch);
     try {
       const data = (await extractor.extract(clean)) as Float32Array<ArrayBuffer>;
       return { dim: extractor.dim, data: finiteFeatures(data) };
@@ -185,68 +206,10 @@ export async function createSession(
       await extractor.dispose();
     }
   }
-
-  function book({ step, globalStep }: Position, metrics: Metrics, asked: number, waited: number): StepResult {
-    check();
-    const value = (name: string) => metrics[name]!.data[0]!;
-    const loss = value('loss');
-    if (!Number.isFinite(loss)) broken = diverged(`The loss is ${loss} at step ${globalStep + 1}`);
-    check();
-    const now = performance.now();
-    const milliseconds = now - Math.max(asked, settled);
-    settled = now;
-    if (step === 0) meters = createMeters();
-    for (const name of ['loss', 'acc1', 'acc5', 'featureStd'] as const) meters[name].add(value(name));
-    meters.time.add(milliseconds / 1000);
-    meters.data.add(waited / 1000);
-    losses = [...losses.slice(1 - HISTORY), loss];
-    return { loss, accuracy: value('acc1'), milliseconds };
-  }
-
-  /** A step that failed has left the state as it was; but one that began behind it had the state of another training. */
-  function takeBack(globalStep: number, batch: Batch, error: Error): never {
-    if (begun === globalStep + 1) [begun, again] = [globalStep, batch];
-    else broken ??= error;
-    throw error;
-  }
-
   return {
-    config,
-    steps,
-    chance: method.chance!.loss,
-    get begun() {
-      return begun;
-    },
-    get broken() {
-      return broken !== undefined;
-    },
-    most: backend.capabilities().overlapping ? 1 : 0,
-    async step() {
-      check();
-      const at = position();
-      const asked = performance.now();
-      const batch = again ?? (await batches.next()).value;
-      if (!batch) return undefined;
-      again = undefined;
-      const waited = performance.now() - asked;
-      const rate = rateAt(config, at.epoch, at.step, stepsPerEpoch);
-      const feeds = method.feeds(batch, { ...at, progress: begun / steps });
-      const running = trainer.step(feeds, rate, at.globalStep);
-      // Whoever waits for an earlier step learns of a failure only then.
-      running.catch(() => undefined);
-      const result = booked
-        .then(() => running)
-        .then(
-          (metrics) => book(at, metrics, asked, waited),
-          (error: Error) => takeBack(at.globalStep, batch, error),
-        );
-      booked = result.catch(() => undefined);
-      begun++;
-      return { step: begun, batch, result };
-    },
     features,
     async model() {
-      check();
+      session.check();
       const bytes = exportEncoder({
         model: modelConfig(config),
         params: await params(),
@@ -256,47 +219,34 @@ export async function createSession(
       return { name: `${config.arch}.onnx`, bytes: bytes as Uint8Array<ArrayBuffer> };
     },
     async checkpoint() {
-      await booked;
-      check();
-      const at = position();
-      const inside = at.step > 0 ? { meters: meterStates(meters) } : {};
-      const info = { ...at, config, images: images.length, losses, ...inside, moco: __MOCO_VERSION__ };
-      const bytes = encodeCheckpoint(info, finiteState(await trainer.state()));
+      await session.settle();
+      const at = session.position;
+      const told = { config, images: images.length, ...session.record(), moco: __MOCO_VERSION__ };
+      const bytes = encodeCheckpoint({ ...at, ...told }, finiteState(await trainer.state()));
       return { name: checkpointName(at), bytes: bytes as Uint8Array<ArrayBuffer> };
     },
     async featuresFile() {
-      await booked;
+      await session.settle();
       const { dim, data } = await features();
       const backbone = Object.entries(await params()).filter(([name]) => !name.startsWith('fc.'));
       const bytes = parquetWriteBuffer({
         ...parquetOptions({
           moco: __MOCO_VERSION__,
           // The checkpoint that the page would give now.
-          model: checkpointName(position()),
+          model: checkpointName(session.position),
           encoder: checksum(Object.fromEntries(backbone)),
           data: sourceOf(set),
           unit: true,
         }),
         ...parquetColumns(
-          set.sheet.images.map(({ id }) => id),
+          sheet.images.map(({ id }) => id),
           unitRows(data, dim),
           dim,
         ),
       });
       return { name: 'features.parquet', bytes: new Uint8Array(bytes) };
     },
-    async dispose() {
-      await booked;
-      await batches.return(undefined);
-      await loader.close();
-      await trainer.dispose();
-      await backend.dispose();
-    },
   };
-}
-
-async function* allBatches(epochs: number, epoch: (number: number) => AsyncIterable<Batch>) {
-  for (let number = 0; number < epochs; number++) yield* epoch(number);
 }
 
 /** Where `moco` finds the same images. */

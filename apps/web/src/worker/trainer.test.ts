@@ -54,7 +54,7 @@ vi.mock('./backend.ts', () => {
   };
 });
 vi.mock('./session.ts', () => ({
-  createSession: async (
+  createTabSession: async (
     _: unknown,
     { batchSize, queue }: Settings,
     arch: string,

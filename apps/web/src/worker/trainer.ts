@@ -6,18 +6,18 @@ import type { FileKind, FromTrainer, Pixels, Settings, Source, ToTrainer } from 
 import { fallBack, type Opened, openBackend } from './backend.ts';
 import { fit } from './fit.ts';
 import { type ImageSet, openImages } from './images.ts';
-import { type Begun, createSession, type SavedFile, type Session } from './session.ts';
+import { type Begun, createTabSession, type SavedFile, type TabSession } from './session.ts';
 import { slowness } from './trial.ts';
 import { inLabels } from './words.ts';
 
 registerEncoders();
 
 let set: ImageSet | undefined;
-let session: Session | undefined;
+let session: TabSession | undefined;
 /** The loop that trains, one at most: another one, or none, and it ends after its step. */
 let loop: symbol | undefined;
 /** Trainings that another takes the place of: what becomes of them is of no interest. */
-const givenUp = new WeakSet<Session>();
+const givenUp = new WeakSet<TabSession>();
 /** When the last loop, and all before it, have ended. */
 let ended: Promise<void> = Promise.resolve();
 
@@ -120,7 +120,7 @@ async function openSession(images: ImageSet, settings: Settings) {
   const on = async (opened: Opened) => {
     const automatic = opened.backend.name === 'webgpu' ? 'resnet-tiny' : 'resnet-micro';
     const arch = settings.arch === 'auto' ? automatic : settings.arch;
-    return { opened, made: await createSession(images, settings, arch, opened.backend) };
+    return { opened, made: await createTabSession(images, settings, arch, opened.backend) };
   };
   const opened = await openBackend(settings.backend);
   if (settings.backend !== 'auto' || opened.backend.name !== 'webgpu') return on(opened);
@@ -135,7 +135,7 @@ async function openSession(images: ImageSet, settings: Settings) {
 }
 
 /** Why a backend is no place to train, by two steps of a session of its own. */
-async function trial(make: () => Promise<Session>): Promise<string | undefined> {
+async function trial(make: () => Promise<TabSession>): Promise<string | undefined> {
   try {
     const made = await make();
     const reason = await slowness(async () => (await made.step())?.result);
@@ -170,7 +170,7 @@ async function train(): Promise<void> {
   return result;
 }
 
-async function trainAs(own: symbol, trained: Session): Promise<void> {
+async function trainAs(own: symbol, trained: TabSession): Promise<void> {
   let viewsAt = 0;
   let featuresAt = 0;
   const features = () =>
@@ -215,13 +215,13 @@ async function trainAs(own: symbol, trained: Session): Promise<void> {
   tell({ type: 'finished' });
 }
 
-function viewsIn({ indices, views }: Batch, { config }: Session) {
+function viewsIn({ indices, views }: Batch, { config }: TabSession) {
   const [query, key] = views.map((view) => pixels(view, config)) as [Pixels, Pixels];
   return { image: indices[0]!, query, key };
 }
 
 /** The first image of a batch, as the eye sees it. */
-function pixels(view: Float32Array, { imageSize: size, mean, std }: Session['config']): Pixels {
+function pixels(view: Float32Array, { imageSize: size, mean, std }: TabSession['config']): Pixels {
   const area = size * size;
   const data = new Uint8ClampedArray(area * 4).fill(255);
   for (let c = 0; c < 3; c++)

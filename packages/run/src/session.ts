@@ -1,0 +1,329 @@
+/**
+ * One training, whatever is trained and wherever it runs. A {@link Session} begins steps and books their metrics in order;
+ * {@link runSession} goes through the epochs. Files, terminals and pages are whoever opens it.
+ */
+import type { Tensor, Trainer } from '@moco-ts/core';
+import type { Position } from './checkpoint.ts';
+import { createMeters, type MeterStates, type Meters, meterStates, metricNames } from './meters.ts';
+import type { Moment } from './method.ts';
+
+/** A run's state after a step. */
+export interface Progress {
+  readonly epoch: number;
+  readonly epochs: number;
+  /** Steps of this epoch that are done. */
+  readonly step: number;
+  readonly steps: number;
+  /** Steps of the run that are done. */
+  readonly globalStep: number;
+  readonly meters: Meters;
+  readonly learningRate: number;
+  /** Images per second, lately. */
+  readonly rate: number;
+  readonly etaSeconds: number;
+}
+
+/** A step whose metrics are there. */
+export interface StepInfo {
+  /** Where it was taken. */
+  readonly at: Position;
+  readonly learningRate: number;
+  readonly metrics: Record<string, number>;
+  /** Since the step before was booked, or since this one's batch was asked for if that was later. */
+  readonly seconds: number;
+  /** Seconds until its batch was there. */
+  readonly waited: number;
+  readonly progress: Progress;
+}
+
+/** A step that has begun. */
+export interface BegunStep<B> {
+  readonly at: Position;
+  readonly batch: B;
+  readonly result: Promise<StepInfo>;
+}
+
+/** What a checkpoint tells of a training beside its state and its position. */
+export interface SessionRecord {
+  /** The newest losses, the last one last. */
+  readonly losses: readonly number[];
+  /** In mid-epoch: the epoch's means so far. */
+  readonly meters?: MeterStates;
+}
+
+/** @typeParam B a batch */
+export interface SessionOptions<B> {
+  readonly trainer: Pick<Trainer, 'step'>;
+  readonly epochs: number;
+  readonly stepsPerEpoch: number;
+  /** Images in a batch. */
+  readonly batchSize: number;
+  /** Where it begins, or goes on from. */
+  readonly position: Position;
+  /** What was told of it there. */
+  readonly record?: SessionRecord | undefined;
+  /** The batches of an epoch from a step on. One is asked for ahead, so that data and compute go side by side. */
+  batches(epoch: number, fromStep: number): AsyncIterable<B>;
+  feeds(batch: B, at: Moment): Record<string, Tensor>;
+  rate(epoch: number, step: number): number;
+  /** Whether a step may begin before the metrics of the last are there, so that a device is not kept waiting for what is made of them. */
+  readonly overlapping?: boolean | undefined;
+  /** Milliseconds since some time. */
+  clock(): number;
+  /** The error for a loss that is not finite, which ends the session. */
+  diverged(loss: number, at: Position): Error | Promise<Error>;
+  /** Told of each step in order; the next is booked when it is done. */
+  onStep?(info: StepInfo): void | Promise<void>;
+}
+
+/** Losses that a checkpoint carries along. */
+const HISTORY = 20;
+
+/** A training under way. Calls of `begin` must not overlap. */
+export class Session<B> {
+  /** Steps that may be under way when the next one begins. */
+  readonly most: number;
+  private readonly options: SessionOptions<B>;
+  private next: Position;
+  private losses: readonly number[];
+  private meters: Meters;
+  private readonly pace = createPace();
+  private batches: AsyncIterator<B> | undefined;
+  /** The next batch. */
+  private pending: Promise<IteratorResult<B>> | undefined;
+  /** The batch of a step that failed and left the state as it was. */
+  private again: B | undefined;
+  /** Ends when all steps so far are booked, or have failed. */
+  private booked: Promise<unknown> = Promise.resolve();
+  private bookedAt = Number.NEGATIVE_INFINITY;
+  private fault: Error | undefined;
+
+  constructor(options: SessionOptions<B>) {
+    const { position, record } = options;
+    this.options = options;
+    this.most = options.overlapping ? 1 : 0;
+    this.next = position;
+    this.losses = record?.losses ?? [];
+    this.meters = createMeters(position.step > 0 ? record?.meters : undefined);
+  }
+
+  /** The next step to begin. */
+  get position(): Position {
+    return this.next;
+  }
+
+  /** Whether all steps have begun. */
+  get ended(): boolean {
+    return this.next.epoch >= this.options.epochs;
+  }
+
+  /** Whether it can't go on: its state is lost. */
+  get broken(): boolean {
+    return this.fault !== undefined;
+  }
+
+  /** @throws the error by which it is broken */
+  check(): void {
+    if (this.fault) throw this.fault;
+  }
+
+  /**
+   * Begins a step; undefined after the last.
+   * @throws what making the batch throws, and the error by which the session is broken
+   */
+  async begin(): Promise<BegunStep<B> | undefined> {
+    this.check();
+    if (this.ended) return undefined;
+    const { trainer, feeds, rate, clock, epochs, stepsPerEpoch } = this.options;
+    const at = this.next;
+    const { epoch, step, globalStep } = at;
+    const asked = clock();
+    const { again } = this;
+    const batch = again ?? (await this.nextBatch());
+    const waited = (clock() - asked) / 1000;
+    this.again = undefined;
+    if (again === undefined && step + 1 < stepsPerEpoch) this.askAhead();
+    const learningRate = rate(epoch, step);
+    const progress = (epoch + step / stepsPerEpoch) / epochs;
+    const running = trainer.step(
+      feeds(batch, { epoch, step, globalStep, progress }),
+      learningRate,
+      globalStep,
+    );
+    // Whoever waits for an earlier step meets the failure only then.
+    running.catch(() => undefined);
+    const result = this.booked
+      .then(() => running)
+      .then(
+        (metrics) => this.book({ at, learningRate, asked, waited }, metrics),
+        (error: Error) => this.takeBack(at, batch, error),
+      );
+    this.booked = result.catch(() => undefined);
+    const last = step + 1 === stepsPerEpoch;
+    this.next = { epoch: last ? epoch + 1 : epoch, step: last ? 0 : step + 1, globalStep: globalStep + 1 };
+    return { at, batch, result };
+  }
+
+  /**
+   * Waits until all steps that have begun are booked, or have failed.
+   * @throws the error by which the session is broken
+   */
+  async settle(): Promise<void> {
+    await this.booked;
+    this.check();
+  }
+
+  /** What a checkpoint tells, once all is settled. */
+  record(): SessionRecord {
+    const { losses } = this;
+    return this.next.step > 0 ? { losses, meters: meterStates(this.meters) } : { losses };
+  }
+
+  /** Waits for the steps under way, and lets go of the batches. */
+  async close(): Promise<void> {
+    await this.booked;
+    await this.batches?.return?.();
+  }
+
+  private async nextBatch(): Promise<B> {
+    const { epoch, step } = this.next;
+    if (step === 0 || !this.batches) {
+      this.batches = this.options.batches(epoch, step)[Symbol.asyncIterator]();
+      this.askAhead();
+    }
+    const { value, done } = await this.pending!;
+    if (done) throw new Error(`the batches of epoch ${epoch} ended at step ${step}`);
+    return value;
+  }
+
+  /** A failure is met when the batch is awaited, not before. */
+  private askAhead(): void {
+    this.pending = this.batches!.next();
+    this.pending.catch(() => undefined);
+  }
+
+  private async book(
+    {
+      at,
+      learningRate,
+      asked,
+      waited,
+    }: { at: Position; learningRate: number; asked: number; waited: number },
+    tensors: Readonly<Record<string, Tensor>>,
+  ): Promise<StepInfo> {
+    this.check();
+    const { clock, diverged, onStep } = this.options;
+    const now = clock();
+    const seconds = (now - Math.max(asked, this.bookedAt)) / 1000;
+    this.bookedAt = now;
+    const metrics = Object.fromEntries(Object.entries(tensors).map(([name, { data }]) => [name, data[0]!]));
+    const loss = metrics.loss!;
+    if (!Number.isFinite(loss)) this.fault = await diverged(loss, at);
+    this.check();
+    if (at.step === 0) this.meters = createMeters();
+    for (const name of metricNames) if (metrics[name] !== undefined) this.meters[name].add(metrics[name]);
+    this.meters.time.add(seconds);
+    this.meters.data.add(waited);
+    this.pace.add(seconds);
+    this.losses = [...this.losses.slice(1 - HISTORY), loss];
+    const info = { at, learningRate, metrics, seconds, waited, progress: this.progress(at, learningRate) };
+    await onStep?.(info);
+    return info;
+  }
+
+  /** A step that failed has left the state as it was; but one that began behind it had the state of another training. */
+  private takeBack(at: Position, batch: B, error: Error): never {
+    if (this.next.globalStep === at.globalStep + 1) [this.next, this.again] = [at, batch];
+    else this.fault ??= error;
+    throw error;
+  }
+
+  private progress({ epoch, step, globalStep }: Position, learningRate: number): Progress {
+    const { epochs, stepsPerEpoch, batchSize } = this.options;
+    const { meters } = this;
+    const seconds = this.pace.average();
+    const left = (epochs - epoch) * stepsPerEpoch - (step + 1);
+    return {
+      epoch,
+      epochs,
+      step: step + 1,
+      steps: stepsPerEpoch,
+      globalStep: globalStep + 1,
+      meters,
+      learningRate,
+      rate: batchSize / seconds,
+      etaSeconds: left * seconds,
+    };
+  }
+}
+
+/** What a training that goes through its epochs stops for and does beside its steps. */
+export interface SessionControl {
+  /** Set from outside to stop after the step under way. */
+  readonly stop: { readonly requested: boolean };
+  /** Steps of the whole run. */
+  readonly maxSteps?: number | undefined;
+  /** An epoch is done and booked. @param epoch epochs that are done */
+  onEpoch(epoch: number, progress: Progress): Promise<void>;
+  /** In mid-epoch, after so many steps of the run: */
+  readonly saveEverySteps?: number | undefined;
+  save?(): Promise<void>;
+}
+
+/**
+ * Goes through the epochs, until the last, `maxSteps` or a stop; then all steps are booked.
+ * @returns whether the last epoch is done
+ * @throws what a step, a batch or a hook throws
+ */
+export async function runSession<B>(session: Session<B>, control: SessionControl): Promise<boolean> {
+  const { stop, maxSteps = Number.POSITIVE_INFINITY, onEpoch } = control;
+  const mayGoOn = () => !session.ended && !stop.requested && session.position.globalStep < maxSteps;
+  try {
+    while (mayGoOn()) {
+      const last = await runEpoch(session, control, mayGoOn);
+      if (session.position.step > 0) break;
+      await onEpoch(session.position.epoch, last!.progress);
+    }
+    return session.ended;
+  } finally {
+    await session.close();
+  }
+}
+
+/** @returns the last step of the epoch, or of those before a stop */
+async function runEpoch<B>(
+  session: Session<B>,
+  { saveEverySteps, save }: SessionControl,
+  mayGoOn: () => boolean,
+): Promise<StepInfo | undefined> {
+  const { epoch } = session.position;
+  const underWay: Promise<StepInfo>[] = [];
+  let last: StepInfo | undefined;
+  const settle = async (remaining: number) => {
+    while (underWay.length > remaining) last = await underWay.shift();
+  };
+  while (session.position.epoch === epoch && mayGoOn()) {
+    const begun = await session.begin();
+    underWay.push(begun!.result);
+    await settle(session.most);
+    const { step, globalStep } = session.position;
+    if (save && saveEverySteps && step > 0 && globalStep % saveEverySteps === 0) {
+      await settle(0);
+      await save();
+    }
+  }
+  await settle(0);
+  return last;
+}
+
+/** The mean seconds per step, lately. @param window steps */
+function createPace(window = 50) {
+  const times: number[] = [];
+  return {
+    add: (seconds: number) => {
+      times.push(seconds);
+      if (times.length > window) times.shift();
+    },
+    average: () => times.reduce((sum, value) => sum + value, 0) / Math.max(1, times.length),
+  };
+}
