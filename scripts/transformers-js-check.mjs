@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadRuntime } from '../packages/backend-ort/dist/index.js';
-import { applyClean, encodePng, openDataset, resize } from '../packages/data/dist/index.js';
+import { applyEvalTransform, encodePng, openDataset, resize } from '../packages/data/dist/index.js';
 
 const [folder] = process.argv.slice(2);
 const ort = await loadRuntime();
@@ -27,7 +27,7 @@ const files = await Promise.all(
 );
 const data = new Float32Array(files.length * 3 * SIZE * SIZE);
 images.forEach((image, i) => {
-  applyClean(image, { size: SIZE, mean, std }, SIZE, data, i * 3 * SIZE * SIZE);
+  applyEvalTransform(image, { size: SIZE, mean, std }, SIZE, data, i * 3 * SIZE * SIZE);
 });
 
 /** Cosine distance: what rounding in another version of the runtime, and in fewer bits, leaves. */

@@ -1,4 +1,4 @@
-"""Fashion-MNIST for PyTorch: idx files in RAM, the two views of MoCo v1 and v2, and clean images."""
+"""Fashion-MNIST for PyTorch: idx files in RAM, the two views of MoCo v1 and v2, and the eval transform."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class TwoViews(Dataset[tuple[Tensor, Tensor]]):
         return self.transform(image), self.transform(image)
 
 
-def clean(images: np.ndarray, size: int) -> Tensor:
+def eval_transform(images: np.ndarray, size: int) -> Tensor:
     """All images resized and normalised: [N, 3, size, size]."""
     if images.shape[1] != size:
         resized = [Image.fromarray(p).resize((size, size), Image.Resampling.BILINEAR) for p in images]

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from data import TwoViews, clean, load, view
+from data import TwoViews, eval_transform, load, view
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "parity"))
 from moco_torch import Moco, Spec
@@ -86,7 +86,7 @@ def features(model: nn.Module, images: np.ndarray, size: int) -> Tensor:
     """Unit features [N, width] after the average pool, BN in evaluation mode."""
     head, model.fc = model.fc, nn.Identity()
     model.eval()
-    parts = [F.normalize(model(clean(images[i : i + 500], size)), dim=1) for i in range(0, len(images), 500)]
+    parts = [F.normalize(model(eval_transform(images[i : i + 500], size)), dim=1) for i in range(0, len(images), 500)]
     model.train()
     model.fc = head
     return torch.cat(parts)

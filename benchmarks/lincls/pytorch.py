@@ -24,7 +24,7 @@ from torchvision import transforms as T
 
 ROOT = Path(__file__).parents[2]
 sys.path += [str(ROOT / "parity"), str(ROOT / "benchmarks" / "fashion-mnist")]
-from data import MEAN, STD, clean, load
+from data import MEAN, STD, eval_transform, load
 from moco_torch import build_encoder
 
 
@@ -62,7 +62,7 @@ def arguments() -> argparse.Namespace:
 
 @torch.no_grad()
 def features(model: nn.Module, images: np.ndarray, size: int) -> Tensor:
-    return torch.cat([model(clean(images[i : i + 500], size)) for i in range(0, len(images), 500)])
+    return torch.cat([model(eval_transform(images[i : i + 500], size)) for i in range(0, len(images), 500)])
 
 
 def main() -> None:

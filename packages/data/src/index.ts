@@ -14,8 +14,8 @@ export { decodeBytes, decodeFile } from './decode.ts';
 export { encodePng, imageOf } from './encode.ts';
 export { createGate, type Gate } from './gate.ts';
 export { type LabelledSet, type LabelledSplits, labelled, labelSplits } from './labels.ts';
-export { type CleanOptions, type ImageBatch, loadClean, type ReadOptions } from './loader/clean.ts';
 export { createLoader, type LoaderOptions } from './loader/create.ts';
+export { type EvalOptions, type ImageBatch, loadEval, type ReadOptions } from './loader/eval.ts';
 export type { Batch, BatchOptions, Loader } from './loader/loader.ts';
 export { createPool, type Pool } from './loader/pool.ts';
 export { createSkipLog, type SkippedImage } from './loader/skips.ts';
@@ -31,10 +31,10 @@ export {
 } from './open.ts';
 export { checkedImage, defineDataset, type OwnDataset } from './own.ts';
 export {
-  cleanImages,
   type Embed,
   type Embedded,
   embedAll,
+  evalImages,
   evaluateRetrieval,
   type ImageSequence,
   neighbourAccuracy,
@@ -47,7 +47,7 @@ export {
 } from './retrieval.ts';
 export { divide } from './subset.ts';
 export { type Survey, surveyOf } from './survey.ts';
-export { applyClean, applyView, clearSide, type Target } from './views/apply.ts';
+export { applyEvalTransform, applyView, clearSide, type Target } from './views/apply.ts';
 export {
   classifierView,
   type ViewConfig,

@@ -1,7 +1,7 @@
 import { DataError } from '@moco-ts/core';
 import type { DatasetSpec, ImageDataset } from './dataset.ts';
 import { codepointsOf } from './datasets/emoji.ts';
-import { type ImageBatch, loadClean, type ReadOptions, readSkips, runAll } from './loader/clean.ts';
+import { type ImageBatch, loadEval, type ReadOptions, readSkips, runAll } from './loader/eval.ts';
 import { nearestLabelAccuracy, recallAt1 } from './recall.ts';
 import { IMAGENET_MEAN, IMAGENET_STD, views } from './views/config.ts';
 
@@ -57,7 +57,7 @@ export interface RetrievalOptions {
 /**
  * A label-free measure on held-out images.
  * - `edited-copies`: the query is a strongly edited view of an image (aug-plus, crop .35-1, one fixed draw each), the
- *   gallery all clean images.
+ *   gallery all images under the eval transform.
  * - `cross-designer` (emoji only): the query is one designer's drawing, the gallery another's; one round for each ordered
  *   pair of designers.
  * @throws DataError if the data set does not suit the task
@@ -100,7 +100,7 @@ function editedCopies(dataset: ImageDataset, options: RetrievalOptions): Retriev
   return {
     name: 'edited-copies',
     queries,
-    gallery: clean(dataset, rows, options),
+    gallery: sequenceOf(dataset, rows, options),
     rounds: [round],
     target: all,
   };
@@ -127,7 +127,7 @@ function crossDesigner(dataset: ImageDataset, options: RetrievalOptions): Retrie
       });
     }
   }
-  const images = clean(dataset, count(dataset.length), options);
+  const images = sequenceOf(dataset, count(dataset.length), options);
   return { name: 'cross-designer', queries: images, gallery: images, rounds, target: rounds[0]!.target };
 }
 
@@ -236,9 +236,9 @@ export async function embedAll(
   return { features: out.subarray(0, rows.length * dim), dim, rows: Int32Array.from(rows) };
 }
 
-/** All images of a data set without augmentation, as a sequence. */
-export function cleanImages(dataset: ImageDataset, options: RetrievalOptions): ImageSequence {
-  return clean(dataset, count(dataset.length), options);
+/** All images of a data set under the eval transform, as a sequence. */
+export function evalImages(dataset: ImageDataset, options: RetrievalOptions): ImageSequence {
+  return sequenceOf(dataset, count(dataset.length), options);
 }
 
 /**
@@ -253,13 +253,13 @@ export function neighbourAccuracy(dataset: ImageDataset, { features, dim, rows }
   );
 }
 
-function clean(dataset: ImageDataset, rows: Int32Array, options: RetrievalOptions): ImageSequence {
+function sequenceOf(dataset: ImageDataset, rows: Int32Array, options: RetrievalOptions): ImageSequence {
   return {
     name: dataset.name,
     length: rows.length,
     indices: rows,
-    key: keyOf(`clean/${rows.length}`, dataset, options),
-    batches: (read = {}) => loadClean(dataset, { ...options, ...read, indices: rows }),
+    key: keyOf(`eval/${rows.length}`, dataset, options),
+    batches: (read = {}) => loadEval(dataset, { ...options, ...read, indices: rows }),
   };
 }
 

@@ -13,7 +13,14 @@ import {
   under,
   type Wording,
 } from '@moco-ts/core';
-import { applyClean, checkedImage, createGate, decodeBytes, decodeFile, type RgbImage } from '@moco-ts/data';
+import {
+  applyEvalTransform,
+  checkedImage,
+  createGate,
+  decodeBytes,
+  decodeFile,
+  type RgbImage,
+} from '@moco-ts/data';
 import { openBackend, openEncoder, openEncoderBytes, registerPlugins } from '@moco-ts/node';
 import { modelConfig, type RunConfig } from '@moco-ts/run';
 import type { BackendName } from './options.ts';
@@ -174,7 +181,7 @@ class OpenEncoder implements LoadedEncoder {
     const floats = 3 * size * size;
     const pixels = new Float32Array(images.length * floats);
     const place = async (image: Image, row: number) =>
-      applyClean(await decode(image, row), { size, mean, std }, undefined, pixels, row * floats);
+      applyEvalTransform(await decode(image, row), { size, mean, std }, undefined, pixels, row * floats);
     await Promise.all(images.map((image, row) => this.decodes.run(1, () => place(image, row))));
     const { dim, extract } = await this.extractorFor(images.length);
     const features = await extract(pixels);

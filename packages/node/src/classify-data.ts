@@ -13,9 +13,9 @@ import {
 } from '@moco-ts/core';
 import {
   classifierView,
-  cleanImages,
   createLoader,
   embedAll,
+  evalImages,
   type LabelledSet,
   type Loader,
   type Pool,
@@ -109,7 +109,7 @@ async function embed(
   extractor: FeatureExtractor,
 ): Promise<Features> {
   const { imageSize: size, mean, std } = info.run;
-  const images = cleanImages(dataset, { size, mean, std });
+  const images = evalImages(dataset, { size, mean, std });
   const read = { pool, batch: BATCH, onSkip, ...(maxBad !== undefined && { maxBad }) };
   const { features, rows, dim } = await embedAll(images, (data) => extractor.extract(data), read);
   return { data: features, labels: rows.map((row) => labels[row]!), dim };

@@ -9,9 +9,9 @@ import {
   type Params,
 } from '@moco-ts/core';
 import {
-  cleanImages,
   divide,
   embedAll,
+  evalImages,
   evaluateRetrieval,
   HELD_OUT,
   type ImageDataset,
@@ -113,7 +113,7 @@ export async function openEvaluation(
     const started = performance.now();
     if (labels) {
       const features = async ({ dataset, labels }: LabelledSet) => {
-        const { features, rows } = await embedAll(cleanImages(dataset, target), embed, read);
+        const { features, rows } = await embedAll(evalImages(dataset, target), embed, read);
         return { features, labels: rows.map((row) => labels[row]!) };
       };
       const bank = await features(labels.train);
@@ -132,7 +132,7 @@ export async function openEvaluation(
     };
     const embedded = performance.now();
     if (!emoji) return { ...measures, timing: timing(started, embedded, test.length) };
-    const found = await embedAll(cleanImages(test, target), embed, read);
+    const found = await embedAll(evalImages(test, target), embed, read);
     const neighbour = 100 * neighbourAccuracy(test, found);
     return { ...measures, neighbour, timing: timing(started, embedded, test.length) };
   };

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { createExtractor, type Params, rng, say, settingRef, UserError } from '@moco-ts/core';
 import { type ExportOptions, exportEncoder, largestHalf, type Precision } from '@moco-ts/onnx';
 import { modelConfig, modelMetadata, preprocessOf, type RunConfig } from '@moco-ts/run';
-import { BATCH, type Calibration, clean, largestValue, rangesOf } from './export-ranges.ts';
+import { BATCH, type Calibration, evalBatches, largestValue, rangesOf } from './export-ranges.ts';
 import { makeFolder, writeAtomic } from './files.ts';
 import { openModel } from './onnx-session.ts';
 import { openBackend } from './open-backend.ts';
@@ -129,7 +129,7 @@ async function precisionOf(
 async function sampleImages(config: RunConfig, calibration: Calibration | undefined) {
   const { imageSize: size } = config;
   if (calibration) {
-    for await (const { data } of clean(config, calibration, BATCH))
+    for await (const { data } of evalBatches(config, calibration, BATCH))
       return { normal: data, raw: bytesOf(data, config) };
   }
   const random = rng(0, 'export/pictures');

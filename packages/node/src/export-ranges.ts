@@ -1,6 +1,6 @@
 /** How large the values within a network get on images: what fewer bits have to hold. */
 import { UserError } from '@moco-ts/core';
-import { type ImageDataset, loadClean, type SkippedImage } from '@moco-ts/data';
+import { type ImageDataset, loadEval, type SkippedImage } from '@moco-ts/data';
 import { calibrationModel, type ExportOptions, magnitudeModel, type Range } from '@moco-ts/onnx';
 import type { RunConfig } from '@moco-ts/run';
 import { openModel } from './onnx-session.ts';
@@ -27,7 +27,7 @@ export async function rangesOf(
   const model = await openModel(bytes);
   const ranges = Array.from({ length: count }, (): [number, number] => [Infinity, -Infinity]);
   try {
-    for await (const { indices, data } of clean(config, calibration, CALIBRATION)) {
+    for await (const { indices, data } of evalBatches(config, calibration, CALIBRATION)) {
       const { all } = await model.run('float32', data, [indices.length, 3, size, size]);
       ranges.forEach((range, i) => {
         range[0] = Math.min(range[0], all[`least.${i}`]![0]!);
@@ -41,7 +41,7 @@ export async function rangesOf(
 }
 
 /** Images as they are, without augmentation, evenly spaced. @throws UserError if none can be read */
-export async function* clean(
+export async function* evalBatches(
   { imageSize: size, mean, std, maxBad }: RunConfig,
   { dataset, onSkip }: Calibration,
   most: number,
@@ -50,7 +50,7 @@ export async function* clean(
   const indices = Int32Array.from({ length: count }, (_, i) => Math.floor((i * dataset.length) / count));
   const damage = { onSkip, ...(maxBad !== undefined && { maxBad }) };
   let read = 0;
-  for await (const batch of loadClean(dataset, { size, mean, std, indices, batch: BATCH, ...damage })) {
+  for await (const batch of loadEval(dataset, { size, mean, std, indices, batch: BATCH, ...damage })) {
     read += batch.indices.length;
     yield batch;
   }
@@ -76,7 +76,7 @@ export async function largestValue(
   };
   try {
     if (images instanceof Float32Array) await look(images);
-    else for await (const { data } of clean(config, images, CALIBRATION)) await look(data);
+    else for await (const { data } of evalBatches(config, images, CALIBRATION)) await look(data);
   } finally {
     await model.close();
   }

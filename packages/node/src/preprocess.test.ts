@@ -1,7 +1,7 @@
 /** The exported preprocessing against the trainer's own evaluation input, on images of awkward shapes. */
 import { loadRuntime } from '@moco-ts/backend-ort';
 import { defineEncoder, reshape, rng } from '@moco-ts/core';
-import { applyClean, clearSide } from '@moco-ts/data';
+import { applyEvalTransform, clearSide } from '@moco-ts/data';
 import { exportEncoder } from '@moco-ts/onnx';
 import { describe, expect, it } from 'vitest';
 
@@ -39,7 +39,7 @@ describe('preprocessing in the graph', () => {
       const [row, column] = [Math.floor(at / 3 / width), Math.floor(at / 3) % width];
       return 100 + 80 * Math.sin(row / 7) * Math.cos(column / 5) + 20 * random.uniform();
     });
-    const expected = applyClean({ width, height, data }, { size, mean, std });
+    const expected = applyEvalTransform({ width, height, data }, { size, mean, std });
     const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
     const images = new ort.Tensor('uint8', data, [1, height, width, 3]);
     const found = (await session.run({ images })).features!.data as Float32Array;

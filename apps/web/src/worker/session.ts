@@ -10,7 +10,7 @@ import {
   unitRows,
 } from '@moco-ts/core';
 import {
-  applyClean,
+  applyEvalTransform,
   type Batch,
   createLoaderOn,
   type DatasetSpec,
@@ -193,14 +193,14 @@ function outputsOf(
   const { images, sheet } = set;
   const params = async (): Promise<Params> =>
     under('q', await trainer.state(trainer.stateNames.filter((name) => name.startsWith('q.'))));
-  let clean: Float32Array | undefined;
+  let transformed: Float32Array | undefined;
   async function features() {
     session.check();
-    clean ??= cleanImages(set, config);
+    transformed ??= evalImages(set, config);
     const batch = Math.min(64, images.length);
     const extractor = await createExtractor(backend, modelConfig(config), await params(), batch);
     try {
-      const data = (await extractor.extract(clean)) as Float32Array<ArrayBuffer>;
+      const data = (await extractor.extract(transformed)) as Float32Array<ArrayBuffer>;
       return { dim: extractor.dim, data: finiteFeatures(data) };
     } finally {
       await extractor.dispose();
@@ -268,11 +268,11 @@ function datasetOf(set: ImageSet): ImageDataset {
 }
 
 /** All images without augmentation, [images, 3, S, S]. */
-function cleanImages({ images }: ImageSet, { imageSize: size, mean, std }: RunConfig): Float32Array {
+function evalImages({ images }: ImageSet, { imageSize: size, mean, std }: RunConfig): Float32Array {
   const floats = 3 * size * size;
   const out = new Float32Array(images.length * floats);
   images.forEach((image, i) => {
-    applyClean(image, { size, mean, std }, undefined, out, i * floats);
+    applyEvalTransform(image, { size, mean, std }, undefined, out, i * floats);
   });
   return out;
 }

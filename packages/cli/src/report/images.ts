@@ -6,7 +6,7 @@ import {
   encodePng,
   type ImageDataset,
   imageOf,
-  loadClean,
+  loadEval,
   type RgbImage,
   resize,
 } from '@moco-ts/data';
@@ -99,7 +99,7 @@ export async function neighbourGrid(
   const features = new Float32Array(count * dim);
   try {
     const options = { size, mean, std, indices: all, batch: BATCH, onSkip: () => undefined };
-    for await (const { indices: own, data } of loadClean(dataset, options)) {
+    for await (const { indices: own, data } of loadEval(dataset, options)) {
       features.set(await extractor.extract(data), indices.length * dim);
       indices.push(...own);
     }

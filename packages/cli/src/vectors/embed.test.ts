@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createExtractor, decodeSafetensors, under, unitRows } from '@moco-ts/core';
-import { createPool, loadClean, openDataset } from '@moco-ts/data';
+import { createPool, loadEval, openDataset } from '@moco-ts/data';
 import { modelConfig } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../../node/src/checkpoint.ts';
@@ -54,7 +54,7 @@ async function features(withHead: boolean): Promise<Float32Array> {
     64,
   );
   const parts: number[] = [];
-  for await (const { data } of loadClean(await openDataset(images), {
+  for await (const { data } of loadEval(await openDataset(images), {
     size,
     mean,
     std,

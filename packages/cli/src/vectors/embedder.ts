@@ -16,7 +16,7 @@ import {
   createSkipLog,
   type ImageDataset,
   ifDamaged,
-  loadClean,
+  loadEval,
   type SkippedImage,
 } from '@moco-ts/data';
 import { openBackend, openEncoder, openModel, readWhole, registerPlugins } from '@moco-ts/node';
@@ -113,7 +113,7 @@ async function openRun(model: string, options: EmbedderOptions): Promise<Embedde
       const indices = Int32Array.from({ length: dataset.length - from }, (_, i) => from + i);
       const damage = { onSkip, ...(maxBad !== undefined && { maxBad }), ...(badBefore && { badBefore }) };
       const read = { size, mean, std, indices, batch: embedBatch, pool, ...damage };
-      for await (const { indices, data } of loadClean(dataset, read))
+      for await (const { indices, data } of loadEval(dataset, read))
         yield { indices, vectors: await extractor.extract(data) };
     },
     dispose: async () => {

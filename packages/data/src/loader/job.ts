@@ -1,6 +1,6 @@
 import { DataError, rng } from '@moco-ts/core';
 import type { RgbImage } from '../dataset.ts';
-import { applyClean, applyView, type Target } from '../views/apply.ts';
+import { applyEvalTransform, applyView, type Target } from '../views/apply.ts';
 import type { ViewConfig } from '../views/config.ts';
 import { sampleView } from '../views/sample.ts';
 import type { Cache } from './cache.ts';
@@ -21,7 +21,7 @@ export interface Job {
         readonly epoch: number;
         readonly purpose: string;
       }
-    | { readonly kind: 'clean'; readonly size: number; readonly resize?: number };
+    | { readonly kind: 'eval'; readonly size: number; readonly resize?: number };
 }
 
 export interface Skipped {
@@ -51,9 +51,9 @@ const AHEAD = 4;
 export async function runJob(reader: ImageReader, job: Job): Promise<JobResult> {
   const { indices, rows } = job;
   const { ahead = AHEAD } = reader;
-  const side = job.make.kind === 'clean' ? job.make.size : job.make.configs[0]!.size;
+  const side = job.make.kind === 'eval' ? job.make.size : job.make.configs[0]!.size;
   const floats = 3 * side * side;
-  const count = job.make.kind === 'clean' ? 1 : job.make.configs.length;
+  const count = job.make.kind === 'eval' ? 1 : job.make.configs.length;
   const views = Array.from({ length: count }, () => new Float32Array(rows * floats));
   const kept = new Int32Array(rows);
   const skipped: Skipped[] = [];
@@ -103,8 +103,8 @@ export async function runJob(reader: ImageReader, job: Job): Promise<JobResult> 
     kept[row] = index;
     const { make, mean, std } = job;
     const target: Target = { size: side, mean, std };
-    if (make.kind === 'clean') {
-      applyClean(image, target, make.resize, views[0], row * floats);
+    if (make.kind === 'eval') {
+      applyEvalTransform(image, target, make.resize, views[0], row * floats);
       return;
     }
     for (let v = 0; v < make.configs.length; v++) {

@@ -7,8 +7,8 @@ import type { ImageDataset } from '../dataset.ts';
 import { openDataset } from '../open.ts';
 import { encoded, temporaryFolder, write, writeImages } from '../testing.ts';
 import { views } from '../views/config.ts';
-import { loadClean } from './clean.ts';
 import { createLoader, type LoaderOptions } from './create.ts';
+import { loadEval } from './eval.ts';
 import type { Batch } from './loader.ts';
 import { createPool } from './pool.ts';
 
@@ -157,10 +157,10 @@ describe('damaged images', () => {
     await expect(collect(flawed, { ...base, maxBad: 0, workers: 1, dropLast: false })).rejects.toThrow(/jpg/);
   });
 
-  it('are left out of clean batches, or an error there', async () => {
+  it('are left out of batches for evaluation, or an error there', async () => {
     const read = async (options: object) => {
       const rows: number[] = [];
-      for await (const { indices } of loadClean(flawed, { size: 16, mean, std, batch: 7, ...options }))
+      for await (const { indices } of loadEval(flawed, { size: 16, mean, std, batch: 7, ...options }))
         rows.push(...indices);
       return rows;
     };
@@ -178,12 +178,12 @@ describe('damaged images', () => {
 });
 
 describe('the pool', () => {
-  it('makes clean batches for the indices asked for, like the process itself', async () => {
+  it('makes batches under the eval transform for the indices asked for, like the process itself', async () => {
     const pool = createPool(2);
     const read = async (options: object) => {
       const chunks: { indices: Int32Array; data: Float32Array }[] = [];
       const indices = [3, 1, 4, 1, 5, 9, 2];
-      for await (const chunk of loadClean(good, { size: 8, mean, std, batch: 3, indices, ...options }))
+      for await (const chunk of loadEval(good, { size: 8, mean, std, batch: 3, indices, ...options }))
         chunks.push(chunk);
       return chunks;
     };
@@ -212,7 +212,7 @@ describe('the pool', () => {
 
   it('rejects what is under way when it closes', async () => {
     const pool = createPool(1);
-    const make = { kind: 'clean', size: 16 } as const;
+    const make = { kind: 'eval', size: 16 } as const;
     const run = pool.run(good, { indices: new Int32Array([0]), rows: 1, mean, std, make });
     const failed = expect(run).rejects.toThrow(/closed/);
     await pool.close();

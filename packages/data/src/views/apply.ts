@@ -50,11 +50,11 @@ function applyInPlace(data: Uint8Array, size: number, step: AppliedOp): void {
 }
 
 /**
- * The un-augmented image, `[3, size, size]`: the shorter side resized to `resizeTo`, then the centre cut out.
+ * The eval transform of an image, `[3, size, size]`: the shorter side resized to `resizeTo`, then the centre cut out.
  * @param resizeTo by default {@link clearSide}
  * @throws RangeError if `resizeTo` is smaller than the target
  */
-export function applyClean(
+export function applyEvalTransform(
   image: RgbImage,
   target: Target,
   resizeTo = clearSide(image, target.size),

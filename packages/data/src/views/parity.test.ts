@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { RgbImage } from '../dataset.ts';
 import { openEmoji } from '../datasets/emoji.ts';
-import { applyClean, applyView } from './apply.ts';
+import { applyEvalTransform, applyView } from './apply.ts';
 import { gaussianBlur } from './blur.ts';
 import {
   adjustBrightness,
@@ -126,7 +126,7 @@ describe('views agree with torchvision on fixed parameters', () => {
   it('the evaluation transform', () => {
     const one = spec.cases.find((c) => c.op === 'clean')!;
     const target = { size: one.size!, mean: spec.mean, std: spec.std };
-    const made = applyClean(image('in.photo'), target, one.resize);
+    const made = applyEvalTransform(image('in.photo'), target, one.resize);
     expect(difference(made, floats(one.out)).most).toBeLessThan(1e-6);
   });
 

@@ -26,7 +26,7 @@ export interface ReadOptions {
   readonly badBefore?: number;
 }
 
-export interface CleanOptions extends ReadOptions {
+export interface EvalOptions extends ReadOptions {
   readonly size: number;
   /** Of the channels R, G, B in [0, 1], subtracted; default ImageNet's. */
   readonly mean?: readonly number[];
@@ -39,12 +39,12 @@ export interface CleanOptions extends ReadOptions {
 }
 
 /**
- * Centred images without augmentation, for features. Damaged ones are left out (`indices` of the batches tells).
+ * Images under the eval transform, for features. Damaged ones are left out (`indices` of the batches tells).
  * @throws DataError (while iterating) if more than `maxBad` are damaged
  */
-export async function* loadClean(dataset: ImageDataset, options: CleanOptions): AsyncGenerator<ImageBatch> {
+export async function* loadEval(dataset: ImageDataset, options: EvalOptions): AsyncGenerator<ImageBatch> {
   const { size, resize, mean = IMAGENET_MEAN, std = IMAGENET_STD } = options;
-  const make = { kind: 'clean', size, ...(resize === undefined ? {} : { resize }) } as const;
+  const make = { kind: 'eval', size, ...(resize === undefined ? {} : { resize }) } as const;
   const skips = readSkips(dataset, options);
   const order = Int32Array.from(options.indices ?? { length: dataset.length }, (v, i) =>
     options.indices ? v : i,
