@@ -1,8 +1,10 @@
 /** What every data set offers, whatever its format. */
-import { DataError } from '@moco-ts/core';
+import { DataError, type ErrorCode } from '@moco-ts/core';
 
 /** The data are there, but not the split that is asked for. */
-export class MissingSplit extends DataError {}
+export class MissingSplit extends DataError {
+  static override readonly code: ErrorCode = 'data-split-missing';
+}
 
 /** A decoded image: `data` is RGB, 8 bit, `[height, width, 3]`. */
 export interface RgbImage {

@@ -101,6 +101,9 @@ async function told<T>(name: string, act: () => Promise<T>): Promise<T> {
     const { code } = error as NodeJS.ErrnoException;
     const reason =
       code === 'ENOENT' ? 'no such file' : code === 'EACCES' ? 'permission denied' : (code ?? error);
-    throw new DataError(`${name}: not a readable image (${reason})`);
+    throw new DataError(`${name}: not a readable image (${reason})`, {
+      ...(code === 'ENOENT' && { code: 'file-missing' }),
+      cause: error,
+    });
   }
 }

@@ -1,9 +1,10 @@
 /** Errors of the machine, which say nothing of the file that was to be read. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DataError, UserError } from '@moco-ts/core';
+import { DataError, type ErrorCode, UserError } from '@moco-ts/core';
 
 /** The machine, a disk or a network failed while something was read: it is no damaged image. */
 export class MachineError extends UserError {
+  static override readonly code: ErrorCode = 'machine-failed';
   /** `MachineError` */
   override name = 'MachineError';
 }
@@ -47,7 +48,9 @@ export function helperError(told: string, cause: unknown): Error {
   // Node tells a thread that could not begin by a code of its own, with the system's in the message.
   const inside = /Worker initialization failure: (\w+)/.exec(cause instanceof Error ? cause.message : '');
   const reason = SHORTAGES[inside?.[1] ?? codeOf(cause)];
-  return reason === undefined ? new Error(told) : new MachineError(`no thread could be started: ${reason}`);
+  return reason === undefined
+    ? new Error(told)
+    : new MachineError(`no thread could be started: ${reason}`, { setting: 'workers' });
 }
 
 /** How long a shortage is waited out, in milliseconds; each wait is longer than the one before. */

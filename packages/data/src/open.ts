@@ -39,10 +39,14 @@ export async function openDataset(data: string, options: OpenOptions = {}): Prom
       asPath
         ? `${data}: no such folder`
         : `${data}: no such folder, and no built-in data set of that name (built in: ${BUILT_IN.join(', ')})`,
+      { code: 'file-missing', setting: 'data', value: data },
     );
   }
   if (!entry.isDirectory())
-    throw new DataError(`${data}: not a folder; give the folder that holds the images`);
+    throw new DataError(`${data}: not a folder; give the folder that holds the images`, {
+      setting: 'data',
+      value: data,
+    });
   const split = options.split ?? 'train';
   const records = (await openIdx(data, split)) ?? (await openCifar(data, split));
   if (records === undefined) return openFolder(data, options);

@@ -311,7 +311,7 @@ describe('bad options', () => {
       'signal: give the signal of an AbortController.',
     ],
     ['no data', { data: undefined }, 'setting-missing', 'data', 'pretrain needs data: an image folder'],
-    ['no folder', { data: './nowhere' }, 'data-invalid', undefined, './nowhere: no such folder'],
+    ['no folder', { data: './nowhere' }, 'file-missing', 'data', './nowhere: no such folder'],
     ['a batch too large', { batchSize: 100 }, 'setting-invalid', 'batchSize', 'batchSize 100 is larger than'],
     [
       'a queue that does not fit',
@@ -337,7 +337,7 @@ describe('bad options', () => {
     [
       'a run to resume',
       { resume: './nowhere' },
-      'checkpoint-invalid',
+      'file-missing',
       undefined,
       './nowhere: no such checkpoint or run folder',
     ],
@@ -360,14 +360,14 @@ describe('bad options', () => {
     // The loop throws the same.
     await expect(stepsOf(run)).rejects.toBe(error);
   });
-  it('tell programs the value, as a fault of the data does not', async () => {
+  it('tell programs the value', async () => {
     const run = pretrain({ ...options, out: folder(), mocoK: 12 });
     const error = await run.result.catch((error: unknown) => error as SettingError);
     expect(error).toBeInstanceOf(SettingError);
     expect(error).toMatchObject({ setting: 'mocoK', value: 12 });
     const none = await pretrain({ data: './nowhere' }).result.catch((error: unknown) => error);
     expect(none).toBeInstanceOf(DataError);
-    expect(none).not.toHaveProperty('setting');
+    expect(none).toMatchObject({ setting: 'data', value: './nowhere' });
   });
 });
 

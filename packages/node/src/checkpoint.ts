@@ -127,7 +127,8 @@ export async function openCheckpoint(
   setAside = false,
 ): Promise<Checkpoint> {
   const entry = await entryIfThere(path);
-  if (entry === undefined) throw new CheckpointError(`${path}: no such checkpoint or run folder`);
+  if (entry === undefined)
+    throw new CheckpointError(`${path}: no such checkpoint or run folder`, { code: 'file-missing' });
   if (!entry.isDirectory()) return readCheckpoint(path);
   const names = await listCheckpoints(path);
   if (names.length === 0)

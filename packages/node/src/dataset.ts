@@ -60,6 +60,7 @@ function nameOf({ data }: DataSettings): string {
   if (data.startsWith('object:'))
     throw new DataError(
       `${data.slice(7)} was a data set object of a program, which alone can open it; name the data`,
+      { code: 'setting-missing', setting: 'data', value: data },
     );
   return data;
 }

@@ -63,7 +63,8 @@ export async function openAny(
   warn: (text: Wording) => void,
 ): Promise<Foreign | Checkpoint> {
   const entry = await entryIfThere(path);
-  if (entry === undefined) throw new UserError(`${path}: no such file or run folder`);
+  if (entry === undefined)
+    throw new UserError(`${path}: no such file or run folder`, { code: 'file-missing' });
   if (entry.isDirectory()) {
     // A folder of moco lincls or finetune.
     const best = join(path, 'best.safetensors');

@@ -1,11 +1,13 @@
 /** From images to vectors: by an encoder as `moco knn` opens it, or by a model of `moco export --with-preprocess`. */
 import { crc32 } from 'node:zlib';
 import {
-  allFinite,
   createExtractor,
   DivergedError,
+  firstNotFinite,
   type Params,
   printable,
+  say,
+  settingRef,
   UserError,
   under,
   unitRows,
@@ -76,12 +78,10 @@ export async function openEmbedder(model: string, options: EmbedderOptions): Pro
     ...embedder,
     async *embed(dataset, from, onSkip) {
       for await (const batch of embedder.embed(dataset, from, onSkip)) {
-        const at = allFinite(batch.vectors)
-          ? -1
-          : batch.vectors.findIndex((value) => !Number.isFinite(value));
-        if (at >= 0)
+        const row = firstNotFinite(batch.vectors, embedder.dim);
+        if (row !== undefined)
           throw new DivergedError(
-            `${model}: its features of ${printable(dataset.id(batch.indices[Math.floor(at / embedder.dim)]!))} are not finite: its training diverged; take an earlier checkpoint, or train with a lower --lr`,
+            say`${model}: its features of ${printable(dataset.id(batch.indices[row]!))} are not finite: its training diverged; take an earlier checkpoint, or train with a lower ${settingRef('lr')}`,
           );
         yield batch;
       }

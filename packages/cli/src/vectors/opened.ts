@@ -1,5 +1,5 @@
 /** What an opened file of vectors gives, and the checks that both formats share. */
-import { DataError } from '@moco-ts/core';
+import { DataError, firstNotFinite } from '@moco-ts/core';
 import { checkSettings, type VectorInfo } from '@moco-ts/run';
 
 export interface VectorFile {
@@ -26,7 +26,6 @@ export function parseInfo(value: unknown, source: string): VectorInfo {
 
 /** @throws DataError naming the first vector that has a value which is not finite */
 export function checkVectors(vectors: Float32Array, dim: number, source: string): void {
-  const at = vectors.findIndex((value) => !Number.isFinite(value));
-  if (at >= 0)
-    throw new DataError(`${source}: vector ${Math.floor(at / dim)} holds a value that is not finite`);
+  const row = firstNotFinite(vectors, dim);
+  if (row !== undefined) throw new DataError(`${source}: vector ${row} holds a value that is not finite`);
 }

@@ -93,6 +93,12 @@ export function allFinite(data: ArrayLike<number>): boolean {
   return sum === 0;
 }
 
+/** The first row of [N, width] with a value that is NaN or infinite; undefined where there is none. */
+export function firstNotFinite(rows: Float32Array, width: number): number | undefined {
+  if (allFinite(rows)) return undefined;
+  return Math.floor(rows.findIndex((value) => !Number.isFinite(value)) / width);
+}
+
 /** `float32 [2, 3]`, as messages write a type. */
 export function describe(type: TensorType): string {
   return `${type.dtype} [${type.shape.join(', ')}]`;

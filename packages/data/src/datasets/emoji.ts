@@ -43,11 +43,17 @@ export async function openEmoji(options: EmojiOptions = {}): Promise<ImageDatase
   const split = options.split ?? 'train';
   const designers = options.designers ?? DEFAULT_DESIGNERS;
   if (designers.length === 0)
-    throw new DataError(`emoji: no designer given (there are ${DESIGNERS.join(', ')})`);
+    throw new DataError(`emoji: no designer given (there are ${DESIGNERS.join(', ')})`, {
+      setting: 'designers',
+      value: [],
+    });
   const folders: { designer: Designer; folder: string; list: EmojiEntry[] }[] = [];
   for (const designer of new Set(designers)) {
     if (!DESIGNERS.includes(designer)) {
-      throw new DataError(`emoji: no designer '${designer}' (there are ${DESIGNERS.join(', ')})`);
+      throw new DataError(`emoji: no designer '${designer}' (there are ${DESIGNERS.join(', ')})`, {
+        setting: 'designers',
+        value: designer,
+      });
     }
     const folder = packageFolder(designer);
     const list = JSON.parse(await readFile(join(folder, 'emoji.json'), 'utf8')) as EmojiEntry[];
@@ -81,6 +87,8 @@ function packageFolder(designer: Designer): string {
   try {
     return dirname(createRequire(import.meta.url).resolve(`${name}/package.json`));
   } catch {
-    throw new DataError(`emoji: package ${name} is not installed; install it with: npm install ${name}`);
+    throw new DataError(`emoji: package ${name} is not installed; install it with: npm install ${name}`, {
+      code: 'package-missing',
+    });
   }
 }

@@ -1,5 +1,5 @@
 import { basename, join } from 'node:path';
-import { DataError, printable } from '@moco-ts/core';
+import { DataError, printable, SettingError } from '@moco-ts/core';
 import { type DatasetSpec, type ImageDataset, MissingSplit, type Split } from '../dataset.ts';
 import { EXTENSIONS } from '../decode.ts';
 import { some } from '../words.ts';
@@ -29,7 +29,11 @@ export interface FolderOptions {
 export async function openFolder(data: string, options: FolderOptions): Promise<ImageDataset> {
   const split = options.split ?? 'train';
   const holdOut = options.holdOut ?? 0;
-  if (!(holdOut >= 0 && holdOut < 1)) throw new DataError(`holdOut is ${holdOut}: give a share in [0, 1)`);
+  if (!(holdOut >= 0 && holdOut < 1))
+    throw new SettingError(`holdOut is ${holdOut}: give a share in [0, 1)`, {
+      setting: 'holdOut',
+      value: holdOut,
+    });
   const top = await subfolders(data);
   const own = splitFolders(top);
   const divided = holdOut > 0 && own.test === undefined;
@@ -79,6 +83,7 @@ export async function openFolder(data: string, options: FolderOptions): Promise<
     if (entries.length === 0) {
       throw new DataError(
         `${root}: holding out ${holdOut} of ${paths.length} images leaves none for '${split}'`,
+        { setting: 'holdOut', value: holdOut },
       );
     }
   }

@@ -50,7 +50,8 @@ export const readsHeic = () => locate() !== undefined;
  */
 export async function decodeHeic(bytes: Uint8Array, check: (size: Size) => void): Promise<RgbImage> {
   const path = locate();
-  if (path === undefined) throw new DataError(`HEIC is read by a package of its own: ${HEIC_HINT}`);
+  if (path === undefined)
+    throw new DataError(`HEIC is read by a package of its own: ${HEIC_HINT}`, { code: 'package-missing' });
   const loaded = (await import(pathToFileURL(path).href)) as { default: HeicPackage };
   const images = await loaded.default.all({ buffer: bytes });
   try {

@@ -1,14 +1,11 @@
 /** A pool of threads or processes that make batches, started again where one dies. */
-import { DataError, UserError } from '@moco-ts/core';
 import type { ImageDataset } from '../dataset.ts';
 import { helperError } from '../machine.ts';
 import { cacheOf } from './cache.ts';
 import { type Helper, startProcess, startThread } from './helper.ts';
 import type { Job, JobResult } from './job.ts';
-import { type FromWorker, imagesOf, type ToWorker } from './messages.ts';
+import { errorOf, type FromWorker, imagesOf, type ToWorker } from './messages.ts';
 import { gather, type Sent } from './sent.ts';
-
-const errors = { data: DataError, user: UserError, defect: Error } as const;
 
 interface Task {
   readonly id: number;
@@ -112,7 +109,7 @@ export class HelperPool {
     this.dispatch();
     if (task === undefined) return;
     if ('result' in message) task.resolve(message.result);
-    else task.reject(new errors[message.kind](message.error));
+    else task.reject(errorOf(message.error));
   }
 
   /**

@@ -67,6 +67,7 @@ function check({ name, length }: ImageDataset, { batch, views, size, dropLast = 
   if (dropLast && batch > length)
     throw new DataError(
       `a batch of ${batch} is larger than ${name} (${length} images): make the batch smaller`,
+      { setting: 'batchSize', value: batch },
     );
 }
 

@@ -1,5 +1,7 @@
+import { type About, DataError, UserError } from '@moco-ts/core';
 import type { DatasetSpec, ImageDataset, SharedImages } from '../dataset.ts';
 import { decoderOf } from '../decode.ts';
+import { MachineError } from '../machine.ts';
 import { reopenDataset } from '../open.ts';
 import type { CacheBuffers } from './cache.ts';
 import { openCache } from './cache.ts';
@@ -33,7 +35,30 @@ export type Images = SharedImages | { readonly kind: 'reopen'; readonly spec: Da
 export type FromWorker =
   | { readonly decoding: number }
   | { readonly id: number; readonly result: JobResult }
-  | { readonly id: number; readonly error: string; readonly kind: 'data' | 'user' | 'defect' };
+  | { readonly id: number; readonly error: SentError };
+
+/** An error as a message holds it: a clone would lose its class. */
+export interface SentError {
+  readonly kind: keyof typeof kinds | 'defect';
+  /** Of a defect: its stack. */
+  readonly text: string;
+  readonly about: Pick<About, 'code' | 'setting' | 'value'>;
+}
+
+const kinds = { data: DataError, machine: MachineError, user: UserError } as const;
+
+export function sentError(error: unknown): SentError {
+  if (!(error instanceof UserError)) {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return { kind: 'defect', text, about: {} };
+  }
+  const kind = error instanceof DataError ? 'data' : error instanceof MachineError ? 'machine' : 'user';
+  const { message, code, setting, value } = error;
+  return { kind, text: message, about: { code, setting, value } };
+}
+
+export const errorOf = ({ kind, text, about }: SentError): Error =>
+  kind === 'defect' ? new Error(text) : new kinds[kind](text, about);
 
 export function imagesOf(dataset: ImageDataset): Images {
   return dataset.share?.() ?? { kind: 'reopen', spec: dataset.source };

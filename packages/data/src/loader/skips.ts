@@ -39,7 +39,7 @@ export function createSkipLog(
         const all = list.length + (options.badBefore ?? 0);
         if (all > limit) {
           const count = `${counted(all, 'damaged image')}, more than the ${limit} allowed`;
-          throw new DataError(`${dataset.name}: ${count}; the last: ${reason}`);
+          throw new DataError(`${dataset.name}: ${count}; the last: ${reason}`, { setting: 'maxBad' });
         }
         options.onSkip?.(entry);
       }

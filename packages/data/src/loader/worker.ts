@@ -1,9 +1,9 @@
 /** The thread or process of the pool: makes batches, one after the other, and hands their buffers over. */
 import { constants, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
-import { DataError, UserError } from '@moco-ts/core';
+import { DataError } from '@moco-ts/core';
 import { type ImageReader, runJob } from './job.ts';
-import { type FromWorker, readerOf, type ToWorker } from './messages.ts';
+import { type FromWorker, readerOf, sentError, type ToWorker } from './messages.ts';
 import { decoderOfSent } from './sent.ts';
 
 // The trainer splits each op evenly over the cores and waits for the slower half, so a view made beside it costs the
@@ -54,11 +54,7 @@ async function answer(message: JobMessage): Promise<void> {
     const buffers = [result.indices, ...result.views].map((array) => array.buffer as ArrayBuffer);
     void post({ id, result }, buffers);
   } catch (error) {
-    const user = error instanceof UserError;
-    const kind = error instanceof DataError ? 'data' : user ? 'user' : 'defect';
-    const text =
-      error instanceof Error ? (user ? error.message : (error.stack ?? error.message)) : String(error);
-    void post({ id, error: text, kind });
+    void post({ id, error: sentError(error) });
   }
 }
 
