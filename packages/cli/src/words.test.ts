@@ -25,7 +25,7 @@ it('names settings by flags that the command has', () => {
   const quiet = { out: () => {}, err: () => {}, live: false, color: false };
   const pretrain = createProgram(quiet, () => {}).commands.find((command) => command.name() === 'pretrain')!;
   const known = new Set(pretrain.options.flatMap(({ flags }) => flags.match(/--[a-z0-9-]+/g) ?? []));
-  const named = settingEntries.filter(([, { flags }]) => flags !== undefined);
+  const named = settingEntries().filter(([, { flags }]) => flags !== undefined);
   expect(named.map(([key]) => inFlags(say`${settingRef(key)}`)).filter((flag) => !known.has(flag))).toEqual(
     [],
   );

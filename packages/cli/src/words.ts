@@ -1,10 +1,10 @@
 /** The command's words for settings: its flags. */
 import { inWords, type Wording, type Words } from '@moco-ts/core';
-import { type Setting, settings } from '@moco-ts/run';
+import { settingNamed } from '@moco-ts/run';
 
 /** The long flag of a setting, as messages have it: `--batch-size`; of what no flag sets, `DATA`. */
 function flagOf(key: string): string {
-  const known = Object.hasOwn(settings, key) ? (settings as Record<string, Setting>)[key] : undefined;
+  const known = settingNamed(key);
   if (known?.flags !== undefined) return /--[a-z0-9-]+/.exec(known.flags)![0];
   return key === 'data' ? 'DATA' : `--${key.replaceAll(/[A-Z0-9]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }

@@ -1,7 +1,7 @@
 import type { BackendPlugin, Encoder } from '@moco-ts/core';
 import type { Designer, OwnDataset } from '@moco-ts/data';
 import type { Measures } from '@moco-ts/node';
-import type { PresetName, RunConfig } from '@moco-ts/run';
+import type { Method, PresetName, RunConfig } from '@moco-ts/run';
 
 /** The encoders that come with MoCo.ts, by torchvision's and timm's names. */
 export type ArchName =
@@ -40,6 +40,8 @@ export type BackendName =
 export interface OwnOptions {
   /** A published recipe, over which the other options win. */
   readonly preset?: PresetName;
+  /** The contrastive method, which sets head, temperature, views, optimizer and schedule. Default `moco-v1`. */
+  readonly method?: Method;
   /** An encoder's name, or an encoder of your own. Default `resnet50`. */
   readonly arch?: ArchName | Encoder;
   /** Of the channels R, G, B in [0, 1], subtracted from pixels. Default ImageNet's. */

@@ -1,7 +1,7 @@
 /** What `moco convert` writes beside an encoder's tensors, so that it comes back as it was. */
 import { CheckpointError, printable } from '@moco-ts/core';
 import type { KnownEncoder } from '@moco-ts/exchange';
-import { meaningful, type RunConfig, type RunFlags, settingsFault } from '@moco-ts/run';
+import { meaningful, methodOf, type RunConfig, type RunFlags, settingsFault } from '@moco-ts/run';
 
 /** What decides an encoder's features, and what its head is. */
 const told = [
@@ -51,7 +51,7 @@ export function knownEncoder({ arch, imageSize, stem, patchSize, method }: About
   return {
     arch,
     imageSize,
-    head: method === 'moco-v3' ? 'momentum' : 'queue',
+    head: methodOf({ method }).naming ?? 'queue',
     ...(stem && { stem }),
     ...(patchSize !== undefined && { patchSize }),
   };

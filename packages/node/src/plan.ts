@@ -2,7 +2,14 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { quoted, SettingError, say, settingRef, UserError, type Wording } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
-import { type Checkpoint, type RunConfig, type RunFlags, resolveConfig, resumeConfig } from '@moco-ts/run';
+import {
+  type Checkpoint,
+  defaults,
+  type RunConfig,
+  type RunFlags,
+  resolveConfig,
+  resumeConfig,
+} from '@moco-ts/run';
 import { chooseBackend } from './backends.ts';
 import { checkNewest, holdsRun, openCheckpoint } from './checkpoint.ts';
 import { openData } from './dataset.ts';
@@ -112,7 +119,7 @@ async function chooseFolder(
   }
 }
 
-function defaultFolder({ data = 'run', method = 'moco-v1', arch = 'resnet50' }: RunFlags): string {
+function defaultFolder({ data = 'run', method = defaults.method, arch = defaults.arch }: RunFlags): string {
   // A program's own set is named, not opened, by `object:NAME`.
   const name = basename(resolve(data.replace(/^object:/, '')));
   return join('runs', `${name}-${method}-${arch}`);

@@ -25,8 +25,7 @@ import {
   type Checkpoint,
   createMethod,
   encoderOf,
-  hasQueue,
-  leakWarning,
+  methodOf,
   type Position,
   type RunConfig,
   type RunMethod,
@@ -100,12 +99,9 @@ export async function prepare(
     deterministic: true,
     ...(config.threads !== undefined && { threads: config.threads }),
   });
-  const leak = leakWarning(config);
-  if (leak !== undefined) reporter.warn(leak);
-  if (hasQueue(config) && config.mocoK > dataset.length)
-    reporter.note(
-      `Note: the queue (${config.mocoK}) is larger than the set (${dataset.length}): an image meets its own old keys as negatives.`,
-    );
+  for (const remark of methodOf(config).remarks?.(config, dataset.length) ?? [])
+    if (remark.kind === 'warning') reporter.warn(remark.text);
+    else reporter.note(remark.text);
   const trainer = await createTrainer(backend, method.step(state), state).catch(async (error) => {
     await backend.dispose();
     throw error;
@@ -171,15 +167,8 @@ function startOf(
 ): Position {
   if (!resume) return { epoch: config.startEpoch, step: 0, globalStep: 0 };
   const { epoch, step, globalStep, config: saved, images } = resume.info;
-  const keys = (c: RunConfig) => c.batchSize * (c.symmetric ? 2 : 1);
-  if (hasQueue(config) && keys(config) !== keys(saved)) {
-    const pointer = resume.tensors.queue_ptr!.data[0]!;
-    if (step > 0 || pointer % keys(config) !== 0)
-      throw new SettingError(
-        say`${resume.path} was saved with ${keys(saved)} keys a step and can't go on with ${keys(config)} from there; keep ${settingRef('batchSize', saved.batchSize)}`,
-        { code: 'setting-conflict', value: config.batchSize },
-      );
-  }
+  const { path, tensors } = resume;
+  methodOf(config).resumeCheck?.(config, { path, step, config: saved, tensors });
   if (images !== dataset.length)
     reporter.warn(
       `${dataset.name} has ${counted(dataset.length, 'image')}, had ${images} when the run was saved: it goes on, but not as it would have`,

@@ -13,9 +13,9 @@ import {
 } from '@moco-ts/core';
 import { type Crc32, crc32 as portable } from './crc32.ts';
 import type { MeterStates } from './meters.ts';
-import type { RunConfig } from './settings.ts';
 import { storedInfo } from './stored.ts';
 import { currentNames } from './stored-names.ts';
+import type { RunConfig } from './table.ts';
 
 /** Where a run stands: the next step to take. */
 export interface Position {

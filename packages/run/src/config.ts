@@ -1,9 +1,17 @@
 /** The resolved configuration of a run: everything that decides its result, as plain JSON. */
-import { type Message, SettingError, say, settingRef } from '@moco-ts/core';
-import { type ImageDataset, type ViewConfig, views } from '@moco-ts/data/portable';
+import { SettingError, say, settingRef } from '@moco-ts/core';
+import type { ImageDataset, ViewConfig } from '@moco-ts/data/portable';
 import { traitsNamed } from '@moco-ts/encoders';
-import { defaultDecay, defaultRate, defaultWarmup, hasQueue, meaningless, rowOf } from './methods.ts';
-import { currentSettings, defaults, type RunConfig, type RunFlags, settingEntries } from './settings.ts';
+import { isMethod, methodOf } from './registry.ts';
+import {
+  currentSettings,
+  defaults,
+  defaultsOf,
+  meaningless,
+  type RunConfig,
+  type RunFlags,
+  settingEntries,
+} from './table.ts';
 
 /** Images of known small sets are trained on as they are; photographs are cut to the papers' 224. */
 export function defaultImageSize(dataset: Pick<ImageDataset, 'source' | 'share'>): number {
@@ -23,18 +31,17 @@ export function resolveConfig(
   workers = 1,
 ): RunConfig {
   const flags = currentSettings(given);
-  const { method = 'moco-v1', arch = defaults.arch } = flags;
+  const { method: name = defaults.method, arch = defaults.arch } = flags;
+  const method = methodOf({ method: name });
   const refused = meaningless(method, flags);
   if (refused !== undefined) throw new SettingError(refused, { code: 'setting-conflict' });
-  const named = { ...defaults, ...rowOf(method, arch), ...flags };
+  const named = { ...defaultsOf(method), ...method.defaults(traitsNamed(arch), flags), ...flags };
   const merged: RunConfig = {
-    lr: defaultRate(method, named.optimizer),
-    wd: defaultDecay(method, named.optimizer),
-    warmupEpochs: defaultWarmup(method, arch, named.epochs),
+    ...ratesOf(named.optimizer),
     imageSize: defaultImageSize(dataset),
     workers,
     ...named,
-    method,
+    method: name,
   };
   const [own, ...others] = traitsNamed(merged.arch).stems;
   const large = own === 'imagenet' && others.includes('cifar');
@@ -44,19 +51,22 @@ export function resolveConfig(
   return config;
 }
 
+/** For a batch of 256, where neither the user nor the method names others. */
+const ratesOf = (optimizer: RunConfig['optimizer']) => ({
+  lr: { sgd: 0.03, adamw: 1e-3, lars: 0.3 }[optimizer],
+  wd: optimizer === 'lars' ? 1e-6 : 1e-4,
+  warmupEpochs: 0,
+});
+
 /** A stored configuration with the defaults of what later versions added. */
 export function withDefaults(
   saved: Partial<RunConfig> & Pick<RunConfig, 'data' | 'method' | 'arch' | 'imageSize'>,
 ): RunConfig {
-  const { method, arch } = saved;
-  const named = { ...defaults, ...saved };
-  return {
-    lr: defaultRate(method, named.optimizer),
-    wd: defaultDecay(method, named.optimizer),
-    warmupEpochs: defaultWarmup(method, arch, named.epochs),
-    workers: 1,
-    ...named,
-  };
+  const method = isMethod(saved.method) ? methodOf(saved) : undefined;
+  const named = { ...defaultsOf(method), ...saved };
+  const own = method?.defaults(traitsNamed(saved.arch), named) ?? {};
+  const { lr, wd, warmupEpochs } = { ...ratesOf(named.optimizer), ...own };
+  return { lr, wd, warmupEpochs, workers: 1, ...named };
 }
 
 /**
@@ -66,7 +76,7 @@ export function withDefaults(
  */
 export function resumeConfig(saved: RunConfig, given: RunFlags, source: string): RunConfig {
   const flags = currentSettings(given);
-  for (const [key, { bound }] of settingEntries) {
+  for (const [key, { bound }] of settingEntries()) {
     const [wanted, found] = [flags[key], saved[key]];
     if (bound && wanted !== undefined && wanted !== found) {
       const setting = settingRef(key);
@@ -83,7 +93,7 @@ export function resumeConfig(saved: RunConfig, given: RunFlags, source: string):
       say`${settingRef('startEpoch')} and ${settingRef('resume')} exclude each other: the checkpoint knows its epoch`,
       { code: 'setting-conflict', value: flags.startEpoch },
     );
-  const refused = meaningless(saved.method, flags);
+  const refused = meaningless(methodOf({ ...saved, ...flags }), flags);
   if (refused !== undefined) throw new SettingError(refused, { code: 'setting-conflict' });
   // A limit is of the command that it was given to: kept, it would stop whoever goes on at once.
   const { maxSteps: _, ...kept } = saved;
@@ -125,22 +135,9 @@ export function checkSizes(
     );
 }
 
-/** Groups of batch normalisation. */
-export const splitsOf = (config: Pick<RunConfig, 'bn' | 'bnSplits'>) =>
-  config.bn === 'plain' || config.bn === 'sync' ? 1 : config.bnSplits;
-
-/** The distributions of a run's views: two, or one where the method asks for one. */
-export function viewsOf({ method, augPlus, imageSize: size, cropMin, blur }: RunConfig): ViewConfig[] {
-  const name = method === 'moco-v3' ? 'v3' : augPlus ? 'aug-plus' : 'v1';
-  const pair = views[name]({ size, cropMin });
-  const drawn = method === 'instdisc' ? pair.slice(0, 1) : pair;
-  if (blur) return drawn;
+/** The distributions of a run's views. */
+export function viewsOf(config: RunConfig): ViewConfig[] {
+  const drawn = methodOf(config).views(config);
+  if (config.blur) return [...drawn];
   return drawn.map((view) => ({ ...view, ops: view.ops.filter(({ op }) => op !== 'blur') }));
-}
-
-/** What to say before a run whose loss can cheat. */
-export function leakWarning(config: Pick<RunConfig, 'method' | 'bn' | 'bnSplits'>): Message | undefined {
-  if (!hasQueue(config) || splitsOf(config) > 1) return undefined;
-  const kind = config.bn === 'sync' ? 'sync, on one rank the same as plain,' : 'plain';
-  return say`${kind} batch normalisation on one rank: queries and keys share batch statistics, by which the loss can tell a positive without looking at its content (MoCo, section 3.3); ${settingRef('bn', 'shuffle')}, the default, prevents it`;
 }

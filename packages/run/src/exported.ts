@@ -1,6 +1,6 @@
 /** What an exported model carries along: its preprocessing, and what a stranger needs to use it. */
 import { clearSide } from '@moco-ts/data/portable';
-import type { RunConfig } from './settings.ts';
+import type { RunConfig } from './table.ts';
 
 /** How raw images become the encoder's input, as the model does it and `moco` too. */
 export function preprocessOf({ imageSize: size, mean, std }: RunConfig) {

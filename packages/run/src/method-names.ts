@@ -1,3 +1,5 @@
-export const methods = ['moco-v1', 'moco-v2', 'moco-v3', 'simclr', 'instdisc'] as const;
-/** A row of SPEC.md's table of methods. */
-export type Method = (typeof methods)[number];
+/** The names of all methods that are known, built-in ones first. The registry fills it. */
+export const methodNames: string[] = [];
+
+/** The method of a run that names none. */
+export const defaultMethod = 'moco-v1';

@@ -1,36 +1,22 @@
-/** A run's method as the training loop needs it: a state, a step, and what to feed the step. */
-import {
-  checkInstDisc,
-  checkMoco,
-  drawNegatives,
-  type Encoder,
-  type InstDiscConfig,
-  initEncoder,
-  initEncoderV3,
-  instDiscState,
-  instDiscStep,
-  type MocoConfig,
-  type MocoV3Config,
-  mocoState,
-  mocoStep,
-  mocoV3Heads,
-  mocoV3State,
-  mocoV3Step,
-  type Params,
-  risingMomentum,
-  rng,
-  type SimclrConfig,
-  scalar,
-  simclrState,
-  simclrStep,
-  type Tensor,
-  type TrainingStep,
-  traitsOf,
+/**
+ * The contract of methods, the third beside core's `defineEncoder` and `defineBackend`. It stands here and not in core for
+ * what it is made of: settings of the table, and views, which are data's.
+ */
+import type {
+  Encoder,
+  EncoderConfig,
+  EncoderTraits,
+  ModelHead,
+  Optimizer,
+  Params,
+  PassConfig,
+  Tensor,
+  TrainingStep,
+  Wording,
 } from '@moco-ts/core';
-import type { Batch } from '@moco-ts/data/portable';
-import { splitsOf } from './config.ts';
-import { encoderOf, optimizerOf } from './model.ts';
-import type { RunConfig } from './settings.ts';
+import type { Batch, ViewConfig } from '@moco-ts/data/portable';
+import type { ConfigOf, SettingTable } from './setting.ts';
+import type { CommonConfig, CommonName } from './settings.ts';
 
 /** When a step is taken. */
 export interface Moment {
@@ -43,146 +29,120 @@ export interface Moment {
   readonly progress: number;
 }
 
+/** A run's method as the training loop needs it. */
 export interface RunMethod {
-  /** The state before the first step. */
+  /** The encoder as a run begins it, by its own names, with its head under `fc`. */
+  params(): Params;
+  /** The state before the first step. Its `q.*` are what is measured and exported: {@link RunMethod.params} at the start. */
   state(): Record<string, Tensor>;
+  /**
+   * The training step. Of its metrics `loss` must be there; `spread`, the feature std of vectors of unit length and
+   * `mocoDim` numbers, is drawn in the report and watched for a collapse; the rest is described by `metrics`.
+   */
   step(state: Readonly<Record<string, Tensor>>): TrainingStep;
+  /** What the step is fed, but for the optimizer's scalars. */
   feeds(batch: Batch, at: Moment): Record<string, Tensor>;
   /** The loss of guessing, with its formula; undefined where it depends on the data. */
   readonly chance?: { readonly loss: number; readonly formula: string };
 }
 
+/** No settings of its own. */
+export type NoSettings = Record<never, never>;
+
+/** The settings of a run: those that methods share, and a method's own. */
+export type MethodConfig<Own extends SettingTable = NoSettings> = CommonConfig & ConfigOf<Own>;
+
+/** What a run's method is made of. */
+export interface MethodContext<Config> extends PassConfig {
+  readonly config: Config;
+  /** Images of the data set. */
+  readonly images: number;
+  readonly optimizer: Optimizer;
+}
+
+/** Metrics that belong together: on one chart of the report, and side by side in the terminal. */
+export interface MetricGroup {
+  readonly title: string;
+  /** What the axis counts, as `percent`. */
+  readonly unit: string;
+  /** What people read, by the metric's name in the step. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** Digits behind the point in the terminal. */
+  readonly digits: number;
+  /** A line on what the metrics say. */
+  readonly note?: string;
+  /** A line across the chart: chance, or what would be right. */
+  readonly level?: { readonly value: number; readonly label: string };
+}
+
+/** Something to say before the first step. */
+export type Remark =
+  | { readonly kind: 'warning'; readonly text: Wording }
+  | { readonly kind: 'note'; readonly text: string };
+
+/** A checkpoint that a run goes on from. */
+export interface ResumePoint<Config> {
+  readonly path: string;
+  /** Steps of the epoch that are done. */
+  readonly step: number;
+  readonly config: Config;
+  readonly tensors: Readonly<Record<string, Tensor>>;
+}
+
 /**
- * @param images of the data set
- * @param own the encoder, where it is not the one that has its name
- * @throws UserError for an unknown arch, and for settings that don't fit each other
+ * A method: how an encoder is trained. What it says of settings becomes flags, `--help`, checks, options of the library and
+ * the stored configuration, as those of the methods that come along.
  */
-export function createMethod(config: RunConfig, images: number, own?: Encoder): RunMethod {
-  switch (config.method) {
-    case 'moco-v1':
-    case 'moco-v2':
-      return queueMethod(config, own);
-    case 'moco-v3':
-      return v3Method(config, own);
-    case 'simclr':
-      return simclrMethod(config, own);
-    case 'instdisc':
-      return bankMethod(config, images, own);
-  }
+export interface MethodPlugin<Own extends SettingTable = NoSettings, Name extends string = string> {
+  /** What `--method`, a run and its checkpoints know it by. */
+  readonly name: Name;
+  /** Settings of its own, by names that no other method has. */
+  readonly settings?: Own & SettingTable;
+  /** The opt-in settings of the common table that it takes. */
+  readonly uses?: readonly CommonName[];
+  /**
+   * What it sets that differs from the table's defaults. Left out, `lr` and `wd` are those of the optimizer.
+   * @param named what is known already: a value may depend on it, as the learning rate on the optimizer
+   */
+  defaults(traits: EncoderTraits, named: Partial<MethodConfig<Own>>): Partial<MethodConfig<Own>>;
+  /** The distributions of the views of an image: one for each that the step is fed. */
+  views(config: MethodConfig<Own>): readonly ViewConfig[];
+  /** The metrics of a step that people are shown, besides `loss` and `spread`. Default none. */
+  metrics?(config: MethodConfig<Own>): readonly MetricGroup[];
+  /** @throws UserError for settings that don't fit each other */
+  create(context: MethodContext<MethodConfig<Own>>): RunMethod;
+  /** What stands behind the features of a trained encoder, under `fc`. */
+  head(
+    config: MethodConfig<Own>,
+    model: { readonly encoder: Encoder; readonly encoderConfig: EncoderConfig },
+  ): ModelHead;
+  /** What to say before the first step. Default nothing. */
+  remarks?(config: MethodConfig<Own>, images: number): readonly Remark[];
+  /** @throws UserError where a run can't go on from a checkpoint with these settings. Default: it always can. */
+  resumeCheck?(config: MethodConfig<Own>, from: ResumePoint<MethodConfig<Own>>): void;
+  /** As whose `moco convert` names the tensors: `queue` as MoCo v1's and v2's, the default; `momentum` as MoCo v3's. */
+  readonly naming?: 'queue' | 'momentum';
 }
 
-/** The query encoder with its head as a run begins it. */
-export function initialParams(config: RunConfig): Params {
-  const { seed } = config;
-  return config.method === 'moco-v3'
-    ? initEncoderV3(v3Config(config), seed)
-    : initEncoder({ ...encoderOf(config), ...headOf(config) }, seed);
+/** Marks an object as a method, with its type checked. */
+export function defineMethod<Name extends string, Own extends SettingTable = NoSettings>(
+  method: MethodPlugin<Own, Name>,
+): MethodPlugin<Own, Name> {
+  return method;
 }
 
-const headOf = ({ mlp, mocoDim: dim }: RunConfig) => ({ mlp, dim });
+/** Groups of batch normalisation. */
+export const splitsOf = (config: Pick<CommonConfig, 'bn' | 'bnSplits'>) =>
+  config.bn === 'plain' || config.bn === 'sync' ? 1 : config.bnSplits;
 
-function common(config: RunConfig, own?: Encoder) {
-  return {
-    ...encoderOf(config, own),
-    batch: config.batchSize,
-    bnSplits: splitsOf(config),
-    temperature: config.mocoT,
-    optimizer: optimizerOf(config),
-  };
-}
+type Sizes = Pick<CommonConfig, 'batchSize' | 'imageSize'>;
 
-function queueMethod(config: RunConfig, own?: Encoder): RunMethod {
-  const { seed, batchSize, symmetric, mocoK } = config;
-  const moco: MocoConfig = {
-    ...common(config, own),
-    ...headOf(config),
-    queueSize: mocoK,
-    momentum: config.mocoM,
-    shuffle: config.bn === 'shuffle',
-    symmetric,
-  };
-  checkMoco(moco);
-  return {
-    state: () => mocoState(moco, seed),
-    step: (state) => mocoStep(moco, state),
-    feeds: (batch, { epoch, step }) => {
-      const feeds = twoViews(config, batch);
-      if (!moco.shuffle) return feeds;
-      const data = rng(seed, 'shuffle-bn', epoch, step).permutation(batchSize);
-      // No spread: see createTrainer.
-      return Object.assign(feeds, { perm: { shape: [batchSize], dtype: 'int32', data } });
-    },
-    chance: {
-      loss: Math.log(mocoK + 1) * (symmetric ? 2 : 1),
-      formula: `${symmetric ? '2 ' : ''}log(K + 1)`,
-    },
-  };
-}
-
-function v3Config(config: RunConfig, own?: Encoder): MocoV3Config {
-  const shared = common(config, own);
-  return {
-    ...shared,
-    ...mocoV3Heads[traitsOf(shared.encoder).family],
-    hidden: config.mocoMlpDim,
-    dim: config.mocoDim,
-  };
-}
-
-function v3Method(config: RunConfig, own?: Encoder): RunMethod {
-  const { seed, mocoM, mocoT, batchSize } = config;
-  const v3 = v3Config(config, own);
-  return {
-    state: () => mocoV3State(v3, seed),
-    step: (state) => mocoV3Step(v3, state),
-    feeds: (batch, { progress }) =>
-      Object.assign(twoViews(config, batch), {
-        momentum: scalar(config.mocoMCos ? risingMomentum(mocoM, progress) : mocoM),
-      }),
-    chance: { loss: 4 * mocoT * Math.log(batchSize), formula: '4 T log(N)' },
-  };
-}
-
-function simclrMethod(config: RunConfig, own?: Encoder): RunMethod {
-  const { seed, batchSize } = config;
-  const simclr: SimclrConfig = { ...common(config, own), ...headOf(config) };
-  return {
-    state: () => simclrState(simclr, seed),
-    step: (state) => simclrStep(simclr, state),
-    feeds: (batch) => twoViews(config, batch),
-    chance: { loss: Math.log(2 * batchSize - 1), formula: 'log(2N - 1)' },
-  };
-}
-
-function bankMethod(config: RunConfig, images: number, own?: Encoder): RunMethod {
-  const { seed, batchSize, mocoK, loss } = config;
-  const bank: InstDiscConfig = {
-    ...common(config, own),
-    ...headOf(config),
-    slots: images,
-    negatives: mocoK,
-    draw: config.bankDraw,
-    loss,
-    bankMomentum: config.bankMomentum,
-    proximal: config.proximal,
-  };
-  checkInstDisc(bank);
-  return {
-    state: () => instDiscState(bank, seed),
-    step: (state) => instDiscStep(bank, state),
-    feeds: (batch, { globalStep }) => ({
-      xq: view(config, batch, 0),
-      index: { shape: [batchSize], dtype: 'int32', data: Int32Array.from(batch.indices) },
-      negatives: drawNegatives(bank, seed, globalStep),
-    }),
-    ...(loss === 'infonce' && { chance: { loss: Math.log(mocoK + 1), formula: 'log(K + 1)' } }),
-  };
-}
-
-function twoViews(config: RunConfig, batch: Batch): Record<'xq' | 'xk', Tensor> {
-  return { xq: view(config, batch, 0), xk: view(config, batch, 1) };
-}
-
-function view({ batchSize, imageSize }: RunConfig, batch: Batch, which: 0 | 1): Tensor {
+/** A view of a batch's images, as the feed that steps name `xq` or `xk`: float32 [N, 3, S, S]. */
+export function viewFeed({ batchSize, imageSize }: Sizes, batch: Batch, which: number): Tensor {
   return { shape: [batchSize, 3, imageSize, imageSize], dtype: 'float32', data: batch.views[which]! };
+}
+
+/** Both views. */
+export function viewFeeds(config: Sizes, batch: Batch): Record<'xq' | 'xk', Tensor> {
+  return { xq: viewFeed(config, batch, 0), xk: viewFeed(config, batch, 1) };
 }

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { resolveConfig } from './config.ts';
 import { encoderOf, rateAt } from './model.ts';
-import type { RunFlags } from './settings.ts';
+import type { RunFlags } from './table.ts';
 
 const folder = { source: { data: 'photos', split: 'train' as const } };
 const at = (flags: RunFlags, epoch: number, step: number) =>

@@ -8,16 +8,14 @@ import {
   encoderNames,
   learningRate,
   type ModelConfig,
-  type ModelHead,
-  mocoV3Projection,
   type Optimizer,
-  printable,
+  type Params,
   SettingError,
-  say,
-  settingRef,
   traitsOf,
 } from '@moco-ts/core';
-import type { RunConfig } from './settings.ts';
+import { type RunMethod, splitsOf } from './method.ts';
+import { methodOf, pluginNeeded } from './registry.ts';
+import type { RunConfig } from './table.ts';
 
 /** What data sets give: R, G, B. */
 const IMAGE_CHANNELS = 3;
@@ -31,11 +29,7 @@ export function encoderOf(
   own?: Encoder,
 ): { encoder: Encoder; encoderConfig: EncoderConfig } {
   const { arch, imageSize, stem, patchSize, stopGradConv1, plugin } = config;
-  if (!own && plugin && !encoderNames().includes(arch))
-    throw new SettingError(
-      say`the run's arch "${arch}" came with a plugin, which only you can name, if you trust it: ${settingRef('plugin', 'PACKAGE_OR_FILE')} (recorded: ${printable(JSON.stringify(plugin))})`,
-      { setting: 'arch', value: arch },
-    );
+  if (!own && plugin && !encoderNames().includes(arch)) throw pluginNeeded('arch', arch, plugin);
   const encoder = own ?? encoderNamed(arch);
   const { family, channels } = traitsOf(encoder);
   if (channels !== IMAGE_CHANNELS)
@@ -58,16 +52,31 @@ export function optimizerOf({ optimizer: name, wd: weightDecay, momentum }: RunC
   return createOptimizer({ name, weightDecay, ...(name !== 'adamw' && { momentum }) });
 }
 
-/** The query encoder for inference, without or with its head (of `moco-v3`: its projector). */
+/** The query encoder for inference, without or with its head. */
 export function modelConfig(config: RunConfig, withHead = false, own?: Encoder): ModelConfig {
   const encoder = encoderOf(config, own);
-  return { ...encoder, ...(withHead && { head: headOf(config, encoder) }) };
+  return { ...encoder, ...(withHead && { head: methodOf(config).head(config, encoder) }) };
 }
 
-function headOf(config: RunConfig, { encoder, encoderConfig }: ReturnType<typeof encoderOf>): ModelHead {
-  const { method, mlp, mocoDim: dim, mocoMlpDim: hidden } = config;
-  if (method !== 'moco-v3') return { mlp, dim };
-  return mocoV3Projection(traitsOf(encoder).family, encoder.featureDim(encoderConfig), { hidden, dim });
+/**
+ * @param images of the data set
+ * @param own the encoder, where it is not the one that has its name
+ * @throws UserError for an unknown method or arch, and for settings that don't fit each other
+ */
+export function createMethod(config: RunConfig, images: number, own?: Encoder): RunMethod {
+  return methodOf(config).create({
+    ...encoderOf(config, own),
+    config,
+    images,
+    batch: config.batchSize,
+    bnSplits: splitsOf(config),
+    optimizer: optimizerOf(config),
+  });
+}
+
+/** The query encoder with its head as a run begins it. */
+export function initialParams(config: RunConfig): Params {
+  return createMethod(config, config.batchSize).params();
 }
 
 /**

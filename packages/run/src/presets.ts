@@ -1,5 +1,5 @@
 /** Recipes by the names of published rows, each with the figure that it should reach. */
-import type { RunFlags } from './settings.ts';
+import type { RunFlags } from './table.ts';
 
 export interface Preset {
   readonly flags: RunFlags;

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from './config.ts';
-import { methods } from './method-names.ts';
+import { builtInMethods } from './methods/index.ts';
 import { faultOf } from './rule.ts';
-import { settings, settingsFault } from './settings.ts';
+import { settings, settingsFault } from './table.ts';
 
 const folder = { source: { data: 'photos', split: 'train' as const } };
 
 describe('the table of settings', () => {
-  it.each(methods)('takes the defaults of %s, and has a rule for each', (method) => {
+  it.each(builtInMethods)('takes the defaults of $name, and has a rule for each', ({ name: method }) => {
     for (const arch of ['resnet50', 'vit_small']) {
       const config = resolveConfig({ data: 'photos', method, arch }, folder);
       expect(settingsFault(config)).toBeUndefined();

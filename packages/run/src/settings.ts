@@ -1,65 +1,12 @@
 /**
- * The settings of a run: one table. Flags, `--help`, the library's options, the checks of each and the stored
- * configuration are derived from it: a new setting is one entry.
+ * The settings of a run that methods share. Flags, `--help`, the library's options, the checks of each and the stored
+ * configuration are derived from them, and from those of each method (`table.ts`): a new setting is one entry.
  */
-import { SettingError } from '@moco-ts/core';
+import { say, settingRef } from '@moco-ts/core';
 import { IMAGENET_MEAN, IMAGENET_STD } from '@moco-ts/data/portable';
-import { type Method, methods } from './method-names.ts';
-import {
-  above,
-  currentValue,
-  faultOf,
-  largestFloat,
-  list,
-  longest,
-  name,
-  number,
-  type Rule,
-  shown,
-  text,
-  truth,
-  whole,
-} from './rule.ts';
-
-/** Under which heading `--help` lists a setting. */
-export type Group = 'Method' | 'Encoder and views' | 'Training' | 'Data' | 'Machine' | 'Run';
-
-interface Entry {
-  readonly group?: Group;
-  /** The flags that set it, with a placeholder for its value: `-b, --batch-size <n>`. Without: no flag does. */
-  readonly flags?: string;
-  /** A line for `--help`, with the default in brackets. */
-  readonly doc?: string;
-  /** The line for `--no-...`, which a setting that is true or false may have. */
-  readonly not?: string;
-  /** The methods that have a use for it. Default: all. */
-  readonly methods?: readonly Method[];
-  /** The weights in a checkpoint are bound to it: a run that goes on can't change it. */
-  readonly bound?: true;
-}
-
-/** What is known of a setting. */
-export interface Setting<Value = unknown> extends Entry {
-  readonly rule: Rule<Value>;
-  /** Before the method's own. */
-  readonly default?: Value;
-}
-
-/** A setting that every configuration has. */
-type Always<Value> = Setting<Value> & { readonly always: true };
-type Defaulted<Value> = Always<Value> & { readonly default: Value };
-
-const defaulted = <Value>(
-  rule: Rule<Value>,
-  entry: Entry & { readonly default: NoInfer<Value> },
-): Defaulted<Value> => ({
-  ...entry,
-  rule,
-  always: true,
-});
-/** The user names it, or `resolveConfig` finds it by what else is known. */
-const always = <Value>(rule: Rule<Value>, entry: Entry): Always<Value> => ({ ...entry, rule, always: true });
-const optional = <Value>(rule: Rule<Value>, entry: Entry): Setting<Value> => ({ ...entry, rule });
+import { defaultMethod, methodNames } from './method-names.ts';
+import { above, largestFloat, list, longest, name, number, text, truth, whole } from './rule.ts';
+import { always, type ConfigOf, defaulted, defaultsIn, optional } from './setting.ts';
 
 const share = number(0, 1);
 /** Of lengths of a vector and widths of a layer: a matrix of two has 1 GB. */
@@ -71,19 +18,16 @@ export const optimizers = ['sgd', 'adamw', 'lars'] as const;
 /** What applies the gradients. */
 export type Optimizer = (typeof optimizers)[number];
 
-const queues = ['moco-v1', 'moco-v2'] as const;
-const momentumEncoders = [...queues, 'moco-v3'] as const;
-const plainHeads = [...queues, 'simclr', 'instdisc'] as const;
-
-export const settings = {
+/** What the heading `Method` lists before what methods have of their own. */
+export const methodSettings = {
   /** The folder or the built-in set; `object:NAME` for a data set of a program's own. */
   data: always(text, {}),
   /** The contrastive method, which sets head, temperature, views, optimizer and schedule. Default `moco-v1`. */
-  method: defaulted(name(methods), {
-    default: 'moco-v1',
+  method: defaulted(name(methodNames), {
+    default: defaultMethod,
     group: 'Method',
     flags: '--method <name>',
-    doc: `${methods.join(', ')}: sets head, T, views, optimizer, schedule (moco-v1)`,
+    doc: () => `${methodNames.join(', ')}: sets head, T, views, optimizer, schedule (${defaultMethod})`,
     bound: true,
   }),
   /** Length of queries and keys. Default 128; `moco-v3` 256. */
@@ -100,7 +44,7 @@ export const settings = {
     group: 'Method',
     flags: '--moco-k <n>',
     doc: 'keys in the queue, a multiple of the batch (65536); instdisc: noise samples (4096)',
-    methods: [...queues, 'instdisc'],
+    optIn: true,
     bound: true,
   }),
   /** Momentum of the key encoder, in [0, 1]. Default 0.999; `moco-v3` 0.99. */
@@ -109,7 +53,7 @@ export const settings = {
     group: 'Method',
     flags: '--moco-m <x>',
     doc: 'momentum of the key encoder (0.999; moco-v3: 0.99)',
-    methods: momentumEncoders,
+    optIn: true,
   }),
   /** `moco-v3`: m rises to 1 by half a cosine. Default true. */
   mocoMCos: defaulted(truth, {
@@ -118,7 +62,7 @@ export const settings = {
     flags: '--moco-m-cos',
     doc: 'moco-v3: m rises to 1 by half a cosine (on)',
     not: 'moco-v3: m stays',
-    methods: ['moco-v3'],
+    optIn: true,
   }),
   /** Temperature. Default 0.07; `moco-v2` 0.2; `moco-v3` 0.2 for ViTs, 1 for ResNets; `simclr` 0.1. */
   mocoT: defaulted(above(0, 1000), {
@@ -126,6 +70,7 @@ export const settings = {
     group: 'Method',
     flags: '--moco-t <x>',
     doc: 'temperature (0.07; moco-v2 0.2; moco-v3 0.2 for ViTs, 1 for ResNets; simclr 0.1)',
+    optIn: true,
   }),
   /** A head of two layers. Default that of the method: `moco-v2` and `simclr` have it. */
   mlp: defaulted(truth, {
@@ -134,7 +79,7 @@ export const settings = {
     flags: '--mlp',
     doc: 'two-layer head (moco-v2, simclr)',
     not: 'linear head (moco-v1, instdisc)',
-    methods: plainHeads,
+    optIn: true,
     bound: true,
   }),
   /** `moco-v3`: width of the hidden layers of projector and predictor. Default 4096. */
@@ -143,49 +88,13 @@ export const settings = {
     group: 'Method',
     flags: '--moco-mlp-dim <n>',
     doc: "moco-v3: width of the heads' hidden layers (4096)",
-    methods: ['moco-v3'],
+    optIn: true,
     bound: true,
   }),
-  /** The loss; `nce` is the default of `instdisc`, and its alone. */
-  loss: defaulted(name(['infonce', 'nce']), {
-    default: 'infonce',
-    group: 'Method',
-    flags: '--loss <name>',
-    doc: 'instdisc: nce or infonce (nce)',
-    bound: true,
-  }),
-  /** `instdisc`: share of a slot's old value in its new one, in [0, 1]. Default 0.5. */
-  bankMomentum: defaulted(share, {
-    default: 0.5,
-    group: 'Method',
-    flags: '--bank-momentum <x>',
-    doc: "instdisc: share of a slot's old value in its new one (0.5)",
-    methods: ['instdisc'],
-  }),
-  /** `instdisc`: noise samples for each image, or one draw for the batch. Default `image`. */
-  bankDraw: defaulted(name(['image', 'batch'], { picture: 'image' }), {
-    default: 'image',
-    group: 'Method',
-    flags: '--bank-draw <kind>',
-    doc: 'instdisc: noise samples for each image, or for the batch (image)',
-    methods: ['instdisc'],
-  }),
-  /** `instdisc`: weight of the proximal term. Default 0. */
-  proximal: defaulted(number(0, largestFloat), {
-    default: 0,
-    group: 'Method',
-    flags: '--proximal <x>',
-    doc: 'instdisc: weight of the proximal term (0)',
-    methods: ['instdisc'],
-  }),
-  /** `moco-v1`, `moco-v2`: swap the views and add the second loss. Default false. */
-  symmetric: defaulted(truth, {
-    default: false,
-    group: 'Method',
-    flags: '--symmetric',
-    doc: 'moco-v1, moco-v2: swap the views and add the second loss',
-    methods: queues,
-  }),
+};
+
+/** What `--help` lists behind those. */
+export const runSettings = {
   /**
    * Groups of batch normalisation; `shuffle`: with permuted keys; `sync`: one group over all ranks, of which there is one
    * here. Default `shuffle` where there is a queue, else `sync`.
@@ -195,6 +104,11 @@ export const settings = {
     group: 'Method',
     flags: '--bn <kind>',
     doc: 'shuffle: groups, keys permuted; split: groups; sync, plain: the whole batch (shuffle where there is a queue, else sync)',
+    optIn: {
+      value: 'shuffle',
+      refusal: (method) =>
+        say`${settingRef('bn', 'shuffle')} permutes the keys of a queue, which ${method} has not; choose sync, split or plain`,
+    },
   }),
   /** Groups of batch normalisation. Default 8. */
   bnSplits: defaulted(whole(1, 65_536), {
@@ -247,7 +161,7 @@ export const settings = {
     flags: '--aug-plus',
     doc: 'views of MoCo v2: with blur (moco-v2, simclr)',
     not: 'views of MoCo v1 (moco-v1, instdisc)',
-    methods: plainHeads,
+    optIn: true,
   }),
   /** Blur, where the views have it. Default true. */
   blur: defaulted(truth, {
@@ -449,54 +363,11 @@ export const settings = {
   }),
 };
 
-type Table = typeof settings;
-/** The name of a setting, as configurations have it. */
-export type SettingName = keyof Table;
-type ValueOf<Entry> = Entry extends { readonly rule: Rule<infer Value> } ? Value : never;
-type Values = { readonly [Name in SettingName]: ValueOf<Table[Name]> };
-type AlwaysName = {
-  [Name in SettingName]: Table[Name] extends { readonly always: true } ? Name : never;
-}[SettingName];
+export type CommonTable = typeof methodSettings & typeof runSettings;
+/** The name of a setting that methods share, as configurations have it. */
+export type CommonName = keyof CommonTable;
+/** The values of the settings that methods share. */
+export interface CommonConfig extends ConfigOf<CommonTable> {}
 
-type DefaultName = {
-  [Name in SettingName]: Table[Name] extends { readonly default: unknown } ? Name : never;
-}[SettingName];
-
-/** The settings of a run, defaults included; plain JSON. */
-export interface RunConfig
-  extends Pick<Values, AlwaysName>,
-    Partial<Pick<Values, Exclude<SettingName, AlwaysName>>> {}
-
-/** What the command line names; the rest comes from defaults or from a checkpoint. */
-export type RunFlags = { -readonly [Name in keyof RunConfig]?: RunConfig[Name] };
-
-/** The entries of the table, in its order. */
-export const settingEntries = Object.entries(settings) as [SettingName, Setting][];
-
-/** The defaults that depend on nothing. */
-export const defaults = Object.fromEntries(
-  settingEntries.flatMap(([key, { default: value }]) => (value === undefined ? [] : [[key, value]])),
-) as Pick<Values, DefaultName>;
-
-/**
- * The first setting that is out of its range, with what to give instead: `threads is 100000. Give a whole number from 1 to
- * 1024.`; undefined if there is none. Names that the table has not are passed over, as are those without a value.
- */
-export function settingsFault(given: object): SettingError | undefined {
-  for (const [key, value] of Object.entries(given)) {
-    if (value === undefined || !Object.hasOwn(settings, key)) continue;
-    const fault = faultOf(settings[key as SettingName].rule, value);
-    if (fault !== undefined)
-      return new SettingError(`${key} is ${shown(value)}. ${fault}`, { setting: key, value });
-  }
-  return undefined;
-}
-
-/** Settings with the names that this version gives their values. */
-export function currentSettings<Given extends object>(given: Given): Given {
-  const entries = Object.entries(given).map(([key, value]) => [
-    key,
-    Object.hasOwn(settings, key) ? currentValue(settings[key as SettingName].rule, value) : value,
-  ]);
-  return Object.fromEntries(entries);
-}
+/** Those of them that depend on nothing. */
+export const commonDefaults = defaultsIn({ ...methodSettings, ...runSettings });

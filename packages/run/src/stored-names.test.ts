@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import { resolveConfig, resumeConfig } from './config.ts';
-import { currentSettings, settingsFault } from './settings.ts';
 import { storedConfig } from './stored.ts';
 import { currentNames } from './stored-names.ts';
+import { currentSettings, settingsFault } from './table.ts';
 
 it('keys of earlier versions have their names of today, wherever they stand', () => {
   const before = {

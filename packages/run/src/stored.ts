@@ -2,25 +2,30 @@
 import { type About, CheckpointError, printable, SettingError, type UserError } from '@moco-ts/core';
 import { checkSizes, withDefaults } from './config.ts';
 import type { MeterStates } from './meters.ts';
-import { currentSettings, type RunConfig, settings, settingsFault } from './settings.ts';
+import { isMethod } from './registry.ts';
+import { currentSettings, type RunConfig, settingEntries, settingsFault } from './table.ts';
 
 /** What there is no default for. */
 const needed = ['data', 'method', 'arch', 'imageSize'] as const;
 
 /**
  * The configuration of a run as a file holds it. Settings that came with later versions than the file have their defaults;
- * those that this version does not know are left out.
+ * those that this version does not know are left out. A method whose plugin is not loaded stays a name: an encoder can be
+ * used without what trained it.
  * @param source the file, for messages
  * @throws SettingError for a setting that no flag could give
  */
 export function storedConfig(value: unknown, source: string): RunConfig {
-  const entries = Object.entries(plainObject(value, source)).filter(([key]) => Object.hasOwn(settings, key));
+  const table = new Set<string>(settingEntries().map(([key]) => key));
+  const entries = Object.entries(plainObject(value, source)).filter(([key]) => table.has(key));
   const config: Readonly<Record<string, unknown>> = currentSettings(Object.fromEntries(entries));
   for (const key of needed)
     if (config[key] === undefined)
       refuse(source, `${key} is missing.`, { code: 'setting-missing', setting: key });
-  checkSettings(config, source);
-  for (const key of ['arch', 'backend'] as const)
+  const { method, ...rest } = config;
+  const unloaded = typeof method === 'string' && config.plugin !== undefined && !isMethod(method);
+  checkSettings(unloaded ? rest : config, source);
+  for (const key of ['arch', 'backend', 'method'] as const)
     if (/\p{C}/u.test(String(config[key] ?? '')))
       refuse(source, `${key} is ${config[key]}, no name.`, { setting: key, value: config[key] });
   const whole = withDefaults(config as Partial<RunConfig> & Pick<RunConfig, (typeof needed)[number]>);

@@ -3,8 +3,7 @@ import { defineEncoder, type EncoderTraits, registerEncoder, UserError } from '@
 import { builtInEncoders, resnet50, traitsNamed, vit_conv_small, vit_small } from '@moco-ts/encoders';
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from './config.ts';
-import { createMethod } from './method.ts';
-import { encoderOf } from './model.ts';
+import { createMethod, encoderOf } from './model.ts';
 
 const folder = { source: { data: 'photos', split: 'train' as const } };
 const own = (name: string, traits?: Partial<EncoderTraits>) =>

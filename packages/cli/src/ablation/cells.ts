@@ -22,10 +22,17 @@ import {
   version,
   writeAtomic,
 } from '@moco-ts/node';
-import { initialParams, meaningful, type RunConfig, type RunFlags, resolveConfig } from '@moco-ts/run';
+import {
+  defaults,
+  initialParams,
+  meaningful,
+  type RunConfig,
+  type RunFlags,
+  resolveConfig,
+} from '@moco-ts/run';
 import { inFlags } from '../words.ts';
 import { type Outcome, storedCell } from './stored-cell.ts';
-import { type Setting, settingName } from './sweeps.ts';
+import { type Setting, settingName, untrainedSetting } from './sweeps.ts';
 
 export interface Cell {
   readonly setting: Setting;
@@ -65,7 +72,7 @@ export async function cellConfig({ base, note }: Pick<CellJob, 'base' | 'note'>,
   const dataset = await openData(base, 'train', note);
   const { data } = base;
   // The last epoch's evaluation is the cell's figure.
-  const method = setting.flags.method ?? base.method ?? 'moco-v1';
+  const method = setting.flags.method ?? base.method ?? defaults.method;
   const flags = { ...meaningful(method, { ...base, ...setting.flags }), method, seed, data };
   const probe = resolveConfig(flags, dataset, defaultWorkers());
   return { dataset, config: { ...probe, knnEvery: probe.epochs, saveEvery: probe.epochs } };
@@ -135,7 +142,7 @@ export async function runCell(
 export async function untrained(job: Omit<CellJob, 'stop'>, seed: number): Promise<Measures> {
   const { folder, base, note, reporter } = job;
   const path = join(folder, 'cells', `untrained-seed-${seed}.json`);
-  const { dataset, config } = await cellConfig({ base, note }, { setting: start, seed });
+  const { dataset, config } = await cellConfig({ base, note }, { setting: untrainedSetting, seed });
   const known = await readCell(path, config);
   if (known?.measures) return known.measures;
   const { onSkip } = skipList(reporter.warn);
@@ -155,8 +162,6 @@ async function writeCell({ lock }: Pick<CellJob, 'lock'>, path: string, result: 
   await makeFolder(dirname(path));
   await writeAtomic(path, `${JSON.stringify(result, null, 2)}\n`);
 }
-
-const start: Setting = { sweep: 'm', series: 'untrained', x: '', flags: { method: 'moco-v2' } };
 
 /** @throws UserError for a file of another recipe, and for what is no cell */
 async function readCell(path: string, config: RunConfig): Promise<Outcome | undefined> {

@@ -23,6 +23,14 @@ export interface Sweep {
   settings(base: Base, size: number): Setting[];
 }
 
+/** What the network is before training: the same of every cell with a seed. */
+export const untrainedSetting: Setting = {
+  sweep: 'm',
+  series: 'untrained',
+  x: '',
+  flags: { method: 'moco-v2' },
+};
+
 /** m of the paper's table (section 4.1). */
 const momenta = [0, 0.9, 0.99, 0.999, 0.9999];
 

@@ -1,6 +1,6 @@
 import { UserError } from '@moco-ts/core';
 import { bytes, defaultWorkers, registerPlugins, type Timed, timeSteps } from '@moco-ts/node';
-import { type RunConfig, resolveConfig } from '@moco-ts/run';
+import { methodOf, type RunConfig, resolveConfig, takes } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { inFlags } from '../words.ts';
@@ -81,8 +81,9 @@ function row([name, ...cells]: readonly string[], io: Io): void {
   io.out(`${name!.padEnd(14)}${cells.map((cell) => cell.padStart(13)).join('')}\n`);
 }
 
-function describe({ method, arch, imageSize, batchSize, mocoK, optimizer }: RunConfig): string {
-  const queue = method === 'moco-v1' || method === 'moco-v2' ? `, K ${mocoK}` : '';
+function describe(config: RunConfig): string {
+  const { method, arch, imageSize, batchSize, mocoK, optimizer } = config;
+  const queue = takes(methodOf(config), 'mocoK') ? `, K ${mocoK}` : '';
   return `A step of ${method}: ${arch} at ${imageSize} px, batch ${batchSize}${queue}, ${optimizer}`;
 }
 

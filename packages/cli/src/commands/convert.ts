@@ -15,6 +15,7 @@ import {
   withOutput,
   writeAtomic,
 } from '@moco-ts/node';
+import { methodOf, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { type Io, warnTo } from '../io.ts';
 import { inFlags } from '../words.ts';
@@ -98,10 +99,10 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
 const isHead = (name: string) => name.startsWith('fc.');
 
 /** `module.encoder_q.*`, and of MoCo v3 `module.base_encoder.*`, whose ViTs have their projector under `head`. */
-function officialNames(params: Params, { method, arch }: { method: string; arch: string }): Params {
-  const v3 = method === 'moco-v3';
+function officialNames(params: Params, config: RunConfig): Params {
+  const v3 = methodOf(config).naming === 'momentum';
   const prefix = v3 ? 'module.base_encoder' : 'module.encoder_q';
   const own = (name: string) =>
-    v3 && traitsNamed(arch).family === 'vit' ? name.replace(/^fc\./, 'head.') : name;
+    v3 && traitsNamed(config.arch).family === 'vit' ? name.replace(/^fc\./, 'head.') : name;
   return Object.fromEntries(Object.entries(params).map(([name, value]) => [`${prefix}.${own(name)}`, value]));
 }

@@ -36,7 +36,7 @@ export function addPretrainOptions(command: Command): Command {
 
 function addSettings(command: Command, groups: readonly Group[]): Command {
   for (const group of groups)
-    for (const [name, setting] of settingEntries) {
+    for (const [name, setting] of settingEntries()) {
       if (setting.group !== group) continue;
       for (const option of [...optionsOf(name, setting), ...(others[name]?.() ?? [])])
         command.addOption(option.helpGroup(`${group}:`));
@@ -47,7 +47,7 @@ function addSettings(command: Command, groups: readonly Group[]): Command {
 /** The flag of a setting, and `--no-...` where it has one. What it parses to has the setting's name. */
 function optionsOf(name: SettingName, { rule, flags, doc = '', not }: Setting): Option[] {
   if (flags === undefined) return [];
-  const made = [new Option(flags, doc)];
+  const made = [new Option(flags, typeof doc === 'function' ? doc() : doc)];
   if (not !== undefined) made.push(new Option(flags.replace('--', '--no-'), not));
   for (const option of made) option.attributeName = () => name;
   const parse = parserOf(rule, flags);

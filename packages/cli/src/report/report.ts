@@ -15,9 +15,10 @@ import {
   type Checkpoint,
   createMethod,
   currentNames,
-  hasQueue,
+  methodOf,
   type RunConfig,
   storedConfig,
+  takes,
 } from '@moco-ts/run';
 import { duration } from '../format.ts';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
@@ -114,14 +115,20 @@ function runCurves(history: History, config: RunConfig, images: number | undefin
   };
   const total = steps.reduce((most, { globalStep }) => Math.max(most, Number(globalStep)), 1);
   const done = (step: number) => Math.min(1, step / (total * (config.epochs / Math.max(1, epochs.length))));
-  const keys = config.method === 'simclr' || config.method === 'instdisc' ? undefined : config.mocoM;
+  const method = methodOf(config);
+  const keys = takes(method, 'mocoM') ? config.mocoM : undefined;
   const momenta = steps.map(({ globalStep }) => ({
     x: Number(globalStep),
     y: config.mocoMCos && keys !== undefined ? risingMomentum(keys, done(Number(globalStep))) : (keys ?? 0),
     series: 'm',
   }));
-  const accuracy = { acc1: 'Acc@1', acc5: 'Acc@5' };
-  const against = hasQueue(config) ? `1 + ${config.mocoK} classes` : 'the batch';
+  const own = (method.metrics?.(config) ?? []).map(({ title, unit, labels, note, level }) =>
+    curve({
+      ...{ title, x: 'steps', y: unit, points: pointsOf(steps, 'globalStep', labels) },
+      ...(note !== undefined && { note }),
+      ...(level && { level }),
+    }),
+  );
   return [
     curve({
       title: 'Loss',
@@ -133,13 +140,7 @@ function runCurves(history: History, config: RunConfig, images: number | undefin
       ],
       ...(level && { level }),
     }),
-    curve({
-      title: 'Contrastive accuracy',
-      x: 'steps',
-      y: 'percent',
-      points: pointsOf(steps, 'globalStep', accuracy),
-      note: `Of finding the other view among ${against}: says how hard the task is, not how good the features are.`,
-    }),
+    ...own,
     measureCurve(evaluations),
     curve({
       title: 'Learning rate',
