@@ -216,7 +216,7 @@ describe('a folder', () => {
 });
 
 describe('the keyboard', () => {
-  it('does everything', async () => {
+  it('trains, walks the map and lists neighbours without a pointer', async () => {
     const { page, complaints } = await open();
     await openFolder(page, images);
     await set(page, { batchSize: '16', queue: '64', epochs: '2' });

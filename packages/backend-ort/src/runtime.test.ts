@@ -28,7 +28,7 @@ it.each([
   ['a worker thread', inWorker('{}')],
   ['a worker thread with an environment of its own', inWorker('{ env: {} }')],
   ['a worker thread that thinks it is off', inWorker("{ env: { ORT_DISABLE_TELEMETRY: '1' } }")],
-])('is off in %s', (name, program) => {
+])('telemetry is off in %s', (name, program) => {
   const home = join(folder, name.replaceAll(' ', '-'));
   const temporary = join(home, 'tmp');
   mkdirSync(temporary, { recursive: true });

@@ -10,7 +10,7 @@ function task() {
   return { act: () => ended, end };
 }
 
-it('lets in what has room, in turn, and what is too heavy alone', async () => {
+it('the gate lets in what has room, in turn, and what is too heavy alone', async () => {
   const gate = createGate(10);
   const log: string[] = [];
   const begin = (name: string, weight: number) => {
@@ -40,7 +40,7 @@ it('lets in what has room, in turn, and what is too heavy alone', async () => {
   await d.done;
 });
 
-it('goes on after a failure', async () => {
+it('the gate lets the next in after a failure', async () => {
   const gate = createGate(1);
   await expect(gate.run(1, () => Promise.reject(new Error('failed')))).rejects.toThrow('failed');
   expect(await gate.run(1, async () => 'next')).toBe('next');

@@ -78,20 +78,20 @@ describe.each([
   });
 });
 
-it('decodes a small set once', async () => {
+it('a small set of a program is decoded once', async () => {
   const set = own();
   await epoch(defineDataset(set), 2);
   // Eight probes, then each image.
   expect([...set.decoded.slice(8)].sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i));
 });
 
-it('ends with an error that is no damage', async () => {
+it('an error of decode that is no DataError ends the reading', async () => {
   const broken = { ...own(), decode: () => Promise.reject(new TypeError('a defect')) };
   for (const workers of [0, 1])
     await expect(epoch(defineDataset(broken), workers)).rejects.toThrow('a defect');
 });
 
-it('says what is wrong with a set in one line', async () => {
+it('a set with a wrong name, length or image is refused in one line', async () => {
   const wrong: [Partial<OwnDataset>, string][] = [
     [{ name: '' }, 'a data set should have a name'],
     [{ length: 0 }, 'slopes: its length is 0; give the number of images, from 1'],

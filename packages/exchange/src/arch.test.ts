@@ -31,7 +31,7 @@ describe("torchvision's and timm's shapes", () => {
   });
 });
 
-it('do not tell the stem of an encoder whose own is no ImageNet or CIFAR stem', () => {
+it("shapes name no stem for an encoder whose own is neither ImageNet's nor CIFAR's", () => {
   const block = { 'layer1.0.conv1.weight': [8, 8, 3, 3], 'layer1.0.conv2.weight': [8, 8, 3, 3] };
   const stages = Object.fromEntries([2, 3, 4].map((stage) => [`layer${stage}.0.bn1.bias`, [8]]));
   expect(inferArch({ ...block, ...stages, 'conv1.weight': [8, 3, 3, 3] })).toEqual({ arch: 'resnet-micro' });
@@ -41,7 +41,7 @@ it('do not tell the stem of an encoder whose own is no ImageNet or CIFAR stem', 
   });
 });
 
-it('of a network that is not known tell nothing', () => {
+it('the shapes of an unknown network name no encoder', () => {
   expect(inferArch({})).toBeUndefined();
   const { 'layer4.1.conv1.weight': _, 'layer4.1.conv2.weight': __, ...cut } = resnetShapes('resnet18');
   const rest = Object.fromEntries(Object.entries(cut).filter(([name]) => !name.startsWith('layer4.1.')));

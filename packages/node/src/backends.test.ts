@@ -17,7 +17,7 @@ const found = (name: string, speed: number, software = false, training = true): 
   training,
 });
 
-it('takes the quickest, ort where another is hardly quicker, and no GPU in software, none that does not train', () => {
+it('auto takes the quickest, ort where another is hardly quicker, and no GPU in software, none that does not train', () => {
   const failed = { name: 'ort:cuda', failure: 'no' };
   expect(choose([failed, found('ort', 100), found('webgpu', 500)]).name).toBe('webgpu');
   expect(choose([found('ort', 100), found('webgpu', 105)]).name).toBe('ort');

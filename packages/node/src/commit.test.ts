@@ -21,7 +21,7 @@ function repository(): string {
   return folder;
 }
 
-it('is what git says: on a branch, below the root, packed, detached, in a linked work tree', () => {
+it('the commit is what git says: on a branch, below the root, packed, detached, in a linked work tree', () => {
   const folder = repository();
   const first = git(folder, 'rev-parse', 'HEAD');
   expect(first).toMatch(/^[0-9a-f]{40}$/);
@@ -44,7 +44,7 @@ it('is what git says: on a branch, below the root, packed, detached, in a linked
   expect(currentCommit(folder)).toBe(first);
 });
 
-it('is unknown without a commit, and reads no file that a reference leads to from outside', () => {
+it('the commit is unknown without a commit, and reads no file that a reference leads to from outside', () => {
   const folder = temporaryFolder();
   git(folder, 'init', '-q');
   expect(currentCommit(folder)).toBeUndefined();

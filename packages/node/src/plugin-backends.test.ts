@@ -34,7 +34,7 @@ export const backend = {
 };
 const deviceNamed = async (name: string) => (await knownDevices()).find((device) => device.name === name)!;
 
-it('is listed with its devices, and chosen where it is the quickest that may be', async () => {
+it('a backend of a plugin is listed with its devices, and chosen where it is the quickest that may be', async () => {
   const devices = "{ name: 'quick', speed: 'training' }, { name: 'quick:slow', speed: 'check' }";
   await loadPlugins([plugin('quick', devices)]);
   expect(await deviceNamed('quick:slow')).toEqual({ name: 'quick:slow', speed: 'check' });
@@ -43,7 +43,7 @@ it('is listed with its devices, and chosen where it is the quickest that may be'
   expect(await chooseBackend(rivals.slice(0, 2))).toMatchObject({ name: 'ort' });
 });
 
-it('that declares nothing is one for checks', async () => {
+it('a backend that declares no devices is one for checks', async () => {
   registerBackend('bare', async () => ({ name: 'bare', create: () => Promise.reject(new Error('no')) }));
   expect(await deviceNamed('bare')).toEqual({ name: 'bare', speed: 'check' });
   registerBackend('broken', () => Promise.reject(new Error('its package is damaged')));
@@ -53,7 +53,7 @@ it('that declares nothing is one for checks', async () => {
   });
 });
 
-it('that needs a driver is tried in a process of its own, whatever it writes there', async () => {
+it('a backend that needs a driver is tried in a process of its own, whatever it writes there', async () => {
   const opening =
     "console.log('{}'); console.error('driver: hello'); process.stdout.write('no end of line');";
   await loadPlugins([plugin('noisy', "{ name: 'noisy', speed: 'check', needs: 'driver' }", opening)]);
@@ -62,7 +62,7 @@ it('that needs a driver is tried in a process of its own, whatever it writes the
   expect(found).not.toHaveProperty('device', `a plugin, pid ${process.pid}`);
 });
 
-it('whose driver ends the process, or never answers, is not usable', async () => {
+it('a backend whose driver ends the process, or never answers, is not usable', async () => {
   const driver = (name: string) => `{ name: '${name}', speed: 'training', needs: 'driver' }`;
   await loadPlugins([
     plugin(

@@ -7,7 +7,7 @@ const before = listeners();
 let stop: Stop;
 afterEach(() => stop.release());
 
-it.each(signals)('%s is caught, once', (signal) => {
+it.each(signals)('%s asks a run to stop, and is caught once', (signal) => {
   let told = 0;
   stop = catchInterrupts(() => told++);
   expect(stop.requested).toBe(false);

@@ -7,19 +7,19 @@ const folder = { source: { data: 'photos', split: 'train' as const } };
 const at = (flags: RunFlags, epoch: number, step: number) =>
   rateAt(resolveConfig({ data: 'photos', ...flags }, folder), epoch, step, 10);
 
-it('falls tenfold at the epochs of the schedule', () => {
+it('the learning rate falls tenfold at the epochs of the schedule', () => {
   expect(at({}, 119, 9)).toBeCloseTo(0.03, 12);
   expect(at({}, 120, 0)).toBeCloseTo(0.003, 12);
   expect(at({}, 160, 0)).toBeCloseTo(0.0003, 12);
 });
 
-it('follows the cosine by whole epochs, as the official code, or by steps', () => {
+it('the learning rate follows the cosine by whole epochs, as the official code, or by steps', () => {
   const cosine = (part: number) => 0.03 * 0.5 * (1 + Math.cos(Math.PI * part));
   expect(at({ cos: true }, 50, 7)).toBeCloseTo(cosine(50 / 200), 12);
   expect(at({ cos: true, lrPerStep: true }, 50, 7)).toBeCloseTo(cosine(50.7 / 200), 12);
 });
 
-it('rises linearly from above 0 to the base rate', () => {
+it('the learning rate rises linearly from above 0 to the base rate', () => {
   const flags = { warmupEpochs: 2 };
   const rates = Array.from({ length: 20 }, (_, i) => at(flags, Math.floor(i / 10), i % 10));
   rates.forEach((value, i) => {
@@ -27,13 +27,13 @@ it('rises linearly from above 0 to the base rate', () => {
   });
 });
 
-it('grows with the batch where the method asks for it', () => {
+it('the learning rate grows with the batch where the method asks for it', () => {
   const flags = { method: 'moco-v3', batchSize: 1024, warmupEpochs: 0 } as const;
   expect(at(flags, 0, 0)).toBeCloseTo(1.2, 12);
   expect(at({ ...flags, scaleLr: false }, 0, 0)).toBeCloseTo(0.3, 12);
 });
 
-it('never tells to load what a checkpoint names', () => {
+it('the plugin that a checkpoint names is shown escaped, and loading it is left to the user', () => {
   const config = {
     ...resolveConfig({ data: 'photos' }, folder),
     arch: 'unheard-of',

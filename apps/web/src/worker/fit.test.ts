@@ -7,7 +7,7 @@ const settings: Settings = {
   ...{ batchSize: 64, queue: 512 },
 };
 
-it('leaves what suits the set', () => {
+it('batch and queue stay where they suit the set', () => {
   expect(fit(settings, 512)).toEqual({ settings });
 });
 it.each([
@@ -21,7 +21,7 @@ it.each([
     note: `For ${images} images the batch is ${batchSize}, the queue ${queue} keys.`,
   });
 });
-it('says how many a training takes at least', () => {
+it('a set too small for any batch is told how many images a training takes', () => {
   expect(() => fit(settings, 15)).toThrow('15 images are too few: training takes 16 at least.');
   expect(() => fit(settings, 1)).toThrow('1 image is too few');
 });

@@ -26,7 +26,7 @@ describe('slowness', () => {
     // A step that never ends holds nothing up.
     expect(vi.getTimerCount()).toBeLessThanOrEqual(2);
   });
-  it('passes a failure on', async () => {
+  it('passes on a failure of the step that is timed', async () => {
     await expect(slowness(() => Promise.reject(new Error('no memory')))).rejects.toThrow('no memory');
     expect(vi.getTimerCount()).toBe(0);
   });

@@ -94,7 +94,7 @@ describe('the linear probe', () => {
   });
 });
 
-it('is exported as a model that gives logits, with the names of the classes', async () => {
+it('a classifier is exported as a model that gives logits, with the names of the classes', async () => {
   const folder = join(temporaryFolder(), 'p');
   await moco('lincls', run, ...small, '--epochs', '1', '--out', folder);
   const model = join(temporaryFolder(), 'm.onnx');
@@ -113,7 +113,7 @@ it('is exported as a model that gives logits, with the names of the classes', as
   expect(both.err).toContain('has no contrastive head');
 });
 
-it('is an encoder to every command, by its file or its folder', async () => {
+it('a classifier is an encoder to every command, by its file or its folder', async () => {
   const folder = join(temporaryFolder(), 'p');
   await moco('lincls', run, ...small, '--epochs', '1', '--out', folder);
   const own = (path: string) => openEncoder(path, (text) => expect(text).toBe(''));
@@ -226,7 +226,7 @@ describe('bad input', () => {
   });
 });
 
-it('counts a label as first only if no other logit is as large', () => {
+it('top-1 accuracy counts a label only if no other logit is as large', () => {
   const logits = Float32Array.from([3, 1, 2, 0, 1, 1, 0, 0, 5, 4, 3, 2]);
   expect(accuracy(logits, Int32Array.from([0, 1, 3]), 4)).toEqual({ acc1: 100 / 3, acc5: 100 });
   expect(accuracy(Float32Array.from([1, 2, 3, 4, 5, 6]), Int32Array.from([0]), 6)).toEqual({

@@ -25,7 +25,7 @@ function trap(...names: readonly string[]): { folder: string; mark: string } {
   return { folder, mark };
 }
 
-it('search --index', async () => {
+it('search --index takes usearch from where MoCo.ts is, not from the current folder', async () => {
   const { folder, mark } = trap('usearch', 'onnxruntime-node', 'hyparquet', 'sharp');
   process.chdir(folder);
   const values = Float32Array.from({ length: 20 * 4 }, (_, i) => Math.sin(i));
@@ -37,7 +37,7 @@ it('search --index', async () => {
   expect(existsSync(mark) && readFileSync(mark, 'utf8')).toBe(false);
 });
 
-it('backends that need a package', async () => {
+it('backends take their packages from where MoCo.ts is, not from the current folder', async () => {
   const { folder, mark } = trap('@tensorflow/tfjs-node', '@tensorflow/tfjs-node-gpu', 'webgpu');
   process.chdir(folder);
   for (const name of ['tfjs:node', 'tfjs:node-gpu', 'webgpu']) {

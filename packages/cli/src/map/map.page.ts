@@ -79,7 +79,7 @@ describe('the page of a map', () => {
     expect(complaints).toEqual([]);
   });
 
-  it('works with keys alone', async () => {
+  it('is searched, walked and chosen from by keys alone', async () => {
     const { complaints, page } = await open(file);
     const tab = async (id: string) => {
       for (let i = 0; i < 10; i++) {

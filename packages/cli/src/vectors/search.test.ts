@@ -309,6 +309,6 @@ describe('moco dedupe', () => {
   });
 });
 
-it('the file of the tests is what they think', async () => {
+it('the file that these tests search has 60 unit vectors and names its encoder', async () => {
   expect(await openVectors(at('set.parquet'))).toMatchObject({ rows: 60, info: { model: run, unit: true } });
 });

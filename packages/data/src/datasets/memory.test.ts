@@ -25,7 +25,7 @@ const head = (...sizes: number[]) => {
 /** 3 GiB of zeros in as many MB. */
 const zeros = () => Array<Buffer>(48).fill(gzipSync(Buffer.alloc(2 ** 26)));
 
-it('an idx.gz that unpacks to gigabytes behind its images', async () => {
+it('reads in little memory an idx.gz that unpacks to gigabytes behind its images', async () => {
   const folder = join(root, 'behind');
   write(join(folder, 'train-images-idx3-ubyte.gz'), Buffer.concat([gzipSync(head(3, 2, 2)), ...zeros()]));
   const { answer, peak } = await opened(folder);
@@ -33,7 +33,7 @@ it('an idx.gz that unpacks to gigabytes behind its images', async () => {
   expect(peak).toBeLessThan(MOST);
 });
 
-it('an idx.gz whose header asks for gigabytes', async () => {
+it('refuses in little memory an idx.gz whose header asks for gigabytes', async () => {
   const folder = join(root, 'asks');
   const file = join(folder, 'train-images-idx3-ubyte.gz');
   write(file, Buffer.concat([gzipSync(head(4_000_000, 28, 28)), ...zeros()]));
@@ -60,7 +60,7 @@ it.each([
   expect(peak).toBeLessThan(MOST);
 });
 
-it.runIf(process.platform === 'linux')('a pipe in place of a file is told', async () => {
+it.runIf(process.platform === 'linux')('names a pipe in place of a file', async () => {
   const folder = join(root, 'pipe');
   write(join(folder, 'a.txt'), '');
   execFileSync('mkfifo', [join(folder, 'train-images-idx3-ubyte')]);
