@@ -39,6 +39,7 @@ import {
 import { faultOf } from './finite.ts';
 import type { Lock } from './lock.ts';
 import { openLog, type RunLog } from './log.ts';
+import { type Keep, withOpened } from './opened.ts';
 import type { Reporter } from './reporter.ts';
 
 export interface ClassifyJob extends EncoderAtWork {
@@ -69,7 +70,11 @@ export interface ClassifyResult {
  * @throws UserError for a batch larger than the set and a frozen encoder that changed; DivergedError for a loss, weights or logits
  * that are not finite, by which nothing is saved
  */
-export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
+export function classify(job: ClassifyJob): Promise<ClassifyResult> {
+  return withOpened((keep) => classifyWith(job, keep));
+}
+
+async function classifyWith(job: ClassifyJob, keep: Keep): Promise<ClassifyResult> {
   const { info, classes, train, test, params, folder, lock, resume, reporter, stop, backend } = job;
   const { recipe } = info;
   const linear = recipe.train === 'linear';
@@ -79,13 +84,14 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
   const state = resume
     ? stateOf(resume.tensors, cached !== undefined)
     : classifierState(config, recipe.seed, cached ? {} : backbone);
-  const trainer = await createTrainer(backend, classifierStep(config, state), state);
-  const batches = cached ? cachedBatches(cached, recipe) : imageBatches(job, train);
+  const trainer = keep(await createTrainer(backend, classifierStep(config, state), state));
+  const batches = keep(cached ? cachedBatches(cached, recipe) : imageBatches(job, train));
   const validate = linear
     ? await linearValidation(job, test, classes.length)
     : (found: Params) => validation(job, test, found, classes.length);
   const begun = resume?.info.epoch ?? 0;
-  const log = openLog(folder, begun * batches.stepsPerEpoch);
+  const log = keep(openLog(folder, begun * batches.stepsPerEpoch));
+  keep(reporter);
   const session = sessionOf(job, trainer, batches, begun, log);
   let epoch = begun;
   let last: Accuracy = resume?.info ?? { acc1: 0, acc5: 0 };
@@ -127,11 +133,6 @@ export async function classify(job: ClassifyJob): Promise<ClassifyResult> {
   } catch (error) {
     if (error instanceof DivergedError) log.write('diverged', { epoch, message: error.message });
     throw error;
-  } finally {
-    reporter.close();
-    log.close();
-    await batches.close();
-    await trainer.dispose();
   }
 }
 

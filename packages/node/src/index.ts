@@ -54,6 +54,7 @@ export { type Lock, lockFolder, lockOutput, withOutput } from './lock.ts';
 export { modelCard } from './model-card.ts';
 export { openModel } from './onnx-session.ts';
 export { openBackend } from './open-backend.ts';
+export { type Keep, openTogether, withOpened } from './opened.ts';
 export { planRun, type RunPlan } from './plan.ts';
 export { defaultWorkers, knownDevices, loadPlugins, registerPlugins } from './plugins.ts';
 export type { OwnParts } from './prepare.ts';

@@ -1,5 +1,16 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -206,3 +217,20 @@ it('a file that is written is held by one', async () => {
   });
   (await lockOutput(path, silent)).release();
 });
+
+it.runIf(process.platform !== 'win32')(
+  'a folder that can not be looked at any more is let go without a word',
+  async () => {
+    const above = temporaryFolder();
+    const [folder, moved] = [join(above, 'run'), join(above, 'moved')];
+    const lock = await lockFolder(folder, silent);
+    renameSync(folder, moved);
+    // A path without an end.
+    symlinkSync('run', folder);
+    expect(() => statSync(folder)).toThrow('ELOOP');
+    lock.release();
+    const notes: string[] = [];
+    (await lockFolder(moved, (note) => notes.push(note))).release();
+    expect(notes).toEqual([expect.stringContaining(`the lock of process ${process.pid}`)]);
+  },
+);

@@ -130,9 +130,11 @@ function lockOf(fd: number, path: string, what: string): Lock {
         );
     },
     release: () => {
-      // Whoever took it over, by hand perhaps, keeps it.
+      // Whoever took it over, by hand perhaps, keeps it. A file that can't be looked at or removed any more is taken over by the next:
+      // what was written under the lock is done, or failed for a reason of its own.
       try {
         if (isAt(fd, path)) rmSync(path, { force: true });
+      } catch {
       } finally {
         closeSync(fd);
       }

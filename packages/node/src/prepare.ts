@@ -34,6 +34,7 @@ import {
 import { type Evaluation, type EvaluationSets, openEvaluation } from './evaluate.ts';
 import { checkFinite } from './foreign.ts';
 import { openBackend } from './open-backend.ts';
+import { openTogether } from './opened.ts';
 import { registerPlugins } from './plugins.ts';
 import type { Reporter } from './reporter.ts';
 
@@ -95,48 +96,37 @@ export async function prepare(
           encoder,
         )
       : undefined;
-  const backend = await openBackend(own.backend ?? config.backend, {
-    deterministic: true,
-    ...(config.threads !== undefined && { threads: config.threads }),
+  return openTogether(async (keep) => {
+    const backend = keep(
+      await openBackend(own.backend ?? config.backend, {
+        deterministic: true,
+        ...(config.threads !== undefined && { threads: config.threads }),
+      }),
+    );
+    for (const remark of methodOf(config).remarks?.(config, dataset.length) ?? [])
+      if (remark.kind === 'warning') reporter.warn(remark.text);
+      else reporter.note(remark.text);
+    const trainer = keep(await createTrainer(backend, method.step(state), state));
+    const pool = keep(createPool(config.workers, { isolate: config.isolate ?? false }));
+    const { imageSize: size, mean, std, batchSize: batch, seed, maxBad } = config;
+    const loader = keep(
+      createLoader(dataset, {
+        batch,
+        size,
+        views: viewsOf(config),
+        mean,
+        std,
+        seed,
+        workers: config.workers,
+        pool,
+        ...(maxBad !== undefined && { maxBad }),
+        onSkip,
+      }),
+    );
+    const position = startOf(config, dataset, resume, loader, reporter);
+    const parts = { dataset, loader, pool, backend, encoder, method, trainer, position };
+    return { ...parts, ...(evaluation && { evaluation }) };
   });
-  for (const remark of methodOf(config).remarks?.(config, dataset.length) ?? [])
-    if (remark.kind === 'warning') reporter.warn(remark.text);
-    else reporter.note(remark.text);
-  const trainer = await createTrainer(backend, method.step(state), state).catch(async (error) => {
-    await backend.dispose();
-    throw error;
-  });
-  const pool = createPool(config.workers, { isolate: config.isolate ?? false });
-  const { imageSize: size, mean, std, batchSize: batch, seed, maxBad } = config;
-  const loader = createLoader(dataset, {
-    batch,
-    size,
-    views: viewsOf(config),
-    mean,
-    std,
-    seed,
-    workers: config.workers,
-    pool,
-    ...(maxBad !== undefined && { maxBad }),
-    onSkip,
-  });
-  return {
-    dataset,
-    loader,
-    pool,
-    backend,
-    encoder,
-    method,
-    trainer,
-    position: startOf(config, dataset, resume, loader, reporter),
-    ...(evaluation && { evaluation }),
-    dispose: async () => {
-      await loader.close();
-      await pool.close();
-      await trainer.dispose();
-      await backend.dispose();
-    },
-  };
 }
 
 /** The checkpoint's tensors, which must be those of a fresh state. */

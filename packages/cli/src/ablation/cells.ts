@@ -20,6 +20,7 @@ import {
   textIfThere,
   train,
   version,
+  withOpened,
   writeAtomic,
 } from '@moco-ts/node';
 import {
@@ -147,11 +148,10 @@ export async function untrained(job: Omit<CellJob, 'stop'>, seed: number): Promi
   if (known?.measures) return known.measures;
   const { onSkip } = skipList(reporter.warn);
   const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 }, { note, onSkip });
-  const backend = await openBackend(config.backend);
-  const pool = createPool(config.workers);
-  const { timing, ...measures } = await evaluation.run(backend, initialParams(config), pool);
-  await pool.close();
-  await backend.dispose();
+  const { timing, ...measures } = await withOpened(async (keep) => {
+    const backend = keep(await openBackend(config.backend));
+    return evaluation.run(backend, initialParams(config), keep(createPool(config.workers)));
+  });
   const result = { seed, config, images: dataset.length, measures, seconds: timing.featureSeconds };
   await writeCell(job, path, result);
   return measures;

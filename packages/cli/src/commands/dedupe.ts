@@ -1,5 +1,5 @@
 import { counted } from '@moco-ts/core';
-import { openBackend } from '@moco-ts/node';
+import { openBackend, withOpened } from '@moco-ts/node';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { type Io, oneLine } from '../io.ts';
@@ -47,11 +47,14 @@ async function dedupe(source: string, options: DedupeOptions, io: Io): Promise<v
   const expect = (count: number, dim: number) => checkCount(source, count, dim, options.max);
   const set = await openSet(source, { ...options, expect }, io);
   const { threads } = options;
-  const backend = await openBackend(options.backend ?? 'ort', threads === undefined ? {} : { threads });
-  const progress = progressLine(io, set.ids.length);
-  const groups = await findDuplicates(backend, set, options.threshold, progress.update);
-  progress.end();
-  await backend.dispose();
+  const groups = await withOpened(async (keep) => {
+    const backend = keep(
+      await openBackend(options.backend ?? 'ort', threads === undefined ? {} : { threads }),
+    );
+    const progress = progressLine(io, set.ids.length);
+    keep({ close: progress.end });
+    return findDuplicates(backend, set, options.threshold, progress.update);
+  });
   if (options.json) {
     for (const group of groups) io.out(`${JSON.stringify(group)}\n`);
     return;

@@ -20,6 +20,7 @@ import {
   skipList,
   textIfThere,
   train,
+  withOpened,
 } from '@moco-ts/node';
 import { initialParams, presets, type RunConfig, resolveConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
@@ -91,14 +92,13 @@ async function learn({ out, config, dataset, evaluation, epochs, lock }: Lesson,
   const reporter = createReporter(io, config.printFreq);
   const stop = catchInterrupts(() => reporter.note('Stopping after this step.'));
   try {
-    const measure = async (params: Params): Promise<Measures> => {
-      const backend = await openBackend(config.backend);
-      const pool = createPool(config.workers);
-      const { timing: _, ...measures } = await evaluation.run(backend, params, pool);
-      await pool.close();
-      await backend.dispose();
-      return measures;
-    };
+    const measure = (params: Params): Promise<Measures> =>
+      withOpened(async (keep) => {
+        const backend = keep(await openBackend(config.backend));
+        const pool = keep(createPool(config.workers));
+        const { timing: _, ...measures } = await evaluation.run(backend, params, pool);
+        return measures;
+      });
     const before = await measure(initialParams(config));
     const result = await train({ config, dataset, folder: out, lock, reporter, stop });
     if (result.outcome === 'stopped') {

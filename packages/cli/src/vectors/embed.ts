@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { DataError, DivergedError, UserError } from '@moco-ts/core';
 import type { ImageDataset, SkippedImage } from '@moco-ts/data';
-import { type Lock, lockOutput, systemReason, version } from '@moco-ts/node';
+import { type Lock, lockOutput, systemReason, version, withOpened } from '@moco-ts/node';
 import { hexadecimal } from '@moco-ts/run';
 import { type Embedder, embedBatch, scaled } from './embedder.ts';
 import { formatOf, type VectorInfo } from './file.ts';
@@ -144,8 +144,8 @@ async function writeNpy(
   dim: number,
   info: VectorInfo,
 ): Promise<void> {
-  const [values, names] = [await open(path, 'w'), await open(idsFile, 'w')];
-  try {
+  await withOpened(async (keep) => {
+    const [values, names] = [keep(await open(path, 'w')), keep(await open(idsFile, 'w'))];
     await values.writeFile(npyHeader(journal.rows, dim));
     await names.writeFile(`{"moco": ${JSON.stringify(info)},\n"ids": [`);
     let [sum, first] = [0, true];
@@ -159,14 +159,10 @@ async function writeNpy(
       first = false;
     }
     await names.writeFile(`\n],\n"crc32": "${hexadecimal(sum)}"}\n`);
-  } finally {
-    await values.close();
-    await names.close();
-  }
+  });
 }
 
-async function synced(path: string): Promise<void> {
-  const file = await open(path, 'r+');
-  await file.sync();
-  await file.close();
-}
+const synced = (path: string) =>
+  withOpened(async (keep) => {
+    await keep(await open(path, 'r+')).sync();
+  });

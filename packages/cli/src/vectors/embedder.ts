@@ -21,7 +21,7 @@ import {
   loadEval,
   type SkippedImage,
 } from '@moco-ts/data';
-import { openBackend, openEncoder, openModel, readWhole, registerPlugins } from '@moco-ts/node';
+import { openBackend, openEncoder, openModel, openTogether, readWhole, registerPlugins } from '@moco-ts/node';
 import { type ModelDemands, modelDemands } from '@moco-ts/onnx';
 import { checksum, hexadecimal, modelConfig, type RunConfig } from '@moco-ts/run';
 
@@ -100,28 +100,27 @@ async function openRun(model: string, options: EmbedderOptions): Promise<Embedde
     ? all
     : Object.fromEntries(Object.entries(all).filter(([name]) => !name.startsWith('fc.')));
   const { threads } = options;
-  const backend = await openBackend(options.backend ?? 'ort', threads === undefined ? {} : { threads });
-  const extractor = await createExtractor(backend, modelConfig(config, withHead), params, embedBatch);
-  const pool = createPool(options.workers ?? config.workers);
-  const { imageSize: size, mean, std } = config;
-  return {
-    model,
-    checksum: checksum(params),
-    config,
-    dim: extractor.dim,
-    async *embed(dataset, from, { onSkip, maxBad = config.maxBad, badBefore }) {
-      const indices = Int32Array.from({ length: dataset.length - from }, (_, i) => from + i);
-      const damage = { onSkip, ...(maxBad !== undefined && { maxBad }), ...(badBefore && { badBefore }) };
-      const read = { size, mean, std, indices, batch: embedBatch, pool, ...damage };
-      for await (const { indices, data } of loadEval(dataset, read))
-        yield { indices, vectors: await extractor.extract(data) };
-    },
-    dispose: async () => {
-      await pool.close();
-      await extractor.dispose();
-      await backend.dispose();
-    },
-  };
+  return openTogether(async (keep) => {
+    const backend = keep(
+      await openBackend(options.backend ?? 'ort', threads === undefined ? {} : { threads }),
+    );
+    const extractor = keep(await createExtractor(backend, modelConfig(config, withHead), params, embedBatch));
+    const pool = keep(createPool(options.workers ?? config.workers));
+    const { imageSize: size, mean, std } = config;
+    return {
+      model,
+      checksum: checksum(params),
+      config,
+      dim: extractor.dim,
+      async *embed(dataset, from, { onSkip, maxBad = config.maxBad, badBefore }) {
+        const indices = Int32Array.from({ length: dataset.length - from }, (_, i) => from + i);
+        const damage = { onSkip, ...(maxBad !== undefined && { maxBad }), ...(badBefore && { badBefore }) };
+        const read = { size, mean, std, indices, batch: embedBatch, pool, ...damage };
+        for await (const { indices, data } of loadEval(dataset, read))
+          yield { indices, vectors: await extractor.extract(data) };
+      },
+    };
+  });
 }
 
 async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOptions): Promise<Embedder> {
@@ -130,56 +129,59 @@ async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOp
   let known: number | undefined;
   const bytes = await readWhole(model);
   checkDemands(model, bytes);
-  const session = await openModel(bytes).catch((error: Error) => {
-    throw new UserError(`${model} is no model that ONNX Runtime takes: ${error.message}`);
-  });
-  const one = async (data: Uint8Array, height: number, width: number): Promise<Float32Array> => {
-    const { first, type, dims } = await session
-      .run('uint8', data, [1, height, width, 3])
-      .catch((error: Error) => {
+  return openTogether(async (keep) => {
+    const session = keep(
+      await openModel(bytes).catch((error: Error) => {
+        throw new UserError(`${model} is no model that ONNX Runtime takes: ${error.message}`);
+      }),
+    );
+    const one = async (data: Uint8Array, height: number, width: number): Promise<Float32Array> => {
+      const { first, type, dims } = await session
+        .run('uint8', data, [1, height, width, 3])
+        .catch((error: Error) => {
+          throw new UserError(
+            `${model} takes no raw images (moco export --with-preprocess makes one that does): ${error.message}`,
+          );
+        });
+      if (type !== 'float32')
+        throw new UserError(`${model} gives ${type ?? 'no tensor'}, not vectors of float32`);
+      if (
+        dims[0] !== 1 ||
+        first.length < 1 ||
+        first.length > LONGEST ||
+        first.length !== (known ?? first.length)
+      )
         throw new UserError(
-          `${model} takes no raw images (moco export --with-preprocess makes one that does): ${error.message}`,
+          `${model} gives [${dims.join(', ')}] for an image of ${width} x ${height}, not a vector [1, ${known ?? 'D'}]`,
         );
-      });
-    if (type !== 'float32')
-      throw new UserError(`${model} gives ${type ?? 'no tensor'}, not vectors of float32`);
-    if (
-      dims[0] !== 1 ||
-      first.length < 1 ||
-      first.length > LONGEST ||
-      first.length !== (known ?? first.length)
-    )
-      throw new UserError(
-        `${model} gives [${dims.join(', ')}] for an image of ${width} x ${height}, not a vector [1, ${known ?? 'D'}]`,
-      );
-    known = first.length;
-    return first;
-  };
-  const { length: dim } = await one(new Uint8Array(64 * 64 * 3), 64, 64);
-  return {
-    model,
-    checksum: hexadecimal(crc32(bytes)),
-    dim,
-    async *embed(dataset, from, damage) {
-      const skips = createSkipLog(dataset, damage);
-      for (let at = from; at < dataset.length; at += embedBatch) {
-        const indices: number[] = [];
-        const vectors: number[] = [];
-        for (let i = at; i < Math.min(dataset.length, at + embedBatch); i++) {
-          const image = await dataset.decode(i).catch((error: Error) => {
-            ifDamaged(error);
-            skips.add([{ index: i, reason: error.message }]);
-          });
-          if (!image) continue;
-          indices.push(i);
-          vectors.push(...(await one(image.data, image.height, image.width)));
+      known = first.length;
+      return first;
+    };
+    const { length: dim } = await one(new Uint8Array(64 * 64 * 3), 64, 64);
+    return {
+      model,
+      checksum: hexadecimal(crc32(bytes)),
+      dim,
+      async *embed(dataset, from, damage) {
+        const skips = createSkipLog(dataset, damage);
+        for (let at = from; at < dataset.length; at += embedBatch) {
+          const indices: number[] = [];
+          const vectors: number[] = [];
+          for (let i = at; i < Math.min(dataset.length, at + embedBatch); i++) {
+            const image = await dataset.decode(i).catch((error: Error) => {
+              ifDamaged(error);
+              skips.add([{ index: i, reason: error.message }]);
+            });
+            if (!image) continue;
+            indices.push(i);
+            vectors.push(...(await one(image.data, image.height, image.width)));
+          }
+          if (indices.length > 0)
+            yield { indices: Int32Array.from(indices), vectors: Float32Array.from(vectors) };
         }
-        if (indices.length > 0)
-          yield { indices: Int32Array.from(indices), vectors: Float32Array.from(vectors) };
-      }
-    },
-    dispose: () => session.close(),
-  };
+      },
+    };
+  });
 }
 
 /** Values of a vector. */

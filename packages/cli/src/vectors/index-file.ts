@@ -7,7 +7,15 @@ import type { Stats } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { counted, type Neighbour, nearestNeighbours, UserError, unitRows } from '@moco-ts/core';
-import { entryIfThere, openBackend, textIfThere, withOutput, withSource, writeAtomic } from '@moco-ts/node';
+import {
+  entryIfThere,
+  openBackend,
+  textIfThere,
+  withOpened,
+  withOutput,
+  withSource,
+  writeAtomic,
+} from '@moco-ts/node';
 import { hexadecimal } from '@moco-ts/run';
 import type { Index } from 'usearch';
 import { duration, percent } from '../format.ts';
@@ -128,10 +136,11 @@ async function measure(
     const from = Math.floor((i * rows) / count) * dim;
     queries.set(vectors.subarray(from, from + dim), i * dim);
   }
-  const backend = await openBackend(name, threads === undefined ? {} : { threads });
   const k = Math.min(sampleNeighbours, rows);
-  const exact = await nearestNeighbours(backend, { features: queries, dim }, { features: vectors, dim }, k);
-  await backend.dispose();
+  const exact = await withOpened(async (keep) => {
+    const backend = keep(await openBackend(name, threads === undefined ? {} : { threads }));
+    return nearestNeighbours(backend, { features: queries, dim }, { features: vectors, dim }, k);
+  });
   let right = 0;
   exact.forEach((nearest, i) => {
     const found = index.search(queries.subarray(i * dim, (i + 1) * dim), k);

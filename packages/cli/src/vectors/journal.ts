@@ -6,7 +6,14 @@
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '@moco-ts/core';
-import { describeSystemError, linesOf, makeFolder, textIfThere, writeAtomic } from '@moco-ts/node';
+import {
+  describeSystemError,
+  linesOf,
+  makeFolder,
+  openTogether,
+  textIfThere,
+  writeAtomic,
+} from '@moco-ts/node';
 import { currentNames } from '@moco-ts/run';
 import type { VectorRows } from './parquet.ts';
 
@@ -51,13 +58,13 @@ export async function openJournal(output: string, dim: number, images: number, j
     for (const name of ['log.jsonl', 'vectors.f32']) await rm(path(name), { force: true });
     await writeAtomic(path('job.json'), `${JSON.stringify(job)}\n`);
   } else checkSame(folder, before, job);
-  const vectors = await open(path('vectors.f32'), 'a+');
-  const log = await open(path('log.jsonl'), 'a+');
-  let { next, rows } = await recover(vectors, log, path('log.jsonl'), dim, images);
-  const close = async () => {
-    await vectors.close();
-    await log.close();
-  };
+  const files = await openTogether(async (keep) => {
+    const vectors = keep(await open(path('vectors.f32'), 'a+'));
+    const log = keep(await open(path('log.jsonl'), 'a+'));
+    return { vectors, log, ...(await recover(vectors, log, path('log.jsonl'), dim, images)) };
+  });
+  const { vectors, log, dispose: close } = files;
+  let { next, rows } = files;
   return {
     folder,
     get next() {

@@ -87,7 +87,12 @@ export async function createExtractor(
   const program = await backend.compile(graph, { state: names.map((input) => ({ input })) });
   const load = (weights: Params) =>
     program.load(Object.fromEntries(names.map((name) => [name, weights[name]!])));
-  await load(params);
+  try {
+    await load(params);
+  } catch (error) {
+    await program.dispose();
+    throw error;
+  }
   const shape = [batch, ...model.encoder.inputShape(model.encoderConfig)];
   const image = sizeOf(shape) / batch;
   const dim = model.head ? headDim(model.head) : model.encoder.featureDim(model.encoderConfig);
