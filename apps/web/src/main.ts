@@ -176,7 +176,7 @@ const handlers: {
     say(`Compiling for ${backend}.`);
   },
   started: (message) => {
-    // What was told while it was on its way is of an earlier training.
+    // Messages that arrived in between belong to an earlier training.
     clear();
     started = message;
     hint('note', message.note);
@@ -236,7 +236,7 @@ mapper?.addEventListener('message', ({ data }: MessageEvent<Mapped>) => {
   );
 });
 
-/** The charts are drawn this often, in milliseconds: steps may be quicker. */
+/** The charts are drawn this often, in milliseconds: steps may be faster. */
 const REDRAW = 250;
 let newest: Stepped | undefined;
 function redraw(message: Stepped): void {

@@ -84,7 +84,7 @@ async function create(options: BackendOptions): Promise<Backend> {
         // The layout pass above this level would rewrite what is blocked already.
         graphOptimizationLevel: 'extended',
         logSeverityLevel: 3,
-        // Planned memory is laid out for the sum of what never lives at once: 30 % more, and no quicker.
+        // The planned layout also sums values that never live at the same time: 30 % more memory, and no faster.
         enableMemPattern: false,
         extra: { session: { intra_op: { spin_duration_us: spinMicroseconds } } },
         ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),

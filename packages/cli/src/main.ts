@@ -30,7 +30,7 @@ const withPlugins: ReadonlySet<string> = new Set([
 
 /**
  * All commands with their flags.
- * @param finish is told the exit code of a command that has one of its own
+ * @param finish called with the exit code of a command that sets its own
  */
 export function createProgram(io: Io, finish: (code: number) => void): Command {
   const program = new Command('moco')
@@ -90,7 +90,7 @@ Examples:
 /**
  * Runs the command line.
  * @param args what stands behind `moco`
- * @returns the exit code: 0, 1 for an error that the user can mend or a defect, 130 after an interrupt
+ * @returns the exit code: 0, 1 for an error that the user can fix or a defect, 130 after an interrupt
  */
 export async function main(args: readonly string[], streams: Io = processIo()): Promise<number> {
   const io = guarded(streams);

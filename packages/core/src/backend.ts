@@ -93,7 +93,7 @@ export interface BackendOptions {
 export interface BackendDevice {
   /** What it is asked for by: the backend's name, alone or with a device behind a colon. */
   readonly name: string;
-  /** `training`: quick enough to train on, so that its speed is measured, and `auto` may choose it; `check`: neither. */
+  /** `training`: fast enough to train on, so its speed is measured and `auto` may choose it; `check`: neither. */
   readonly speed: 'training' | 'check';
   /** Whether it computes on a GPU, in that one's memory. Default false. */
   readonly gpu?: boolean;

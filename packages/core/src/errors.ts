@@ -48,7 +48,7 @@ export interface About {
 }
 
 /**
- * An error that the user can mend: its message names the input, what was expected and what to do, in one line.
+ * An error that the user can fix: its message names the input, what was expected and what to do, in one line.
  * Command lines print the message alone; anything else is a defect and keeps its stack.
  */
 export class UserError extends Error {

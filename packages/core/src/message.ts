@@ -10,7 +10,7 @@ export interface SettingRef {
   readonly command?: string;
 }
 
-/** How somebody writes a setting: `--moco-k 64`, `mocoK 64`, `Keys in the queue (K): 64`. */
+/** How a front end writes a setting: `--moco-k 64`, `mocoK 64`, `Keys in the queue (K): 64`. */
 export type Words = (setting: SettingRef) => string;
 
 /** A message for the user: settled, or for each front end in its own words. */
@@ -24,7 +24,7 @@ export class Message {
     this.parts = parts;
   }
 
-  /** The message in somebody's words. */
+  /** The message in the words of one front end. */
   in(words: Words): string {
     return this.parts.map((part) => (typeof part === 'string' ? part : words(part))).join('');
   }
@@ -44,7 +44,7 @@ export class Message {
     return this.parts.filter((part) => typeof part !== 'string');
   }
 
-  /** The parts, to be told within another message. */
+  /** The parts, to include in another message. */
   static partsOf(value: unknown): readonly (string | SettingRef)[] {
     if (value instanceof Message) return value.parts;
     return [isRef(value) ? value : String(value)];
@@ -76,6 +76,6 @@ export function say(text: TemplateStringsArray, ...values: readonly unknown[]): 
   );
 }
 
-/** A text in somebody's words. */
+/** A text in the words of one front end. */
 export const inWords = (text: Wording, words: Words): string =>
   typeof text === 'string' ? text : text.in(words);

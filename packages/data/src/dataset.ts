@@ -19,7 +19,7 @@ export interface RgbImage {
 }
 
 export interface DecodeOptions {
-  /** A smaller image will do, whose longer side has so many pixels. */
+  /** A smaller image will do, with a longer side of this many pixels. */
   readonly within?: number;
 }
 

@@ -62,7 +62,7 @@ export async function decodeBytes(bytes: Uint8Array, name = 'the image'): Promis
   return decode(inputOf(bytes), shown(name), {});
 }
 
-/** File names may hold anything, and are told whole. */
+/** File names may hold anything; messages print them in full. */
 const shown = (text: string) => printable(text, Number.POSITIVE_INFINITY);
 
 async function decode(input: Input, name: string, options: DecodeOptions): Promise<RgbImage> {

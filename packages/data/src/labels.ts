@@ -37,7 +37,7 @@ export function labelSplits(train: ImageDataset, test: ImageDataset): LabelledSp
 
 /**
  * The images that have a label, with their labels in a list of classes of others: names decide, not numbers.
- * @param note told of images without a label, which are left out
+ * @param note called if images without a label are left out
  * @throws UserError for a set without labels, and a label that is no class of its set
  */
 export function labelled(

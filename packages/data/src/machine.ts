@@ -31,7 +31,7 @@ const FAILURES: Readonly<Record<string, string>> = {
   ECONNRESET: 'the network file system hung up (ECONNRESET)',
 };
 
-/** For `catch`: nothing in place of a damaged image; other errors go on. */
+/** For `catch`: undefined for a damaged image; other errors are thrown again. */
 export function ifDamaged(error: unknown): undefined {
   if (!(error instanceof DataError)) throw error;
 }
@@ -61,7 +61,7 @@ const RETRIES = 2;
 /**
  * Does what reads a file, again where the machine refused it.
  * @param name for the message
- * @throws MachineError when it goes on refusing; other errors as they come
+ * @throws MachineError if it keeps refusing; other errors as they come
  */
 export async function patiently<T>(name: string, act: () => Promise<T>, pause = sleep): Promise<T> {
   for (let attempt = 0; ; attempt++) {

@@ -42,7 +42,7 @@ export interface EncoderOptions {
   readonly batchSize?: number;
   /** The encoder's own code, if it did not come with MoCo.ts: a checkpoint has weights alone. */
   readonly arch?: Encoder;
-  /** Told of what is not as it should be. Default `process.emitWarning`. */
+  /** Called with each warning. Default `process.emitWarning`. */
   readonly onWarning?: (message: string) => void;
 }
 
@@ -65,7 +65,7 @@ export interface LoadedEncoder {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** From so many images on a whole batch is worth its price, padding included. */
+/** From this many images on, a whole batch pays off, padding included. */
 const FEW = 4;
 
 /**

@@ -23,7 +23,7 @@ export type ArchName =
   | 'vit_conv_small'
   | 'vit_conv_base';
 
-/** The backends that come with MoCo.ts, as `moco backends` lists them; `auto`: the quickest that is usable here. */
+/** The backends that come with MoCo.ts, as `moco backends` lists them; `auto`: the fastest that is usable here. */
 export type BackendName =
   | 'auto'
   | 'ort'
@@ -58,13 +58,13 @@ export interface OwnOptions {
   readonly backend?: BackendName | (string & {}) | BackendPlugin;
   /** The run folder. Default `runs/DATA-METHOD-ARCH`. */
   readonly out?: string;
-  /** A checkpoint or a run folder to go on from; `auto`: go on with `out` if it holds a run. */
+  /** A checkpoint or a run folder to resume; `auto`: resume `out` if it holds a run. */
   readonly resume?: string;
   /** Aborting ends the run after the step under way and saves: {@link PretrainResult.outcome} is `stopped` then. */
   readonly signal?: AbortSignal;
-  /** Told of each evaluation. */
+  /** Called after each evaluation. */
   readonly onEvaluation?: (evaluation: EvaluationEvent) => void;
-  /** Told of what is not as it should be: a damaged image, a collapse. Default `process.emitWarning`. */
+  /** Called with each warning: a damaged image, a collapse. Default `process.emitWarning`. */
   readonly onWarning?: (message: string) => void;
 }
 

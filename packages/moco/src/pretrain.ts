@@ -41,7 +41,7 @@ export interface Step {
 
 /** What a run leaves. */
 export interface PretrainResult {
-  /** `stopped`: by a signal, a loop that was left, or `maxSteps`; {@link OwnOptions.resume} goes on. */
+  /** `stopped`: by a signal, a loop that was left, or `maxSteps`; {@link OwnOptions.resume} continues it. */
   readonly outcome: 'done' | 'stopped';
   /** The run folder: checkpoints, `config.json`, `log.jsonl` and TensorBoard's events. */
   readonly folder: string;
@@ -70,7 +70,7 @@ export interface PretrainRun {
 
 /**
  * Trains an encoder on images without labels, as `moco pretrain` does: the same options give the same weights, to the bit.
- * Errors that you can mend are `UserError`s of one line.
+ * Errors that you can fix are one-line `UserError`s.
  *
  * ```ts
  * const run = pretrain({ data: 'photos/', method: 'moco-v2', arch: 'resnet18', imageSize: 64, batchSize: 64, mocoK: 4096 });

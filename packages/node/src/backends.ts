@@ -52,7 +52,7 @@ export async function probe(device: BackendDevice, limit = patience()): Promise<
   const origin = originOf(name);
   // A backend that a program gave as an object is in this process alone.
   if (origin === undefined) return probeHere(device);
-  // What a driver writes to the terminal is nobody's; the answer has a channel of its own.
+  // Discard what a driver writes to the terminal; the answer has its own channel.
   const tried = fork(child, [JSON.stringify(device), ...origin], {
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     execArgv: [],
@@ -132,10 +132,10 @@ function nvidia(): { name: string; bytes: number } | undefined {
   return asked;
 }
 
-/** A rival must be this much quicker than the default to be chosen. */
+/** Another backend must be this much faster than the default to be chosen. */
 const CLEARLY = 1.1;
 
-/** The quickest usable backend on real hardware; `ort` unless another is clearly quicker. */
+/** The fastest usable backend on real hardware; `ort` unless another is clearly faster. */
 export function choose(found: readonly Found[]): Found & { readonly speed: number } {
   const usable = found.filter(
     (each): each is Usable & { readonly speed: number } =>

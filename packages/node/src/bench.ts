@@ -17,13 +17,13 @@ export interface Timed {
   readonly loss: number;
 }
 
-/** Images that a method with slots for each (instdisc) is told of. */
+/** Number of images for a method with a slot for each (instdisc). */
 const IMAGES = 4096;
 /** The second step may still allocate. */
 const WARM_UP = 1;
 
 /**
- * Trains on noise, which is made beforehand: a step alone is timed, without images.
+ * Trains on noise that is made in advance: only the steps are timed, no decoding or views.
  * @param steps that are timed
  * @throws UserError for settings that can't work, BackendError for a backend that is not usable
  */

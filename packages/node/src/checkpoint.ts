@@ -41,7 +41,7 @@ export async function listCheckpoints(folder: string): Promise<string[]> {
     .map(({ name }) => name);
 }
 
-/** Whether a folder has checkpoints, or damaged ones alone: a run that is never begun anew over them. */
+/** Whether a folder has checkpoints, even if only damaged ones: no run starts over in it. */
 export async function holdsRun(folder: string): Promise<boolean> {
   return (await namesIn(folder)).some((name) => PATTERN.test(name.replace(/\.damaged$/, '')));
 }
@@ -115,8 +115,8 @@ export function readCheckpoint(path: string, atOnce?: number): Promise<Checkpoin
 
 /**
  * Opens a checkpoint by its path, or the newest intact one of a run folder.
- * @param warn told of each damaged checkpoint that was passed over
- * @param setAside rename those to `*.damaged` once an intact one is found, so that a run that goes on does not meet them
+ * @param warn called for each damaged checkpoint that is skipped
+ * @param setAside rename those to `*.damaged` once an intact one is found, so that the resumed run does not meet them
  * again
  * @throws CheckpointError when there is none
  * @throws UserError for one that can't be read now, of which nothing is known

@@ -56,7 +56,7 @@ export interface LabelledBatches {
   close(): Promise<void>;
 }
 
-/** Augmented images, made anew each epoch. */
+/** Augmented images, different ones each epoch. */
 export function imageBatches(
   { info, pool, maxBad, onSkip }: EncoderAtWork,
   { dataset, labels }: LabelledSet,

@@ -27,7 +27,7 @@ export async function openLabelled(settings: DataSettings, note: Note): Promise<
   return { train, test };
 }
 
-/** Labels by the classes of the classifier that is gone on with, else by those of the data. */
+/** Labels by the classes of the resumed classifier, otherwise by those of the data. */
 export function labelsFor(sets: Sets, resume: ClassifierFile | undefined, note: Note): LabelledSplits {
   const splits = labelSplits(sets.train, sets.test);
   for (const text of splits.notes) note(text);

@@ -14,7 +14,7 @@ import type { RunConfig } from '@moco-ts/run';
 
 export type DataSettings = Pick<RunConfig, 'data' | 'designers' | 'holdOut' | 'labels' | 'isolate'>;
 
-/** Told what a user should know of the data, each line once. */
+/** Called with remarks about the data for the user, each once. */
 export type Note = (text: string) => void;
 
 /** Opens the data of a run. @throws DataError when there are none, or only another program has them */

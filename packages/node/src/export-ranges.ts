@@ -8,7 +8,7 @@ import { openModel } from './onnx-session.ts';
 /** Images to calibrate on. */
 export interface Calibration {
   readonly dataset: ImageDataset;
-  /** Told of damaged ones, which are left out. */
+  /** Called for each damaged image, which is left out. */
   readonly onSkip: (skipped: SkippedImage) => void;
 }
 

@@ -144,7 +144,7 @@ export async function makeFolder(path: string): Promise<string[]> {
     try {
       await mkdir(folder);
     } catch (error) {
-      // Another process may have been quicker.
+      // Another process may have been faster.
       const there = (error as NodeJS.ErrnoException).code === 'EEXIST' && (await isFolder(folder, refused));
       if (!there) throw refused(error);
     }

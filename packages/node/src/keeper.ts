@@ -64,7 +64,7 @@ export interface KeeperSettings {
   readonly log: RunLog;
   /** Of the folder. */
   readonly lock: Lock;
-  /** The checkpoint that the run goes on from, and its position. */
+  /** The checkpoint that the run resumes, and its position. */
   readonly from: { readonly path: string; readonly globalStep: number } | undefined;
 }
 
@@ -121,7 +121,7 @@ const REMEDY = say`try a lower ${settingRef('lr')} or ${settingRef('warmupEpochs
 
 /**
  * What to say of a checkpoint whose very next step diverged: it would only lead there again. One of this process is set
- * aside as `*.diverged`, so that whoever goes on meets the one before.
+ * aside as `*.diverged`, so that a resumed run finds the one before.
  */
 async function whatLeadsHere({ path, own }: Saved): Promise<string> {
   if (own) {
@@ -129,7 +129,7 @@ async function whatLeadsHere({ path, own }: Saved): Promise<string> {
     try {
       before = await setDivergedAside(path);
     } catch (error) {
-      // The divergence is what is to be told, whatever the disk says.
+      // Report the divergence, even if the disk fails too.
       return `${path} leads there at once, and could not be set aside: ${(error as Error).message}`;
     }
     const left = before === undefined ? 'there is no other' : `the last good checkpoint is ${before}`;

@@ -41,7 +41,7 @@ export interface Lock {
   release(): void;
 }
 
-/** Told of a lock that was taken over. */
+/** Called when a lock was taken over. */
 type Note = (text: string) => void;
 
 export const LOCK = 'run.lock';

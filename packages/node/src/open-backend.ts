@@ -3,7 +3,7 @@ import type { Backend, BackendOptions, BackendPlugin } from '@moco-ts/core';
 import { openNamedBackend } from './plugins.ts';
 
 /**
- * @param name of a backend, or a backend; `auto`: the quickest that is usable here
+ * @param name of a backend, or a backend; `auto`: the fastest that is usable here
  * @throws BackendError when there is none of the name, or what it needs is not installed or fails to load
  */
 export async function openBackend(

@@ -1,4 +1,4 @@
-/** From what a user names to a run: where to go on from, the data, the settings and the folder. */
+/** Turns what the user names into a run: the checkpoint to resume, the data, the settings and the folder. */
 import { basename, dirname, join, resolve } from 'node:path';
 import { quoted, SettingError, say, settingRef, UserError, type Wording } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
@@ -22,7 +22,7 @@ export interface Wish {
   readonly preset?: string | undefined;
   /** The run folder. */
   readonly out?: string | undefined;
-  /** A checkpoint, a run folder, or `auto`: go on with `out` if it holds a run. */
+  /** A checkpoint, a run folder, or `auto`: resume `out` if it holds a run. */
   readonly resume?: string | undefined;
   /** Images that are open already; `flags.data` is their name. */
   readonly dataset?: ImageDataset | undefined;
@@ -69,7 +69,7 @@ export async function planRun(
   return { config, dataset, folder, ...(resume && { resume }) };
 }
 
-/** The run's record has the backend itself, so that it goes on with the same. */
+/** The run's record names the actual backend, so that it resumes with the same. */
 async function withBackend(config: RunConfig, note: (text: string) => void): Promise<RunConfig> {
   await registerPlugins();
   const { name, reason } = await chooseBackend();
@@ -77,7 +77,7 @@ async function withBackend(config: RunConfig, note: (text: string) => void): Pro
   return { ...config, backend: name };
 }
 
-/** The checkpoint to go on from; `auto` looks into the run folder and starts anew if there is none. */
+/** The checkpoint to resume; `auto` looks into the run folder and starts a new run if there is none. */
 async function findResume(
   path: string | undefined,
   out: string | undefined,
@@ -96,7 +96,7 @@ async function findResume(
   return checkpoint;
 }
 
-/** Where the run is written. A folder that holds a run already is only gone on with, never begun again. */
+/** Where the run is written. A folder that already holds a run is only resumed, never overwritten. */
 async function chooseFolder(
   out: string | undefined,
   resume: Checkpoint | undefined,

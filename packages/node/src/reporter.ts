@@ -2,7 +2,7 @@ import type { Wording } from '@moco-ts/core';
 import type { Progress } from '@moco-ts/run';
 import type { Measures } from './evaluate.ts';
 
-/** Who is told of a run while it goes. */
+/** Receives the events of a run. */
 export interface Reporter {
   /** The run waits for it. */
   step(progress: Progress): void | Promise<void>;

@@ -1,4 +1,4 @@
-/** Damaged images that a command leaves out: told at the terminal, counted, and listed in `skipped.jsonl` of a run folder. */
+/** Damaged images that a command leaves out: reported on the terminal, counted, and listed in `skipped.jsonl` of a run folder. */
 import { appendFileSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { counted } from '@moco-ts/core';
@@ -6,7 +6,7 @@ import type { SkippedImage } from '@moco-ts/data';
 import { unwritable } from './files.ts';
 
 export const SKIPPED = 'skipped.jsonl';
-/** So many are told at the terminal where a file lists them all. */
+/** At most this many are reported on the terminal if a file lists them all. */
 const TOLD = 10;
 
 export interface SkipList {

@@ -101,13 +101,13 @@ export async function* linesOf(path: string): AsyncGenerator<string> {
   if (line !== '') yield line;
 }
 
-/** What a path is; undefined where nothing is. @throws UserError where that can't be told */
+/** What a path is; undefined if it does not exist. @throws UserError if the system does not say */
 export const entryIfThere = (path: string) => ifThere(path, () => stat(path));
 
 /** The names in a folder, none where it does not exist. @throws UserError where it can't be read */
 export const namesIn = async (folder: string) => (await ifThere(folder, () => readdir(folder))) ?? [];
 
-/** What does not exist is told from what can't be read now: to take one for the other begins anew over it. */
+/** Distinguishes what does not exist from what can't be read now: confusing them would start a run over. */
 async function ifThere<T>(path: string, act: () => Promise<T>): Promise<T | undefined> {
   return act().catch((error: unknown) => {
     const { code } = error as { readonly code?: unknown };

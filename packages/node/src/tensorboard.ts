@@ -37,7 +37,7 @@ export function tfRecord(data: Uint8Array): Uint8Array {
 const record = (event: object) =>
   tfRecord(EventMessage.encode(EventMessage.create({ wallTime: Date.now() / 1000, ...event })).finish());
 
-/** The first record of a file, and, for a run that goes on, the one that makes readers drop what lies after `step`. */
+/** The first record of a file, and, for a resumed run, the one that makes readers drop what lies after `step`. */
 export function eventFileStart(step: number): Uint8Array {
   const version = record({ fileVersion: 'brain.Event:2' });
   return step === 0 ? version : Buffer.concat([version, record({ step, sessionLog: { status: START } })]);

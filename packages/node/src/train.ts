@@ -98,7 +98,7 @@ export async function train(job: TrainJob): Promise<TrainResult> {
   }
 }
 
-/** Until the lock is taken, another process may have gone on with the run. */
+/** Until the lock is taken, another process may have resumed the run. */
 async function expectAsPlanned(folder: string, resume: Checkpoint | undefined): Promise<void> {
   const [newest] = await listCheckpoints(folder);
   const here = resume !== undefined && resolve(dirname(resume.path)) === resolve(folder);

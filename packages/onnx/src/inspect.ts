@@ -4,7 +4,7 @@ import protobuf from 'protobufjs/light.js';
 export interface ModelDemands {
   /** Where its tensors are that are not inside it, as it names them. */
   readonly externalData: readonly string[];
-  /** The ops in it that may go on for ever, if any. */
+  /** The ops in it that may never end, if any. */
   readonly endless: readonly string[];
 }
 

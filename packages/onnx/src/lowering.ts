@@ -6,7 +6,7 @@ import { type Dimension, OnnxBuilder } from './builder.ts';
 export interface Lowering {
   readonly onnx: OnnxBuilder;
   readonly graph: Graph;
-  /** Whether com.microsoft ops may be used: quicker in ONNX Runtime, unknown elsewhere. */
+  /** Whether com.microsoft ops may be used: faster in ONNX Runtime, unknown elsewhere. */
   readonly contrib: boolean;
   /** The first extent of every input is free: rules must not write it down. */
   readonly freeBatch: boolean;

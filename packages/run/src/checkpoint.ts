@@ -53,7 +53,7 @@ export function checkpointName({ epoch, step }: Position): string {
   return `checkpoint-${String(epoch).padStart(4, '0')}${within}.safetensors`;
 }
 
-/** The bytes of a checkpoint. @param crc32 a quicker one where there is one */
+/** The bytes of a checkpoint. @param crc32 a faster implementation, if there is one */
 export const encodeCheckpoint = (
   info: CheckpointInfo,
   tensors: Readonly<Record<string, Tensor>>,

@@ -70,7 +70,7 @@ export function withDefaults(
 }
 
 /**
- * The configuration with which a checkpoint goes on: its own but for `maxSteps`, with what the flags change.
+ * The configuration that resumes a checkpoint: its own except `maxSteps`, with the changes that the flags make.
  * @param source the checkpoint's name, for messages
  * @throws SettingError when a flag asks for a model or an optimizer that the checkpoint is not of
  */
@@ -95,7 +95,7 @@ export function resumeConfig(saved: RunConfig, given: RunFlags, source: string):
     );
   const refused = meaningless(methodOf({ ...saved, ...flags }), flags);
   if (refused !== undefined) throw new SettingError(refused, { code: 'setting-conflict' });
-  // A limit is of the command that it was given to: kept, it would stop whoever goes on at once.
+  // A limit applies to the command that it was given to: if kept, it would stop a resumed run at once.
   const { maxSteps: _, ...kept } = saved;
   const config = { ...withDefaults(kept), ...flags };
   check(config);

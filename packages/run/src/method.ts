@@ -80,7 +80,7 @@ export type Remark =
   | { readonly kind: 'warning'; readonly text: Wording }
   | { readonly kind: 'note'; readonly text: string };
 
-/** A checkpoint that a run goes on from. */
+/** A checkpoint that a run resumes. */
 export interface ResumePoint<Config> {
   readonly path: string;
   /** Steps of the epoch that are done. */
@@ -118,7 +118,7 @@ export interface MethodPlugin<Own extends SettingTable = NoSettings, Name extend
   ): ModelHead;
   /** What to say before the first step. Default nothing. */
   remarks?(config: MethodConfig<Own>, images: number): readonly Remark[];
-  /** @throws UserError where a run can't go on from a checkpoint with these settings. Default: it always can. */
+  /** @throws UserError if a run can't resume a checkpoint with these settings. Default: it always can. */
   resumeCheck?(config: MethodConfig<Own>, from: ResumePoint<MethodConfig<Own>>): void;
   /** As whose `moco convert` names the tensors: `queue` as MoCo v1's and v2's, the default; `momentum` as MoCo v3's. */
   readonly naming?: 'queue' | 'momentum';

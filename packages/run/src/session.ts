@@ -58,9 +58,9 @@ export interface SessionOptions<B> {
   readonly stepsPerEpoch: number;
   /** Images in a batch. */
   readonly batchSize: number;
-  /** Where it begins, or goes on from. */
+  /** Where it begins or resumes. */
   readonly position: Position;
-  /** What was told of it there. */
+  /** What was reported of it there. */
   readonly record?: SessionRecord | undefined;
   /** The batches of an epoch from a step on. One is asked for ahead, so that data and compute go side by side. */
   batches(epoch: number, fromStep: number): AsyncIterable<B>;
@@ -72,7 +72,7 @@ export interface SessionOptions<B> {
   clock(): number;
   /** The error for a loss that is not finite, which ends the session. */
   diverged(loss: number, at: Position): Error | Promise<Error>;
-  /** Told of each step in order; the next is booked when it is done. */
+  /** Called with each step in order; the next is booked when the call is done. */
   onStep?(info: StepInfo): void | Promise<void>;
 }
 

@@ -15,7 +15,7 @@ export interface SettingEntry {
   readonly not?: string;
   /** Only methods that name it in `uses` take it, or this value of it. Default: all methods take all values. */
   readonly optIn?: true | OptInValue;
-  /** The weights in a checkpoint are bound to it: a run that goes on can't change it. */
+  /** The weights in a checkpoint depend on it: a resumed run can't change it. */
   readonly bound?: true;
 }
 

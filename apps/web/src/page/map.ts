@@ -21,7 +21,7 @@ const directions: Readonly<Record<string, readonly [number, number]>> = {
   ArrowDown: [0, 1],
 };
 
-/** @param chosen told when another image is chosen */
+/** @param chosen called when another image is chosen */
 export function createMap(chosen: (index: number | undefined) => void): ImageMap {
   const box = byId('map');
   let tiles: HTMLElement[] = [];

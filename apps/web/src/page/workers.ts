@@ -1,8 +1,8 @@
-/** Starts a worker; a script that is missing or blocked is told, and not waited for. */
+/** Starts a worker; a missing or blocked script is reported instead of waited for. */
 
 /**
  * @param start makes the worker: `new Worker(new URL(...))` must stand where the bundler sees it
- * @param failed told what it can't do, once
+ * @param failed called once, with what the worker can't do
  */
 export function startWorker(
   start: () => Worker,

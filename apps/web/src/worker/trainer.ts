@@ -1,4 +1,4 @@
-/** The worker that trains: what it is told, and what it tells. */
+/** The worker that trains: the messages it receives and sends. */
 import { BackendError, UserError } from '@moco-ts/core';
 import type { Batch } from '@moco-ts/data/portable';
 import { registerEncoders } from '@moco-ts/encoders';
@@ -112,7 +112,7 @@ async function start(settings: Settings): Promise<void> {
   });
 }
 
-/** Why WebGPU is left alone, by what was tried on it; undefined where it is quick enough. */
+/** Why WebGPU is left alone, by what was tried on it; undefined where it is fast enough. */
 const tried = new Map<string, string | undefined>();
 
 /** A session on what was asked for; where that is open, on WebAssembly if WebGPU fails or is too slow. */
@@ -150,7 +150,7 @@ async function trial(make: () => Promise<TabSession>): Promise<string | undefine
   }
 }
 
-/** Views are told this often, in milliseconds. */
+/** Views are sent this often, in milliseconds. */
 const VIEWS_EVERY = 700;
 /** Features of all images take at most this share of the time. */
 const SHARE = 0.2;
@@ -205,7 +205,7 @@ async function trainAs(own: symbol, trained: TabSession): Promise<void> {
     // WebAssembly never waits: without this no message would come in.
     await new Promise((resolve) => setTimeout(resolve));
   }
-  // Of a training that was closed nothing is told any more.
+  // A closed training reports nothing more.
   if (session === trained) await settle(0);
   const finished = loop === own;
   // Another loop shows its own.

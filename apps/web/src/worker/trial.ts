@@ -1,4 +1,4 @@
-/** Whether a backend that says it works is quick enough to train on. */
+/** Whether a backend that says it works is fast enough to train on. */
 
 /** Milliseconds that a step may take: the first, for which kernels are compiled, and the next. */
 export const LIMITS = [60_000, 5000] as const;

@@ -5,7 +5,7 @@ import { type BlockedConvOptions, blockedConv } from './nchwc-conv.ts';
 import type { BlockedRule } from './rule.ts';
 import { type SmallConvOptions, smallConv } from './width-packed.ts';
 
-/** A convolution of a value in the form that is quickest for its size. */
+/** A convolution of a value in the form that is fastest for its size. */
 function convOf(
   lowering: BlockedLowering,
   x: number,

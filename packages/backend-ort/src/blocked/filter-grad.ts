@@ -1,7 +1,7 @@
 /**
- * The filter gradient as convolutions whose channels are images: lanes of x by channel under the filter dy, dilated by
- * the stride, give the taps of dw. 16 channels of x are packed along the width, so that the kernel sees rows of kW * 16 columns
- * instead of kW.
+ * The filter gradient as convolutions that swap images and channels: each channel of x becomes an image whose channels are
+ * lanes (row tiles of the original images, see lanes.ts). Its convolution with dy as the filter, dilated by the stride, gives
+ * the taps of dw. 16 channels of x are packed along the width, so that the kernel sees rows of kW * 16 columns instead of kW.
  */
 import { convAttributes, type Shape4 } from '@moco-ts/core';
 import { type Chunk, chunks, type Geometry, gradientByChannel } from './lanes.ts';
@@ -38,7 +38,7 @@ function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }
 
-/** dw [O, C, kH, kW] in the `filter` layout. */
+/** @returns dw [O, C, kH, kW] in the `filter` layout */
 function filterGrad(lowering: BlockedLowering, x: number, dy: number, geometry: Geometry): string {
   const { onnx, block } = lowering;
   const { channels, filters, ow, kernelHeight, kernelWidth, stride } = geometry;
@@ -50,7 +50,7 @@ function filterGrad(lowering: BlockedLowering, x: number, dy: number, geometry: 
       gradientByChannel(lowering, dy, geometry, chunk),
       { kernel: [chunk.rows, ow], dilations: [stride, stride * block], addend: product },
     );
-  // [C/B, O/B, kH, kW, B of C, B of O]: whole filters change places.
+  // [C/B, O/B, kH, kW, B of C, B of O] to [O/B, C/B, ...]: B is the block size.
   const [inner, outer] = [channels / block, filters / block];
   const order = () =>
     Int32Array.from({ length: inner * outer }, (_, i) => (i % inner) * outer + Math.floor(i / inner));
@@ -61,7 +61,7 @@ function filterGrad(lowering: BlockedLowering, x: number, dy: number, geometry: 
   return lowering.reshape(transposed, [filters, channels, kernelHeight, kernelWidth]);
 }
 
-/** The part of x that a chunk of dy meets: [C/B, lanes, rows, columns B], B channels packed at each column. */
+/** The part of x that a chunk of dy is convolved with: [C/B, lanes, rows, columns B], B channels packed at each column. */
 function packedChannels(lowering: BlockedLowering, x: number, geometry: Geometry, chunk: Chunk): string {
   const { block } = lowering;
   const { channels, ow, kernelHeight, kernelWidth, stride, padding, rowTiles, tileRows } = geometry;

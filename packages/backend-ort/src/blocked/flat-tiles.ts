@@ -104,7 +104,7 @@ function combined(
           ] as const)
         : ([[b, a]] as const);
     for (const [value, addend] of turns) {
-      // A sum that isn't overwritten is copied first, by one thread: then a product and a sum apart are as quick.
+      // ONNX Runtime copies a summand that isn't overwritten with one thread: a separate product and sum are as fast.
       const old = lowering.replacedBy(output);
       const scaled = old === undefined || old === addend ? lowering.takeScaled(value) : undefined;
       if (scaled?.layout !== layout) continue;

@@ -1,10 +1,10 @@
-/** The filter gradient where x has less channels than a block: a stem's. See filter-grad.ts. */
+/** The filter gradient where x has fewer channels than a block, as in a stem. See filter-grad.ts. */
 import type { Shape4 } from '@moco-ts/core';
 import { type Chunk, chunks, type Geometry, gradientByChannel } from './lanes.ts';
 import { type BlockedLowering, nchwc } from './lowering.ts';
 import { blockedConv } from './nchwc-conv.ts';
 
-/** dw [O, C, kH, kW], plain. */
+/** @returns dw [O, C, kH, kW], in the plain layout */
 export function stemFilterGrad(lowering: BlockedLowering, x: number, dy: number, geometry: Geometry): string {
   const { onnx } = lowering;
   let product: string | undefined;
@@ -19,7 +19,7 @@ export function stemFilterGrad(lowering: BlockedLowering, x: number, dy: number,
   return lowering.transpose(plain, [1, 0, 2, 3]);
 }
 
-/** The part of x that a chunk of dy meets: [C, lanes, rows, columns]. */
+/** The part of x that a chunk of dy is convolved with, one image per channel: [C, lanes, rows, columns]. */
 function lanesByChannel(lowering: BlockedLowering, x: number, geometry: Geometry, chunk: Chunk): string {
   const { onnx, block } = lowering;
   const { channels, ow, kernelHeight, kernelWidth, stride, padding, rowTiles, tileRows } = geometry;
@@ -43,7 +43,7 @@ function lanesByChannel(lowering: BlockedLowering, x: number, geometry: Geometry
   return lowering.once(`${x}: ${key}`, () => {
     const padded = lowering.once(`padded lines of ${x}: ${padding} ${wide}`, () => {
       const plain = lowering.reshape(lowering.get(x), [batch * channels * height, width]);
-      // One more line, of zeros.
+      // The additional last line, of zeros, stands in for every line outside the image.
       return onnx.op('Pad', [plain, onnx.ints([0, padding, 1, wide - width - padding])]);
     });
     const lines = onnx.op('Gather', [padded, onnx.indices(key, order)], { axis: 0 });

@@ -22,7 +22,7 @@ export interface SmallConvOptions {
   readonly shape: Shape;
 }
 
-/** The convolution of a value under a filter in the `filter` layout, stride 1; undefined where the direct form is as quick. */
+/** The convolution of a value under a filter in the `filter` layout, stride 1; undefined where the direct form is as fast. */
 export function smallConv(
   lowering: BlockedLowering,
   x: number,

@@ -6,5 +6,5 @@ import { norm } from './norm.ts';
 import { pool } from './pool.ts';
 import { shape } from './shape.ts';
 
-/** Every op's kernel. */
+/** The kernels of all ops, by op name. */
 export const kernels: Kernels = { ...elementwise, ...shape, ...matmul, ...conv, ...pool, ...norm };

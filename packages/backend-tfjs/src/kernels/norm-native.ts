@@ -12,7 +12,7 @@ interface NativeBackend {
 }
 
 /**
- * Whether the fused kernels are there and quicker: not for groups of images, which they would take one by one. On a GPU they
+ * Whether the fused kernels are available and faster: not for groups of images, which they would take one by one. On a GPU they
  * keep another statistic for the gradient than on a CPU (TensorFlow's FusedBatchNorm, reserve_space_2), and are not used.
  */
 export function isFused(x: tf.Tensor, { layout, groups = 1 }: Attributes): boolean {

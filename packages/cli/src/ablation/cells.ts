@@ -63,7 +63,7 @@ export interface CellJob {
   readonly lock: Lock;
   readonly base: RunFlags & { readonly data: string };
   readonly reporter: Reporter;
-  /** Told what to know of the data; each line once. */
+  /** Called with remarks about the data, each once. */
   readonly note: Note;
   readonly stop: { requested: boolean };
 }

@@ -1,4 +1,4 @@
-/** What the papers report: ImageNet-1M, ResNet-50, 200 epochs, linear probe, percent. */
+/** Accuracies from the papers, in percent: ImageNet-1M, ResNet-50, 200 epochs, linear probe, unless `source` says otherwise. */
 import type { SweepName } from './sweeps.ts';
 
 export interface PublishedPoint {
@@ -11,7 +11,7 @@ export interface PublishedPoint {
 export interface Published {
   readonly source: string;
   readonly points: readonly PublishedPoint[];
-  /** What the curve says, in words that hold at any scale. */
+  /** What the curve shows, in words that hold at any scale. */
   readonly claim: string;
 }
 

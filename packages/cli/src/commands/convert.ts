@@ -28,7 +28,7 @@ interface ConvertOptions extends EncoderOptions {
   readonly names: Naming;
 }
 
-/** `plain`: torchvision's and timm's names; `moco`: those of the official programs' checkpoints. */
+/** `plain`: torchvision's and timm's names; `moco`: the names in the official checkpoints. */
 const namings = ['plain', 'moco'] as const;
 type Naming = (typeof namings)[number];
 
@@ -98,7 +98,7 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
 
 const isHead = (name: string) => name.startsWith('fc.');
 
-/** `module.encoder_q.*`, and of MoCo v3 `module.base_encoder.*`, whose ViTs have their projector under `head`. */
+/** `module.encoder_q.*`; in MoCo v3 `module.base_encoder.*`, where ViTs name their projector `head`. */
 function officialNames(params: Params, config: RunConfig): Params {
   const v3 = methodOf(config).naming === 'momentum';
   const prefix = v3 ? 'module.base_encoder' : 'module.encoder_q';

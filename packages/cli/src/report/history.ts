@@ -18,7 +18,7 @@ export interface History {
   readonly validations: readonly LogLine[];
   /** What went wrong, in words. */
   readonly alarms: readonly string[];
-  /** How often the run was gone on with. */
+  /** How often the run was resumed. */
   readonly resumed: number;
   /** Lines that could not be read. */
   readonly damaged: number;

@@ -18,7 +18,7 @@ const SIDE = 72;
 const PAIRS = 8;
 const QUERIES = 8;
 const NEIGHBOURS = 6;
-/** Among so many images, evenly spaced, neighbours are looked for. */
+/** Neighbours are searched among this many evenly spaced images. */
 const GALLERY = 2000;
 const BATCH = 64;
 

@@ -29,7 +29,7 @@ import { neighbourGrid, viewGrid } from './images.ts';
 
 export interface ReportOptions {
   readonly backend: string;
-  /** Told of everything that is missing. */
+  /** Called for each part that is missing. */
   readonly warn: (text: Wording) => void;
 }
 
@@ -253,7 +253,7 @@ function figureList(figures: readonly (readonly [string, string])[]): string {
   return `<ul class="figures">${items.join('')}</ul>`;
 }
 
-/** So many are told on the page. */
+/** At most this many are listed on the page. */
 const ALARMS = 20;
 
 function remarks({ alarms, resumed, damaged }: History): string {

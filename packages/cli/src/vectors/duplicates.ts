@@ -31,10 +31,10 @@ export function checkCount(name: string, count: number, dim: number, max: number
 
 /**
  * Goes through a set in order: an image that no earlier group took begins one, and takes all later ones that are near
- * enough to it and free. So whoever keeps the first of each group loses nothing that has no near-duplicate left; groups
- * over chains of near neighbours, whose ends have nothing in common, are not made.
+ * enough to it and in no group yet. So keeping only the first image of each group loses none without a near-duplicate. Chains
+ * of near neighbours, whose ends have nothing in common, form no group.
  * @param threshold of the cosine, in [-1, 1]
- * @param onRow told of each image whose comparisons are done
+ * @param onRow called with each image whose comparisons are done
  * @returns in the order of their first images
  */
 export async function findDuplicates(

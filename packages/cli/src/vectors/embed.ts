@@ -1,4 +1,4 @@
-/** Embeds a data set into a file, bounded in memory, and goes on after an interruption. */
+/** Embeds a data set into a file in bounded memory, and resumes after an interruption. */
 import { createHash } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ export interface EmbedSettings {
 }
 
 export interface EmbedEvents {
-  /** Told of a lock that was taken over. */
+  /** Called when a lock was taken over. */
   readonly onNote: (text: string) => void;
   /** Before the first batch: how many images an interrupted run has done. */
   readonly onStart: (done: number) => void;
@@ -109,7 +109,7 @@ async function embedLocked(
     await journal.remove();
     return { finished: true, rows: journal.rows };
   } catch (error) {
-    // Of a model that gives nothing there is nothing to go on with.
+    // A model that gives nothing leaves nothing to resume.
     if (error instanceof DivergedError && journal.rows === 0) await journal.remove();
     const reason = systemReason(error);
     throw reason === undefined ? error : new UserError(`${output} could not be written: ${reason}`);

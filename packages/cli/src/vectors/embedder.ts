@@ -46,7 +46,7 @@ export interface VectorBatch {
 
 /** What is done about damaged images. */
 export interface Damage {
-  /** Told of each that is left out. */
+  /** Called for each image that is left out. */
   readonly onSkip: (skipped: SkippedImage) => void;
   /** How many are left out before it is an error; default the run's, else 1 % of the set, at least 10. */
   readonly maxBad?: number;

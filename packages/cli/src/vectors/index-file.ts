@@ -59,7 +59,7 @@ const chunkRows = 4096;
 
 /**
  * Opens the index of a file, or makes it.
- * @param note told what making it takes and how good it is
+ * @param note called with the cost and the recall of a new index
  * @throws UserError when USearch is not installed
  */
 export async function openIndex(
@@ -191,7 +191,7 @@ function checksumOf(path: string): Promise<string> {
 
 /**
  * What stands beside an index that is whole and of this very file.
- * @param note told of damage
+ * @param note called if the index is damaged
  * @throws UserError for an index without a checksum
  */
 async function describe(

@@ -17,7 +17,7 @@ import {
 import { currentNames } from '@moco-ts/run';
 import type { VectorRows } from './parquet.ts';
 
-/** What must be the same for an interrupted run to go on: by its name as the user knows it. */
+/** What must stay the same for an interrupted run to resume, by the name that the user knows. */
 export type Job = Readonly<Record<string, string | number | boolean>>;
 
 interface Line {
@@ -44,7 +44,7 @@ export interface Journal {
 export const journalFolder = (output: string) => `${output}.partial`;
 
 /**
- * Goes on with an unfinished job, or begins one.
+ * Resumes an unfinished job, or begins one.
  * @param images of the data set
  * @throws UserError when the folder holds another job, or none; its message names what differs
  */

@@ -1,15 +1,15 @@
-/** Writes vectors as Apache Parquet: a column `id` of texts, a column `vector` of lists of floats. */
+/** Writes vectors as Apache Parquet: a text column `id` and a column `vector` of float lists. */
 import { parquetGroupRows as groupRows, parquetColumns, parquetOptions, type VectorInfo } from '@moco-ts/run';
 import { fileWriter, ParquetWriter } from 'hyparquet-writer';
 
-/** Some rows of a file to write. */
+/** Consecutive rows of a vector file. */
 export interface VectorRows {
   readonly ids: readonly string[];
   /** [ids.length, dim] */
   readonly vectors: Float32Array;
 }
 
-/** Writes a file in pieces: the same rows give the same bytes, however they come. */
+/** Writes a file piece by piece. The same rows give the same bytes, however they are split into pieces. */
 export async function writeParquet(
   path: string,
   rows: AsyncIterable<VectorRows>,

@@ -1,18 +1,18 @@
-/** Progress over images, on stderr: drawn over on a terminal, else a line now and then. */
+/** Progress over images on stderr: redrawn in place on a terminal, otherwise a line now and then. */
 import { counted } from '@moco-ts/core';
 import { duration, noted } from '../format.ts';
 import type { Io } from '../io.ts';
 
 export interface Progress {
-  /** @param done images that need not be done again */
+  /** @param done images that an earlier, interrupted run finished */
   start(done: number): void;
   update(done: number): void;
-  /** A line of its own. */
+  /** Prints a separate line. */
   note(line: string): void;
   end(): void;
 }
 
-/** Seconds between lines where nothing is drawn over. */
+/** Seconds between lines where stderr is not a terminal. */
 const quiet = 10;
 
 export function progressLine(io: Io, total: number): Progress {

@@ -12,7 +12,7 @@ export interface SetOptions extends Omit<EmbedderOptions, 'warn'> {
   readonly split?: 'train' | 'test';
   readonly holdOut?: number;
   readonly designers?: readonly string[];
-  /** Told how many vectors there are, and of how many values, before they are read or made; may refuse them. */
+  /** Called with the number of vectors and their length before they are read or made; may throw to refuse them. */
   readonly expect?: (count: number, dim: number) => void;
   readonly maxBad?: number;
 }

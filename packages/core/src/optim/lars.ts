@@ -6,10 +6,11 @@ import { type Optimizer, registerOptimizer } from './optimizer.ts';
 /**
  * LARS (You et al., arXiv 1708.03888) in the form of SimCLR and MoCo v3:
  * d = g + decay p; d = d trust |p| / |d|; mu = momentum mu + d; p = p - lr mu.
- * The norms are of a whole parameter; where one of them is 0, d is not scaled. Parameters of one dimension (biases, the
- * scales of batch normalisation) are neither decayed nor scaled.
+ * Each norm is that of the whole parameter; if one of them is 0, d is not scaled. One-dimensional parameters (biases, batch
+ * norm scales) are neither decayed nor scaled.
  *
- * The paper's own quotient is |p| / (|g| + decay |p|), which differs by the angle between g and p.
+ * The LARS paper divides by |g| + decay |p| instead of |d| = |g + decay p|: equal only if g and p
+ * have the same direction.
  */
 export function lars({ momentum = 0.9, weightDecay = 0, trustCoefficient = 0.001 } = {}): Optimizer {
   return {

@@ -22,7 +22,7 @@ import { concat, reshape, slice } from '../graph/ops/shape.ts';
 import type { Traced } from '../graph/trace.ts';
 import { tensor } from '../tensor/tensor.ts';
 
-/** log(sum(exp(x))) along the last axis, shifted by the maximum so that nothing overflows. x [N, M] to [N, 1]. */
+/** log(sum(exp(x))) along the last axis, shifted by the maximum to avoid overflow. x [N, M] to [N, 1]. */
 export function logSumExp(x: Traced): Traced {
   const shift = stopGradient(max(x, [1], true));
   return add(log(sum(exp(sub(x, shift)), [1], true)), shift);
@@ -48,7 +48,7 @@ export function infoNce(
 }
 
 /**
- * InfoNCE of given logits, the positive's first: -log(exp(l_0) / sum_j exp(l_j)), averaged over the batch.
+ * InfoNCE of logits with the positive in column 0: -log(exp(l_0) / sum_j exp(l_j)), averaged over the batch.
  * @param logits [N, 1 + K]
  */
 export function firstOfAll(logits: Traced): Traced {
@@ -56,7 +56,7 @@ export function firstOfAll(logits: Traced): Traced {
   return mean(sub(logSumExp(logits), chosen));
 }
 
-/** A loss over square logits, in each row of which one column is the positive. */
+/** A loss over square logits with one positive in each row. */
 export interface PairedLoss {
   readonly loss: Traced;
   /** [M, M] */
@@ -67,8 +67,8 @@ export interface PairedLoss {
 
 /**
  * InfoNCE with the rest of the batch as negatives (MoCo v3, arXiv 2104.02057, eq. 1 and algorithm 1):
- * L = -log( exp(q_i.k_i / T) / sum_j exp(q_i.k_j / T) ), averaged over i. The factor 2T and the second direction are the
- * method's.
+ * L = -log( exp(q_i.k_i / T) / sum_j exp(q_i.k_j / T) ), averaged over i. The method adds the factor 2T and the second
+ * direction (moco-v3.ts).
  * @param query [N, D], unit rows
  * @param key [N, D], unit rows; row i is the positive of query i
  * @param temperature T > 0
@@ -101,17 +101,17 @@ export function labelAccuracy(logits: Traced, label: Traced, k: number): Traced 
   return rankAccuracy({ logits, positive: labelled(logits, label), others: logits }, k);
 }
 
-/** The logits of the labels, [N, 1]; NaN for a label that is no class. */
+/** The logits of the labels, [N, 1]; NaN for a label outside [0, C). */
 function labelled(logits: Traced, label: Traced): Traced {
   const columns = reshape(cast(label, 'float32'), [logits.shape[0]!, 1]);
   const chosen = cast(equal(columns, row(logits)), 'float32');
   return div(sum(mul(logits, chosen), [1], true), sum(chosen, [1], true));
 }
 
-/** Above every float32 that a network computes with, and itself one: an infinity in a model's file not every reader takes. */
+/** A finite bound above all float32 values that a network computes; not every reader of model files accepts an infinity. */
 const largest = 3.4e38;
 
-/** What a view's logit with itself is replaced by: exp gives 0 in float32 and in float64. */
+/** Replaces a view's logit with itself: its exp is 0 in float32 and in float64. */
 const excluded = -1e9;
 
 /**
@@ -136,12 +136,12 @@ export function ntXent(first: Traced, second: Traced, temperature: number): Pair
   return { loss: mean(sub(logSumExp(logits), positive)), logits, positive };
 }
 
-/** The element of each row in the column named for it. x [M, M] to [M, 1]; exact, as all others are multiplied by 0. */
+/** Picks one element per row, by its column. x [M, M] to [M, 1]; exact, since all other elements are multiplied by 0. */
 function chosenByRow(x: Traced, columns: readonly number[]): Traced {
   return sum(mul(x, cast(equal(column(x, columns), row(x)), 'float32')), [1], true);
 }
 
-/** Two vectors to compare, rather than a constant of the size of the logits. */
+/** A column of constants: comparing it with a {@link row} needs no constant as large as the logits. */
 function column({ builder }: Traced, values: readonly number[]): Traced {
   return builder.constant(tensor(values, [values.length, 1]));
 }
@@ -158,7 +158,7 @@ function row(x: Traced): Traced {
 
 /**
  * Noise-contrastive estimation (InstDisc, arXiv 1805.01978, eq. 5-7, section 3.2). With P(i|v) = exp(v_i.v / T) / Z,
- * noise P_n = 1/n, and h(i, v) = P(i|v) / (P(i|v) + K P_n), the probability that i is the image and no noise:
+ * noise P_n = 1/n, and h(i, v) = P(i|v) / (P(i|v) + K P_n), the probability that i is the image rather than noise:
  * L = -log h(i, v) - sum over K noise samples j of log(1 - h(j, v)), averaged over the batch.
  * @param logits [N, 1 + K], v_i.v / T, the positive first
  * @param z Z, a scalar: {@link estimatePartition}
@@ -167,7 +167,7 @@ function row(x: Traced): Traced {
 export function nce(logits: Traced, z: Traced, slots: number): Traced {
   const [rows, columns] = logits.shape as [number, number];
   const noise = columns - 1;
-  // log(h / (1 - h)), so that h is its logistic function and no quotient is formed.
+  // log(h / (1 - h)): h is the logistic function of it, so no quotient is needed.
   const odds = sub(logits, log(mul(z, noise / slots)));
   const positive = slice(odds, [0, 0], [rows, 1]);
   const negatives = slice(odds, [0, 1], [rows, noise]);
@@ -175,7 +175,7 @@ export function nce(logits: Traced, z: Traced, slots: number): Traced {
 }
 
 /**
- * Z as the constant of {@link nce}: n times the mean of exp(v_j.v / T) over noise samples (InstDisc, eq. 8).
+ * The partition function Z of {@link nce}, held constant: n times the mean of exp(v_j.v / T) over noise samples (InstDisc, eq. 8).
  * @param logits [N, 1 + K], the positive first
  * @returns a scalar, without gradient
  */
@@ -184,7 +184,7 @@ export function estimatePartition(logits: Traced, slots: number): Traced {
   return stopGradient(mul(mean(exp(slice(logits, [0, 1], [rows, columns - 1]))), slots));
 }
 
-/** log(1 + exp(x)), shifted by the larger of x and 0: nothing overflows, and the gradient is the logistic function. */
+/** log(1 + exp(x)), shifted by max(x, 0) to avoid overflow; its gradient is the logistic function. */
 function softplus(x: Traced): Traced {
   const shift = stopGradient(maximum(x, 0));
   return add(log(add(exp(sub(x, shift)), exp(neg(shift)))), shift);
@@ -192,7 +192,7 @@ function softplus(x: Traced): Traced {
 
 /**
  * The share of rows, in percent, in which column 0 is among the `k` largest.
- * A negative equal to the positive counts against it, so that a collapsed encoder reads 0 and not 100.
+ * A negative equal to the positive counts as larger, so that a collapsed encoder scores 0, not 100.
  * @param logits [N, 1 + K]
  */
 export function contrastiveAccuracy(logits: Traced, k: number): Traced {
@@ -203,7 +203,7 @@ export function contrastiveAccuracy(logits: Traced, k: number): Traced {
 }
 
 /**
- * The same of a {@link PairedLoss}: the share of rows, in percent, in which fewer than `k` of the others are at least as
+ * {@link contrastiveAccuracy} of a {@link PairedLoss}: the share of rows, in percent, in which fewer than `k` of the others are at least as
  * large as the positive.
  */
 export function pairedAccuracy({ logits, positive }: PairedLoss, k: number): Traced {
@@ -215,14 +215,14 @@ interface Ranked {
   readonly logits: Traced;
   /** [N, 1] */
   readonly positive: Traced;
-  /** What the positive is compared with: all logits, or those but its own. It does not beat itself. */
+  /** The logits that the positive is compared with; whether they include the positive itself makes no difference. */
   readonly others: Traced;
 }
 
 function rankAccuracy({ logits, positive, others }: Ranked, k: number): Traced {
   const [rows, columns] = logits.shape as [number, number];
   const better = sub(columns - 1, sum(cast(less(others, positive), 'float32'), [1]));
-  // NaN and infinite logits earn nothing. The loss has the sum over each row already, which tells of both.
+  // Rows with NaN or infinite logits count as wrong. Both show in logSumExp, which the loss computes anyway.
   const told = mul(cast(finite(positive), 'float32'), cast(finite(logSumExp(logits)), 'float32'));
   return mul(mean(mul(cast(less(better, k), 'float32'), reshape(told, [rows]))), 100);
 }

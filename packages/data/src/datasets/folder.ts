@@ -9,7 +9,7 @@ import { listImages, passedByNote, subfolders, withImages } from './listing.ts';
 
 const TRAIN_FOLDERS = ['train', 'training'];
 const TEST_FOLDERS = ['test', 'testing', 'val', 'valid', 'validation'];
-/** The most images beside class folders that are taken for strays: so many, or this share of all. */
+/** Up to this many images, or this share of all, may lie beside class folders as unlabelled strays. */
 const STRAYS = 3;
 const STRAY_SHARE = 0.1;
 

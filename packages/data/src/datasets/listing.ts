@@ -81,7 +81,7 @@ async function walk(
   }
 }
 
-/** What a link leads to. A link to nothing is `none`: a damaged image, and told as one. */
+/** What a link leads to. A link to nothing is `none`, and is reported as a damaged image. */
 async function kindOf(root: string, path: string): Promise<'file' | 'folder' | 'other' | 'none'> {
   const target = await patiently(path, () => stat(pathOf(root, path))).catch(ifMissing);
   if (target === undefined) return 'none';

@@ -66,7 +66,7 @@ export function openCache(buffers: CacheBuffers): Cache {
       if (Atomics.compareExchange(entries, at, EMPTY, CLAIMED) !== EMPTY) return;
       const offset = Atomics.add(offsets, used, size);
       if (offset + size > capacity) {
-        // Another thread took the room in between. The image stays claimed: decoded anew each time.
+        // Another thread took the room in between. The image stays claimed: decoded again each time.
         Atomics.sub(offsets, used, size);
         return;
       }

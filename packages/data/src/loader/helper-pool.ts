@@ -12,7 +12,7 @@ interface Task {
   readonly dataset: number;
   readonly job: Job;
   readonly sent?: Sent;
-  /** Its helper died: images are told before they are decoded. */
+  /** Its helper died: now the helper announces each image before it decodes it. */
   careful: boolean;
   readonly resolve: (result: JobResult) => void;
   readonly reject: (error: Error) => void;
@@ -22,7 +22,7 @@ interface Thread {
   helper: Helper;
   /** Deaths since the last batch that it made, but for those by an image. */
   deaths: number;
-  /** The image that it told last, of a task that is careful. */
+  /** The image that it announced last, for a careful task. */
   decoding: number | undefined;
   readonly tasks: Map<number, Task>;
 }

@@ -41,7 +41,7 @@ export const elementwiseTypes: Readonly<Record<string, string>> = {
 /** Ops of two float operands that meet single numbers often. */
 const arithmetic = ['add', 'sub', 'mul', 'div'] as const;
 
-/** Below this many elements the two reshapes cost more than the quick loop saves. */
+/** Below this many elements the two reshapes cost more than the fast loop saves. */
 const spreadFrom = 4096;
 
 /** The longest row by which a tensor of this many elements is worth going through; 0 if none divides it. */

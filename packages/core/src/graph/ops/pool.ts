@@ -8,7 +8,7 @@ import type { Traced } from '../trace.ts';
 export interface PoolOptions {
   readonly kernel: number;
   readonly stride: number;
-  /** At most half the kernel, so that each window holds a real element; padding never wins. */
+  /** At most half the kernel, so that each window has a real element; padding is never the maximum. */
   readonly padding: number;
 }
 
@@ -54,7 +54,7 @@ defineOp({
   gradient: 'stop',
 });
 /**
- * The gradient of {@link maxPool2d}: each window's goes to its first largest element in row-major order, as in PyTorch.
+ * The gradient of {@link maxPool2d}: a window's dy goes to its first largest element in row-major order, as in PyTorch.
  * @param dy [N, C, OH, OW]
  * @param x [N, C, H, W]
  * @param y the pooled output, as dy
