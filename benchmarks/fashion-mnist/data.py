@@ -38,7 +38,7 @@ class Blur:
 
 
 def view(size: int, crop_min: float, aug_plus: bool) -> T.Compose:
-    """SPEC.md's views: v1, or aug-plus."""
+    """The views of MoCo v1, or of v2 (aug-plus)."""
     crop = T.RandomResizedCrop(size, (crop_min, 1.0))
     gray, flip = T.RandomGrayscale(0.2), T.RandomHorizontalFlip()
     if aug_plus:

@@ -135,7 +135,7 @@ class OrtProgram implements Program {
   }
 
   async dispose(): Promise<void> {
-    // Whoever keeps the program does not keep its state.
+    // A reference to the disposed program must not keep its state alive.
     this.slots.clear();
     await this.session.release();
   }

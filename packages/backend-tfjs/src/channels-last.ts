@@ -43,11 +43,11 @@ class Rewriter {
   readonly nodes: Node[] = [];
   /** Values that exist as the graph has them. */
   private readonly here: Set<number>;
-  /** The values that are maps with the channels last, by the values that they stand for. */
+  /** Values of maps with the channels last, by the values of the graph that they replace. */
   private readonly last = new Map<number, number>();
   /**
    * Batch normalisation in groups of images sees [N, C, H, W] as [N / groups, groups C, H, W]. Such a view needs no copy with
-   * the channels last: it is the map [N, H, W, C] itself, by the view that it stands for.
+   * the channels last: it is the map [N, H, W, C] itself, by the view that it replaces.
    */
   private readonly groups = new Map<number, number>();
 

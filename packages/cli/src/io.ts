@@ -12,19 +12,19 @@ export interface Io {
   readonly columns?: number | undefined;
   /** Colours, as the terminal and NO_COLOR ask for. */
   readonly color: boolean;
-  /** Takes back what stands on the line of `err`, which has no end yet. */
+  /** Erases the unfinished last line of `err`. */
   eraseLine?(): void;
 }
 
 /** Colours and weights as picocolors sets and resets them; nothing that hides text. */
 const ownStyle = /^\x1b\[(?:0|[1-4]|2[2-4]|3[0-79]|4[0-79]|9[0-7])m/;
 
-/** All that steers a terminal or turns the direction of writing, but for the ends of lines and tabs. */
+/** All characters that control a terminal or the writing direction, except line ends and tabs. */
 const steering = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 /**
- * A text as a terminal may be given it: names, ids and messages in it may be a stranger's. What steers the terminal is
- * shown as `\u001b`, which in JSON stands for the same character.
+ * A text that is safe to print on a terminal: names, ids and messages in it may come from untrusted files. What controls the terminal is
+ * shown as `\u001b`, which in JSON means the same character.
  * @param color whether the styles of this program stay
  */
 export function terminalText(text: string, color: boolean): string {

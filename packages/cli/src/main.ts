@@ -89,7 +89,7 @@ Examples:
 
 /**
  * Runs the command line.
- * @param args what stands behind `moco`
+ * @param args the arguments after `moco`
  * @returns the exit code: 0, 1 for an error that the user can fix or a defect, 130 after an interrupt
  */
 export async function main(args: readonly string[], streams: Io = processIo()): Promise<number> {

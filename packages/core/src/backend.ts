@@ -83,7 +83,7 @@ export interface BackendOptions {
   readonly threads?: number;
   /** The same bits on each run, at some cost in speed where the backend has a choice. */
   readonly deterministic?: boolean;
-  /** What stands behind the colon of `ort:cuda`. */
+  /** The part after the colon in `ort:cuda`. */
   readonly device?: string;
   /** Further options of one backend. */
   readonly [option: string]: unknown;
@@ -138,7 +138,7 @@ export function devicesOf({
   return devices?.() ?? [{ name, speed: 'check' }];
 }
 
-/** The devices of all registered backends, in the order of registration. One that fails to load stands there by its name. */
+/** The devices of all registered backends, in the order of registration. One that fails to load is listed by its name. */
 export async function backendDevices(): Promise<BackendDevice[]> {
   const devices = [...registry].map(async ([name, load]) =>
     load().then(devicesOf, () => devicesOf({ name })),

@@ -1,6 +1,6 @@
 /** Texts for people, in messages. */
 
-/** Characters that a shell takes as they are, at whatever place. */
+/** Characters that a shell takes literally in any position. */
 const plain = /^[\p{L}\p{N}_./:@%+,=][\p{L}\p{N}_./:@%+,=-]*$/u;
 
 /**

@@ -1,4 +1,4 @@
-/** What every data set offers, whatever its format. */
+/** What every data set offers, independent of its format. */
 import { DataError, type ErrorCode } from '@moco-ts/core';
 
 /** The data are there, but not the split that is asked for. */

@@ -1,6 +1,6 @@
-/** Bounds what is under way at a time. */
+/** Bounds the work in flight. */
 export interface Gate {
-  /** Acts when its weight has room beside what is under way, in turn; what is heavier than the gate is alone. */
+  /** Acts, in order of arrival, when its weight fits beside the work in flight; work heavier than the capacity runs alone. */
   run<T>(weight: number, act: () => Promise<T>): Promise<T>;
 }
 

@@ -43,7 +43,7 @@ export function ifMissing(error: unknown): undefined {
 
 const codeOf = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code ?? '';
 
-/** What stands for an error that ended a helper: a shortage of the machine's is no defect. */
+/** The error to report when a helper ended with one: a shortage of the machine is no defect. */
 export function helperError(told: string, cause: unknown): Error {
   // Node tells a thread that could not begin by a code of its own, with the system's in the message.
   const inside = /Worker initialization failure: (\w+)/.exec(cause instanceof Error ? cause.message : '');

@@ -16,7 +16,7 @@ export function subset(dataset: ImageDataset, indices: ArrayLike<number>): Image
     label: (index) => dataset.label(at(index)),
     id: (index) => dataset.id(at(index)),
     decode: (index) => dataset.decode(at(index)),
-    // What lies in one buffer is decoded where it is opened, which costs next to nothing.
+    // Sets in one buffer decode where they are opened, which costs next to nothing.
     share: () =>
       shared?.kind === 'files'
         ? { ...shared, paths: Array.from(rows, (row) => shared.paths[row]!) }

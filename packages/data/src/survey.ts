@@ -11,7 +11,7 @@ export interface Survey {
 
 /** Images that are decoded, spread over the set. */
 const TRIED = 8;
-/** Values that are looked at, in each. */
+/** Number of values to examine in each image. */
 const VALUES = 2 ** 20;
 /**
  * Values of all images within less than this are nearly constant: 14 bits or fewer in 16 give at most 0 to 63, numbers of
@@ -22,7 +22,7 @@ const NARROW = 64;
 const surveys = new WeakMap<ImageDataset, Promise<Survey>>();
 
 /**
- * Looks at a few images, once for each data set.
+ * Examines a few images, once for each data set.
  * @throws what decoding throws, but for damaged images
  */
 export function surveyOf(dataset: ImageDataset): Promise<Survey> {

@@ -1,7 +1,7 @@
 /**
  * Residual networks: ResNet (He et al., arXiv 1512.03385), ResNeXt (Xie et al., arXiv 1611.05431) and wide ResNet
  * (Zagoruyko and Komodakis, arXiv 1605.07146). Names, layouts and initialisation are torchvision's; the stride of a
- * bottleneck stands on its 3x3 convolution ("v1.5").
+ * bottleneck is in its 3x3 convolution ("v1.5").
  */
 import {
   add,
@@ -50,7 +50,7 @@ export interface ResnetEncoder extends Encoder<ResnetConfig> {
 
 type StemName = keyof typeof stems;
 
-/** What stands before the stages. */
+/** The layers before the stages. */
 interface Stem {
   readonly kernel: number;
   readonly stride: number;
@@ -76,7 +76,7 @@ interface Conv {
 interface Block {
   readonly name: string;
   readonly convs: readonly Conv[];
-  /** On the way round, where the shape changes. */
+  /** On the shortcut, where the shape changes. */
   readonly downsample?: Conv;
 }
 

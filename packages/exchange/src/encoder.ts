@@ -42,7 +42,7 @@ export interface EncoderOptions {
 /** What a file says about its encoder. */
 export interface KnownEncoder extends FoundArch {
   readonly imageSize: number;
-  /** Whose head may stand under `fc`. */
+  /** The method whose head may be under `fc`. */
   readonly head: 'queue' | 'momentum';
 }
 
@@ -139,7 +139,7 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
   };
 }
 
-/** What stands before the features, and so changes them: stem, blocks, tokens, normalisations; a head does not. */
+/** Tensors before the features, which therefore change them: stem, blocks, tokens, normalisations, but no head. */
 const partOfEncoder =
   /^(layer\d+|blocks|layers|stages|conv\d+|bn\d+|stem|patch_embed|norm|norm_pre|fc_norm|ln_pre|pre_norm|cls_token|dist_token|reg_token|register_tokens|ls\d+)(\.|$)/;
 

@@ -1,4 +1,4 @@
-/** The names that files of PyTorch use for tensors and plain containers, and what stands for them here. */
+/** The names that PyTorch files use for tensors and plain containers, and their counterparts here. */
 import { elementTypes } from './dtypes.ts';
 import { asKey } from './pickle-machine.ts';
 import { PickleError } from './pickle-reader.ts';
@@ -6,7 +6,7 @@ import { type Callable, type Dict, isKind, type Value } from './values.ts';
 
 type Call = Callable['call'];
 
-/** What a dotted name stands for; undefined for all but tensors and plain containers. */
+/** The counterpart of a dotted name; undefined for all but tensors and plain containers. */
 export function plainGlobal(name: string): Value | undefined {
   return table.get(name);
 }

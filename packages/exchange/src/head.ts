@@ -1,4 +1,4 @@
-/** What stands behind an encoder in a foreign file: a contrastive head, or MoCo v3's projector. */
+/** What follows an encoder in a foreign file: a contrastive head, or MoCo v3's projector. */
 import {
   type EncoderTraits,
   initHead,

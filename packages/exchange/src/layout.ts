@@ -1,4 +1,4 @@
-/** Whose names a state dict has: official MoCo programs', or torchvision's and timm's plain ones, under whatever prefix. */
+/** Whose names a state dict has: the official MoCo programs', or torchvision's and timm's plain ones, under any prefix. */
 import { CheckpointError, printable, say, settingRef, under } from '@moco-ts/core';
 import { attributesOf } from './pickle-machine.ts';
 import { type Dict, isKind, type TensorRef, type Value } from './values.ts';
@@ -37,7 +37,7 @@ const wrappers = ['state_dict', 'model', 'model_state_dict'] as const;
 
 /**
  * The tensors of a checkpoint's state dict, by the names of the file. Where there are several dicts of tensors (DINO's
- * `student` and `teacher`), their names stand in front of those of their tensors.
+ * `student` and `teacher`), their names become prefixes of the tensors' names.
  * @throws CheckpointError when there are none
  */
 export function stateDict(value: Value, file: string): FoundTensors {

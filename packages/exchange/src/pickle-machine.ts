@@ -5,7 +5,7 @@ import { type Callable, type Dict, isKey, isKind, type Key, type Meter, type Val
 
 /** What a pickle may ask its surroundings for. */
 export interface PickleHost {
-  /** What a dotted name stands for, or undefined: refused. */
+  /** The counterpart of a dotted name, or undefined to refuse it. */
   global(name: string): Value | undefined;
   /** A storage, by PyTorch's persistent id. @throws PickleError */
   persistent(id: Value): Value;

@@ -1,4 +1,4 @@
-/** Files of torch.save, whatever their age. */
+/** Reads files of torch.save, of any version. */
 import { CheckpointError } from '@moco-ts/core';
 import { readLegacy } from './legacy.ts';
 import { type ByteSource, readExactly } from './source.ts';

@@ -1,4 +1,4 @@
-/** Tensors by name, out of whatever file: shapes at once, values when they are asked for. */
+/** Tensors by name, from any file format: shapes at once, values on demand. */
 import type { Params } from '@moco-ts/core';
 import { stateDict } from './layout.ts';
 import type { TorchFile } from './torch-file.ts';

@@ -1,12 +1,12 @@
-/** Values from one who makes them to one who takes them: whoever is ahead waits. */
+/** Passes values from a producer to a consumer; the one that is ahead waits. */
 export interface Channel<T> {
   /** From now on the maker waits. */
   attach(): void;
   /** The next value, or undefined at the end; tells the maker that the one before is done with. */
   take(): Promise<T | undefined>;
-  /** Settles when the value is done with; at once while nobody takes. */
+  /** Settles when the consumer is done with the value; at once if there is no consumer. */
   offer(value: T): Promise<void>;
-  /** Lets the maker go on, this time. */
+  /** Lets the producer continue, this time. */
   release(): void;
   /** Nobody takes any more, or there is nothing to take. */
   end(): void;

@@ -1,4 +1,4 @@
-/** Options at run time, judged by the table of settings as the command's flags are. */
+/** Checks options at run time against the table of settings, as the command's flags are checked. */
 import { SettingError } from '@moco-ts/core';
 import { faultOf, presetNames, type Rule, type SettingName, settings } from '@moco-ts/run';
 

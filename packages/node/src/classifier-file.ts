@@ -91,8 +91,8 @@ export function classifierOf({ tensors, metadata }: SafetensorsFile, path: strin
 }
 
 /**
- * The accuracy of a folder's `best.safetensors`, for whoever goes on with its `latest.safetensors`: what a kill, or whoever
- * removed it, left of it. Where the latest is the best, it is written again.
+ * The accuracy of a folder's `best.safetensors`, for a run that resumes its `latest.safetensors`: a kill, or
+ * the user, may have removed it. If the latest is the best, it is written again.
  * @returns percent, -1 where there is none
  */
 export async function bestOf(folder: string, { info, tensors }: ClassifierFile): Promise<number> {

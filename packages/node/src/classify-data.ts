@@ -1,4 +1,4 @@
-/** What a classifier is trained and judged on: labelled batches of images or of features kept in memory, and accuracies. */
+/** What a classifier is trained and evaluated on: labelled batches of images or of features kept in memory, and accuracies. */
 
 import {
   allFinite,

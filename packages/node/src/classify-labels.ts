@@ -1,4 +1,4 @@
-/** The labels that a classifier is trained and judged by: those of the data, by the names of its classes. */
+/** The labels that a classifier is trained and evaluated with: those of the data, by the names of its classes. */
 import { say, settingRef, UserError } from '@moco-ts/core';
 import {
   type ImageDataset,

@@ -71,7 +71,7 @@ export async function largestValue(
   let largest = 0;
   const look = async (data: Float32Array) => {
     const { first } = await model.run('float32', data, [data.length / (3 * size * size), 3, size, size]);
-    // A value that is none is larger than all.
+    // NaN counts as larger than all values.
     for (const value of first) if (!(value <= largest)) largest = Number.isNaN(value) ? Infinity : value;
   };
   try {

@@ -1,11 +1,11 @@
-/** Locks that the system's kernel holds for a process: it gives them back however the process ends, in whatever container. */
+/** Locks that the kernel holds for a process: it releases them however the process ends, in any container. */
 import { createRequire } from 'node:module';
 
 interface Native {
   tryLock(fd: number, offset?: number, length?: number): boolean;
 }
 
-/** On Windows what is locked can't be read either: a byte behind whatever the file holds. */
+/** On Windows a locked range can't be read either: so lock a byte beyond the content. */
 const range: readonly number[] = process.platform === 'win32' ? [2 ** 30, 1] : [];
 
 let native: Native | undefined | null = null;

@@ -114,18 +114,18 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** What a run writes; whatever else lies in its folder may be another command's, and be under way. */
+/** Unfinished files of a run; any other in its folder may belong to a command that is still running. */
 const ofRuns = /^(checkpoint-.*\.safetensors|latest\.json|config\.json|(latest|best)\.safetensors)\.partial$/;
 
-/** Removes what writes of a run left behind that were killed before their rename. */
+/** Removes what a run's writes left behind if they were killed before the rename. */
 export async function removePartial(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [] as string[]))
     if (ofRuns.test(name)) await rm(join(folder, name), { force: true });
 }
 
 /**
- * Makes a folder, and those that it lies in. (Node's own way never ends, and can't be stopped, where the system refuses a
- * folder by ENOENT, as it does in /proc.)
+ * Makes a folder and its parents. (Node's recursive mkdir never ends, and can't be stopped, where the system refuses a folder
+ * with ENOENT, as in /proc.)
  * @returns those that were made now, the innermost first
  * @throws UserError when the system refuses
  */

@@ -163,7 +163,7 @@ function configOf(
 }
 
 /**
- * Whatever holds an encoder, as a checkpoint: runs and checkpoints as they are, else what `moco import` makes of a file.
+ * Any source of an encoder as a checkpoint: runs and checkpoints as they are, other files as `moco import` converts them.
  * @throws UserError
  */
 export async function openEncoder(path: string, warn: (text: Wording) => void): Promise<Checkpoint> {

@@ -1,4 +1,4 @@
-/** The checkpoints of a run under way, of which none is called good that does not lead on. */
+/** The checkpoints of a running training; one counts as good only if the next step after it is finite. */
 import { basename, dirname, join } from 'node:path';
 import type { FeatureExtractor } from '@moco-ts/core';
 import {

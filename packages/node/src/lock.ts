@@ -1,6 +1,6 @@
 /**
- * One process to what it writes: two that write into one folder or file would mix. The kernel holds the lock where it can; what
- * stands in the lock's file tells who has it, and decides where the kernel can't.
+ * One writer per folder or file: the output of two would mix. The kernel holds the lock where it can; the content of the lock
+ * file names the holder, and decides where the kernel can't lock.
  */
 import {
   closeSync,

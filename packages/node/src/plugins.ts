@@ -60,8 +60,8 @@ export function originOf(device: string): readonly string[] | undefined {
 }
 
 /**
- * Loads plugins that the user named: packages, as the current folder sees them, or files. Whatever they export that is a
- * backend or an encoder is known by its name from then on. A checkpoint never loads one: it would run its author's code.
+ * Loads plugins that the user named: packages, as the current folder sees them, or files. Every backend and
+ * encoder that they export is known by its name from then on. A checkpoint never loads one: it would run its author's code.
  * @throws UserError for what is missing, fails, or exports neither
  */
 export async function loadPlugins(names: readonly string[]): Promise<void> {

@@ -49,7 +49,7 @@ export interface Prepared {
   readonly loader: Loader;
   readonly pool: Pool;
   readonly backend: Backend;
-  /** The run's own, whatever its name comes to stand for meanwhile. */
+  /** The run's own, even if another one takes its name meanwhile. */
   readonly encoder: Encoder;
   readonly method: RunMethod;
   /** Holds the state, of which no other copy is kept. */

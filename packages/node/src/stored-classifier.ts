@@ -1,4 +1,4 @@
-/** What a file of a classifier says of itself, judged as flags are. */
+/** The metadata of a classifier's file, checked as flags are. */
 import { CheckpointError, printable, UserError } from '@moco-ts/core';
 import { checkSettings, currentNames, storedConfig } from '@moco-ts/run';
 

@@ -1,4 +1,4 @@
-/** A pretraining run: its folder, its session, and what is saved, logged and measured on the way. */
+/** A pretraining run: its folder, its session, and what it saves, logs and measures. */
 
 import { basename, dirname, join, resolve } from 'node:path';
 import { BackendError, type Params, say, type Trainer, UserError, under } from '@moco-ts/core';
@@ -140,7 +140,7 @@ async function loop(
   const session = sessionOf(job, prepared, batches.feeds, log, keeper);
   const save = async () => {
     const stored = { config, images: dataset.length, ...session.record(), ...commit };
-    // An evaluation may follow, which wants the memory of the images.
+    // An evaluation may follow, which needs the memory of the images.
     await keeper.save({ ...session.position, ...stored }, () => trainer.state(), batches.take());
   };
   const evaluation = createEvaluator(prepared, config, log, reporter);

@@ -5,7 +5,7 @@ import { attributeTypes, type ElementType, elementTypes, ModelProto } from './pr
 /** An attribute's value. Numbers are ints unless wrapped by {@link float}. */
 export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
 
-/** Marks a number as an attribute of type float, whatever its value. */
+/** Marks a number as an attribute of type float, even if it is an integer. */
 export function float(value: number): OnnxAttribute {
   return { float: value };
 }

@@ -27,7 +27,7 @@ export interface Position {
   readonly globalStep: number;
 }
 
-/** What lies beside the tensors. */
+/** The metadata beside the tensors. */
 export interface CheckpointInfo extends Position {
   readonly config: RunConfig;
   /** The images of the data set. */

@@ -1,6 +1,6 @@
 /**
- * The contract of methods, the third beside core's `defineEncoder` and `defineBackend`. It stands here and not in core for
- * what it is made of: settings of the table, and views, which are data's.
+ * The contract of methods, the third beside core's `defineEncoder` and `defineBackend`. It is here and not in core because
+ * it uses the table of settings, and views, which belong to `data`.
  */
 import type {
   Encoder,
@@ -111,7 +111,7 @@ export interface MethodPlugin<Own extends SettingTable = NoSettings, Name extend
   metrics?(config: MethodConfig<Own>): readonly MetricGroup[];
   /** @throws UserError for settings that don't fit each other */
   create(context: MethodContext<MethodConfig<Own>>): RunMethod;
-  /** What stands behind the features of a trained encoder, under `fc`. */
+  /** What follows the features of a trained encoder, under `fc`. */
   head(
     config: MethodConfig<Own>,
     model: { readonly encoder: Encoder; readonly encoderConfig: EncoderConfig },

@@ -1,4 +1,4 @@
-/** What values are right: judged alike where a flag, an option of the library or a stored setting has them. */
+/** Which values are valid: the same rules for flags, library options and stored settings. */
 
 /** What a value may be; `Value` is the type of those that are right. */
 export type Rule<Value = unknown> = Shape & { readonly value?: Value };

@@ -1,6 +1,6 @@
 /**
- * One training, whatever is trained and wherever it runs. A {@link Session} begins steps and books their metrics in order;
- * {@link runSession} goes through the epochs. Files, terminals and pages are whoever opens it.
+ * One training, for any model and place. A {@link Session} begins steps and books their metrics in order; {@link runSession}
+ * goes through the epochs. Files, terminals and pages are the caller's.
  */
 import type { Tensor, Trainer } from '@moco-ts/core';
 import type { Position } from './checkpoint.ts';
@@ -79,9 +79,9 @@ export interface SessionOptions<B> {
 /** Losses that a checkpoint carries along. */
 const HISTORY = 20;
 
-/** A training under way. Calls of `begin` must not overlap. */
+/** A running training. Calls of `begin` must not overlap. */
 export class Session<B> {
-  /** Steps that may be under way when the next one begins. */
+  /** Steps that may be in flight when the next one begins. */
   readonly most: number;
   private readonly options: SessionOptions<B>;
   private next: Position;
@@ -150,7 +150,7 @@ export class Session<B> {
       learningRate,
       globalStep,
     );
-    // Whoever waits for an earlier step meets the failure only then.
+    // A caller that waits for an earlier step sees the failure only then.
     running.catch(() => undefined);
     const result = this.booked
       .then(() => running)

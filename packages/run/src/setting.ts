@@ -1,4 +1,4 @@
-/** What is known of a setting: an entry of the table, whoever brings it. */
+/** An entry of the table of settings, built in or from a plugin. */
 import type { Message } from '@moco-ts/core';
 import type { Rule } from './rule.ts';
 

@@ -1,4 +1,4 @@
-/** Settings read from files: judged as flags are, whatever made the file. */
+/** Settings read from files of any origin, checked as flags are. */
 import { type About, CheckpointError, printable, SettingError, type UserError } from '@moco-ts/core';
 import { checkSizes, withDefaults } from './config.ts';
 import type { MeterStates } from './meters.ts';
@@ -46,7 +46,7 @@ export function checkSettings(given: object, source: string): void {
   if (fault !== undefined) refuse(source, fault.message, fault);
 }
 
-/** What lies beside a checkpoint's tensors. @throws CheckpointError for a position that is none, SettingError for settings that no run has */
+/** The metadata beside a checkpoint's tensors. @throws CheckpointError for a position that is none, SettingError for settings that no run has */
 export function storedInfo(value: unknown, source: string) {
   const info = (isPlain(value) ? value : damaged(source, 'they are none.')) as Readonly<
     Record<string, unknown>
@@ -68,7 +68,7 @@ export function storedInfo(value: unknown, source: string) {
     images: images as number,
     losses: losses as number[],
     ...(meters !== undefined && { meters: meters as MeterStates }),
-    // To be printed alone: what is no commit is none.
+    // Only for printing: anything that is no commit is dropped.
     ...(typeof commit === 'string' && /^[0-9a-f]{7,64}(-dirty)?$/.test(commit) && { commit }),
     moco: typeof moco === 'string' ? printable(moco, 40) : '',
   };

@@ -15,7 +15,7 @@ type Table = typeof settings;
 /** The name of a setting, as configurations have it. */
 export type SettingName = keyof Table;
 
-/** The settings of a run, defaults included; plain JSON. Those of a plugin's method stand beside them. */
+/** The settings of a run, defaults included; plain JSON. Those of a plugin's method are added. */
 export interface RunConfig extends ConfigOf<Table> {}
 
 /** What the command line names; the rest comes from defaults or from a checkpoint. */
@@ -43,7 +43,7 @@ export const defaultsOf = (method: MethodPlugin | undefined): typeof defaults =>
 
 /**
  * The first setting that is out of its range, with what to give instead: `threads is 100000. Give a whole number from 1 to
- * 1024.`; undefined if there is none. Names that the table has not are passed over, as are those without a value.
+ * 1024.`; undefined if there is none. Names that are not in the table are ignored, as are those without a value.
  */
 export function settingsFault(given: object): SettingError | undefined {
   const table = new Map<string, Setting>(settingEntries());

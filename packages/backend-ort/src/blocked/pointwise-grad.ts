@@ -1,6 +1,6 @@
 /**
  * The filter gradient of 1x1 convolutions as one 1x1 convolution: its channels are the positions of all images, its
- * image is the channels of x. Under the filter dy [O, P] it gives [O, C], which lies as `filter` does.
+ * image is the channels of x. With dy [O, P] as its filter it gives [O, C], in the memory order of the `filter` layout.
  */
 import type { Node, Shape4 } from '@moco-ts/core';
 import type { BlockedLowering } from './lowering.ts';

@@ -45,7 +45,7 @@ function convBn(inputs: TracedParams, name: string, x: Traced, stride = 1, group
   return batchNorm(y, inputs[`${name}g`]!, inputs[`${name}b`]!, 1e-5)[0];
 }
 
-/** A residual block; a 1x1 convolution on the way round where the shape changes. */
+/** A residual block; a 1x1 convolution on the shortcut where the shape changes. */
 function residual(n: number, c: number, o: number, size: number, stride: number): Case {
   const changes = c !== o || stride !== 1;
   const inputs = {

@@ -75,7 +75,7 @@ export const shape: Kernels = {
     const axis = attrs.axis as number;
     const extent = x!.shape[axis]!;
     const count = update!.shape[axis]!;
-    // Which row of the update stands at each place, going round.
+    // The row of the update at each position, wrapping around.
     const places = tf.sub(tf.range(0, extent, 1, 'float32'), tf.cast(start!, 'float32'));
     const row = tf.add(places, tf.mul(tf.cast(tf.less(places, 0), 'float32'), extent));
     const along: Shape = x!.shape.map((_, a) => (a === axis ? extent : 1));

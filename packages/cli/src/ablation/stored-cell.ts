@@ -1,4 +1,4 @@
-/** What a file of a cell says, judged before it stands in a report. */
+/** Checks a cell's file before its results enter a report. */
 import { printable, UserError } from '@moco-ts/core';
 import { type Measures, measureNames } from '@moco-ts/node';
 import { currentNames, type RunConfig, storedConfig } from '@moco-ts/run';

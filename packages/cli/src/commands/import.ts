@@ -21,7 +21,7 @@ interface ImportOptions extends EncoderOptions {
   readonly output: string;
 }
 
-/** The flags of whatever reads foreign files. */
+/** The flags of all commands that read foreign files. */
 export function foreignFlags(command: Command): Command {
   return command
     .option('-a, --arch <name>', 'the encoder, if its shapes should not say')

@@ -45,7 +45,7 @@ const choices: Readonly<Record<string, readonly string[]>> = {
 const whole = ['dim', 'K', 'bnSplits', 'steps'];
 
 /**
- * Fills in the defaults; null stands for the default.
+ * Fills in the defaults; null means the default.
  * @param source the file's name, for messages
  * @throws UserError for text that is no JSON object, unknown keys and values of a wrong kind
  */

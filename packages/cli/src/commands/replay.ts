@@ -107,7 +107,7 @@ function configOf(spec: ReplaySpec, batch: number, imageSize: number, shuffle: b
     momentum: spec.m,
     temperature: spec.t,
     bnSplits: spec.bn === 'split' ? spec.bnSplits : 1,
-    // Keys are permuted by what is given, whatever the kind of normalisation.
+    // The given permutation applies to the keys with every kind of batch norm.
     shuffle,
     symmetric: spec.symmetric,
     optimizer: sgd({ momentum: spec.momentum, weightDecay: spec.wd }),

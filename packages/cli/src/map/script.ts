@@ -12,7 +12,7 @@ export interface MapData {
   /** The name of each image's class, by number. */
   readonly labels?: readonly number[];
   readonly classes?: readonly string[];
-  /** Pixels of a thumbnail's side, and how many stand beside each other in a sheet. */
+  /** Pixels of a thumbnail's side, and how many are in a row of a sheet. */
   readonly cell: number;
   readonly columns: number;
 }
@@ -207,7 +207,7 @@ export function runMap(data: MapData): void {
     redraw();
   }
 
-  /** The nearest image in a direction, what lies aside counting as farther. */
+  /** The nearest image in a direction; sideways distance counts more. */
   function step(dx: number, dy: number) {
     let from = pointed >= 0 ? pointed : selected;
     if (from < 0) {

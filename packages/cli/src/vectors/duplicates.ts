@@ -6,7 +6,7 @@ import type { VectorSet } from './set.ts';
 const rounding = 1e-6;
 
 export interface DuplicateGroup {
-  /** Stands before the others in the set. */
+  /** Comes before the others in the set. */
   readonly first: string;
   /** The most similar first. */
   readonly others: readonly { readonly id: string; readonly similarity: number }[];

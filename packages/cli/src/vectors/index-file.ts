@@ -1,7 +1,6 @@
 /**
  * An index of a file of vectors, beside it as `FILE.usearch`: a navigable graph (HNSW, arXiv 1603.09320) by USearch, which is
- * installed by whoever wants it. `FILE.usearch.json` says what it is of; a file of vectors that is newer, or an index that
- * is not whole, is noticed and indexed anew.
+ * an optional package. `FILE.usearch.json` describes it; if the vector file is newer or the index is damaged, it is rebuilt.
  */
 import type { Stats } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
@@ -164,7 +163,7 @@ async function save(
   } catch (error) {
     throw new UserError(`${path} could not be written: ${(error as Error).message}`);
   }
-  // Of what was written, not of what lies there by then.
+  // Of what was written, not of what is there by then.
   const written = { indexBytes: (await stat(temporary)).size, indexCrc32: await checksumOf(temporary) };
   await rename(temporary, path);
   const { rows, dim } = file;
@@ -190,7 +189,7 @@ function checksumOf(path: string): Promise<string> {
 }
 
 /**
- * What stands beside an index that is whole and of this very file.
+ * The description beside an index, if the index is intact and belongs to this file.
  * @param note called if the index is damaged
  * @throws UserError for an index without a checksum
  */
@@ -229,7 +228,7 @@ function parsed(text: string): (Omit<Partial<Sealed>, 'format'> & { readonly for
   }
 }
 
-/** As this package sees it: what stands beside it, or above. The working folder may hold anybody's. */
+/** Resolved from this package: beside it or above. The working folder may hold somebody else's code. */
 async function importUsearch(): Promise<typeof import('usearch')> {
   try {
     const module = (await import('usearch')) as { default?: unknown };

@@ -1,7 +1,7 @@
 /**
  * What an unfinished `moco embed` leaves beside its output, in `OUTPUT.partial/`: the vectors so far, and a log whose lines say
- * how far they go. A line is written once its vectors are on the disk, so that whatever a crash cuts off, complete lines
- * tell the truth. The output is made from it at the end, whole.
+ * how far they go. A line is written once its vectors are on the disk, so that complete lines
+ * are true wherever a crash cuts the log off. The output is made from it at the end.
  */
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -120,7 +120,7 @@ function checkSame(folder: string, text: string, job: Job): void {
     );
 }
 
-/** Cuts off what stands behind the last complete line that this program can have written, and whose vectors are there. */
+/** Truncates the log after the last complete line that this program can have written and whose vectors exist. */
 async function recover(
   vectors: FileHandle,
   log: FileHandle,

@@ -68,7 +68,7 @@ export function parseNpyHeader(front: Uint8Array, size: number, source: string):
   return { rows: rows!, dim: dim!, width, offset };
 }
 
-/** The entries of `{'key': value, ...}` as they stand there; undefined for anything else. */
+/** The entries of `{'key': value, ...}` as text; undefined for anything else. */
 function parseLiteral(text: string): Readonly<Record<string, string>> | undefined {
   const body = /^\s*\{(.*)\}\s*$/s.exec(text)?.[1];
   if (body === undefined) return undefined;

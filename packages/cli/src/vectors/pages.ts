@@ -1,6 +1,6 @@
 /**
- * Looks through the pages of a Parquet column before the library reads them: it would believe whatever number of bytes,
- * values or repetitions a page claims, and take the memory for it.
+ * Checks the pages of a Parquet column before the library reads them: the library would believe any number of bytes, values
+ * or repetitions that a page claims, and allocate the memory.
  */
 import type { CompressionCodec, FileMetaData } from 'hyparquet';
 import { parquetSchema, snappyUncompress } from 'hyparquet';
@@ -59,7 +59,7 @@ export function checkPages(bytes: Uint8Array, most: number, kind: ColumnKind): v
     if (fields[1] === dataPage && fields[5] !== undefined)
       checkData(unpack(content, unpacked, kind.codec), values, header[2], kind);
     else if (fields[1] === dataPageV2 && fields[8] !== undefined) {
-      // Its levels are never compressed, and their lengths stand in the header.
+      // Its levels are never compressed, and the header has their lengths.
       const [nulls, levels, repetitions] = [within(header[2]), within(header[5]), within(header[6])];
       if (nulls > values) throw new Error('a page has more nulls than values');
       // The library reads on where the runs, not the stated length, end.

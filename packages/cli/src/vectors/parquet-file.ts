@@ -1,4 +1,4 @@
-/** Reads vectors from Apache Parquet, of whatever program: a column `id` of texts, a column `vector` of lists of floats. */
+/** Reads vectors from Apache Parquet files of any program: a text column `id` and a column `vector` of float lists. */
 import { DataError, printable, UserError } from '@moco-ts/core';
 import type { ByteSource } from '@moco-ts/exchange';
 import { withSource } from '@moco-ts/node';
@@ -7,7 +7,7 @@ import { checkVectors, parseInfo, type VectorFile } from './opened.ts';
 import { checkPages, columnKind } from './pages.ts';
 import { checkFooter } from './thrift.ts';
 
-/** Values that a byte of a file may stand for: what says more is damaged, or made to fill the memory. */
+/** Values per byte of a file: a file that claims more is damaged, or made to exhaust memory. */
 const maxValues = 256;
 
 /** @throws UserError */

@@ -1,6 +1,6 @@
 /**
- * Looks through the headers of a Parquet file (Thrift's compact protocol) before the library reads them: it would believe
- * whatever length a list claims, and take the memory for it.
+ * Checks the headers of a Parquet file (Thrift's compact protocol) before the library reads them: the library would believe
+ * any length that a list claims, and allocate the memory.
  */
 
 /** The integers, booleans (1 and 0) and structs of a struct, by field. */

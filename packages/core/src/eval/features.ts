@@ -14,7 +14,7 @@ export interface ClassifierHead {
   readonly classes: number;
 }
 
-/** What stands behind features, named `fc.*`: a head of one or two layers, MoCo v3's projector, or a classifier. */
+/** What follows the features, named `fc.*`: a head of one or two layers, MoCo v3's projector, or a classifier. */
 export type ModelHead = HeadConfig | ProjectorConfig | ClassifierHead;
 
 export interface ModelConfig {

@@ -37,7 +37,7 @@ export function convWithBias(params: TracedParams, name: string, x: Traced, opti
 export function linear(params: TracedParams, name: string, x: Traced): Traced {
   const weight = parameter(params, `${name}.weight`);
   const lead = x.shape.slice(0, -1);
-  // One product of two matrices, whatever stands before the last axis: so is then its gradient by the weight.
+  // Flatten all axes but the last: forward pass and weight gradient are then one matrix product each.
   const rows = reshape(x, [sizeOf(lead), x.shape.at(-1)!]);
   const product = add(matmul(rows, weight, { transposeB: true }), parameter(params, `${name}.bias`));
   return reshape(product, [...lead, weight.shape[0]!]);

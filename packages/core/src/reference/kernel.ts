@@ -7,7 +7,7 @@ export interface Reference {
   readonly data: Float64Array;
 }
 
-/** Computes a node's outputs from its inputs, in the plainest way there is. */
+/** Computes a node's outputs from its inputs, in the simplest way. */
 export type Kernel = (
   inputs: readonly Reference[],
   attrs: Attributes,

@@ -1,4 +1,4 @@
-/** Projection heads: what stands between features and the contrastive loss, and is thrown away afterwards. */
+/** Projection heads, between the features and the contrastive loss; discarded after pretraining. */
 import type { Params, TracedParams } from '../encoder.ts';
 import { relu } from '../graph/ops/elementwise.ts';
 import type { Traced } from '../graph/trace.ts';

@@ -1,4 +1,4 @@
-/** What lies in folders: images, folders, and files that are passed by. */
+/** Contents of folders: images, folders, and files that are skipped. */
 import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { counted } from '@moco-ts/core';
@@ -27,7 +27,7 @@ export async function withImages(root: string, folders: readonly string[]): Prom
   const found: string[] = [];
   for (const name of folders) {
     const first: Listing = { paths: [], passedBy: new Map() };
-    // One that may not be read is no reason to refuse what lies beside it.
+    // A folder without read permission is no reason to refuse its siblings.
     if (!SYSTEM_FOLDERS.has(name)) await walk(root, name, first, seen, 1).catch(ifMissing);
     if (first.paths.length > 0) found.push(name);
   }
@@ -60,7 +60,7 @@ async function walk(
     if (listing.paths.length >= most) return;
     if (SYSTEM_FOLDERS.has(name)) continue;
     const path = under === '' ? name : `${under}/${name}`;
-    // Pipes and devices are no images, whatever their names, nor what leads to them: to read one may never end.
+    // Pipes and devices, and links to them, are no images even if named like one: reading one may never end.
     const kind = entry.isDirectory() ? 'folder' : entry.isFile() ? 'file' : undefined;
     if (kind === 'folder') await walk(root, path, listing, seen, most);
     else if (kind === undefined && !entry.isSymbolicLink()) continue;

@@ -27,8 +27,8 @@ interface HeicPackage {
 let found: string | null | undefined;
 
 /**
- * Where the package is: beside MoCo.ts, as npm puts both into one project. The current folder is not asked, since its code must
- * not run because someone stands in it.
+ * Where the package is: beside MoCo.ts, as npm puts both into one project. The current folder is not searched: code in it must
+ * not run because a command was started there.
  */
 function locate(): string | undefined {
   if (found === undefined) {

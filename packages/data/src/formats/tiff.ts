@@ -1,6 +1,6 @@
 /**
  * What the samples of a TIFF mean. libvips takes a fourth band for alpha and any float for a colour from 0 to 1 or 0 to 255;
- * what the file says stands in its tags alone (TIFF 6.0, BigTIFF).
+ * only the file's tags say what is meant (TIFF 6.0, BigTIFF).
  */
 import type { Size } from './format.ts';
 

@@ -22,7 +22,7 @@ const EMPTY = 0;
 const CLAIMED = 1;
 const READY = 2;
 
-/** Makes a cache if the whole set, judged by a few images, fits; undefined if it does not, or needs none. */
+/** Makes a cache if the whole set fits, estimated from a few images; undefined if it does not fit or needs none. */
 export async function makeCache(
   dataset: ImageDataset,
   budget = CACHE_BYTES,
@@ -79,7 +79,7 @@ export function openCache(buffers: CacheBuffers): Cache {
   };
 }
 
-/** One cache per data set, whoever reads it. */
+/** One cache per data set, shared by all its readers. */
 const caches = new WeakMap<ImageDataset, Promise<CacheBuffers | undefined>>();
 
 /** The cache of a data set, made when it is first asked for; undefined where there is none. */

@@ -37,7 +37,7 @@ export class HelperPool {
   private readonly attached: Extract<ToWorker, { kind: 'attach' }>[] = [];
   private readonly numbers = new WeakMap<ImageDataset, Promise<number>>();
   private readonly names: ((index: number) => string)[] = [];
-  /** By data set: images that end whoever decodes them. */
+  /** By data set: images that crash the thread or process that decodes them. */
   private readonly lethal: Map<number, string>[] = [];
   private readonly waiting: Task[] = [];
   private readonly threads: Thread[];

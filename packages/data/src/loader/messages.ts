@@ -23,9 +23,9 @@ export type ToWorker =
       readonly job: Job;
       /** Of a set that decodes elsewhere: its images, as far as the cache lacks them. */
       readonly sent?: Sent;
-      /** Images that end whoever decodes them, with what to say of each. */
+      /** Images that crash the thread or process that decodes them, with the message for each. */
       readonly lethal?: ReadonlyMap<number, string>;
-      /** Tell which image is decoded, and decode one at a time. */
+      /** Announce each image before it is decoded, one at a time. */
       readonly careful?: boolean;
     };
 

@@ -61,7 +61,7 @@ defineOp({
   gradient: 'stop',
 });
 /**
- * A copy of `x` in which `update` stands from `start` on along `axis`, going round at the end: a ring buffer's write.
+ * A copy of `x` with `update` written at `start` along `axis`, wrapping around at the end: a ring buffer's write.
  * @param start int32 scalar in [0, extent of the axis)
  */
 export function updateSlice(x: Traced, update: Traced, start: Traced, axis: number): Traced {

@@ -78,7 +78,7 @@ export function broadcastTo(x: Traced, shape: Shape): Traced {
 export function unbroadcast(gradient: Traced, like: TensorType): Traced {
   if (sameShape(gradient.shape, like.shape)) return gradient;
   const axes = broadcastAxes(like.shape, gradient.shape);
-  // By name: reductions stand on this file.
+  // Emitted by name: reduce.ts imports this file.
   const summed =
     axes.length > 0 ? gradient.builder.emit('sum', [gradient], { axes, keepDims: false })[0]! : gradient;
   return reshape(summed, like.shape);
