@@ -29,13 +29,13 @@ process.exitCode = serious.length > 0 ? 1 : 0;
 
 async function ask() {
   const registry = npm('config', 'get', 'registry').trim();
-  const found = await askRegistry(registry, packages);
-  if (found.advisories) return { ...found, by: "the registry's bulk endpoint" };
+  const answer = await askRegistry(registry, packages);
+  if (answer.advisories) return { ...answer, by: "the registry's bulk endpoint" };
   const older = readPnpmAudit(pnpm('audit', '--prod', '--json'));
   if (older.advisories) return { ...older, by: 'pnpm audit' };
   const list = JSON.parse(readFileSync(join(import.meta.dirname, 'audit', 'known.json'), 'utf8'));
   return {
     advisories: compare(packages, list),
-    by: `scripts/audit/known.json of ${list.date}, ${list.advisories.length} advisories alone: the registry has no answer (${found.reason})`,
+    by: `scripts/audit/known.json of ${list.date}, ${list.advisories.length} advisories alone: the registry has no answer (${answer.reason})`,
   };
 }

@@ -67,18 +67,18 @@ function readTable(markdown) {
 function readResults() {
   if (!existsSync(folder)) return new Map();
   const kits = readdirSync(folder).map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')));
-  return new Map(kits.map(({ backend, tolerance, rows: found }) => [backend, cellsOf(found, tolerance)]));
+  return new Map(kits.map(({ backend, tolerance, rows: kitRows }) => [backend, cellsOf(kitRows, tolerance)]));
 }
 
-function cellsOf(found, tolerance) {
-  const all = Object.values(found);
+function cellsOf(kitRows, tolerance) {
+  const all = Object.values(kitRows);
   const sum = (field) => all.reduce((total, row) => total + row[field], 0);
   const cells = new Map([
     [TOTALS[0], `${sum('passed')} of ${sum('run')}`],
     [TOTALS[1], share(Math.max(...all.map(({ error = 0 }) => error)))],
     [TOTALS[2], tolerance.toExponential()],
   ]);
-  for (const [row, { passed, run, error }] of Object.entries(found)) {
+  for (const [row, { passed, run, error }] of Object.entries(kitRows)) {
     const count = passed === run ? `${run}` : `**${passed} of ${run}**`;
     cells.set(row, error ? `${count} · ${share(error)}` : count);
   }

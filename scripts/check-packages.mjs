@@ -31,14 +31,14 @@ function packed(folder) {
 
 /** Every file that the manifest names. */
 function targets(manifest) {
-  const found = [];
+  const paths = [];
   const visit = (value) => {
-    if (typeof value === 'string') found.push(value.replace(/^\.\//, ''));
+    if (typeof value === 'string') paths.push(value.replace(/^\.\//, ''));
     else for (const each of Object.values(value ?? {})) visit(each);
   };
   visit(manifest.exports);
   visit(manifest.bin);
-  return found;
+  return paths;
 }
 
 /** What declarations import, by whatever form. */
@@ -51,15 +51,15 @@ function declared(text) {
 
 /** What each module imports: a parser's word, since modules may write code as text. */
 async function imported(folder, modules) {
-  const found = new Map(modules.map((path) => [join(folder, path), []]));
+  const imports = new Map(modules.map((path) => [join(folder, path), []]));
   const listen = ({ onResolve }) =>
     onResolve({ filter: /./ }, ({ kind, path, importer }) => {
       if (kind === 'entry-point') return undefined;
-      found.get(importer)?.push(path);
+      imports.get(importer)?.push(path);
       return { path, external: true };
     });
   await build({
-    entryPoints: [...found.keys()],
+    entryPoints: [...imports.keys()],
     bundle: true,
     write: false,
     outdir: folder,
@@ -68,7 +68,7 @@ async function imported(folder, modules) {
     logLevel: 'silent',
     plugins: [{ name: 'listen', setup: listen }],
   });
-  return (path) => found.get(join(folder, path));
+  return (path) => imports.get(join(folder, path));
 }
 
 /** `x.test.js` and the like, `testing.js`, `browser-testing.js`. */
@@ -77,7 +77,7 @@ const forTests = /(\.(test|page|gpu|native|cuda|chromium)|(^|[/-])testing)\.(js|
 const packageOf = (name) => name.split('/', name.startsWith('@') ? 2 : 1).join('/');
 
 async function problems(folder) {
-  const found = [];
+  const faults = [];
   const manifest = read(join(folder, 'package.json'));
   const files = packed(folder);
   const expected = {
@@ -86,23 +86,24 @@ async function problems(folder) {
     publishConfig: { access: 'public', provenance: true },
   };
   for (const [field, value] of Object.entries(expected))
-    if (!isDeepStrictEqual(manifest[field], value)) found.push(`${field} should be ${JSON.stringify(value)}`);
-  if (!manifest.description) found.push('a description is lacking');
+    if (!isDeepStrictEqual(manifest[field], value))
+      faults.push(`${field} should be ${JSON.stringify(value)}`);
+  if (!manifest.description) faults.push('a description is lacking');
   for (const need of ['LICENSE', 'README.md', ...targets(manifest)])
-    if (!files.includes(need)) found.push(`${need} would not be packed`);
+    if (!files.includes(need)) faults.push(`${need} would not be packed`);
   if (files.includes('LICENSE') && readFileSync(join(folder, 'LICENSE'), 'utf8') !== licence)
-    found.push('LICENSE is not that of the project');
+    faults.push('LICENSE is not that of the project');
   for (const [name, target] of Object.entries(manifest.exports))
     if (typeof target === 'object' && Object.keys(target)[0] !== 'types')
-      found.push(`${name}: types should come first`);
+      faults.push(`${name}: types should come first`);
   const plain = /^(package\.json|README\.md|LICENSE|dist\/.*\.(js|d\.ts|wasm))$/;
   for (const file of files) {
-    if (!plain.test(file) || forTests.test(file)) found.push(`${file} should not be packed`);
+    if (!plain.test(file) || forTests.test(file)) faults.push(`${file} should not be packed`);
     else if (
       /^dist\/.*\.js$/.test(file) &&
       !existsSync(join(folder, file.replace(/^dist/, 'src').replace(/js$/, 'ts')))
     )
-      found.push(`${file} has no source any more: remove dist and build again`);
+      faults.push(`${file} has no source any more: remove dist and build again`);
   }
   const allowed = new Set([
     manifest.name,
@@ -119,18 +120,18 @@ async function problems(folder) {
       const target = posix.join(posix.dirname(file), name);
       if (!name.startsWith('.')) {
         if (!isBuiltin(name) && !allowed.has(packageOf(name)))
-          found.push(`${file} imports ${name}, no dependency`);
+          faults.push(`${file} imports ${name}, no dependency`);
       } else if (
         ![target, target.replace(/\.js$/, '.d.ts'), target.replace(/\.ts$/, '.d.ts')].some((path) =>
           files.includes(path),
         )
       )
-        found.push(`${file} imports ${name}, which would not be packed`);
+        faults.push(`${file} imports ${name}, which would not be packed`);
     }
   const { messages } = await publint({ pkgDir: folder, strict: true, pack: 'npm' });
   for (const message of messages)
-    if (message.type !== 'suggestion') found.push(formatMessage(message, manifest, { color: false }));
-  return { name: manifest.name, count: files.length, found };
+    if (message.type !== 'suggestion') faults.push(formatMessage(message, manifest, { color: false }));
+  return { name: manifest.name, count: files.length, faults };
 }
 
 const changelog = readFileSync(join(root, 'CHANGELOG.md'), 'utf8');
@@ -139,9 +140,9 @@ if (failed) console.error(`CHANGELOG.md has no heading for version ${version}`);
 for (const entry of readdirSync(join(root, 'packages'))) {
   const folder = join(root, 'packages', entry);
   if (!existsSync(join(folder, 'package.json')) || read(join(folder, 'package.json')).private) continue;
-  const { name, count, found } = await problems(folder);
-  console.log(`${name}: ${count} files${found.length === 0 ? '' : ', but'}`);
-  for (const problem of found) console.error(`  ${problem}`);
-  failed ||= found.length > 0;
+  const { name, count, faults } = await problems(folder);
+  console.log(`${name}: ${count} files${faults.length === 0 ? '' : ', but'}`);
+  for (const problem of faults) console.error(`  ${problem}`);
+  failed ||= faults.length > 0;
 }
 process.exit(failed ? 1 : 0);

@@ -80,53 +80,53 @@ const sources = ['packages', 'apps'].flatMap((group) =>
 
 /** A file's imports, of types too: what must be read to understand it. */
 function importsOf(file) {
-  const found = [];
+  const names = [];
   const visit = (node) => {
     const from = node.moduleSpecifier ?? (ts.isImportTypeNode(node) ? node.argument.literal : undefined);
     const dynamic =
       ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword
         ? node.arguments[0]
         : undefined;
-    for (const each of [from, dynamic]) if (each && ts.isStringLiteral(each)) found.push(each.text);
+    for (const each of [from, dynamic]) if (each && ts.isStringLiteral(each)) names.push(each.text);
     ts.forEachChild(node, visit);
   };
   visit(file);
-  return found;
+  return names;
 }
 
 /** Functions with more lines than `longest`. */
 function longFunctions(file) {
-  const found = [];
+  const functions = [];
   const lineOf = (position) => file.getLineAndCharacterOfPosition(position).line + 1;
   const visit = (node) => {
     if (ts.isFunctionLike(node) && node.body) {
       const [first, last] = [lineOf(node.getStart(file)), lineOf(node.end)];
-      if (last - first + 1 > longest) found.push({ first, lines: last - first + 1 });
+      if (last - first + 1 > longest) functions.push({ first, lines: last - first + 1 });
     }
     ts.forEachChild(node, visit);
   };
   visit(file);
-  return found;
+  return functions;
 }
 
 /** Texts with a flag of the command in them, but for the `flags` of a setting. */
 function flagTexts(file) {
-  const found = [];
+  const flags = [];
   const lineOf = (position) => file.getLineAndCharacterOfPosition(position).line + 1;
   const visit = (node) => {
     const text = ts.isStringLiteralLike(node) || ts.isTemplateLiteralToken(node) ? node.text : '';
     const flag = /(?<![\w-])--[a-z][a-z-]*/.exec(text.replaceAll(foreignFlags, ''))?.[0];
     const defines = flag !== undefined && node.parent.name?.text === 'flags';
-    if (flag !== undefined && !defines) found.push({ line: lineOf(node.getStart(file)), flag });
+    if (flag !== undefined && !defines) flags.push({ line: lineOf(node.getStart(file)), flag });
     ts.forEachChild(node, visit);
   };
   visit(file);
-  return found;
+  return flags;
 }
 
 /** Lines that look for something in the message of an error: in `.message`, or in what a variable took from it. */
 function messageSearches(file) {
-  const found = [];
+  const lines = [];
   const messages = new Set(['message']);
   const isMessage = (node) => {
     if (ts.isIdentifier(node)) return messages.has(node.text);
@@ -140,16 +140,16 @@ function messageSearches(file) {
     const { expression: called, arguments: given } = node;
     if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(called) && searches.has(called.name.text))
       if ([called.expression, ...given].some(isMessage))
-        found.push(file.getLineAndCharacterOfPosition(node.getStart(file)).line + 1);
+        lines.push(file.getLineAndCharacterOfPosition(node.getStart(file)).line + 1);
     ts.forEachChild(node, visit);
   };
   visit(file);
-  return found;
+  return lines;
 }
 
 /** The groups of files in which each reaches each (Tarjan's strongly connected components, of two files or more). */
 function cycles(edges) {
-  const [order, low, onStack, stack, found] = [new Map(), new Map(), new Set(), [], []];
+  const [order, low, onStack, stack, groups] = [new Map(), new Map(), new Set(), [], []];
   const walk = (file) => {
     order.set(file, order.size);
     low.set(file, order.get(file));
@@ -164,10 +164,10 @@ function cycles(edges) {
     if (low.get(file) !== order.get(file)) return;
     const members = stack.splice(stack.indexOf(file));
     for (const member of members) onStack.delete(member);
-    if (members.length > 1) found.push(members.sort());
+    if (members.length > 1) groups.push(members.sort());
   };
   for (const file of edges.keys()) if (!order.has(file)) walk(file);
-  return found;
+  return groups;
 }
 
 const problems = [];

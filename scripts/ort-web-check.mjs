@@ -29,14 +29,14 @@ for (const model of models) {
   const expected = await run(node, readFileSync(model), dimsOf(model));
   const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   for (const [name, features] of Object.entries(runtimes)) {
-    const found = await features(model);
+    const actual = await features(model);
     const apart =
-      found.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i])), 0) / largest;
-    const passes = found.length === expected.length && largest > 0 && apart < tolerance;
+      actual.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i])), 0) / largest;
+    const passes = actual.length === expected.length && largest > 0 && apart < tolerance;
     if (passes) passed++;
     else failed++;
     console.log(
-      `${passes ? 'ok' : 'FAILED'} ${basename(model)}, ${name}: ${found.length / 3} features, ${apart.toExponential(1)} apart`,
+      `${passes ? 'ok' : 'FAILED'} ${basename(model)}, ${name}: ${actual.length / 3} features, ${apart.toExponential(1)} apart`,
     );
   }
 }

@@ -97,9 +97,9 @@ run(
   'node',
   'user.ts',
 );
-const told = run(folder, process.execPath, 'user.js').trim();
-if (told !== '2 true') {
-  console.error(`the library said "${told}" instead of "2 true"`);
+const output = run(folder, process.execPath, 'user.js').trim();
+if (output !== '2 true') {
+  console.error(`the library said "${output}" instead of "2 true"`);
   process.exit(1);
 }
 const command = run(folder, join('node_modules', '.bin', 'moco'), '--version').trim();

@@ -34,17 +34,17 @@ images.forEach((image, i) => {
 const tolerance = { fp32: 1e-6, fp16: 1e-4, q8: 1e-3 };
 let failed = 0;
 for (const [dtype, file] of Object.entries({ fp32: 'model', fp16: 'model_fp16', q8: 'model_quantized' })) {
-  const told = execFileSync(process.execPath, [join(folder, 'features.mjs'), models, dtype, ...files], {
+  const output = execFileSync(process.execPath, [join(folder, 'features.mjs'), models, dtype, ...files], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'ignore'],
   });
-  const found = JSON.parse(told.trim().split('\n').at(-1));
+  const actual = JSON.parse(output.trim().split('\n').at(-1));
   const session = await ort.InferenceSession.create(join(models, 'onnx', `${file}.onnx`));
   const { image_embeds } = await session.run({
     pixel_values: new ort.Tensor('float32', data, [files.length, 3, SIZE, SIZE]),
   });
   const dim = image_embeds.dims[1];
-  const distances = found.map((row, i) => {
+  const distances = actual.map((row, i) => {
     const expected = image_embeds.data.subarray(i * dim, (i + 1) * dim);
     return row.length === dim ? 1 - cosine(row, expected) : 1;
   });

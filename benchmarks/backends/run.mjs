@@ -43,13 +43,13 @@ const leftOut = {};
 for (const device of await knownDevices()) {
   const { name } = device;
   if (name === ORACLE) continue;
-  const found = await probe(device);
-  if ('failure' in found || !found.training) {
-    leftOut[name] = 'failure' in found ? found.failure : 'it does not train';
+  const result = await probe(device);
+  if ('failure' in result || !result.training) {
+    leftOut[name] = 'failure' in result ? result.failure : 'it does not train';
     console.error(`left out: ${name}: ${leftOut[name]}`);
     continue;
   }
-  const note = name === CHECK ? ' (a check)' : found.software ? ' (in software)' : '';
+  const note = name === CHECK ? ' (a check)' : result.software ? ' (in software)' : '';
   const fewer = note === '' ? [] : ['--steps', '1', '--warmup', '0'];
   programs.push({
     name: `${name}${note}`,

@@ -32,11 +32,11 @@ async function compare(run, calibration) {
   const models = [];
   for (const [name, flags] of Object.entries(forms)) {
     const path = join(folder, `${models.length}.onnx`);
-    const told = execFileSync(process.execPath, [moco, 'export', run, '-o', path, '--measure', ...flags], {
+    const output = execFileSync(process.execPath, [moco, 'export', run, '-o', path, '--measure', ...flags], {
       encoding: 'utf8',
     });
-    const cosine = /mean cosine of ([\d.]*\d)/.exec(told)?.[1] ?? '1';
-    const measures = [...told.matchAll(/^ {2}(\S.*?) {2,}([\d.]+) -> ([\d.]+) % \(([+-][\d.]+)\)$/gm)];
+    const cosine = /mean cosine of ([\d.]*\d)/.exec(output)?.[1] ?? '1';
+    const measures = [...output.matchAll(/^ {2}(\S.*?) {2,}([\d.]+) -> ([\d.]+) % \(([+-][\d.]+)\)$/gm)];
     const session = await ort.InferenceSession.create(path, { intraOpNumThreads: 1 });
     models.push({
       name,

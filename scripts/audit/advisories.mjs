@@ -19,11 +19,11 @@ export async function askRegistry(registry, packages) {
       signal: AbortSignal.timeout(PATIENCE_MS),
     });
     if (!response.ok) return { reason: `it answers ${response.status}` };
-    const found = await response.json();
-    if (typeof found !== 'object' || found === null || Array.isArray(found))
+    const answer = await response.json();
+    if (typeof answer !== 'object' || answer === null || Array.isArray(answer))
       return { reason: 'it answers something else' };
     return {
-      advisories: Object.entries(found).flatMap(([name, list]) =>
+      advisories: Object.entries(answer).flatMap(([name, list]) =>
         list.map(({ severity, title, url }) => ({ name, severity, title, url })),
       ),
     };
@@ -81,17 +81,17 @@ function order(a, b) {
 
 /** What pnpm list prints as JSON, as versions by name. */
 export function packagesOf(projects) {
-  const found = {};
+  const versions = {};
   const visit = ({ dependencies = {} }) => {
     for (const [name, entry] of Object.entries(dependencies)) {
       const { version } = entry;
       if (/^\d/.test(version)) {
-        found[name] ??= [];
-        if (!found[name].includes(version)) found[name].push(version);
+        versions[name] ??= [];
+        if (!versions[name].includes(version)) versions[name].push(version);
       }
       visit(entry);
     }
   };
   for (const project of projects) visit(project);
-  return found;
+  return versions;
 }

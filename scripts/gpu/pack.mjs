@@ -34,8 +34,14 @@ try {
   await dawn();
   if (values.debs) cpSync(resolve(values.debs), join(folder, 'debs'), { recursive: true });
   // The oracle against itself: the kit's bundle runs, and nothing is missing in the folder.
-  const told = run(join(folder, 'node'), join(folder, 'kit.mjs'), 'reference', '--only', '> (add|conv2d) >');
-  console.log(`${told.trim().split('\n').at(-1)} (the oracle, a part of the kit)`);
+  const output = run(
+    join(folder, 'node'),
+    join(folder, 'kit.mjs'),
+    'reference',
+    '--only',
+    '> (add|conv2d) >',
+  );
+  console.log(`${output.trim().split('\n').at(-1)} (the oracle, a part of the kit)`);
   run('tar', '-C', place, '-cJf', resolve(out), 'moco-gpu');
   console.log(`${out}: ${(statSync(out).size / 1e6).toFixed(1)} MB`);
 } finally {

@@ -39,20 +39,20 @@ const devices = /^\/(dev\/(null|tty|zero|full|pts\/.*|std(in|out|err)|shm\/.*)|p
  * @returns a line for each fault
  */
 export function violations(text, { cwd, own, trace, node }) {
-  const found = [];
+  const broken = [];
   const allowed = (path) =>
     devices.test(path) || path === trace || own.some((folder) => `${path}/`.startsWith(`${folder}/`));
-  for (const line of whole(text)) {
+  for (const line of joinedCalls(text)) {
     const parts = /^\d+ +(\w+)\((.*)\) += (-?\d+)/.exec(line);
     if (!parts) continue;
     const [, call, rest, result] = parts;
     const args = split(rest);
-    if (call === 'socket' && !args[0].startsWith('AF_UNIX')) found.push(`opened a socket: ${args[0]}`);
+    if (call === 'socket' && !args[0].startsWith('AF_UNIX')) broken.push(`opened a socket: ${args[0]}`);
     // A local service may ask the network for it, as nscd does.
     else if (['connect', 'bind', 'listen', 'sendto', 'sendmsg'].includes(call) && /sa_family/.test(rest))
-      if (Number(result) >= 0) found.push(`used a socket: ${call}(${rest.slice(0, 120)})`);
+      if (Number(result) >= 0) broken.push(`used a socket: ${call}(${rest.slice(0, 120)})`);
     if (call === 'execve' && Number(result) === 0 && unquoted(args[0]) !== node)
-      found.push(`started ${unquoted(args[0])}`);
+      broken.push(`started ${unquoted(args[0])}`);
     const places =
       call === 'open' || call === 'openat'
         ? /O_WRONLY|O_RDWR|O_CREAT|O_TRUNC/.test(rest)
@@ -62,14 +62,14 @@ export function violations(text, { cwd, own, trace, node }) {
     // A try that the system refused is one too: elsewhere it would not be.
     for (const place of places) {
       const path = pathAt(args, place, cwd);
-      if (path !== undefined && !allowed(path)) found.push(`${call} ${path}`);
+      if (path !== undefined && !allowed(path)) broken.push(`${call} ${path}`);
     }
   }
-  return found;
+  return broken;
 }
 
 /** Calls that another thread interrupted, put together. */
-function whole(text) {
+function joinedCalls(text) {
   const open = new Map();
   const lines = [];
   for (const line of text.split('\n')) {

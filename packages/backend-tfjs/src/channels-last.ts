@@ -71,9 +71,9 @@ class Rewriter {
     if (map !== undefined) this.add('transpose', [map], [id], { permutation: second });
     else {
       const shape = permuted(this.shapeOf(this.groups.get(id)!), second);
-      const whole = this.make({ ...this.values[id]!, shape });
-      this.add('transpose', [this.groups.get(id)!], [whole], { permutation: second });
-      this.add('reshape', [whole], [id], {});
+      const map = this.make({ ...this.values[id]!, shape });
+      this.add('transpose', [this.groups.get(id)!], [map], { permutation: second });
+      this.add('reshape', [map], [id], {});
     }
     return id;
   }
@@ -120,10 +120,10 @@ class Rewriter {
 
   /** The map of a view that was made of no map. */
   private ungrouped(id: number, shape: Shape): number {
-    const whole = this.make({ ...this.values[id]!, shape: permuted(shape, second) });
-    this.add('reshape', [this.plain(id)], [whole], {});
-    this.here.add(whole);
-    return this.mapOf(whole);
+    const map = this.make({ ...this.values[id]!, shape: permuted(shape, second) });
+    this.add('reshape', [this.plain(id)], [map], {});
+    this.here.add(map);
+    return this.mapOf(map);
   }
 
   /** A reshape between maps and their groups, which then is none. */

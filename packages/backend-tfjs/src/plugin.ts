@@ -46,8 +46,8 @@ const devices: Readonly<Record<string, Device>> = {
 };
 
 async function create({ device = 'wasm' }: BackendOptions): Promise<Backend> {
-  const found = devices[device];
-  if (!found)
+  const known = devices[device];
+  if (!known)
     throw new BackendError(`tfjs has no device "${device}"; known are: ${Object.keys(devices).join(', ')}`, {
       code: 'backend-unknown',
       setting: 'backend',
@@ -55,9 +55,9 @@ async function create({ device = 'wasm' }: BackendOptions): Promise<Backend> {
     });
   // Else tfjs greets the user, and looks for NaN in every result.
   tf.enableProdMode();
-  await found.load();
+  await known.load();
   const activate = async () => {
-    if (!(await tf.setBackend(found.backend)))
+    if (!(await tf.setBackend(known.backend)))
       throw new BackendError(`tfjs could not start its device "${device}"`, { code: 'backend-unavailable' });
   };
   await activate();
@@ -70,7 +70,7 @@ async function create({ device = 'wasm' }: BackendOptions): Promise<Backend> {
       dtypes: ['float32', 'int32', 'uint8', 'bool'],
       lowering: 'kernels one by one',
     }),
-    compile: async (graph, options = {}) => createProgram(graph, options, activate, found.layout),
+    compile: async (graph, options = {}) => createProgram(graph, options, activate, known.layout),
     dispose: async () => {},
   };
 }

@@ -22,8 +22,8 @@ const unavailable = (text: string, cause?: unknown) =>
 
 /** The WebGPU that the browser has, or Node through the package `webgpu`. */
 async function findGpu(): Promise<Gpu> {
-  const found = (globalThis as { readonly navigator?: { readonly gpu?: Gpu } }).navigator?.gpu;
-  if (found) return found;
+  const own = (globalThis as { readonly navigator?: { readonly gpu?: Gpu } }).navigator?.gpu;
+  if (own) return own;
   if (typeof process === 'undefined' || !process.versions?.node)
     throw unavailable('this browser has no WebGPU: use tfjs:wasm, or a newer browser');
   const name = 'webgpu';

@@ -3,8 +3,8 @@
 /** `4:05`, `1:02:03`. */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds)) return '-:--';
-  const whole = Math.max(0, Math.round(seconds));
-  const [h, m, s] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
+  const rounded = Math.max(0, Math.round(seconds));
+  const [h, m, s] = [Math.floor(rounded / 3600), Math.floor((rounded % 3600) / 60), rounded % 60];
   const tail = `${h > 0 ? String(m).padStart(2, '0') : m}:${String(s).padStart(2, '0')}`;
   return h > 0 ? `${h}:${tail}` : tail;
 }

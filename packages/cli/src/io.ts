@@ -53,12 +53,12 @@ export function warnTo(io: Pick<Io, 'err'>): (text: Wording) => void {
 
 /** What a user should know of the data, each line once, however often they are opened. */
 export function noteTo(io: Pick<Io, 'err'>): (text: Wording) => void {
-  const told = new Set<string>();
+  const said = new Set<string>();
   const warn = warnTo(io);
   return (text) => {
     const line = inFlags(text);
-    if (!told.has(line)) warn(line);
-    told.add(line);
+    if (!said.has(line)) warn(line);
+    said.add(line);
   };
 }
 

@@ -20,13 +20,13 @@ export function gradients(loss: Traced, by: readonly Traced[]): Traced[] {
     if (!isFloat(value.dtype)) throw new ShapeError(`there is no gradient of or by ${describe(value)}`);
   const nodes = [...builder.nodes];
   const active = reachable(builder, by);
-  const found = new Map<number, Traced>([
+  const upstream = new Map<number, Traced>([
     [loss.id, builder.constant(loss.shape.length === 0 ? scalar(1) : filled(loss.shape, 1))],
   ]);
   const wrap = (id: number) => new Traced(builder, id);
 
   for (const node of nodes.reverse()) {
-    const dOutputs = node.outputs.map((id) => found.get(id));
+    const dOutputs = node.outputs.map((id) => upstream.get(id));
     const needs = node.inputs.map((id) => active.has(id));
     if (!needs.includes(true) || dOutputs.every((gradient) => gradient === undefined)) continue;
     const op = opNamed(node.op);
@@ -43,11 +43,11 @@ export function gradients(loss: Traced, by: readonly Traced[]): Traced[] {
         throw new ShapeError(
           `${node.op} has no gradient by its input ${i}, ${describe(inputs[i]!)}: put stopGradient before it`,
         );
-      const sum = found.get(id);
-      found.set(id, sum ? add(sum, gradient) : gradient);
+      const sum = upstream.get(id);
+      upstream.set(id, sum ? add(sum, gradient) : gradient);
     });
   }
-  return by.map((value) => found.get(value.id) ?? builder.constant(filled(value.shape, 0)));
+  return by.map((value) => upstream.get(value.id) ?? builder.constant(filled(value.shape, 0)));
 }
 
 /** The values that depend on any of `sources` along paths that carry a gradient. */
@@ -72,12 +72,12 @@ export function grad(graph: Graph, loss: string, by: readonly string[]): Graph {
   for (const port of graph.inputs) builder.inputs.push(port);
   for (const port of graph.outputs) builder.outputs.push(port);
   const find = (ports: Graph['inputs'], name: string) => new Traced(builder, portNamed(ports, name).value);
-  const found = gradients(
+  const derivatives = gradients(
     find(graph.outputs, loss),
     by.map((name) => find(graph.inputs, name)),
   );
   by.forEach((name, i) => {
-    builder.output(`grad.${name}`, found[i]!);
+    builder.output(`grad.${name}`, derivatives[i]!);
   });
   return builder.graph();
 }

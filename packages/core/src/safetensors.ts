@@ -104,9 +104,9 @@ export async function readSafetensors(source: ByteSource): Promise<SafetensorsFi
   const tensors: [name: string, tensor: Tensor][] = [];
   for (const [name, entry] of entries) {
     const [start, end] = entry.data_offsets;
-    const found = await readExactly(source, 8 + headerSize + start, end - start);
-    const own = found.byteOffset === 0 && found.buffer.byteLength === found.length;
-    const raw = own && found.buffer instanceof ArrayBuffer ? found : new Uint8Array(found);
+    const bytes = await readExactly(source, 8 + headerSize + start, end - start);
+    const own = bytes.byteOffset === 0 && bytes.buffer.byteLength === bytes.length;
+    const raw = own && bytes.buffer instanceof ArrayBuffer ? bytes : new Uint8Array(bytes);
     tensors.push([name, tensorOf(name, entry, raw as Uint8Array<ArrayBuffer>, fail)]);
   }
   // By entries: a name may be `__proto__`.

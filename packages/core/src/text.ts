@@ -11,8 +11,8 @@ export function quoted(argument: string): string {
   if (plain.test(argument)) return argument;
   // A path that begins with a dash would be taken for a flag.
   // Half of a surrogate pair has no bytes.
-  const whole = argument.replaceAll(/\p{Cs}/gu, '?');
-  const safe = whole.startsWith('-') ? `./${whole}` : whole;
+  const valid = argument.replaceAll(/\p{Cs}/gu, '?');
+  const safe = valid.startsWith('-') ? `./${valid}` : valid;
   if (plain.test(safe)) return safe;
   if (!/[\p{C}\p{Zl}\p{Zp}]/u.test(safe)) return `'${safe.replaceAll("'", `'\\''`)}'`;
   const octal = (character: string) =>

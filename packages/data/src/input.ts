@@ -40,7 +40,7 @@ export function inputOf(bytes: Uint8Array): Input {
  * @throws DataError for a file that can't be opened, MachineError where the machine refuses
  */
 export async function openInput(path: string | Buffer, name: string): Promise<Input> {
-  const reading = <T>(act: () => Promise<T>) => reads.run(1, () => told(name, act));
+  const reading = <T>(act: () => Promise<T>) => reads.run(1, () => explained(name, act));
   return reading(() =>
     withFile(path, async (file) => {
       const info = fstatSync(file);
@@ -93,7 +93,7 @@ async function readAt(file: number, offset: number, length: number): Promise<Uin
   return bytes.subarray(0, at);
 }
 
-async function told<T>(name: string, act: () => Promise<T>): Promise<T> {
+async function explained<T>(name: string, act: () => Promise<T>): Promise<T> {
   try {
     return await patiently(name, act);
   } catch (error) {

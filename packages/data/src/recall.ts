@@ -51,8 +51,8 @@ export function recallAt1(
   if (queryFeatures.length / dim !== target.length) {
     throw new RangeError(`${queryFeatures.length / dim} queries, but ${target.length} targets`);
   }
-  const found = nearest(unitRows(queryFeatures, dim), unitRows(galleryFeatures, dim), dim, false);
-  return found.reduce((right, row, q) => right + (row === target[q] ? 1 : 0), 0) / target.length;
+  const nearestRows = nearest(unitRows(queryFeatures, dim), unitRows(galleryFeatures, dim), dim, false);
+  return nearestRows.reduce((right, row, q) => right + (row === target[q] ? 1 : 0), 0) / target.length;
 }
 
 /**
@@ -62,9 +62,9 @@ export function recallAt1(
 export function nearestLabelAccuracy(features: Float32Array, dim: number, labels: ArrayLike<number>): number {
   checkRows(features, dim, 'features');
   const unit = unitRows(features, dim);
-  const found = nearest(unit, unit, dim, true);
-  const labelled = found.map((_, i) => Number(labels[i]! >= 0));
-  const right = found.filter((row, i) => row >= 0 && labelled[i] === 1 && labels[row] === labels[i]);
+  const nearestRows = nearest(unit, unit, dim, true);
+  const labelled = nearestRows.map((_, i) => Number(labels[i]! >= 0));
+  const right = nearestRows.filter((row, i) => row >= 0 && labelled[i] === 1 && labels[row] === labels[i]);
   return (
     right.length /
     Math.max(

@@ -146,9 +146,9 @@ export async function evaluateRetrieval(
 ): Promise<Partial<Record<RetrievalName, number>>> {
   const kept = new Map<string, Embedded>();
   const features = async (sequence: ImageSequence) => {
-    const found = kept.get(sequence.key) ?? (await embedAll(sequence, embed, read));
-    kept.set(sequence.key, found);
-    return found;
+    const embedded = kept.get(sequence.key) ?? (await embedAll(sequence, embed, read));
+    kept.set(sequence.key, embedded);
+    return embedded;
   };
   const scores: Partial<Record<RetrievalName, number>> = {};
   for (const task of tasks) {
@@ -170,9 +170,9 @@ function readableRounds(task: RetrievalTask, queries: Int32Array, gallery: Int32
   const { length } = task.gallery;
   if (queries.length === task.queries.length && gallery.length === length) return [...task.rounds];
   const placeOf = (rows: Int32Array) => new Map([...rows].map((row, place) => [row, place]));
-  const [asked, found] = [placeOf(queries), placeOf(gallery)];
+  const [asked, present] = [placeOf(queries), placeOf(gallery)];
   return task.rounds.flatMap((round) => {
-    const left = [...round.gallery.keys()].filter((at) => found.has(round.gallery[at]!));
+    const left = [...round.gallery.keys()].filter((at) => present.has(round.gallery[at]!));
     const target = placeOf(Int32Array.from(left));
     const right = [...round.query.keys()].filter(
       (at) => asked.has(round.query[at]!) && target.has(round.target[at]!),
@@ -181,7 +181,7 @@ function readableRounds(task: RetrievalTask, queries: Int32Array, gallery: Int32
     return {
       name: round.name,
       query: Int32Array.from(right, (at) => asked.get(round.query[at]!)!),
-      gallery: Int32Array.from(left, (at) => found.get(round.gallery[at]!)!),
+      gallery: Int32Array.from(left, (at) => present.get(round.gallery[at]!)!),
       target: Int32Array.from(right, (at) => target.get(round.target[at]!)!),
     };
   });

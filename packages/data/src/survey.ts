@@ -36,14 +36,14 @@ export function surveyOf(dataset: ImageDataset): Promise<Survey> {
 
 async function look(dataset: ImageDataset): Promise<Survey> {
   const tried = Math.min(TRIED, dataset.length);
-  const found = new Map<string, string>();
+  const seen = new Map<string, string>();
   let [bytes, good, low, high] = [0, 0, 255, 0];
   for (let i = 0; i < tried; i++) {
     const index = Math.floor((i * dataset.length) / tried);
     const image = await dataset.decode(index).catch(ifDamaged);
     if (image === undefined) continue;
     const { data, note } = image;
-    if (note !== undefined && !found.has(note)) found.set(note, dataset.id(index));
+    if (note !== undefined && !seen.has(note)) seen.set(note, dataset.id(index));
     // Odd, so that all three colours are met.
     const step = 2 * Math.floor(data.length / VALUES / 2) + 1;
     for (let at = 0; at < data.length; at += step) {
@@ -55,7 +55,7 @@ async function look(dataset: ImageDataset): Promise<Survey> {
     good++;
   }
   if (good === 0) return { notes: [] };
-  const notes = [...found].map(([note, id]) => `${dataset.name}: ${note}, in ${id} for one`);
+  const notes = [...seen].map(([note, id]) => `${dataset.name}: ${note}, in ${id} for one`);
   if (high - low < NARROW)
     notes.push(
       `${dataset.name}: nearly constant: ${good} of its images hold values of ${low} to ${high} alone, where white is 255; if they are 10 to 14 bits in 16, or numbers of classes, scale them first`,

@@ -280,9 +280,9 @@ export function hue(data: usize, length: i32, turn: i32): void {
     const turned = v128.and(i32x4.add(joined(low, high), turns), i32x4.splat(255));
 
     const place = f32x4.div(f32x4.convert_i32x4_s(i32x4.mul(turned, i32x4.splat(6))), f32x4.splat(255));
-    const whole = f32x4.floor(place);
-    const along = f32x4.sub(place, whole);
-    const unwrapped = i32x4.trunc_sat_f32x4_s(whole);
+    const integral = f32x4.floor(place);
+    const along = f32x4.sub(place, integral);
+    const unwrapped = i32x4.trunc_sat_f32x4_s(integral);
     const sector = v128.andnot(unwrapped, i32x4.eq(unwrapped, i32x4.splat(6)));
     const even = i32x4.eq(v128.and(sector, one), i32x4.splat(0));
 

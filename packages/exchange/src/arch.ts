@@ -43,8 +43,8 @@ export function inferArch(shapes: Shapes): FoundArch | undefined {
 function count(shapes: Shapes, prefix: string): number {
   return Object.keys(shapes).reduce((most, name) => {
     if (!name.startsWith(prefix)) return most;
-    const found = Number(/^(\d{1,4})\./.exec(name.slice(prefix.length))?.[1] ?? -1);
-    return Math.max(most, found + 1);
+    const index = Number(/^(\d{1,4})\./.exec(name.slice(prefix.length))?.[1] ?? -1);
+    return Math.max(most, index + 1);
   }, 0);
 }
 

@@ -75,18 +75,18 @@ const counter = /(^|\.)num_batches_tracked$/;
  */
 export async function findEncoder(file: TensorFile, options: EncoderOptions = {}): Promise<FoundEncoder> {
   const layout = layoutOf(Object.keys(file.shapes), file.name, options.prefix);
-  const found = shapesOf(file, layout.query);
+  const shapes = shapesOf(file, layout.query);
   const { known } = options;
-  const arch = archOf(file, found, options.arch ?? known?.arch, known);
+  const arch = archOf(file, shapes, options.arch ?? known?.arch, known);
   const imageSize = options.imageSize ?? known?.imageSize ?? arch.imageSize ?? defaultSize(arch);
   const encoder = encoderNamed(arch.arch);
   const config = encoderConfigOf(arch, imageSize);
   const expected = encoderShapes(encoder, config);
-  checkShapes(file.name, arch.arch, expected, found);
+  checkShapes(file.name, arch.arch, expected, shapes);
   const { family } = traitsOf(encoder);
   const hasToken = 'cls_token' in expected;
   const headKind = layout.kind === 'plain' ? known?.head : layout.kind;
-  const head = headOf(headKind ?? 'plain', family, encoder.featureDim(config), found);
+  const head = headOf(headKind ?? 'plain', family, encoder.featureDim(config), shapes);
 
   const model = { ...expected, ...head?.shapes };
   const take = async (names: Names, wanted: (name: string) => boolean = () => true): Promise<Params> => {
@@ -152,16 +152,16 @@ function shapesOf({ shapes }: TensorFile, names: Names): Shapes {
 /** The named architecture with what is known and what the shapes say of its stem and patches; else what they say alone. */
 function archOf(
   file: TensorFile,
-  found: Shapes,
+  shapes: Shapes,
   named: string | undefined,
   known: KnownEncoder | undefined,
 ): FoundArch {
-  const inferred = inferArch(found);
+  const inferred = inferArch(shapes);
   if (named !== undefined) {
-    const told = inferred?.arch === named ? inferred : { arch: named };
-    if (known?.arch !== named) return told;
+    const arch = inferred?.arch === named ? inferred : { arch: named };
+    if (known?.arch !== named) return arch;
     const { stem, patchSize } = known;
-    return { ...told, ...(stem && { stem }), ...(patchSize !== undefined && { patchSize }) };
+    return { ...arch, ...(stem && { stem }), ...(patchSize !== undefined && { patchSize }) };
   }
   if (inferred !== undefined) return inferred;
   throw new CheckpointError(
@@ -169,15 +169,15 @@ function archOf(
   );
 }
 
-function checkShapes(file: string, arch: string, expected: Shapes, found: Shapes): void {
+function checkShapes(file: string, arch: string, expected: Shapes, shapes: Shapes): void {
   const names = Object.keys(expected);
-  const missing = names.filter((name) => found[name] === undefined);
+  const missing = names.filter((name) => shapes[name] === undefined);
   if (missing.length === names.length)
     throw new CheckpointError(`${file}: none of its tensors is one of ${arch}`, {
       code: 'checkpoint-mismatch',
     });
   for (const name of names) {
-    const shape = found[name];
+    const shape = shapes[name];
     if (shape !== undefined && !sameShape(shape, expected[name]!))
       throw new CheckpointError(
         `${file}: "${printable(name)}" is [${shape.join(', ')}], that of ${arch} [${expected[name]!.join(', ')}]: it is another model`,

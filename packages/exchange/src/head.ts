@@ -27,11 +27,11 @@ export function headOf(
   kind: Layout['kind'],
   family: EncoderTraits['family'],
   featureDim: number,
-  found: Shapes,
+  shapes: Shapes,
 ): FoundHead | undefined {
-  const candidate = kind === 'plain' ? undefined : guess(kind, family, featureDim, found);
+  const candidate = kind === 'plain' ? undefined : guess(kind, family, featureDim, shapes);
   const fits = Object.entries(candidate?.shapes ?? {}).every(
-    ([name, shape]) => found[name] !== undefined && sameShape(found[name], shape),
+    ([name, shape]) => shapes[name] !== undefined && sameShape(shapes[name], shape),
   );
   return fits ? candidate : undefined;
 }
@@ -40,18 +40,18 @@ function guess(
   kind: 'queue' | 'momentum',
   family: EncoderTraits['family'],
   featureDim: number,
-  found: Shapes,
+  shapes: Shapes,
 ): FoundHead | undefined {
   const params: Params = {};
   if (kind === 'queue') {
-    const mlp = found['fc.0.weight'] !== undefined;
-    const dim = found[mlp ? 'fc.2.weight' : 'fc.weight']?.[0];
+    const mlp = shapes['fc.0.weight'] !== undefined;
+    const dim = shapes[mlp ? 'fc.2.weight' : 'fc.weight']?.[0];
     if (dim === undefined) return undefined;
     initHead(params, featureDim, { mlp, dim }, noRandom);
     return { type: mlp ? 'mlp' : 'linear', dim, hidden: featureDim, shapes: shapesIn(params) };
   }
-  const hidden = found['fc.0.weight']?.[0];
-  const dim = found[`fc.${3 * (mocoV3Heads[family].projectorLayers - 1)}.weight`]?.[0];
+  const hidden = shapes['fc.0.weight']?.[0];
+  const dim = shapes[`fc.${3 * (mocoV3Heads[family].projectorLayers - 1)}.weight`]?.[0];
   if (hidden === undefined || dim === undefined) return undefined;
   initProjector(params, 'fc', mocoV3Projection(family, featureDim, { hidden, dim }), noRandom);
   return { type: 'projector', dim, hidden, shapes: shapesIn(params) };

@@ -42,7 +42,7 @@ const wrappers = ['state_dict', 'model', 'model_state_dict'] as const;
  */
 export function stateDict(value: Value, file: string): FoundTensors {
   const top = dictOf(value) ?? new Map();
-  const wrapped = wrappers.map((name) => dictOf(top.get(name))).find((found) => found !== undefined);
+  const wrapped = wrappers.map((name) => dictOf(top.get(name))).find((dict) => dict !== undefined);
   const dict = wrapped ?? top;
   const tensors = new Map(tensorsIn(dict, ''));
   if (tensors.size === 0 && wrapped === undefined)
@@ -111,12 +111,12 @@ export function layoutOf(names: readonly string[], file = 'the file', prefix?: s
 const dotted = (prefix: string) => (prefix === '' || prefix.endsWith('.') ? prefix : `${prefix}.`);
 
 function findPrefix(names: readonly string[], file: string): string {
-  const found = new Set(
+  const fronts = new Set(
     names
       .filter((name) => telling.test(name))
       .map((name) => name.slice(0, name.length - telling.exec(name)![1]!.length)),
   );
-  const prefixes = found.has('') ? [''] : [...found];
+  const prefixes = fronts.has('') ? [''] : [...fronts];
   if (prefixes.length <= 1) return prefixes[0] ?? '';
   const chosen = preferred.map((fits) => prefixes.filter(fits)).find(({ length }) => length === 1);
   if (chosen === undefined)

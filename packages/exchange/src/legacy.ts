@@ -34,8 +34,8 @@ function readPickles(bytes: Uint8Array, file: string): Pickles {
   };
   if (next() !== magic)
     throw new CheckpointError(`${file} is a pickle, but not of torch.save: save a state dict by torch.save`);
-  const found = next();
-  if (found !== protocol)
+  const number = next();
+  if (number !== protocol)
     throw new CheckpointError(`${file} has a protocol that is unknown, not ${protocol}`);
   const system = next();
   if (!(system instanceof Map) || system.get('little_endian') !== true)

@@ -12,20 +12,20 @@ const tolerance = 5e-3;
  */
 export function checkPositions(
   file: string,
-  { pos_embed: found }: Params,
+  { pos_embed: positions }: Params,
   { ignorePositions = false }: { readonly ignorePositions?: boolean },
 ): string[] {
-  if (found === undefined)
+  if (positions === undefined)
     return ['it has no positions (pos_embed); they are the fixed ones of MoCo v3 here'];
-  const difference = differenceFromFixed(found);
-  const told = Number.isFinite(difference) ? `, by up to ${difference.toPrecision(2)}` : '';
-  if (difference <= tolerance) return [`its positions are the fixed ones${difference > 0 ? told : ''}`];
+  const difference = differenceFromFixed(positions);
+  const amount = Number.isFinite(difference) ? `, by up to ${difference.toPrecision(2)}` : '';
+  if (difference <= tolerance) return [`its positions are the fixed ones${difference > 0 ? amount : ''}`];
   if (ignorePositions)
     return [
-      `its positions were left out and are not the fixed ones${told}: its features are not the same here`,
+      `its positions were left out and are not the fixed ones${amount}: its features are not the same here`,
     ];
   throw new CheckpointError(
-    say`${file}: its positions (pos_embed) are not the fixed sines and cosines of MoCo v3${told}, so it would have other features here; take it all the same, for example to train it further, by ${settingRef('ignorePositions')}`,
+    say`${file}: its positions (pos_embed) are not the fixed sines and cosines of MoCo v3${amount}, so it would have other features here; take it all the same, for example to train it further, by ${settingRef('ignorePositions')}`,
   );
 }
 

@@ -73,13 +73,13 @@ class Pickler {
 
   end(): Uint8Array {
     this.#code('.');
-    const whole = new Uint8Array(this.#parts.reduce((size, { length }) => size + length, 0));
+    const joined = new Uint8Array(this.#parts.reduce((size, { length }) => size + length, 0));
     let at = 0;
     for (const part of this.#parts) {
-      whole.set(part, at);
+      joined.set(part, at);
       at += part.length;
     }
-    return whole;
+    return joined;
   }
 
   value(value: Writable): void {
@@ -107,11 +107,11 @@ class Pickler {
 
   /** BININT, or BINFLOAT for what is no 32-bit integer. */
   #number(value: number): void {
-    const whole = value === (value | 0) && !Object.is(value, -0);
-    const bytes = new Uint8Array(whole ? 5 : 9);
-    bytes[0] = whole ? 0x4a : 0x47;
+    const isInt32 = value === (value | 0) && !Object.is(value, -0);
+    const bytes = new Uint8Array(isInt32 ? 5 : 9);
+    bytes[0] = isInt32 ? 0x4a : 0x47;
     const view = new DataView(bytes.buffer);
-    if (whole) view.setInt32(1, value, true);
+    if (isInt32) view.setInt32(1, value, true);
     else view.setFloat64(1, value);
     this.#parts.push(bytes);
   }

@@ -4,7 +4,7 @@ import type { KnownEncoder } from '@moco-ts/exchange';
 import { meaningful, methodOf, type RunConfig, type RunFlags, settingsFault } from '@moco-ts/run';
 
 /** What decides an encoder's features, and what its head is. */
-const told = [
+const keys = [
   'method',
   'arch',
   'imageSize',
@@ -18,11 +18,11 @@ const told = [
 ] as const;
 
 /** The settings of a run that its encoder depends on. */
-export type About = Pick<RunConfig, (typeof told)[number]> & { readonly epoch: number };
+export type About = Pick<RunConfig, (typeof keys)[number]> & { readonly epoch: number };
 
 /** As text, for the file. */
 export function aboutText(config: RunConfig, epoch: number): string {
-  return JSON.stringify({ ...Object.fromEntries(told.map((key) => [key, config[key]])), epoch });
+  return JSON.stringify({ ...Object.fromEntries(keys.map((key) => [key, config[key]])), epoch });
 }
 
 /** @throws CheckpointError for a text that `aboutText` can't have made */
@@ -37,12 +37,12 @@ export function parseAbout(text: string, file: string): About {
   }
   if (typeof about !== 'object' || about === null) throw fail('it is no object');
   const optional = new Set<string>(['stem', 'patchSize']);
-  const missing = told.find((key) => about[key] === undefined && !optional.has(key));
+  const missing = keys.find((key) => about[key] === undefined && !optional.has(key));
   if (missing !== undefined) throw fail(`${missing} is missing`);
   const fault = settingsFault(about);
   if (fault !== undefined) throw fail(fault.message);
   const { epoch = 0 } = about;
-  const chosen = Object.fromEntries(told.map((key) => [key, about[key]]));
+  const chosen = Object.fromEntries(keys.map((key) => [key, about[key]]));
   return { ...chosen, epoch: Number.isSafeInteger(epoch) && epoch >= 0 ? epoch : 0 } as About;
 }
 

@@ -60,8 +60,8 @@ export async function probe(device: BackendDevice, limit = patience()): Promise<
     killSignal: 'SIGKILL',
   });
   let answer: Found | undefined;
-  tried.on('message', (found) => {
-    answer = found as Found;
+  tried.on('message', (message) => {
+    answer = message as Found;
   });
   return new Promise((resolve) => {
     tried.on('error', (error) => resolve({ name, failure: error.message }));
@@ -136,8 +136,8 @@ function nvidia(): { name: string; bytes: number } | undefined {
 const CLEARLY = 1.1;
 
 /** The fastest usable backend on real hardware; `ort` unless another is clearly faster. */
-export function choose(found: readonly Found[]): Found & { readonly speed: number } {
-  const usable = found.filter(
+export function choose(results: readonly Found[]): Found & { readonly speed: number } {
+  const usable = results.filter(
     (each): each is Usable & { readonly speed: number } =>
       !('failure' in each) && !each.software && each.training && each.speed !== undefined,
   );
@@ -154,11 +154,13 @@ export function choose(found: readonly Found[]): Found & { readonly speed: numbe
 export async function chooseBackend(
   devices?: readonly BackendDevice[],
 ): Promise<{ readonly name: string; readonly reason: string }> {
-  const found: Found[] = [];
+  const results: Found[] = [];
   for (const device of devices ?? (await knownDevices()))
-    if (device.speed === 'training') found.push(await probe(device));
-  const chosen = choose(found);
-  const others = found.filter((each) => each.name !== chosen.name && !('failure' in each) && !each.software);
+    if (device.speed === 'training') results.push(await probe(device));
+  const chosen = choose(results);
+  const others = results.filter(
+    (each) => each.name !== chosen.name && !('failure' in each) && !each.software,
+  );
   const rest = others.map((each) => `${each.name} ${Math.round((each as { speed: number }).speed)}`);
   const reason = `${Math.round(chosen.speed)} GF/s${rest.length > 0 ? `; ${rest.join(', ')}` : ''}`;
   return { name: chosen.name, reason };

@@ -138,10 +138,10 @@ export async function openCheckpoint(
   const damaged: string[] = [];
   for (const name of names) {
     try {
-      const found = await readCheckpoint(join(path, name));
+      const checkpoint = await readCheckpoint(join(path, name));
       if (setAside)
         for (const other of damaged) await rename(join(path, other), join(path, `${other}.damaged`));
-      return found;
+      return checkpoint;
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error;
       warn(`${error.message}; going back to the one before`);

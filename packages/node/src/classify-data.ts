@@ -95,9 +95,9 @@ export interface Features {
 export async function featuresOf(job: EncoderAtWork, set: LabelledSet): Promise<Features> {
   const extractor = await createExtractor(job.backend, modelConfig(job.info.run), job.params, BATCH);
   try {
-    const found = await embed(job, set, extractor);
-    expectFinite(found.data, extractor.dim, 'features');
-    return found;
+    const features = await embed(job, set, extractor);
+    expectFinite(features.data, extractor.dim, 'features');
+    return features;
   } finally {
     await extractor.dispose();
   }

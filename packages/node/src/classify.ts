@@ -88,7 +88,7 @@ async function classifyWith(job: ClassifyJob, keep: Keep): Promise<ClassifyResul
   const batches = keep(cached ? cachedBatches(cached, recipe) : imageBatches(job, train));
   const validate = linear
     ? await linearValidation(job, test, classes.length)
-    : (found: Params) => validation(job, test, found, classes.length);
+    : (params: Params) => validation(job, test, params, classes.length);
   const begun = resume?.info.epoch ?? 0;
   const log = keep(openLog(folder, begun * batches.stepsPerEpoch));
   keep(reporter);
@@ -101,11 +101,11 @@ async function classifyWith(job: ClassifyJob, keep: Keep): Promise<ClassifyResul
     reporter.epoch(progress);
     const tensors = await trainer.state();
     if (linear && !cached && epoch === begun) expectUnchanged(tensors, backbone);
-    const whole = cached ? { ...prefixed('q', backbone), ...tensors } : tensors;
+    const all = cached ? { ...prefixed('q', backbone), ...tensors } : tensors;
     epoch = done;
-    const fault = faultOf(whole);
+    const fault = faultOf(all);
     if (fault !== undefined) throw new DivergedError(say`${fault} after epoch ${epoch}: ${remedy}`);
-    last = await validate(under('q', whole));
+    last = await validate(under('q', all));
     const best = last.acc1 > bestAcc1;
     bestAcc1 = Math.max(bestAcc1, last.acc1);
     const values = tagged('test', { acc1: last.acc1, acc5: last.acc5 });
@@ -124,8 +124,8 @@ async function classifyWith(job: ClassifyJob, keep: Keep): Promise<ClassifyResul
     const saved = { ...info, classes, epoch, ...last, bestAcc1 };
     lock.check();
     // The best first: what `latest` says of it is true whenever the process ends.
-    if (best) await saveClassifier(join(folder, 'best.safetensors'), saved, whole);
-    await saveClassifier(join(folder, 'latest.safetensors'), saved, whole);
+    if (best) await saveClassifier(join(folder, 'best.safetensors'), saved, all);
+    await saveClassifier(join(folder, 'latest.safetensors'), saved, all);
   };
   try {
     const done = await runSession(session, { stop, onEpoch });

@@ -132,8 +132,8 @@ export async function openEvaluation(
     };
     const embedded = performance.now();
     if (!emoji) return { ...measures, timing: timing(started, embedded, test.length) };
-    const found = await embedAll(evalImages(test, target), embed, read);
-    const neighbour = 100 * neighbourAccuracy(test, found);
+    const embeddedTest = await embedAll(evalImages(test, target), embed, read);
+    const neighbour = 100 * neighbourAccuracy(test, embeddedTest);
     return { ...measures, neighbour, timing: timing(started, embedded, test.length) };
   };
   return {

@@ -73,7 +73,7 @@ export async function makeModel(
   const expected = await trainerFeatures(model, params, images.normal, count);
   const exported = await openModel(bytes);
   const { imageSize: size } = config;
-  const { first: found } = await (withPreprocess
+  const { first: actual } = await (withPreprocess
     ? exported.run('uint8', images.raw, [count, size, size, 3])
     : exported.run('float32', images.normal, [count, 3, size, size])
   ).finally(() => exported.close());
@@ -84,8 +84,8 @@ export async function makeModel(
       `fp16 holds values up to ${largestHalf}, and this network's reach ${largest.toExponential(1)}: not written; export in fp32 or int8`,
       { setting: 'precision', value: precision },
     );
-  const difference = largestDifference(found, expected.features);
-  const cosine = meanCosine(found, expected.features, expected.dim);
+  const difference = largestDifference(actual, expected.features);
+  const cosine = meanCosine(actual, expected.features, expected.dim);
   const scale = expected.features.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
   if (precision === 'fp32' && !(difference <= TOLERANCE * scale))
     throw new UserError(

@@ -54,16 +54,19 @@ export function systemReason(error: unknown): string | undefined {
     : undefined;
 }
 
-const told = (error: unknown) => systemReason(error) ?? (error as Error).message;
+const reasonOf = (error: unknown) => systemReason(error) ?? (error as Error).message;
 
 /** The error for what the system refuses to write. */
 export const unwritable = (path: string, error: unknown): UserError =>
-  new UserError(`${path} could not be written: ${told(error)}`, { code: 'file-unwritable', cause: error });
+  new UserError(`${path} could not be written: ${reasonOf(error)}`, {
+    code: 'file-unwritable',
+    cause: error,
+  });
 
 /** The error for what the system refuses to read. */
 export function unreadable(path: string, error: unknown): UserError {
   const code = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'file-missing' : 'file-unreadable';
-  return new UserError(`${path} could not be read: ${told(error)}`, { code, cause: error });
+  return new UserError(`${path} could not be read: ${reasonOf(error)}`, { code, cause: error });
 }
 
 /** For `catch`: nothing in place of a damaged file; what can't be read now goes on. */
@@ -132,7 +135,7 @@ export async function removePartial(folder: string): Promise<void> {
 export async function makeFolder(path: string): Promise<string[]> {
   const refused = (error: unknown) => {
     const { code } = error as NodeJS.ErrnoException;
-    const reason = code === 'ENOENT' ? 'the system takes no folder there' : told(error);
+    const reason = code === 'ENOENT' ? 'the system takes no folder there' : reasonOf(error);
     return new UserError(`the folder ${path} could not be made: ${reason}`, {
       code: 'file-unwritable',
       cause: error,

@@ -84,8 +84,8 @@ async function openSource(source: ByteSource, options: EncoderOptions): Promise<
 
 async function openTorch(source: ByteSource, options: EncoderOptions): Promise<Foreign> {
   const file = await readTorch(source);
-  const found = await findKnown(torchTensors(file), options);
-  return { epoch: epochOf(file.value), ...found };
+  const opened = await findKnown(torchTensors(file), options);
+  return { epoch: epochOf(file.value), ...opened };
 }
 
 /** With what the file says of itself, as far as no option says otherwise. */

@@ -99,8 +99,8 @@ function measuredTable(measured: CardFacts['measured']): string {
     row(['', ...names]),
     row(['---', ...names.map(() => '--:')]),
     ...measured.map(({ name, measures }) => {
-      const found = new Map(measureRows(measures));
-      return row([name, ...names.map((each) => `${found.get(each)?.toFixed(2) ?? ''} %`)]);
+      const values = new Map(measureRows(measures));
+      return row([name, ...names.map((each) => `${values.get(each)?.toFixed(2) ?? ''} %`)]);
     }),
   ].join('\n');
 }

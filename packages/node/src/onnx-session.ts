@@ -37,11 +37,11 @@ export async function openModel(bytes: Uint8Array): Promise<OnnxModel> {
         Object.entries(results).map(([name, { data }]) => [name, data as Float32Array]),
       );
       const name = session.outputNames[0]!;
-      const { type: found, dims: extents = [] } = results[name]! as {
+      const { type: kind, dims: extents = [] } = results[name]! as {
         readonly type?: string;
         readonly dims?: readonly number[];
       };
-      return { first: all[name]!, type: found, dims: extents, all };
+      return { first: all[name]!, type: kind, dims: extents, all };
     },
     close: () => session.release(),
   };

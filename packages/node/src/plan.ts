@@ -41,14 +41,14 @@ export interface RunPlan {
  */
 export async function planRun(
   { flags, preset, out, resume: resumePath, dataset: opened }: Wish,
-  told: { warn(text: Wording): void; note(text: string): void },
+  listeners: { warn(text: Wording): void; note(text: string): void },
 ): Promise<RunPlan> {
   if (preset !== undefined && resumePath !== undefined && resumePath !== 'auto')
     throw new SettingError(
       say`${settingRef('preset')} and ${settingRef('resume')} exclude each other: the checkpoint knows its configuration`,
       { code: 'setting-conflict', value: preset },
     );
-  const resume = await findResume(resumePath, out, flags, told.warn);
+  const resume = await findResume(resumePath, out, flags, listeners.warn);
   const named = resume ? resume.info.config : flags;
   const source = flags.data ?? named.data;
   if (source === undefined)
@@ -56,7 +56,7 @@ export async function planRun(
       say`pretrain needs ${settingRef('data')}: an image folder, an idx or CIFAR folder, or emoji`,
       { code: 'setting-missing' },
     );
-  const dataset = opened ?? (await openData({ ...named, ...flags, data: source }, 'train', told.warn));
+  const dataset = opened ?? (await openData({ ...named, ...flags, data: source }, 'train', listeners.warn));
   const asked = resume
     ? resumeConfig(resume.info.config, flags, resume.path)
     : resolveConfig({ ...flags, data: source }, dataset, defaultWorkers());
@@ -64,7 +64,7 @@ export async function planRun(
     throw new SettingError(
       say`${settingRef('maxSteps', asked.maxSteps)} counts the steps of the run, of which ${resume.info.globalStep} are done: give more, or leave it out`,
     );
-  const config = asked.backend === 'auto' ? await withBackend(asked, told.note) : asked;
+  const config = asked.backend === 'auto' ? await withBackend(asked, listeners.note) : asked;
   const folder = await chooseFolder(out, resume, config, resumePath);
   return { config, dataset, folder, ...(resume && { resume }) };
 }

@@ -68,9 +68,9 @@ export async function loadPlugins(names: readonly string[]): Promise<void> {
   await registerPlugins();
   for (const name of names) {
     const module = await importPlugin(name);
-    const found = Object.values(module).filter((value) => typeof value === 'object' && value !== null);
-    const backends = found.filter(isBackend);
-    const encoders = found.filter(isEncoder);
+    const objects = Object.values(module).filter((value) => typeof value === 'object' && value !== null);
+    const backends = objects.filter(isBackend);
+    const encoders = objects.filter(isEncoder);
     if (backends.length + encoders.length === 0)
       throw new UserError(
         say`${settingRef('plugin', name)} exports no backend (defineBackend) and no encoder (defineEncoder)`,

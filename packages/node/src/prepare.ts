@@ -137,10 +137,10 @@ function fitted(
   const other = (fault: string) =>
     new CheckpointError(`${fault}: it is of another model`, { code: 'checkpoint-mismatch' });
   for (const [name, { shape }] of Object.entries(fresh)) {
-    const found = tensors[name];
-    if (!found) throw other(`${path} lacks "${name}"`);
-    if (found.shape.join() !== shape.join())
-      throw other(`${path}: "${name}" is [${found.shape}], not [${shape}]`);
+    const tensor = tensors[name];
+    if (!tensor) throw other(`${path} lacks "${name}"`);
+    if (tensor.shape.join() !== shape.join())
+      throw other(`${path}: "${name}" is [${tensor.shape}], not [${shape}]`);
   }
   checkFinite(path, tensors);
   const strange = Object.keys(tensors).find((name) => !(name in fresh));

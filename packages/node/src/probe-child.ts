@@ -5,5 +5,5 @@ import { loadPlugins } from './plugins.ts';
 
 const [device = '{}', ...plugins] = process.argv.slice(2);
 await loadPlugins(plugins);
-const found = await probeHere(JSON.parse(device) as BackendDevice);
-process.send?.(found, () => process.exit(0));
+const result = await probeHere(JSON.parse(device) as BackendDevice);
+process.send?.(result, () => process.exit(0));

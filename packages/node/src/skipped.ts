@@ -22,7 +22,7 @@ export interface SkipList {
  */
 export function skipList(warn: (text: string) => void, folder?: string): SkipList {
   const path = folder === undefined ? undefined : join(folder, SKIPPED);
-  const told = new Set<string>();
+  const reported = new Set<string>();
   let known: Set<string> | undefined;
   const write = (path: string, { id, reason }: SkippedImage) => {
     known ??= idsOf(path);
@@ -37,14 +37,14 @@ export function skipList(warn: (text: string) => void, folder?: string): SkipLis
   };
   return {
     onSkip: (skipped) => {
-      if (told.has(skipped.id)) return;
-      told.add(skipped.id);
+      if (reported.has(skipped.id)) return;
+      reported.add(skipped.id);
       if (path !== undefined) write(path, skipped);
-      if (path === undefined || told.size <= TOLD) warn(`left out: ${skipped.reason}`);
-      else if (told.size === TOLD + 1) warn(`more images are left out: ${path} lists them all`);
+      if (path === undefined || reported.size <= TOLD) warn(`left out: ${skipped.reason}`);
+      else if (reported.size === TOLD + 1) warn(`more images are left out: ${path} lists them all`);
     },
     get count() {
-      return told.size;
+      return reported.size;
     },
   };
 }

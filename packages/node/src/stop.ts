@@ -9,8 +9,8 @@ const signals = ['SIGINT', 'SIGTERM', 'SIGQUIT'] as const;
 /** A terminal that is closed sends it from two sides at once, and systemd right behind SIGTERM: never the second one. */
 const hangUp = 'SIGHUP';
 
-/** @param told called at the first interrupt */
-export function catchInterrupts(told: () => void): Stop {
+/** @param onInterrupt called at the first interrupt */
+export function catchInterrupts(onInterrupt: () => void): Stop {
   const stop: Stop = {
     requested: false,
     release: () => {
@@ -26,7 +26,7 @@ export function catchInterrupts(told: () => void): Stop {
     if (stop.requested) return;
     stop.requested = true;
     letGo();
-    told();
+    onInterrupt();
   }
   for (const signal of [...signals, hangUp]) process.on(signal, onSignal);
   return stop;

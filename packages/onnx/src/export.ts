@@ -174,15 +174,15 @@ function images(
     };
     const resized = onnx.op('Resize', [x, '', '', length], options);
     // Halves, which are common where a side is halved, go up, also when float32 weights leave them a little short.
-    const whole = onnx.op('Floor', [onnx.op('Add', [resized, onnx.scalar(0.501)])]);
-    return onnx.op('Clip', [whole, onnx.scalar(0), onnx.scalar(255)]);
+    const rounded = onnx.op('Floor', [onnx.op('Add', [resized, onnx.scalar(0.501)])]);
+    return onnx.op('Clip', [rounded, onnx.scalar(0), onnx.scalar(255)]);
   };
-  const whole = resize(resize(channelsFirst, 3), 2);
+  const shortSide = resize(resize(channelsFirst, 3), 2);
   const crop = onnx.ints([size, size]);
   const margin = onnx.op('Cast', [onnx.op('Sub', [sizes, crop])], { to: 1 });
   const half = onnx.op('Round', [onnx.op('Mul', [margin, onnx.scalar(0.5)])]);
   const starts = onnx.op('Cast', [half], { to: 7 });
-  const cropped = onnx.op('Slice', [whole, starts, onnx.op('Add', [starts, crop]), onnx.ints([2, 3])]);
+  const cropped = onnx.op('Slice', [shortSide, starts, onnx.op('Add', [starts, crop]), onnx.ints([2, 3])]);
   const channel = (values: readonly number[]) =>
     onnx.tensor({ dtype: 'float32', shape: [1, 3, 1, 1], data: Float32Array.from(values, (v) => 255 * v) });
   return onnx.op('Div', [onnx.op('Sub', [cropped, channel(mean)]), channel(std)]);

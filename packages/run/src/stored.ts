@@ -28,13 +28,13 @@ export function storedConfig(value: unknown, source: string): RunConfig {
   for (const key of ['arch', 'backend', 'method'] as const)
     if (/\p{C}/u.test(String(config[key] ?? '')))
       refuse(source, `${key} is ${config[key]}, no name.`, { setting: key, value: config[key] });
-  const whole = withDefaults(config as Partial<RunConfig> & Pick<RunConfig, (typeof needed)[number]>);
+  const complete = withDefaults(config as Partial<RunConfig> & Pick<RunConfig, (typeof needed)[number]>);
   try {
-    checkSizes(whole);
+    checkSizes(complete);
   } catch (error) {
     refuse(source, (error as UserError).message, error as UserError);
   }
-  return whole;
+  return complete;
 }
 
 /**

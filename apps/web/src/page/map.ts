@@ -88,10 +88,10 @@ export function createMap(chosen: (index: number | undefined) => void): ImageMap
       });
       box.replaceChildren(...tiles);
     },
-    place: (found) => {
-      mapped = found;
+    place: (layout) => {
+      mapped = layout;
       tiles.forEach((tile, i) => {
-        put(tile, found.positions[2 * i]!, found.positions[2 * i + 1]!);
+        put(tile, layout.positions[2 * i]!, layout.positions[2 * i + 1]!);
       });
       mark();
     },

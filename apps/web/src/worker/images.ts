@@ -53,14 +53,14 @@ async function load(address: string): Promise<Response> {
 
 async function openFolder(name: string, files: readonly File[], seed: number): Promise<ImageSet> {
   // By path, so that the order does not depend on the file system.
-  const found = files
+  const named = files
     .filter((file) => NAMES.test(file.name) && !file.name.startsWith('.'))
     // As in `moco`: relative to the folder.
     .map((file) => ({ file, id: file.webkitRelativePath.split('/').slice(1).join('/') || file.name }))
     .sort((a, b) => (a.id < b.id ? -1 : 1));
-  if (found.length === 0)
+  if (named.length === 0)
     throw new UserError(`${name} holds no images (png, jpg, webp, gif, avif or bmp): choose another folder`);
-  const taken = drawn(found, MOST, seed);
+  const taken = drawn(named, MOST, seed);
   const columns = Math.ceil(Math.sqrt(taken.length));
   const tiles = canvasOf(columns * CELL, Math.ceil(taken.length / columns) * CELL);
   const images: RgbImage[] = [];
@@ -80,7 +80,7 @@ async function openFolder(name: string, files: readonly File[], seed: number): P
   if (images.length === 0) throw new UserError(`none of the ${skipped.length} images in ${name} can be read`);
   const image = await tiles.canvas.convertToBlob();
   const sheet = { columns, cell: CELL, images: infos };
-  return { name, images, sheet, image, skipped, left: found.length - taken.length };
+  return { name, images, sheet, image, skipped, left: named.length - taken.length };
 }
 
 /** Some of a list in its order, by chance: the first ones would leave out whole folders. */

@@ -21,9 +21,9 @@ export function nearest(features: Float32Array, dim: number, k: number): Neighbo
       cosines[j] = sum;
     }
     cosines[i] = Number.NEGATIVE_INFINITY;
-    const found = topK(cosines, k).sort((a, b) => cosines[b]! - cosines[a]! || a - b);
-    neighbours.set(found, i * k);
-    found.forEach((j, at) => {
+    const nearest = topK(cosines, k).sort((a, b) => cosines[b]! - cosines[a]! || a - b);
+    neighbours.set(nearest, i * k);
+    nearest.forEach((j, at) => {
       similarities[i * k + at] = cosines[j]!;
     });
   }

@@ -221,8 +221,8 @@ function outputsOf(
     async checkpoint() {
       await session.settle();
       const at = session.position;
-      const told = { config, images: images.length, ...session.record(), moco: __MOCO_VERSION__ };
-      const bytes = encodeCheckpoint({ ...at, ...told }, finiteState(await trainer.state()));
+      const info = { config, images: images.length, ...session.record(), moco: __MOCO_VERSION__ };
+      const bytes = encodeCheckpoint({ ...at, ...info }, finiteState(await trainer.state()));
       return { name: checkpointName(at), bytes: bytes as Uint8Array<ArrayBuffer> };
     },
     async featuresFile() {

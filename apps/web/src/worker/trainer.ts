@@ -187,12 +187,12 @@ async function trainAs(own: symbol, trained: TabSession): Promise<void> {
   const settle = async (remaining: number) => {
     while (underWay.length > remaining) {
       const { step, batch, result } = underWay.shift()!;
-      const told = await result;
+      const metrics = await result;
       if (givenUp.has(trained)) return;
       const now = performance.now();
       const views = now >= viewsAt ? { views: viewsIn(batch, trained) } : {};
       if (now >= viewsAt) viewsAt = now + VIEWS_EVERY;
-      tell({ type: 'step', step, ...told, ...views });
+      tell({ type: 'step', step, ...metrics, ...views });
     }
   };
   if (trained.begun === 0) await features();

@@ -64,8 +64,8 @@ function inputGradient(
     case 'tensorflow': {
       // It knows no explicit padding here: with the border, which is cut off.
       const [batch, height, width, channels] = shape;
-      const whole: Size4 = [batch, height + 2 * padding, width + 2 * padding, channels];
-      const padded = tf.conv2dTranspose(dy, toFilter(w), whole, stride, 'valid');
+      const paddedSize: Size4 = [batch, height + 2 * padding, width + 2 * padding, channels];
+      const padded = tf.conv2dTranspose(dy, toFilter(w), paddedSize, stride, 'valid');
       return tf.slice(padded, [0, padding, padding, 0], shape);
     }
     case 'wasm':
@@ -119,8 +119,8 @@ const filterGradientByConvolution: FilterGradient = (x, dy, shape, stride, paddi
   const images = tf.transpose(x, [3, 1, 2, 0]);
   const slopes = tf.transpose(dy, [1, 2, 0, 3]);
   // [I, kH, kW, O], and rows and columns that the windows left out.
-  const found = tf.conv2d(images, slopes, 1, around(padding), 'NHWC', stride);
-  const windows = tf.slice(found, [0, 0, 0, 0], [channels, kernelHeight, kernelWidth, filters]);
+  const gradient = tf.conv2d(images, slopes, 1, around(padding), 'NHWC', stride);
+  const windows = tf.slice(gradient, [0, 0, 0, 0], [channels, kernelHeight, kernelWidth, filters]);
   return tf.transpose(windows, [3, 0, 1, 2]);
 };
 
@@ -130,8 +130,8 @@ const filterGradientNative: FilterGradient = (x, dy, shape, stride, padding) => 
   const filterShape = [kernelHeight, kernelWidth, channels, filters];
   const settings = { strides: stride, pad: 'valid', dataFormat: 'NHWC', filterShape };
   const given = { x: tf.pad(x, around(padding)), dy };
-  const found = tf.engine().runKernel(tf.Conv2DBackpropFilter, given, settings) as tf.Tensor;
-  return tf.transpose(found, [3, 2, 0, 1]);
+  const gradient = tf.engine().runKernel(tf.Conv2DBackpropFilter, given, settings) as tf.Tensor;
+  return tf.transpose(gradient, [3, 2, 0, 1]);
 };
 
 /** By matrix products, one for each place in the window. */

@@ -21,8 +21,8 @@ export const pool: Kernels = {
     for (let row = 0; row < kernel; row++)
       for (let column = 0; column < kernel; column++) {
         // The first largest element of a window takes its gradient.
-        const found = tf.cast(tf.equal(tap(padded, row, column, stride, oh, ow), largest), 'float32');
-        const wins = tf.mul(found, left);
+        const isLargest = tf.cast(tf.equal(tap(padded, row, column, stride, oh, ow), largest), 'float32');
+        const wins = tf.mul(isLargest, left);
         left = tf.sub(left, wins);
         total = tf.add(total, untap(tf.mul(gradient, wins), row, column, stride, height, width));
       }

@@ -51,7 +51,7 @@ export function compare(a: Point, b: Point): 'above' | 'below' | 'level' {
   return 'level';
 }
 
-const told = ({ mean }: Point) => mean.toFixed(1);
+const percent = ({ mean }: Point) => mean.toFixed(1);
 
 /** A line on each claim of the paper: whether it holds here, by how much, and whether the seeds tell. */
 export function findings(sweep: SweepName, points: readonly Point[], floor: number): string[] {
@@ -65,7 +65,7 @@ export function findings(sweep: SweepName, points: readonly Point[], floor: numb
     if (!a || !b) return [];
     const order = compare(a, b);
     const how = order === 'level' ? 'not told apart by the seeds from' : order;
-    return [`${nameA} (${told(a)}) is ${how} ${nameB} (${told(b)}).`];
+    return [`${nameA} (${percent(a)}) is ${how} ${nameB} (${percent(b)}).`];
   };
   switch (sweep) {
     case 'm': {
@@ -76,11 +76,11 @@ export function findings(sweep: SweepName, points: readonly Point[], floor: numb
       return [
         failed > 0
           ? `m = 0 failed: the loss was no number in ${counted(failed, 'run')}.`
-          : `m = 0 reaches ${told(zero!)}, ${(zero!.mean - floor).toFixed(1)} over the untrained network's ${floor.toFixed(1)}.`,
+          : `m = 0 reaches ${percent(zero!)}, ${(zero!.mean - floor).toFixed(1)} over the untrained network's ${floor.toFixed(1)}.`,
         ...against(at('MoCo', '0.99'), at('MoCo', '0.9'), ['m = 0.99', 'm = 0.9']),
         ...against(at('MoCo', '0.999'), at('MoCo', '0.99'), ['m = 0.999', 'm = 0.99']),
         ...against(at('MoCo', '0.9999'), at('MoCo', '0.999'), ['m = 0.9999', 'm = 0.999']),
-        `The best here is m = ${best.x} (${told(best)}); in the paper it is 0.999.`,
+        `The best here is m = ${best.x} (${percent(best)}); in the paper it is 0.999.`,
       ];
     }
     case 'k': {

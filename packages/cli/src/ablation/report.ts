@@ -60,7 +60,7 @@ function section(name: SweepName, { results, floor }: Ablation, drawn: Map<strin
     own.some(({ measures }) => measures?.[measure] !== undefined),
   );
   const panels = [panel(`Published: ${published[name].source}`, publishedChart(name))];
-  const told: string[] = [];
+  const sections: string[] = [];
   for (const measure of known) {
     const points = pointsOf(results, name, measure);
     const bottom = floor.reduce((sum, each) => sum + (each[measure] ?? 0), 0) / Math.max(1, floor.length);
@@ -68,7 +68,7 @@ function section(name: SweepName, { results, floor }: Ablation, drawn: Map<strin
     drawn.set(`${name}-${measure}`, svg);
     panels.push(panel(`Measured here: ${measureTitles[measure]}`, `${svg}${legendOf(points)}`));
     const lines = findings(name, points, bottom).map((line) => `<li>${escapeHtml(line)}</li>`);
-    told.push(`<h3>${escapeHtml(measureTitles[measure])}</h3><ul>${lines.join('')}</ul>`);
+    sections.push(`<h3>${escapeHtml(measureTitles[measure])}</h3><ul>${lines.join('')}</ul>`);
   }
   const first = pointsOf(results, name, known[0]!);
   const all = known.map((measure) => pointsOf(results, name, measure));
@@ -81,7 +81,7 @@ function section(name: SweepName, { results, floor }: Ablation, drawn: Map<strin
 <p>The paper's claim: ${escapeHtml(published[name].claim)}</p>
 <div class="panels">${panels.join('\n')}</div>
 <h3 style="margin-top:1.5rem">Does it hold here?</h3>
-${told.join('\n')}
+${sections.join('\n')}
 ${table(['', sweep.axis, ...known.map((measure) => `${measureTitles[measure]}, %`)], rows, ['', 'n', ...known.map(() => 'n' as const)])}`;
 }
 

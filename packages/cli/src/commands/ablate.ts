@@ -83,7 +83,9 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
         return 130;
       }
       results.push(result);
-      io.out(`${String(at + 1).padStart(3)}/${cells.length} ${cellName(cell).padEnd(34)}${told(result)}\n`);
+      io.out(
+        `${String(at + 1).padStart(3)}/${cells.length} ${cellName(cell).padEnd(34)}${resultLine(result)}\n`,
+      );
     }
     lock.check();
     for (const path of await writeReport(out, { base: resolved, results, floor })) io.out(`${path}\n`);
@@ -94,7 +96,7 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
   }
 }
 
-function told({ measures, failure, seconds }: CellResult): string {
+function resultLine({ measures, failure, seconds }: CellResult): string {
   if (!measures) return failure!;
   const figures = measureRows(measures).map(([, value]) => value.toFixed(1).padStart(5));
   return `${figures.join(' ')}  ${duration(seconds)}`;

@@ -24,12 +24,12 @@ async function backends(io: Io): Promise<void> {
   const failures: string[] = [];
   for (const device of await knownDevices()) {
     const { name } = device;
-    const found = await probe(device);
-    if ('failure' in found)
-      failures.push(found.failure.startsWith(name) ? found.failure : `${name}: ${found.failure}`);
+    const result = await probe(device);
+    if ('failure' in result)
+      failures.push(result.failure.startsWith(name) ? result.failure : `${name}: ${result.failure}`);
     else {
-      const speed = found.speed === undefined ? 'slow' : found.speed.toFixed(0);
-      row([name, deviceName(device, found), memoryOf(device) ?? '', found.lowering, speed]);
+      const speed = result.speed === undefined ? 'slow' : result.speed.toFixed(0);
+      row([name, deviceName(device, result), memoryOf(device) ?? '', result.lowering, speed]);
     }
   }
   if (failures.length > 0) io.out('\nNot usable here:\n');

@@ -178,15 +178,15 @@ async function findResume(
     throw new UserError(
       `${folder} holds a classifier already; go on with --resume, or choose ${out ? 'another' : 'an'} --out`,
     );
-  const found = await readClassifier(path);
-  const { epochs: _, ...before } = found.info.recipe;
+  const stored = await readClassifier(path);
+  const { epochs: _, ...before } = stored.info.recipe;
   const { epochs: __, ...now } = recipe;
   for (const key of Object.keys(now) as (keyof typeof now)[])
     if (JSON.stringify(before[key]) !== JSON.stringify(now[key]))
       throw new UserError(
         `${path} was trained with ${key} ${before[key]}, and can't go on with ${now[key]}; give the same flags`,
       );
-  return found;
+  return stored;
 }
 
 type Engines = Pick<ClassifyJob, 'backend' | 'pool'>;

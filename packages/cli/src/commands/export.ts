@@ -246,9 +246,9 @@ async function measureBoth(
 }
 
 function tellMeasures([before, after]: readonly Figures[], io: Io): void {
-  const found = new Map(measureRows(after!.measures));
+  const exported = new Map(measureRows(after!.measures));
   for (const [name, value] of measureRows(before!.measures)) {
-    const now = found.get(name)!;
+    const now = exported.get(name)!;
     const change = now - value;
     io.out(
       `  ${name.padEnd(32)}${value.toFixed(2)} -> ${now.toFixed(2)} % (${change < 0 ? '' : '+'}${change.toFixed(2)})\n`,

@@ -57,10 +57,10 @@ Examples:
 
 async function map(source: string, options: MapOptions, io: Io): Promise<void> {
   const { out, limit = mostImages } = options;
-  const whole = await openSet(source, options, io);
-  const set = thinned(whole, limit);
-  if (set !== whole)
-    io.err(`Every ${(whole.ids.length / limit).toFixed(1)}th of ${whole.ids.length} images is on the map.\n`);
+  const all = await openSet(source, options, io);
+  const set = thinned(all, limit);
+  if (set !== all)
+    io.err(`Every ${(all.ids.length / limit).toFixed(1)}th of ${all.ids.length} images is on the map.\n`);
   const dataset = await datasetOf(set, options.data, noteTo(io));
   const page = await makeMap(set, dataset, {
     ...options,

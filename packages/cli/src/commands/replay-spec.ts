@@ -42,7 +42,7 @@ const choices: Readonly<Record<string, readonly string[]>> = {
   stem: ['imagenet', 'cifar'],
   bn: ['split', 'shuffle', 'sync', 'plain'],
 };
-const whole = ['dim', 'K', 'bnSplits', 'steps'];
+const integers = ['dim', 'K', 'bnSplits', 'steps'];
 
 /**
  * Fills in the defaults; null means the default.
@@ -67,7 +67,7 @@ export function parseSpec(text: string, source: string): ReplaySpec {
     if (typeof value !== kind) throw new UserError(`${source}: "${key}" should be a ${kind}`);
     if (choices[key] && !choices[key].includes(value as string))
       throw new UserError(`${source}: "${key}" should be one of ${choices[key].join(', ')}`);
-    if (whole.includes(key) && !(Number.isSafeInteger(value) && (value as number) > 0))
+    if (integers.includes(key) && !(Number.isSafeInteger(value) && (value as number) > 0))
       throw new UserError(`${source}: "${key}" should be a whole number from 1`);
   }
   const v1 = given.method === 'moco-v1';

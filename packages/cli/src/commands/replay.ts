@@ -119,19 +119,19 @@ function configOf(spec: ReplaySpec, batch: number, imageSize: number, shuffle: b
 function initialState(config: MocoConfig, given: NamedTensors, source: string): Record<string, Tensor> {
   const known = initEncoder(config, 0);
   const side = (prefix: string, wanted: boolean) => {
-    const found = Object.fromEntries(
+    const own = Object.fromEntries(
       Object.entries(under(prefix, given)).filter(([name]) => !name.endsWith('num_batches_tracked')),
     );
-    if (!wanted && Object.keys(found).length === 0) return undefined;
-    const missing = Object.keys(known).filter((name) => !(name in found));
-    const strange = Object.keys(found).filter((name) => !(name in known));
+    if (!wanted && Object.keys(own).length === 0) return undefined;
+    const missing = Object.keys(known).filter((name) => !(name in own));
+    const strange = Object.keys(own).filter((name) => !(name in known));
     if (missing.length > 0 || strange.length > 0)
       throw new CheckpointError(
         `${source}: ${prefix}.* is not of this arch: missing ${list(missing)}, unknown ${list(strange)}`,
       );
     for (const [name, { shape }] of Object.entries(known))
-      expectShape(source, `${prefix}.${name}`, found[name]!, shape);
-    return found;
+      expectShape(source, `${prefix}.${name}`, own[name]!, shape);
+    return own;
   };
   const q = side('q', true)!;
   const queue = given.queue;
@@ -150,19 +150,19 @@ function feeds(
   const { batch, shuffle, encoder, encoderConfig } = config;
   const shape = [batch, ...encoder.inputShape(encoderConfig)];
   const take = (name: string, expected: readonly number[]) => {
-    const found = given[`${name}.${step}`];
-    if (!found) throw new CheckpointError(`${source} lacks "${name}.${step}"`);
-    expectShape(source, `${name}.${step}`, found, expected);
-    return found;
+    const tensor = given[`${name}.${step}`];
+    if (!tensor) throw new CheckpointError(`${source} lacks "${name}.${step}"`);
+    expectShape(source, `${name}.${step}`, tensor, expected);
+    return tensor;
   };
   const images = { xq: take('xq', shape), xk: take('xk', shape) };
   return shuffle ? { ...images, perm: take('perm', [batch]) } : images;
 }
 
-function expectShape(source: string, name: string, found: Tensor, shape: readonly number[]): void {
-  if (found.shape.join() !== shape.join())
+function expectShape(source: string, name: string, tensor: Tensor, shape: readonly number[]): void {
+  if (tensor.shape.join() !== shape.join())
     throw new CheckpointError(
-      `${source}: "${name}" is [${found.shape.join(', ')}], not [${shape.join(', ')}]`,
+      `${source}: "${name}" is [${tensor.shape.join(', ')}], not [${shape.join(', ')}]`,
     );
 }
 

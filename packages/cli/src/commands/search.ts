@@ -35,11 +35,11 @@ Examples:
     )
     .action(async (set: string, images: string[], options: CommandOptions) => {
       const { neighbours: k, index = false, json, ...rest } = options;
-      for (const found of await search(set, images, { ...rest, k, index }, io)) {
-        if (json) io.out(`${JSON.stringify(found)}\n`);
+      for (const result of await search(set, images, { ...rest, k, index }, io)) {
+        if (json) io.out(`${JSON.stringify(result)}\n`);
         else
           io.out(
-            `${oneLine(found.query)}\n${found.neighbours.map(({ id, similarity }) => `  ${similarity.toFixed(4).padStart(7)}  ${oneLine(id)}\n`).join('')}`,
+            `${oneLine(result.query)}\n${result.neighbours.map(({ id, similarity }) => `  ${similarity.toFixed(4).padStart(7)}  ${oneLine(id)}\n`).join('')}`,
           );
       }
     });

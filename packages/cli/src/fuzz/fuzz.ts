@@ -78,12 +78,12 @@ async function changed(
   original: Uint8Array,
   tensors: Params,
 ): Promise<string | undefined> {
-  const whole = await target.read(original).catch(() => undefined);
-  if (whole === undefined) return 'was read, though it could not be before it was damaged';
+  const undamaged = await target.read(original).catch(() => undefined);
+  if (undamaged === undefined) return 'was read, though it could not be before it was damaged';
   const bits = (data: ArrayBufferView) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   // Damaged tensors may be missing, but none may be another.
   for (const [name, b] of Object.entries(tensors)) {
-    const a = whole[name];
+    const a = undamaged[name];
     if (!a || a.shape.join() !== b.shape.join() || !bits(a.data).equals(bits(b.data)))
       return `"${name}" is not what was written`;
   }

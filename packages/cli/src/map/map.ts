@@ -39,11 +39,11 @@ export async function makeMap(set: VectorSet, dataset: ImageDataset, settings: M
     throw new UserError(`${dataset.name} has none of the images of ${name}: name their folder with --data`);
   if (gone > 0)
     note(`moco: warning: ${gone} of ${counted(ids.length, 'image')} are gone; their places stay empty`);
-  const found = await neighboursOf(set, settings);
+  const neighbours = await neighboursOf(set, settings);
   note('Placing them ...');
   const places = layout(
     { features: vectors, dim },
-    found.map((list) => list.slice(0, settings.neighbours)),
+    neighbours.map((list) => list.slice(0, settings.neighbours)),
     seed,
   );
   note('Drawing thumbnails ...');
@@ -56,8 +56,10 @@ export async function makeMap(set: VectorSet, dataset: ImageDataset, settings: M
     data: {
       ids,
       places: Array.from(places, (value) => short(value, 5)),
-      neighbours: found.map((list) => list.slice(0, listed).map(({ row }) => row)),
-      similarities: found.map((list) => list.slice(0, listed).map(({ similarity }) => short(similarity, 3))),
+      neighbours: neighbours.map((list) => list.slice(0, listed).map(({ row }) => row)),
+      similarities: neighbours.map((list) =>
+        list.slice(0, listed).map(({ similarity }) => short(similarity, 3)),
+      ),
       ...(dataset.classes && {
         classes: dataset.classes,
         labels: numbers.map((number) => (number < 0 ? -1 : (dataset.label(number) ?? -1))),

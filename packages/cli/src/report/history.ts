@@ -40,12 +40,12 @@ export function historyOf(text: string): History {
   let damaged = 0;
   for (const line of text.split('\n')) {
     if (line.trim() === '') continue;
-    const found = parse(line);
-    if (!found) {
+    const entry = parse(line);
+    if (!entry) {
       damaged++;
       continue;
     }
-    all.push(found);
+    all.push(entry);
   }
   const lines = withoutTakenBack(all);
   const of = (...events: string[]) => lines.filter(({ event }) => events.includes(event));

@@ -124,10 +124,10 @@ export async function neighbourGrid(
     return `<td>${await thumbnail(dataset, index)}<br><span class="soft">${text}</span></td>`;
   };
   const lines = await Promise.all(
-    nearest.map(async (found, i) => {
+    nearest.map(async (neighbours, i) => {
       const cells = [
         cell(queries[i]!, '&nbsp;'),
-        ...found.map(({ row, similarity }) => cell(row, similarity.toFixed(2))),
+        ...neighbours.map(({ row, similarity }) => cell(row, similarity.toFixed(2))),
       ];
       return `<tr>${(await Promise.all(cells)).join('')}</tr>`;
     }),

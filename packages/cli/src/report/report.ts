@@ -257,7 +257,7 @@ function figureList(figures: readonly (readonly [string, string])[]): string {
 const ALARMS = 20;
 
 function remarks({ alarms, resumed, damaged }: History): string {
-  const told = [
+  const lines = [
     ...alarms.slice(0, ALARMS).map((text) => `<p class="alarm">${escapeHtml(text)}</p>`),
     ...(alarms.length > ALARMS
       ? [`<p class="alarm">${alarms.length - ALARMS} more stand in the log.</p>`]
@@ -267,7 +267,7 @@ function remarks({ alarms, resumed, damaged }: History): string {
       : []),
     ...(damaged > 0 ? [`<p class="soft">${counted(damaged, 'line')} of the log could not be read.</p>`] : []),
   ];
-  return told.join('\n');
+  return lines.join('\n');
 }
 
 function spanOf({ began, ended }: History): string {

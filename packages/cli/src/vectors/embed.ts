@@ -126,15 +126,15 @@ function fingerprint(dataset: ImageDataset): string {
 }
 
 async function finish(journal: Journal, output: string, dim: number, info: VectorInfo): Promise<void> {
-  const whole = join(journal.folder, 'output');
+  const complete = join(journal.folder, 'output');
   if (formatOf(output) === '.npy') {
     const ids = join(journal.folder, 'ids.json');
-    await writeNpy(journal, whole, ids, dim, info);
+    await writeNpy(journal, complete, ids, dim, info);
     await synced(ids);
     await rename(ids, idsPath(output));
-  } else await writeParquet(whole, journal.read(), dim, info);
-  await synced(whole);
-  await rename(whole, output);
+  } else await writeParquet(complete, journal.read(), dim, info);
+  await synced(complete);
+  await rename(complete, output);
 }
 
 async function writeNpy(

@@ -142,10 +142,10 @@ async function measure(
   });
   let right = 0;
   exact.forEach((nearest, i) => {
-    const found = index.search(queries.subarray(i * dim, (i + 1) * dim), k);
+    const approximate = index.search(queries.subarray(i * dim, (i + 1) * dim), k);
     // As near as the last of the exact ones is as right: of duplicates, any will do.
     const least = nearest.at(-1)!.similarity - 1e-6;
-    right += Math.min(k, found.filter(({ similarity }) => similarity >= least).length);
+    right += Math.min(k, approximate.filter(({ similarity }) => similarity >= least).length);
   });
   return right / (count * k);
 }
@@ -199,8 +199,8 @@ async function describe(
 ): Promise<Description | undefined> {
   const index = indexPath(path);
   const text = await textIfThere(`${index}.json`);
-  const [vectors, found] = [await stat(path), await entryIfThere(index)];
-  if (text === undefined || found === undefined) return undefined;
+  const [vectors, stored] = [await stat(path), await entryIfThere(index)];
+  if (text === undefined || stored === undefined) return undefined;
   const anew = `${index} is damaged, and made anew`;
   const known = parsed(text);
   if (known?.format === 1)
@@ -214,7 +214,7 @@ async function describe(
   }
   const of = known.bytes === vectors.size && known.modified === vectors.mtimeMs;
   if (!of || known.rows !== rows || known.dim !== dim) return undefined;
-  if (known.indexBytes === found.size && known.indexCrc32 === (await checksumOf(index)))
+  if (known.indexBytes === stored.size && known.indexCrc32 === (await checksumOf(index)))
     return rest as Description;
   note(anew);
   return undefined;

@@ -133,8 +133,8 @@ async function recover(
   let [next, rows, end] = [0, 0, 0];
   // By lines: the ids of millions of images are more than one text may hold.
   for await (const line of linesOf(logPath)) {
-    const whole = end + Buffer.byteLength(line) + 1 <= size;
-    const entry = whole ? parsed(line) : undefined;
+    const complete = end + Buffer.byteLength(line) + 1 <= size;
+    const entry = complete ? parsed(line) : undefined;
     if (entry === undefined || entry.next > images || entry.next < next + entry.ids.length) break;
     if (4 * dim * (rows + entry.ids.length) > bytes) break;
     next = entry.next;

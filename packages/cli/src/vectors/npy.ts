@@ -76,9 +76,9 @@ function parseLiteral(text: string): Readonly<Record<string, string>> | undefine
   const entry =
     /\s*'(descr|fortran_order|shape)'\s*:\s*('[^'\\]*'|\[[^\]]*\]|True|False|\([0-9, ]*\))\s*(?:,|$)/y;
   while (entry.lastIndex < body.trimEnd().length) {
-    const found = entry.exec(body);
-    if (found === null) return undefined;
-    const [, key, value] = found;
+    const match = entry.exec(body);
+    if (match === null) return undefined;
+    const [, key, value] = match;
     if (key! in entries) return undefined;
     entries[key!] = value!;
   }

@@ -16,19 +16,19 @@ export interface Progress {
 const quiet = 10;
 
 export function progressLine(io: Io, total: number): Progress {
-  let [first, started, told, drawn] = [0, performance.now(), performance.now(), false];
+  let [first, started, lastLine, drawn] = [0, performance.now(), performance.now(), false];
   const clear = () => {
     if (drawn) io.eraseLine?.();
     drawn = false;
   };
   return {
     start: (done) => {
-      [first, started, told] = [done, performance.now(), performance.now()];
+      [first, started, lastLine] = [done, performance.now(), performance.now()];
     },
     update: (done) => {
       const now = performance.now();
-      if (now - told < (io.live ? 200 : 1000 * quiet)) return;
-      told = now;
+      if (now - lastLine < (io.live ? 200 : 1000 * quiet)) return;
+      lastLine = now;
       const speed = (done - first) / ((now - started) / 1000);
       const line = `${done} of ${counted(total, 'image')}, ${Math.round(speed)} img/s, ${duration((total - done) / speed)} left`;
       clear();

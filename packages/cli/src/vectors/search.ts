@@ -70,10 +70,10 @@ export async function search(
       place(i, embedded.subarray(n * set.dim, (n + 1) * set.dim));
     });
   }
-  const found = await set.search(vectors, options.k, own);
+  const nearest = await set.search(vectors, options.k, own);
   return queries.map((query, i) => ({
     query,
-    neighbours: found[i]!.map(({ row, similarity }) => ({ id: set.ids[row]!, similarity })),
+    neighbours: nearest[i]!.map(({ row, similarity }) => ({ id: set.ids[row]!, similarity })),
   }));
 }
 
@@ -116,8 +116,8 @@ async function indexed(file: VectorFile, index: IndexFile): Promise<Searcher> {
     search: async (queries, k, own) =>
       own.map((self, i) => {
         const query = queries.subarray(i * dim, (i + 1) * dim);
-        const found = index.search(query, self === undefined ? k : k + 1);
-        return found.filter(({ row }) => row !== self).slice(0, k);
+        const nearest = index.search(query, self === undefined ? k : k + 1);
+        return nearest.filter(({ row }) => row !== self).slice(0, k);
       }),
   };
 }

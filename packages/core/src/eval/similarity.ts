@@ -32,8 +32,8 @@ export function topK(values: Float32Array, k: number): Int32Array {
   const size = Math.min(k, values.length);
   const heap = new Int32Array(size);
   const value = (index: number) => {
-    const found = values[index]!;
-    return Number.isNaN(found) ? Number.NEGATIVE_INFINITY : found;
+    const raw = values[index]!;
+    return Number.isNaN(raw) ? Number.NEGATIVE_INFINITY : raw;
   };
   const below = (a: number, b: number) => value(a) < value(b) || (value(a) === value(b) && a > b);
   const sink = (from: number, index: number) => {
@@ -114,19 +114,19 @@ export async function nearestNeighbours(
   k: number,
   except: (query: number) => number | undefined = () => undefined,
 ): Promise<Neighbour[][]> {
-  const found: Neighbour[][] = [];
+  const lists: Neighbour[][] = [];
   await eachSimilarity(backend, queries, bank, (query, similarity) => {
     const own = except(query);
     const most = k + (own === undefined ? 0 : 1);
     const nearest = [...topK(similarity, most)].sort((a, b) => similarity[b]! - similarity[a]! || a - b);
-    found.push(
+    lists.push(
       nearest
         .filter((row) => row !== own && Number.isFinite(similarity[row]))
         .slice(0, k)
         .map((row) => ({ row, similarity: similarity[row]! })),
     );
   });
-  return found;
+  return lists;
 }
 
 function matrix(data: Float32Array, columns: number): Tensor {

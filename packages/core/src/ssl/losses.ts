@@ -223,8 +223,8 @@ function rankAccuracy({ logits, positive, others }: Ranked, k: number): Traced {
   const [rows, columns] = logits.shape as [number, number];
   const better = sub(columns - 1, sum(cast(less(others, positive), 'float32'), [1]));
   // Rows with NaN or infinite logits count as wrong. Both show in logSumExp, which the loss computes anyway.
-  const told = mul(cast(finite(positive), 'float32'), cast(finite(logSumExp(logits)), 'float32'));
-  return mul(mean(mul(cast(less(better, k), 'float32'), reshape(told, [rows]))), 100);
+  const finiteRows = mul(cast(finite(positive), 'float32'), cast(finite(logSumExp(logits)), 'float32'));
+  return mul(mean(mul(cast(less(better, k), 'float32'), reshape(finiteRows, [rows]))), 100);
 }
 
 /** Whether elements are neither NaN nor infinite; every comparison with NaN is false. */

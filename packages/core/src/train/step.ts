@@ -82,14 +82,14 @@ export class StepTracer {
    */
   minimize(loss: Traced, branch: Branch, optimizer: Optimizer, expose = false): void {
     const params = branch.trained();
-    const found = gradients(
+    const derivatives = gradients(
       loss,
       params.map(([, value]) => value),
     );
     const names = Object.keys(optimizer.scalars(0, 0));
     const scalars = Object.fromEntries(names.map((name) => [name, this.feed(name, [])]));
     params.forEach(([name, parameter], i) => {
-      const gradient = found[i]!;
+      const gradient = derivatives[i]!;
       const slotNames = optimizer.slots.map((slot) => `opt.${slot}.${name}`);
       const slots = slotNames.map((slot) => this.stateNamed(slot));
       const after = optimizer.update({ parameter, gradient, slots, scalars });
@@ -102,12 +102,12 @@ export class StepTracer {
   }
 
   private stateNamed(name: string): Traced {
-    const found = this.state[name];
-    if (!found)
+    const type = this.state[name];
+    if (!type)
       throw new CheckpointError(`the state lacks "${name}": was it made with another optimizer?`, {
         code: 'checkpoint-mismatch',
       });
-    return found;
+    return type;
   }
 
   finish(optimizer: Optimizer): TrainingStep {

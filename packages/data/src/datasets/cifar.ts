@@ -69,8 +69,8 @@ async function read(variant: Variant, root: string, folder: string, split: Split
       throw new Kind(`${path}: missing; the ${split} split of ${variant.name} needs it`);
     }
     if (size === 0 || size % record !== 0) {
-      const whole = `${size} bytes are no multiple of a record's ${record}`;
-      throw new DataError(`${path}: truncated: ${whole} (${Math.floor(size / record)} whole images)`);
+      const reason = `${size} bytes are no multiple of a record's ${record}`;
+      throw new DataError(`${path}: truncated: ${reason} (${Math.floor(size / record)} whole images)`);
     }
     length += size / record;
   }

@@ -65,12 +65,12 @@ export async function openFolder(data: string, options: FolderOptions): Promise<
   if (!flat && unlabelled === undefined) {
     const folders = await subfolders(root);
     const others = other === undefined ? [] : await subfolders(join(data, other));
-    const found = new Set(paths.filter((path) => path.includes('/')).map(classOf));
+    const withOwn = new Set(paths.filter((path) => path.includes('/')).map(classOf));
     if (other !== undefined)
-      for (const name of await withImages(join(data, other), others)) found.add(name.normalize('NFC'));
-    const empty = new Set([...folders, ...others].filter((name) => !found.has(name.normalize('NFC'))));
+      for (const name of await withImages(join(data, other), others)) withOwn.add(name.normalize('NFC'));
+    const empty = new Set([...folders, ...others].filter((name) => !withOwn.has(name.normalize('NFC'))));
     if (empty.size > 0) notes.push(`no images in: ${some([...empty].sort(byCode))}`);
-    if (found.size > 1) classes = [...found].sort(byCode);
+    if (withOwn.size > 1) classes = [...withOwn].sort(byCode);
     else unlabelled = 'its images lie in one folder';
   }
   const numbers = new Map(classes?.map((name, number) => [name, number]));

@@ -116,10 +116,10 @@ async function fill(path: string, magic: number, most: number, stream: AsyncIter
 function sizesOf(path: string, header: Uint8Array, magic: number): number[] {
   const view = new DataView(header.buffer);
   if (view.getUint32(0) !== magic) {
-    const found = view.getUint32(0).toString(16).padStart(8, '0');
+    const start = view.getUint32(0).toString(16).padStart(8, '0');
     const ranks = magic & 0xff;
     throw new DataError(
-      `${path}: not an idx file of ${ranks} dimensions (starts with ${found}, not 0000080${ranks})`,
+      `${path}: not an idx file of ${ranks} dimensions (starts with ${start}, not 0000080${ranks})`,
     );
   }
   return Array.from({ length: magic & 0xff }, (_, i) => view.getUint32(4 + 4 * i));

@@ -24,14 +24,14 @@ export async function listImages(root: string): Promise<Listing> {
 /** Those of some folders in a folder that hold an image, at any depth. */
 export async function withImages(root: string, folders: readonly string[]): Promise<string[]> {
   const seen = new Set<string>();
-  const found: string[] = [];
+  const paths: string[] = [];
   for (const name of folders) {
     const first: Listing = { paths: [], passedBy: new Map() };
     // A folder without read permission is no reason to refuse its siblings.
     if (!SYSTEM_FOLDERS.has(name)) await walk(root, name, first, seen, 1).catch(ifMissing);
-    if (first.paths.length > 0) found.push(name);
+    if (first.paths.length > 0) paths.push(name);
   }
-  return found;
+  return paths;
 }
 
 /** Names of the folders in a folder, and of links to folders. */

@@ -47,7 +47,7 @@ export function decodeBmp(bytes: Uint8Array): RgbImage {
 
 const cut = () => new DataError('the file is cut off');
 
-function headerOf(bytes: Uint8Array, whole: boolean): Header {
+function headerOf(bytes: Uint8Array, complete: boolean): Header {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   try {
     const start = view.getUint32(10, true);
@@ -58,7 +58,9 @@ function headerOf(bytes: Uint8Array, whole: boolean): Header {
         number,
         number,
       ];
-      const palette = whole ? paletteOf(bytes, 26, bits <= 8 ? 2 ** bits : 0, 3, start) : new Uint8Array(0);
+      const palette = complete
+        ? paletteOf(bytes, 26, bits <= 8 ? 2 ** bits : 0, 3, start)
+        : new Uint8Array(0);
       return checked({ width, height, upwards: true, bits, compression: RGB, start, palette, masks: [] });
     }
     if (size < 40) throw new DataError(`a BMP header of ${size} bytes`);
@@ -71,7 +73,7 @@ function headerOf(bytes: Uint8Array, whole: boolean): Header {
     const masks = Array.from({ length: count }, (_, i) => view.getUint32(54 + 4 * i, true));
     const behind = 14 + size + (size === 40 ? 4 * count : 0);
     const colours = bits <= 8 ? Math.min(view.getUint32(46, true) || 2 ** bits, 2 ** bits) : 0;
-    const palette = whole ? paletteOf(bytes, behind, colours, 4, start) : new Uint8Array(0);
+    const palette = complete ? paletteOf(bytes, behind, colours, 4, start) : new Uint8Array(0);
     const [width, height] = [view.getInt32(18, true), Math.abs(tall)];
     return checked({ width, height, upwards: tall > 0, bits, compression, start, palette, masks });
   } catch (error) {

@@ -24,21 +24,21 @@ interface HeicPackage {
   all(input: { buffer: Uint8Array }): Promise<HeicImage[] & { dispose?(): void }>;
 }
 
-let found: string | null | undefined;
+let packagePath: string | null | undefined;
 
 /**
  * Where the package is: beside MoCo.ts, as npm puts both into one project. The current folder is not searched: code in it must
  * not run because a command was started there.
  */
 function locate(): string | undefined {
-  if (found === undefined) {
+  if (packagePath === undefined) {
     try {
-      found = createRequire(import.meta.url).resolve(PACKAGE);
+      packagePath = createRequire(import.meta.url).resolve(PACKAGE);
     } catch {
-      found = null;
+      packagePath = null;
     }
   }
-  return found ?? undefined;
+  return packagePath ?? undefined;
 }
 
 export const readsHeic = () => locate() !== undefined;

@@ -74,10 +74,10 @@ export async function runJob(reader: ImageReader, job: Job): Promise<JobResult> 
     for (let s = slot; s < Math.min(slot + ahead, lookahead); s++) {
       if (s === slot || reader.cache?.get(indices[s]!) === undefined) start(s);
     }
-    const found = await pending.get(slot)!;
+    const image = await pending.get(slot)!;
     pending.delete(slot);
-    if ('data' in found) return found;
-    skipped.push(found);
+    if ('data' in image) return image;
+    skipped.push(image);
     return undefined;
   }
   for (let row = 0; row < rows; row++) {

@@ -28,11 +28,11 @@ export async function gather(
     while (next < indices.length && !until()) {
       const index = indices[next++]!;
       if (cache?.get(index) === undefined) {
-        const found = await read(reader, index);
+        const image = await read(reader, index);
         // A copy: what is sent must not be a part of a larger buffer, nor the data set's own.
-        if ('reason' in found) sent.set(index, found);
-        else if (cache?.get(index) === undefined) sent.set(index, { ...found, data: found.data.slice() });
-        if ('reason' in found) continue;
+        if ('reason' in image) sent.set(index, image);
+        else if (cache?.get(index) === undefined) sent.set(index, { ...image, data: image.data.slice() });
+        if ('reason' in image) continue;
       }
       good++;
     }
@@ -45,9 +45,9 @@ export async function gather(
 /** The thread's side. */
 export function decoderOfSent(sent: Sent): (index: number) => Promise<RgbImage> {
   return async (index) => {
-    const found = sent.get(index);
-    if (found === undefined) throw new Error(`image ${index} was not sent`);
-    if ('reason' in found) throw new DataError(found.reason);
-    return found;
+    const image = sent.get(index);
+    if (image === undefined) throw new Error(`image ${index} was not sent`);
+    if ('reason' in image) throw new DataError(image.reason);
+    return image;
   };
 }

@@ -14,10 +14,11 @@ const ROUND = ONE / 2;
 /** Radius of the extended box whose variance, taken three times, is `sigma` squared. */
 function boxRadius(sigma: number): number {
   const variance = (sigma * sigma) / PASSES;
-  const whole = Math.floor((Math.sqrt(12 * variance + 1) - 1) / 2);
+  const integral = Math.floor((Math.sqrt(12 * variance + 1) - 1) / 2);
   const alpha =
-    ((2 * whole + 1) * (whole * (whole + 1) - 3 * variance)) / (6 * (variance - (whole + 1) * (whole + 1)));
-  return whole + alpha;
+    ((2 * integral + 1) * (integral * (integral + 1) - 3 * variance)) /
+    (6 * (variance - (integral + 1) * (integral + 1)));
+  return integral + alpha;
 }
 
 /** An extended box in fixed point (24 bits): `2 * radius + 1` taps of weight `inner` between two of weight `outer`. */

@@ -23,13 +23,13 @@ const MOST_AXES = 2048;
 
 function axis(input: number, output: number): Axis {
   const key = input * 65536 + output;
-  let found = axes.get(key);
-  if (found === undefined) {
+  let kept = axes.get(key);
+  if (kept === undefined) {
     if (axes.size >= MOST_AXES) axes.clear();
-    found = makeAxis(input, output);
-    axes.set(key, found);
+    kept = makeAxis(input, output);
+    axes.set(key, kept);
   }
-  return found;
+  return kept;
 }
 
 function makeAxis(input: number, output: number): Axis {
@@ -246,7 +246,7 @@ export function resizedCrop(image: RgbImage, box: Box, size: number): RgbImage {
 /** Resizes an image, or the part `box` of it. */
 export function resize(image: RgbImage, width: number, height: number, box?: Box): RgbImage {
   const data = new Uint8Array(width * height * 3);
-  const whole = { left: 0, top: 0, width: image.width, height: image.height };
-  resizeInto(image, box ?? whole, width, height, { left: 0, top: 0, width, height }, data);
+  const uncropped = { left: 0, top: 0, width: image.width, height: image.height };
+  resizeInto(image, box ?? uncropped, width, height, { left: 0, top: 0, width, height }, data);
   return { width, height, data };
 }

@@ -25,8 +25,8 @@ export function quantizeDynamically({ onnx, from }: Network): void {
     const [x, scale, zero] = quantized(node.input[0]!);
     const { bytes, scales } = unsigned(onnx, node, weights);
     const sums = integerProduct(onnx, node, [x, bytes, zero]);
-    const whole = onnx.op('Cast', [sums], { to: elementTypes.float32 });
-    const product = onnx.op('Mul', [whole, onnx.op('Mul', [scale, scales])]);
+    const floats = onnx.op('Cast', [sums], { to: elementTypes.float32 });
+    const product = onnx.op('Mul', [floats, onnx.op('Mul', [scale, scales])]);
     const bias = node.input[2];
     const shift = bias === undefined ? undefined : biasAlong(onnx, bias);
     const last: OnnxNode = shift

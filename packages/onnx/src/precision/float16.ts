@@ -15,9 +15,9 @@ export function halfBits(value: number): number {
   if (exponent < -25) return sign;
   // Below 2^-14 the numbers are 2^-24 apart.
   const shift = exponent < -14 ? -1 - exponent : 13;
-  const whole = exponent < -14 ? fraction | 0x800000 : ((exponent + 15) << 23) | fraction;
-  const kept = whole >>> shift;
-  const rest = whole - kept * 2 ** shift;
+  const significand = exponent < -14 ? fraction | 0x800000 : ((exponent + 15) << 23) | fraction;
+  const kept = significand >>> shift;
+  const rest = significand - kept * 2 ** shift;
   const middle = 2 ** (shift - 1);
   const up = rest > middle || (rest === middle && (kept & 1) === 1) ? 1 : 0;
   // A carry goes into the exponent, and from the largest to infinity.

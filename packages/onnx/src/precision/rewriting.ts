@@ -27,13 +27,13 @@ export function weightsOf(
   { opType, input, attribute = [] }: OnnxNode,
 ): Weights | undefined {
   if (opType !== 'Conv' && opType !== 'Gemm') return undefined;
-  const found = onnx.constant(input[1]!);
-  if (found?.type !== 'float32') return undefined;
+  const weights = onnx.constant(input[1]!);
+  if (weights?.type !== 'float32') return undefined;
   const flag = (name: string) =>
     (attribute as { name: string; i?: number }[]).find((each) => each.name === name)?.i ?? 0;
   if (opType === 'Gemm' && flag('transA') !== 0) return undefined;
   const axis = opType === 'Conv' || flag('transB') === 1 ? 0 : 1;
-  return { values: numbers(found), dims: found.dims, axis };
+  return { values: numbers(weights), dims: weights.dims, axis };
 }
 
 /** The largest magnitude in each output channel, at least the smallest normal number. */

@@ -30,14 +30,14 @@ export function valuesToCalibrate({ onnx, from }: Network): string[] {
   const made = new Set(nodes.flatMap(({ output }) => output));
   const convolves =
     nodes.some(({ opType }) => opType === 'Conv') && !nodes.some(({ opType }) => opType === 'Softmax');
-  const found = new Set<string>();
+  const wanted = new Set<string>();
   for (const node of nodes) {
-    if (weightsOf(onnx, node)) found.add(node.input[0]!);
+    if (weightsOf(onnx, node)) wanted.add(node.input[0]!);
     // In a transformer sums are kept apart: their ranges are wide, and few of their readers are products.
     else if (convolves && followers.has(node.opType) && node.input.every((name) => made.has(name)))
-      for (const name of node.input) found.add(name);
+      for (const name of node.input) wanted.add(name);
   }
-  return [...found];
+  return [...wanted];
 }
 
 /**
