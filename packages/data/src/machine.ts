@@ -44,12 +44,12 @@ export function ifMissing(error: unknown): undefined {
 const codeOf = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code ?? '';
 
 /** The error to report when a helper ended with one: a shortage of the machine is no defect. */
-export function helperError(told: string, cause: unknown): Error {
+export function helperError(message: string, cause: unknown): Error {
   // Node tells a thread that could not begin by a code of its own, with the system's in the message.
   const inside = /Worker initialization failure: (\w+)/.exec(cause instanceof Error ? cause.message : '');
   const reason = SHORTAGES[inside?.[1] ?? codeOf(cause)];
   return reason === undefined
-    ? new Error(told)
+    ? new Error(message)
     : new MachineError(`no thread could be started: ${reason}`, { setting: 'workers' });
 }
 

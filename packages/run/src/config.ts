@@ -77,13 +77,13 @@ export function withDefaults(
 export function resumeConfig(saved: RunConfig, given: RunFlags, source: string): RunConfig {
   const flags = currentSettings(given);
   for (const [key, { bound }] of settingEntries()) {
-    const [wanted, found] = [flags[key], saved[key]];
-    if (bound && wanted !== undefined && wanted !== found) {
+    const [wanted, stored] = [flags[key], saved[key]];
+    if (bound && wanted !== undefined && wanted !== stored) {
       const setting = settingRef(key);
-      const told =
-        typeof found === 'boolean' ? (found ? 'was made with it' : 'was made without') : `has ${found}`;
+      const origin =
+        typeof stored === 'boolean' ? (stored ? 'was made with it' : 'was made without') : `has ${stored}`;
       throw new SettingError(
-        say`${source} ${told}, but ${setting} asks for ${wanted}; leave ${setting} out, or start a new run without ${settingRef('resume')}`,
+        say`${source} ${origin}, but ${setting} asks for ${wanted}; leave ${setting} out, or start a new run without ${settingRef('resume')}`,
         { code: 'setting-conflict', value: wanted },
       );
     }
