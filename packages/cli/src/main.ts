@@ -122,7 +122,7 @@ function report(error: unknown, io: Io): number {
   return 1;
 }
 
-/** What V8 says where an array is larger than the machine, or any machine, holds. */
+/** What V8 says where an array is larger than the machine, or any machine, holds: its errors have texts alone. */
 function outOfMemory(error: unknown): string | undefined {
   return error instanceof RangeError &&
     /^(Array buffer allocation failed|Invalid typed array length: \d)/.test(error.message)

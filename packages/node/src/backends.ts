@@ -141,7 +141,8 @@ export function choose(results: readonly Found[]): Found & { readonly speed: num
     (each): each is Usable & { readonly speed: number } =>
       !('failure' in each) && !each.software && each.training && each.speed !== undefined,
   );
-  if (usable.length === 0) throw new BackendError('no backend is usable here; see moco backends');
+  if (usable.length === 0)
+    throw new BackendError('no backend is usable here; see moco backends', { code: 'backend-unavailable' });
   const usual = usable.find(({ name }) => name === 'ort');
   const quickest = usable.reduce((a, b) => (b.speed > a.speed ? b : a));
   return usual && quickest.speed < CLEARLY * usual.speed ? usual : quickest;

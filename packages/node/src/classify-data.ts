@@ -4,12 +4,12 @@ import {
   allFinite,
   type Backend,
   createExtractor,
+  DataError,
   type FeatureExtractor,
   featureEncoder,
   type Params,
   rng,
   type Tensor,
-  UserError,
 } from '@moco-ts/core';
 import {
   classifierView,
@@ -121,7 +121,10 @@ export function cachedBatches(
   { batchSize, seed }: ClassifierInfo['recipe'],
 ): LabelledBatches {
   if (labels.length < batchSize)
-    throw new UserError(`only ${labels.length} images are readable, fewer than a batch of ${batchSize}`);
+    throw new DataError(`only ${labels.length} images are readable, fewer than a batch of ${batchSize}`, {
+      setting: 'batchSize',
+      value: batchSize,
+    });
   return {
     stepsPerEpoch: Math.floor(labels.length / batchSize),
     epoch: async function* (epoch) {

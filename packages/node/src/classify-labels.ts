@@ -1,5 +1,5 @@
 /** The labels that a classifier is trained and evaluated with: those of the data, by the names of its classes. */
-import { say, settingRef, UserError } from '@moco-ts/core';
+import { DataError, say, settingRef, UserError } from '@moco-ts/core';
 import {
   type ImageDataset,
   type LabelledSet,
@@ -16,12 +16,12 @@ export interface Sets {
   readonly test: ImageDataset;
 }
 
-/** Both splits of a labelled set. @throws UserError for a set without labels */
+/** Both splits of a labelled set. @throws DataError for a set without labels */
 export async function openLabelled(settings: DataSettings, note: Note): Promise<Sets> {
   const { train, test } = await openDataSplits(settings, note);
   const { classes, name, unlabelled } = train;
   if (classes === undefined || classes.length < 2 || test === undefined)
-    throw new UserError(
+    throw new DataError(
       `${name} has no labels${unlabelled === undefined ? '' : ` (${unlabelled})`}: a classifier needs a folder of class folders, or a labelled set`,
     );
   return { train, test };
@@ -48,7 +48,7 @@ export function labelsFor(sets: Sets, resume: ClassifierFile | undefined, note: 
 /**
  * The test split, labelled by the classes of a trained classifier.
  * @param path the classifier's, for messages
- * @throws UserError for images of other classes
+ * @throws DataError for images of other classes
  */
 export async function openLabelledTest(
   settings: DataSettings,
@@ -66,7 +66,7 @@ export async function openLabelledTest(
   return set;
 }
 
-/** @throws UserError when a set has images of a class that a classifier does not know: names decide, not their order */
+/** @throws DataError when a set has images of a class that a classifier does not know: names decide, not their order */
 function expectClasses(set: ImageDataset, classes: readonly string[], path: string): void {
   const known = new Set(classes.map((name) => name.normalize('NFC')));
   const present = new Set(Array.from({ length: set.length }, (_, index) => set.label(index)));
@@ -74,7 +74,7 @@ function expectClasses(set: ImageDataset, classes: readonly string[], path: stri
     (name, label) => present.has(label) && !known.has(name.normalize('NFC')),
   );
   if (strange.length > 0)
-    throw new UserError(
+    throw new DataError(
       `${set.name} has ${strange.length === 1 ? 'a class' : 'classes'} that ${path} was not trained on: ${some(strange)}`,
     );
 }

@@ -1,5 +1,5 @@
 /** How large the values within a network get on images: what fewer bits have to hold. */
-import { UserError } from '@moco-ts/core';
+import { DataError } from '@moco-ts/core';
 import { type ImageDataset, loadEval, type SkippedImage } from '@moco-ts/data';
 import { calibrationModel, type ExportOptions, magnitudeModel, type Range } from '@moco-ts/onnx';
 import type { RunConfig } from '@moco-ts/run';
@@ -40,7 +40,7 @@ export async function rangesOf(
   return ranges;
 }
 
-/** Images as they are, without augmentation, evenly spaced. @throws UserError if none can be read */
+/** Images as they are, without augmentation, evenly spaced. @throws DataError if none can be read */
 export async function* evalBatches(
   { imageSize: size, mean, std, maxBad }: RunConfig,
   { dataset, onSkip }: Calibration,
@@ -54,7 +54,7 @@ export async function* evalBatches(
     read += batch.indices.length;
     yield batch;
   }
-  if (read === 0) throw new UserError(`${dataset.name}: none of its images could be read`);
+  if (read === 0) throw new DataError(`${dataset.name}: none of its images could be read`);
 }
 
 /**

@@ -234,11 +234,13 @@ async function importUsearch(): Promise<typeof import('usearch')> {
     const module = (await import('usearch')) as { default?: unknown };
     return (module.default ?? module) as typeof import('usearch');
   } catch (error) {
+    // Which package is missing, this one or one that it needs, Node tells by the text alone.
     const { code, message } = error as { readonly code?: unknown; readonly message: string };
     throw new UserError(
       code === 'ERR_MODULE_NOT_FOUND' && message.includes("'usearch'")
         ? '--index needs a package where moco is installed: npm install usearch (or leave --index out: exact search needs none)'
         : `the package usearch could not be loaded: ${message.split('\n')[0]}`,
+      { code: 'package-missing', setting: 'index', cause: error },
     );
   }
 }
