@@ -39,7 +39,7 @@ const families = ['resnet', 'vit'] as const;
 export interface EncoderTraits {
   /** Whose published settings it takes: MoCo v3's temperature, optimizer, warm-up and heads differ. Default `resnet`. */
   readonly family: (typeof families)[number];
-  /** The stem that it has by itself, then those that {@link EncoderConfig.stem} may put in its place. Default none. */
+  /** Its default stem, then the alternatives that {@link EncoderConfig.stem} may select. Default none. */
   readonly stems: readonly string[];
   /** Channels of its input. Default 3. */
   readonly channels: number;

@@ -6,7 +6,7 @@ export interface SettingRef {
   readonly setting: string;
   /** The value that it has, or should be given. */
   readonly value?: unknown;
-  /** The command that has it, where it is not the one under way: `moco import`. */
+  /** The command that has it, if it is not the current one: `moco import`. */
   readonly command?: string;
 }
 

@@ -36,7 +36,7 @@ export function ifDamaged(error: unknown): undefined {
   if (!(error instanceof DataError)) throw error;
 }
 
-/** For `catch` of what looks whether something is there: nothing in its place, unless the machine failed. */
+/** For `catch` of checks whether something exists: undefined, unless the machine failed. */
 export function ifMissing(error: unknown): undefined {
   if (error instanceof UserError) throw error;
 }

@@ -205,7 +205,7 @@ export interface Embedded {
   /** `[rows.length, dim]` */
   readonly features: Float32Array;
   readonly dim: number;
-  /** Which rows of the sequence they are of, ascending: all, but for damaged images. */
+  /** Their rows in the sequence, ascending: all except damaged images. */
   readonly rows: Int32Array;
 }
 

@@ -23,7 +23,7 @@ const surveys = new WeakMap<ImageDataset, Promise<Survey>>();
 
 /**
  * Examines a few images, once for each data set.
- * @throws what decoding throws, but for damaged images
+ * @throws what decoding throws, except for damaged images
  */
 export function surveyOf(dataset: ImageDataset): Promise<Survey> {
   let survey = surveys.get(dataset);

@@ -59,7 +59,7 @@ export interface LoadedEncoder {
    * @throws UserError for an image that can't be read; DivergedError for features that are not finite
    */
   embed(images: readonly Image[]): Promise<Float32Array[]>;
-  /** Frees what the encoder holds; calls under way are finished first. */
+  /** Frees what the encoder holds, after pending calls have finished. */
   dispose(): Promise<void>;
   /** The same, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;

@@ -60,7 +60,7 @@ export interface OwnOptions {
   readonly out?: string;
   /** A checkpoint or a run folder to resume; `auto`: resume `out` if it holds a run. */
   readonly resume?: string;
-  /** Aborting ends the run after the step under way and saves: {@link PretrainResult.outcome} is `stopped` then. */
+  /** Aborting ends the run after the current step and saves: {@link PretrainResult.outcome} is `stopped` then. */
   readonly signal?: AbortSignal;
   /** Called after each evaluation. */
   readonly onEvaluation?: (evaluation: EvaluationEvent) => void;

@@ -60,7 +60,7 @@ export interface PretrainResult {
 /** A run: its steps as they are taken, then its result. Nothing happens before one of the two is asked for. */
 export interface PretrainRun {
   /**
-   * The steps. The run waits while the loop's body is at work; leaving the loop ends the run after the step at hand and
+   * The steps. The run waits while the loop's body runs; leaving the loop ends the run after the current step and
    * saves, as an abort does. Errors of the run are thrown.
    */
   [Symbol.asyncIterator](): AsyncGenerator<Step, void, void>;

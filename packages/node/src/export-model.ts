@@ -34,13 +34,13 @@ export interface ExportedModel {
   /** Mean cosine of an image's features here and in the trainer. */
   readonly cosine: number;
   readonly dim: number;
-  /** `fp16`: the largest absolute value within the network, on the images at hand. */
+  /** `fp16`: the largest absolute value within the network, on the calibration images, or noise. */
   readonly largest?: number;
 }
 
 /** Largest difference that passes: of features up to 1 as it is, of larger ones relative to the largest. */
 const TOLERANCE = 1e-4;
-/** What a reduced model has to keep of the features' direction, on the images at hand. */
+/** The least mean cosine between the features of a reduced model and the trainer's. */
 const LEAST_COSINE = { fp16: 0.999, int8: 0.9 } as const;
 const IMAGES = 5;
 
@@ -146,7 +146,7 @@ function planes(raw: Uint8Array, { imageSize, mean, std }: RunConfig): Float32Ar
   });
 }
 
-/** The way back. */
+/** The inverse of {@link planes}. */
 function bytesOf(normal: Float32Array, { imageSize, mean, std }: RunConfig): Uint8Array {
   const area = imageSize * imageSize;
   return Uint8Array.from({ length: normal.length }, (_, at) => {

@@ -69,7 +69,7 @@ export function unreadable(path: string, error: unknown): UserError {
   return new UserError(`${path} could not be read: ${reasonOf(error)}`, { code, cause: error });
 }
 
-/** For `catch`: nothing in place of a damaged file; what can't be read now goes on. */
+/** For `catch`: undefined for a damaged file; an error of reading is thrown again. */
 export function undefinedIfDamaged(error: unknown): undefined {
   if (!(error instanceof CheckpointError)) throw error;
 }

@@ -38,7 +38,7 @@ import { openTogether } from './opened.ts';
 import { registerPlugins } from './plugins.ts';
 import type { Reporter } from './reporter.ts';
 
-/** What a program gives as objects: a run has these very ones, though others take their names while it is under way. */
+/** Objects that a program passes: the run keeps these, even if others take their names meanwhile. */
 export interface OwnParts {
   readonly encoder?: Encoder;
   readonly backend?: BackendPlugin;

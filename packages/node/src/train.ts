@@ -35,7 +35,7 @@ export interface TrainJob {
   readonly folder: string;
   readonly resume?: Checkpoint;
   readonly reporter: Reporter;
-  /** Set from outside to stop after the step under way. */
+  /** Set from outside to stop after the current step. */
   readonly stop: { requested: boolean };
   /** Called once the run folder is there and no other process's. */
   readonly begun?: () => void;
@@ -227,7 +227,7 @@ function sessionOf(
   });
 }
 
-/** The measures of a run under way. */
+/** The evaluation during a run. */
 function createEvaluator(
   { trainer, backend, evaluation, pool }: Prepared,
   config: RunConfig,

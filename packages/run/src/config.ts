@@ -51,7 +51,7 @@ export function resolveConfig(
   return config;
 }
 
-/** For a batch of 256, where neither the user nor the method names others. */
+/** For a batch of 256, if neither the user nor the method gives others. */
 const ratesOf = (optimizer: RunConfig['optimizer']) => ({
   lr: { sgd: 0.03, adamw: 1e-3, lars: 0.3 }[optimizer],
   wd: optimizer === 'lars' ? 1e-6 : 1e-4,

@@ -40,7 +40,7 @@ export interface RunMethod {
    * `mocoDim` numbers, is drawn in the report and watched for a collapse; the rest is described by `metrics`.
    */
   step(state: Readonly<Record<string, Tensor>>): TrainingStep;
-  /** What the step is fed, but for the optimizer's scalars. */
+  /** The step's feeds, except the optimizer's scalars. */
   feeds(batch: Batch, at: Moment): Record<string, Tensor>;
   /** The loss of guessing, with its formula; undefined where it depends on the data. */
   readonly chance?: { readonly loss: number; readonly formula: string };

@@ -179,7 +179,7 @@ export class Session<B> {
     return this.next.step > 0 ? { losses, meters: meterStates(this.meters) } : { losses };
   }
 
-  /** Waits for the steps under way, and lets go of the batches. */
+  /** Waits for the steps in flight and releases the batches. */
   async close(): Promise<void> {
     await this.booked;
     await this.batches?.return?.();
@@ -259,7 +259,7 @@ export class Session<B> {
 
 /** What a training that goes through its epochs stops for and does beside its steps. */
 export interface SessionControl {
-  /** Set from outside to stop after the step under way. */
+  /** Set from outside to stop after the current step. */
   readonly stop: { readonly requested: boolean };
   /** Steps of the whole run. */
   readonly maxSteps?: number | undefined;

@@ -3,7 +3,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 
 /**
  * Computes a node's outputs. What it makes beside them is freed by the caller (tf.tidy); inputs are not.
- * Values are in the graph's own layout, [N, C, H, W], but for nodes that channelsLast has marked: theirs are [N, H, W, C].
+ * Values are in the graph's own layout, [N, C, H, W], except at nodes that channelsLast has marked: theirs are [N, H, W, C].
  */
 export type Kernel = (
   inputs: readonly Tensor[],

@@ -7,7 +7,7 @@ const fewest = 8;
 
 /**
  * The same for the same vectors and seed.
- * @param neighbours of each row, itself left out, the nearest first; as many as UMAP shall look at
+ * @param neighbours of each row, itself left out, the nearest first; as many as UMAP uses
  * @returns [N, 2], within [0, 1], the longer side filled
  */
 export function layout(

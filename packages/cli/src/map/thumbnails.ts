@@ -12,7 +12,7 @@ export interface Sheets {
 }
 
 const sheetPixels = 1024;
-/** Decodes that are under way at a time: each may hold a whole image. */
+/** Decodes in flight: each may hold a whole image. */
 const DECODES = 4;
 
 /**

@@ -31,7 +31,7 @@ export async function imageTag(image: RgbImage, alt: string): Promise<string> {
   return `<img src="data:image/png;base64,${png}" width="${width}" height="${height}" alt="${escapeHtml(alt)}">`;
 }
 
-/** Decodes that are under way at a time: each may hold a whole image. */
+/** Decodes in flight: each may hold a whole image. */
 const decodes = createGate(4);
 
 /** An image of the set, decoded no larger than needed. */

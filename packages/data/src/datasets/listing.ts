@@ -93,7 +93,7 @@ interface Entry {
   readonly entry: Pick<Dirent, 'isFile' | 'isDirectory' | 'isSymbolicLink'>;
 }
 
-/** The entries of a folder, but for hidden ones. */
+/** The entries of a folder, except hidden ones. */
 async function entriesOf(root: string, under: string): Promise<Entry[]> {
   const path = pathOf(root, under);
   const entries = await patiently(under || root, () => readdir(path, { withFileTypes: true }));

@@ -20,14 +20,14 @@ interface Task {
 
 interface Thread {
   helper: Helper;
-  /** Deaths since the last batch that it made, but for those by an image. */
+  /** Deaths since the last batch that it made, except those caused by an image. */
   deaths: number;
   /** The image that it announced last, for a careful task. */
   decoding: number | undefined;
   readonly tasks: Map<number, Task>;
 }
 
-/** Batches that a thread has at hand: while this thread computes, no message reaches it. */
+/** Batches queued in each thread, which gets no messages while the main thread computes. */
 const AT_HAND = 2;
 const MOST_DEATHS = 2;
 

@@ -40,7 +40,7 @@ export interface JobResult {
 /** A thread's way to the images of one data set. */
 export interface ImageReader {
   decode(index: number): Promise<RgbImage>;
-  /** Decodes that may be under way while a view is computed, so that a thread is not idle during a decode; default 4. */
+  /** Decodes that may be in flight while a view is computed, so that a thread is not idle during a decode; default 4. */
   readonly ahead?: number;
   readonly cache?: Cache;
 }

@@ -46,7 +46,7 @@ export interface Loader {
 
 /** Finished batches may wait in at most this many bytes. */
 const MOST_BYTES = 2 ** 30;
-/** How many images stand by for damaged ones, at first. */
+/** Number of spare images for damaged ones, at first. */
 const SPARES = 8;
 
 /**
@@ -80,7 +80,7 @@ class PoolLoader implements Loader {
   private readonly skips: ReturnType<typeof createSkipLog>;
   /** Batches that are made at a time. */
   private readonly ahead: number;
-  /** Batches under way, by `epoch/step`. */
+  /** Batches in flight, by `epoch/step`. */
   private readonly started = new Map<string, Promise<JobResult>>();
   private readonly orders = new Map<number, Int32Array>();
 

@@ -8,7 +8,7 @@ import { type ImageReader, type Job, type JobResult, runJob } from './job.ts';
 export interface Pool {
   readonly workers: number;
   run(dataset: ImageDataset, job: Job): Promise<JobResult>;
-  /** Ends the threads; batches under way are rejected. */
+  /** Ends the threads; batches in flight are rejected. */
   close(): Promise<void>;
 }
 

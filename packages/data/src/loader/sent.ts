@@ -7,12 +7,12 @@ import { type Job, read, type Skipped } from './job.ts';
 /** Images, or why there is none, by their indices. */
 export type Sent = ReadonlyMap<number, RgbImage | Skipped>;
 
-/** Decodes that are under way at a time. */
+/** Decodes in flight. */
 const ABREAST = 8;
 
 /**
  * Decodes what a job needs and the cache lacks: its rows, then as many spares as rows are damaged.
- * @throws what the data set throws, but for DataErrors
+ * @throws what the data set throws, except DataErrors
  */
 export async function gather(
   dataset: ImageDataset,
@@ -29,7 +29,7 @@ export async function gather(
       const index = indices[next++]!;
       if (cache?.get(index) === undefined) {
         const image = await read(reader, index);
-        // A copy: what is sent must not be a part of a larger buffer, nor the data set's own.
+        // A copy: the buffer that is sent must be neither part of a larger one nor the data set's own.
         if ('reason' in image) sent.set(index, image);
         else if (cache?.get(index) === undefined) sent.set(index, { ...image, data: image.data.slice() });
         if ('reason' in image) continue;
