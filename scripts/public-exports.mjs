@@ -11,14 +11,17 @@ import ts from 'typescript-api';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Packages that are public as a whole: the library, the command, and the encoders, each by its name. */
-const wholly = ['moco-ts', '@moco-ts/cli', '@moco-ts/encoders', '@moco-ts/run'];
+const wholly = ['moco-ts', '@moco-ts/cli', '@moco-ts/encoders'];
 
 /** A package for tests: theirs is the use that it is made for. */
 const kit = '@moco-ts/backend-testing';
 
-/** Files of core from which authors of encoders, methods, optimizers, ops and backends take what they need: docs/new-*.md. */
+/** What a reporter is given: made by the session, and by whoever tests a reporter. */
+const given = new Set(['@moco-ts/run Meter', '@moco-ts/run createMeters']);
+
+/** Files of core and run from which authors of encoders, methods, optimizers, ops and backends take what they need: docs/new-*.md. */
 const building =
-  /^packages\/core\/src\/(backend|encoder|errors|grad|graph\/(op|trace|ops\/\w[\w-]*)|nn\/index|optim\/\w+|ssl\/(ema|head|losses|pass|projector|queue)|train\/(branch|step)|tensor\/tensor|passes\/passes)\.ts$/;
+  /^packages\/(run\/src\/(method|registry|rule|setting)|core\/src\/(backend|encoder|errors|grad|graph\/(op|trace|ops\/\w[\w-]*)|nn\/index|optim\/\w+|ssl\/(ema|head|losses|pass|projector|queue)|train\/(branch|step)|tensor\/tensor|passes\/passes))\.ts$/;
 
 /** Files that use a package as its tests do. */
 const forTests = /\.(test|page|gpu|native|cuda|chromium|web)\.(ts|js)$|(^|[/-])testing\.ts$|^tests\//;
@@ -141,7 +144,9 @@ export function unusedExports() {
     for (const name of importsOf(path, text, entries)) by.add(name);
   }
   const isTaken = (module, name) =>
-    taken.code.has(`${module} ${name}`) || (module === kit && taken.tests.has(`${module} ${name}`));
+    taken.code.has(`${module} ${name}`) ||
+    given.has(`${module} ${name}`) ||
+    (module === kit && taken.tests.has(`${module} ${name}`));
   return [...entries].flatMap(([module, entry]) => {
     if (wholly.includes(module)) return [];
     return [...valuesOf(entry)]

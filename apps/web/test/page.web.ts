@@ -1,10 +1,10 @@
 /** The page where there is no WebGPU, by keyboard, at any width, and as assistive technology meets it. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeCheckpoint } from '@moco-ts/run';
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { moco, temporaryFolder } from '../../../packages/cli/src/testing.ts';
+import { decodeCheckpoint } from '../../../packages/run/src/checkpoint.ts';
 import { download, inPhase, look, openFolder, set, site, tabs, violations } from './browser.ts';
 import { emojiFolder } from './images.ts';
 

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { loadRuntime } from '@moco-ts/backend-ort';
 import { unitRows } from '@moco-ts/core';
 import { decodeFile } from '@moco-ts/data';
-import { decodeCheckpoint } from '@moco-ts/run';
 import { beforeAll, expect, it } from 'vitest';
 import { moco, temporaryFolder } from '../../../packages/cli/src/testing.ts';
 import { openVectors } from '../../../packages/cli/src/vectors/file.ts';
+import { decodeCheckpoint } from '../../../packages/run/src/checkpoint.ts';
 import { download, inPhase, look, openFolder, set, type Tab, tabs } from './browser.ts';
 import { emojiFolder } from './images.ts';
 

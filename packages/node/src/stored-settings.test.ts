@@ -3,9 +3,10 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { decodeSafetensors, encodeSafetensors, UserError } from '@moco-ts/core';
-import { checksum, decodeCheckpoint, hexadecimal } from '@moco-ts/run';
+import { checksum, hexadecimal } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Captured, imageFolder, moco, temporaryFolder, tiny } from '../../cli/src/testing.ts';
+import { decodeCheckpoint } from '../../run/src/checkpoint.ts';
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);

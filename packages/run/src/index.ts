@@ -1,19 +1,46 @@
-export * from './checkpoint.ts';
-export * from './config.ts';
-export { type Crc32, crc32 } from './crc32.ts';
+export {
+  type Checkpoint,
+  type CheckpointInfo,
+  checkpointName,
+  checkpointOf,
+  checkpointParts,
+  checksum,
+  encodeCheckpoint,
+  hexadecimal,
+  type Position,
+} from './checkpoint.ts';
+export { resolveConfig, resumeConfig, viewsOf } from './config.ts';
+export type { Crc32 } from './crc32.ts';
 export * from './exported.ts';
-export * from './meters.ts';
+export {
+  createMeters,
+  Meter,
+  type MeterName,
+  type MeterState,
+  type MeterStates,
+  type Meters,
+  metricNames,
+} from './meters.ts';
 export * from './method.ts';
-export { methodNames } from './method-names.ts';
 export type { Method } from './methods/index.ts';
-export * from './model.ts';
+export { createMethod, encoderOf, initialParams, modelConfig, rateAt } from './model.ts';
 export * from './presets.ts';
 export * from './registry.ts';
 export * from './rule.ts';
 export * from './session.ts';
 export * from './setting.ts';
-export { type CommonConfig, type Optimizer, optimizers } from './settings.ts';
+export type { CommonConfig, Optimizer } from './settings.ts';
 export { checkSettings, storedConfig } from './stored.ts';
 export { currentNames } from './stored-names.ts';
-export * from './table.ts';
+export {
+  defaults,
+  meaningful,
+  type RunConfig,
+  type RunFlags,
+  type SettingName,
+  settingEntries,
+  settingNamed,
+  settings,
+  settingsFault,
+} from './table.ts';
 export * from './vectors.ts';

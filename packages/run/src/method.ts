@@ -36,7 +36,7 @@ export interface RunMethod {
   /** The state before the first step. Its `q.*` are what is measured and exported: {@link RunMethod.params} at the start. */
   state(): Record<string, Tensor>;
   /**
-   * The training step. Of its metrics `loss` must be there; `spread`, the feature std of vectors of unit length and
+   * The training step. Of its metrics `loss` must be there; `featureStd`, the feature std of vectors of unit length and
    * `mocoDim` numbers, is drawn in the report and watched for a collapse; the rest is described by `metrics`.
    */
   step(state: Readonly<Record<string, Tensor>>): TrainingStep;
@@ -107,7 +107,7 @@ export interface MethodPlugin<Own extends SettingTable = NoSettings, Name extend
   defaults(traits: EncoderTraits, named: Partial<MethodConfig<Own>>): Partial<MethodConfig<Own>>;
   /** The distributions of the views of an image: one for each that the step is fed. */
   views(config: MethodConfig<Own>): readonly ViewConfig[];
-  /** The metrics of a step that people are shown, besides `loss` and `spread`. Default none. */
+  /** The metrics of a step that people are shown, besides `loss` and `featureStd`. Default none. */
   metrics?(config: MethodConfig<Own>): readonly MetricGroup[];
   /** @throws UserError for settings that don't fit each other */
   create(context: MethodContext<MethodConfig<Own>>): RunMethod;
