@@ -170,6 +170,23 @@ function cycles(edges) {
   return groups;
 }
 
+/** Methods are told apart by what they define; their names stand where they are defined, in recipes, and in others' formats. */
+const namesMethods =
+  /^packages\/(exchange\/|run\/src\/(methods\/|method-names|presets)|cli\/src\/(ablation\/sweeps|commands\/replay-spec))/;
+const methods = new Set(['moco-v1', 'moco-v2', 'moco-v3', 'simclr', 'instdisc']);
+
+/** Texts that are the name of a method, types among them. */
+function methodTexts(file) {
+  const found = [];
+  const visit = (node) => {
+    if (ts.isStringLiteralLike(node) && methods.has(node.text))
+      found.push({ line: file.getLineAndCharacterOfPosition(node.getStart(file)).line + 1, name: node.text });
+    ts.forEachChild(node, visit);
+  };
+  visit(file);
+  return found;
+}
+
 const problems = [];
 const edges = new Map();
 for (const path of sources) {
@@ -197,6 +214,11 @@ for (const path of sources) {
   if (flagless.has(from) && path !== withFlags)
     for (const { line, flag } of flagTexts(file))
       problems.push(`${path}:${line}: names the flag ${flag}; settings are named by settingRef`);
+  if (!namesMethods.test(path))
+    for (const { line, name } of methodTexts(file))
+      problems.push(
+        `${path}:${line}: names the method ${name}; what differs by method is said in run/src/methods`,
+      );
   const floor = floors.findIndex((names) => names.includes(from));
   if (floor < 0) problems.push(`packages/${from} is on no floor: add it to scripts/check-structure.mjs`);
   for (const name of imports) {

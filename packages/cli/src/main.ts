@@ -22,7 +22,7 @@ import { searchCommand } from './commands/search.ts';
 import { guarded, type Io, processIo } from './io.ts';
 import { inFlags } from './words.ts';
 
-/** The commands in which an encoder or a backend has a name. */
+/** The commands in which a method, an encoder or a backend has a name. */
 const withPlugins: ReadonlySet<string> = new Set([
   ...['pretrain', 'knn', 'lincls', 'finetune', 'export', 'ablate', 'report', 'backends', 'bench'],
   ...['embed', 'search', 'dedupe', 'map', 'import', 'convert'],
@@ -79,12 +79,26 @@ Examples:
     if (!withPlugins.has(command.name())) continue;
     command.option(
       '--plugin <name>',
-      'load a package or file with backends or encoders',
+      'load a package, file or folder with methods, encoders or backends',
       (name, before: string[] = []) => [...before, name],
     );
-    command.hook('preAction', (_, action) => loadPlugins(action.opts<{ plugin?: string[] }>().plugin ?? []));
   }
   return program;
+}
+
+/** The plugins that a command line names: they are loaded before it is parsed, since a method brings flags of its own. */
+function namedPlugins([command, ...args]: readonly string[]): string[] {
+  if (command === undefined || !withPlugins.has(command)) return [];
+  const end = args.indexOf('--');
+  return args
+    .slice(0, end < 0 ? args.length : end)
+    .flatMap((arg, at, all) =>
+      arg === '--plugin'
+        ? (all[at + 1] ?? [])
+        : arg.startsWith('--plugin=')
+          ? arg.slice('--plugin='.length)
+          : [],
+    );
 }
 
 /**
@@ -95,14 +109,16 @@ Examples:
 export async function main(args: readonly string[], streams: Io = processIo()): Promise<number> {
   const io = guarded(streams);
   let exitCode = 0;
-  const program = createProgram(io, (code) => {
-    exitCode = code;
-  });
-  if (args.length === 0) {
-    program.outputHelp();
-    return 0;
-  }
   try {
+    const plugins = namedPlugins(args);
+    if (plugins.length > 0) await loadPlugins(plugins);
+    const program = createProgram(io, (code) => {
+      exitCode = code;
+    });
+    if (args.length === 0) {
+      program.outputHelp();
+      return 0;
+    }
     await program.parseAsync(args, { from: 'user' });
     return exitCode;
   } catch (error) {

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import { createMeters, type Progress } from '@moco-ts/run';
+import { createMeters, Meter, type Progress } from '@moco-ts/run';
 import { expect, it } from 'vitest';
 import { createReporter, liveLines, plainLine } from './reporter.ts';
 
@@ -11,8 +11,10 @@ function progress(step: number): Progress {
     ['acc5', 100],
     ['time', 0.321],
     ['data', 0],
-  ] as const)
+  ] as const) {
+    meters[name] = new Meter();
     meters[name].add(value);
+  }
   return {
     epoch: 9,
     epochs: 200,

@@ -1,55 +1,79 @@
 /** What a run tells people while it goes. */
 import type { Reporter } from '@moco-ts/node';
-import type { Progress } from '@moco-ts/run';
+import type { Meters, MetricGroup, Progress } from '@moco-ts/run';
 import { createLogUpdate } from 'log-update';
 import pc from 'picocolors';
 import { bar, duration, noted, rate } from './format.ts';
 import { type Io, warnTo } from './io.ts';
 import { inFlags } from './words.ts';
 
+/** What of the metrics is shown. */
+type Shown = readonly Pick<MetricGroup, 'labels' | 'digits'>[];
+
+/** Of classifiers. */
+const accuracies: Shown = [{ labels: { acc1: 'Acc@1', acc5: 'Acc@5' }, digits: 1 }];
+
 /** @param every steps between lines, where lines can't be drawn over */
-export function createReporter(io: Io, every: number): Reporter {
-  return io.live ? liveReporter(io) : plainReporter(io, every);
+export function createReporter(io: Io, every: number, shown = accuracies): Reporter {
+  return io.live ? liveReporter(io, shown) : plainReporter(io, every, shown);
 }
 
-function plainReporter(io: Io, every: number): Reporter {
+function plainReporter(io: Io, every: number, shown: Shown): Reporter {
   const line = (text: string) => io.out(`${text}\n`);
   return {
     step: (progress) => {
-      if ((progress.step - 1) % every === 0) line(plainLine(progress));
+      if ((progress.step - 1) % every === 0) line(plainLine(progress, shown));
     },
-    epoch: (progress) => line(epochLine(progress)),
+    epoch: (progress) => line(epochLine(progress, shown)),
     note: (text) => line(noted(text, io.columns)),
     warn: warnTo(io),
     close: () => undefined,
   };
 }
 
-const counter = ({ step, steps }: Progress) => `${String(step).padStart(String(steps).length)}/${steps}`;
+const counter = ({ step, steps }: Pick<Progress, 'step' | 'steps'>) =>
+  `${String(step).padStart(String(steps).length)}/${steps}`;
+
+/** The metrics that are shown, with what of each. Those of an older version or another method may be missing. */
+const values = ({ labels, digits }: Shown[number], meters: Meters, of: 'last' | 'average') =>
+  Object.entries(labels).map(([name, label]) => [label, (meters[name]?.[of] ?? 0).toFixed(digits)] as const);
+
+/** `Acc@1/5 12.5/100.0` */
+function together(group: Shown[number], meters: Meters): string {
+  const all = values(group, meters, 'last');
+  const [first = ''] = all.map(([label]) => label);
+  const start = first.slice(0, first.indexOf('@') + 1);
+  const names = all.map(([label], i) =>
+    i > 0 && label.startsWith(start) ? label.slice(start.length) : label,
+  );
+  return ` ${names.join('/')} ${all.map(([, value]) => value).join('/')}`;
+}
 
 /** The official script's meters: this step's value, and the epoch's mean in brackets where both tell something. */
-export function plainLine(progress: Progress): string {
-  const { time, data, loss, acc1, acc5 } = progress.meters;
+export function plainLine({ epoch, meters, ...progress }: Progress, shown = accuracies): string {
+  const { time, data, loss } = meters;
   return (
-    `Epoch ${progress.epoch + 1} [${counter(progress)}] Time ${time.last.toFixed(3)} Data ${data.last.toFixed(3)} ` +
-    `Loss ${loss.last.toFixed(4)} (${loss.average.toFixed(4)}) ` +
-    `Acc@1/5 ${acc1.last.toFixed(1)}/${acc5.last.toFixed(1)}`
+    `Epoch ${epoch + 1} [${counter(progress)}] Time ${time.last.toFixed(3)} Data ${data.last.toFixed(3)} ` +
+    `Loss ${loss.last.toFixed(4)} (${loss.average.toFixed(4)})${shown.map((group) => together(group, meters)).join('')}`
   );
 }
 
-function epochLine(progress: Progress): string {
+function epochLine(progress: Progress, shown: Shown): string {
   const { epoch, epochs, meters } = progress;
-  const { loss, acc1, acc5, time } = meters;
+  const { loss, time } = meters;
   const number = String(epoch + 1).padStart(String(epochs).length);
   const images = `${Math.round(progress.rate)} img/s`;
+  const metrics = shown.flatMap((group) =>
+    values(group, meters, 'average').map((pair) => `${pair.join(' ')}  `),
+  );
   return (
-    `Epoch ${number}/${epochs} done  Loss ${loss.average.toFixed(4)}  Acc@1 ${acc1.average.toFixed(1)}  ` +
-    `Acc@5 ${acc5.average.toFixed(1)}  ${time.average.toFixed(3)} s/step  ${images}`
+    `Epoch ${number}/${epochs} done  Loss ${loss.average.toFixed(4)}  ${metrics.join('')}` +
+    `${time.average.toFixed(3)} s/step  ${images}`
   );
 }
 
 /** Two lines that fit 80 columns. */
-export function liveLines(progress: Progress, color: boolean): string {
+export function liveLines(progress: Progress, color: boolean, shown = accuracies): string {
   const { bold, cyan, dim } = pc.createColors(color);
   const { epoch, epochs, step, steps, meters } = progress;
   const done = (epoch + step / steps) / epochs;
@@ -62,8 +86,9 @@ export function liveLines(progress: Progress, color: boolean): string {
     `${bold(title)} ${cyan(bar(done, width))}${tail}`,
     [
       fact('loss', meters.loss.average.toFixed(4)),
-      fact('acc@1', meters.acc1.average.toFixed(1)),
-      fact('acc@5', meters.acc5.average.toFixed(1)),
+      ...shown.flatMap((group) =>
+        values(group, meters, 'average').map(([label, value]) => fact(label.toLowerCase(), value)),
+      ),
       fact('lr', rate(progress.learningRate)),
       fact('step', `${meters.time.average.toFixed(3)} s`),
       fact('data', `${meters.data.average.toFixed(3)} s`),
@@ -73,7 +98,7 @@ export function liveLines(progress: Progress, color: boolean): string {
 
 const REDRAW_MS = 100;
 
-function liveReporter(io: Io): Reporter {
+function liveReporter(io: Io, shown: Shown): Reporter {
   const { yellow } = pc.createColors(io.color);
   // The cursor stays: a process that is killed can't bring it back.
   const update = createLogUpdate(process.stdout, { showCursor: true });
@@ -87,13 +112,13 @@ function liveReporter(io: Io): Reporter {
       const now = performance.now();
       if (now - drawn < REDRAW_MS) return;
       drawn = now;
-      update(liveLines(progress, io.color));
+      update(liveLines(progress, io.color, shown));
     },
     epoch: (progress) => {
       // Runs are long: a line for each of some fifty epochs is kept, not one for each.
       const { epoch, epochs } = progress;
       const every = Math.ceil(epochs / 50);
-      if ((epoch + 1) % every === 0 || epoch + 1 === epochs) above(epochLine(progress));
+      if ((epoch + 1) % every === 0 || epoch + 1 === epochs) above(epochLine(progress, shown));
     },
     note: (text) => above(noted(text, io.columns)),
     warn: (text) => above(yellow(noted(`warning: ${inFlags(text)}`, io.columns))),

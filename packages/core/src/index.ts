@@ -49,7 +49,7 @@ export {
 export * from './ssl/losses.ts';
 export * from './ssl/moco.ts';
 export * from './ssl/moco-v3.ts';
-export { checkBatch, frozenOf, type PassConfig } from './ssl/pass.ts';
+export { checkBatch, frozenOf, type PassConfig, trainingPass } from './ssl/pass.ts';
 export * from './ssl/projector.ts';
 export * from './ssl/queue.ts';
 export * from './ssl/simclr.ts';

@@ -49,6 +49,8 @@ export interface KnownEncoder extends FoundArch {
 /** An encoder out of a foreign file. */
 export interface FoundEncoder {
   readonly kind: Layout['kind'];
+  /** The method whose official program names tensors so, as `--method` has it. */
+  readonly method: string;
   readonly arch: FoundArch;
   /** Pixels. */
   readonly imageSize: number;
@@ -128,6 +130,7 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
     notes.push(`the encoder is what is under ${printable(layout.prefix)}`);
   return {
     kind: layout.kind,
+    method: layout.kind === 'momentum' ? 'moco-v3' : head?.type === 'mlp' ? 'moco-v2' : 'moco-v1',
     arch,
     imageSize,
     ...(head && { head }),

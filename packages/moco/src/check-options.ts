@@ -1,6 +1,6 @@
 /** Checks options at run time against the table of settings, as the command's flags are checked. */
 import { SettingError } from '@moco-ts/core';
-import { faultOf, presetNames, type Rule, type SettingName, settings } from '@moco-ts/run';
+import { faultOf, presetNames, type Rule, type Setting, settings } from '@moco-ts/run';
 
 /** Options that are no settings of a run. */
 const others: Readonly<Record<string, Rule | undefined>> = {
@@ -14,7 +14,7 @@ const others: Readonly<Record<string, Rule | undefined>> = {
 };
 
 /** Settings that may be objects here. */
-const objects: readonly string[] = ['data', 'arch', 'backend'];
+const objects: readonly string[] = ['data', 'method', 'arch', 'backend'];
 
 /** The names of all options. A setting that only the command has is none. */
 export const optionNames: readonly string[] = [
@@ -24,10 +24,15 @@ export const optionNames: readonly string[] = [
 
 /** @throws SettingError on the first option that is unknown, of another type or out of its range */
 export function checkOptions(options: object): void {
+  const { method } = options as {
+    readonly method?: { readonly settings?: Readonly<Record<string, Setting>> };
+  };
+  const own = typeof method === 'object' ? method?.settings : undefined;
+  const table: Readonly<Record<string, Setting | undefined>> = { ...settings, ...own };
   for (const [name, value] of Object.entries(options)) {
-    if (!optionNames.includes(name))
+    if (!optionNames.includes(name) && !Object.hasOwn(own ?? {}, name))
       throw new SettingError(unknown(name), { code: 'setting-unknown', setting: name, value });
-    const rule = others[name] ?? settings[name as SettingName]?.rule;
+    const rule = others[name] ?? table[name]?.rule;
     if (value === undefined || rule === undefined) continue;
     if (objects.includes(name) && typeof value === 'object') continue;
     const wrong = refusal(name, rule, value);

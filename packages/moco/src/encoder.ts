@@ -22,9 +22,9 @@ import {
   type RgbImage,
 } from '@moco-ts/data';
 import { openBackend, openEncoder, openEncoderBytes, registerPlugins } from '@moco-ts/node';
-import { modelConfig, type RunConfig } from '@moco-ts/run';
+import { type MethodPlugin, modelConfig, type RunConfig } from '@moco-ts/run';
 import type { BackendName } from './options.ts';
-import { adoptBackend, adoptEncoder } from './own.ts';
+import { adoptBackend, adoptEncoder, adoptMethod } from './own.ts';
 import { emitWarning } from './pretrain.ts';
 
 /** An image: a file's path, a file's bytes, or RGB of 8 bits, `[height, width, 3]`. */
@@ -42,6 +42,8 @@ export interface EncoderOptions {
   readonly batchSize?: number;
   /** The encoder's own code, if it did not come with MoCo.ts: a checkpoint has weights alone. */
   readonly arch?: Encoder;
+  /** The method's own code, if it did not come with MoCo.ts: only its head needs it. */
+  readonly method?: MethodPlugin;
   /** Called with each warning. Default `process.emitWarning`. */
   readonly onWarning?: (message: string) => void;
 }
@@ -87,6 +89,7 @@ export async function loadEncoder(
     threads,
     batchSize = 32,
     arch,
+    method,
     onWarning = emitWarning,
   }: EncoderOptions = {},
 ): Promise<LoadedEncoder> {
@@ -98,6 +101,7 @@ export async function loadEncoder(
   const warn = (text: Wording) => onWarning(String(text));
   await registerPlugins();
   if (arch) await adoptEncoder(arch);
+  if (method) adoptMethod(method);
   if (typeof asked !== 'string') await adoptBackend(asked);
   const { info, tensors, path } =
     typeof source === 'string'

@@ -29,7 +29,14 @@ export {
   type RgbImage,
 } from '@moco-ts/data';
 export type { Measures } from '@moco-ts/node';
-export type { Method, Optimizer, PresetName, RunConfig } from '@moco-ts/run';
+export {
+  defineMethod,
+  type Method,
+  type MethodPlugin,
+  type Optimizer,
+  type PresetName,
+  type RunConfig,
+} from '@moco-ts/run';
 export { type EncoderOptions, type Image, type LoadedEncoder, loadEncoder } from './encoder.ts';
 export type * from './options.ts';
 export { type PretrainResult, type PretrainRun, pretrain, type Step } from './pretrain.ts';

@@ -1,7 +1,7 @@
 import type { BackendPlugin, Encoder } from '@moco-ts/core';
 import type { Designer, OwnDataset } from '@moco-ts/data';
 import type { Measures } from '@moco-ts/node';
-import type { Method, PresetName, RunConfig } from '@moco-ts/run';
+import type { ConfigOf, Method, MethodPlugin, PresetName, RunConfig, SettingTable } from '@moco-ts/run';
 
 /** The encoders that come with MoCo.ts, by torchvision's and timm's names. */
 export type ArchName =
@@ -40,8 +40,8 @@ export type BackendName =
 export interface OwnOptions {
   /** A published recipe, over which the other options win. */
   readonly preset?: PresetName;
-  /** The contrastive method, which sets head, temperature, views, optimizer and schedule. Default `moco-v1`. */
-  readonly method?: Method;
+  /** A method's name, or a method of your own: it sets head, views, optimizer and schedule. Default `moco-v1`. */
+  readonly method?: Method | MethodPlugin;
   /** An encoder's name, or an encoder of your own. Default `resnet50`. */
   readonly arch?: ArchName | Encoder;
   /** Of the channels R, G, B in [0, 1], subtracted from pixels. Default ImageNet's. */
@@ -76,3 +76,8 @@ export interface EvaluationEvent extends Measures {
 
 /** The options of {@link pretrain}: those of `moco pretrain` by the same names, with the same defaults. */
 export interface PretrainOptions extends OwnOptions, Partial<Omit<RunConfig, 'plugin' | keyof OwnOptions>> {}
+
+/** A method of your own among the options, and its settings beside it. */
+export type MethodOptions<Own extends SettingTable> = {
+  readonly method?: Method | MethodPlugin<Own>;
+} & Partial<ConfigOf<Own>>;

@@ -1,4 +1,4 @@
-/** Encoders and backends that a program hands over as objects. */
+/** Methods, encoders and backends that a program hands over as objects. */
 
 import {
   type BackendPlugin,
@@ -10,6 +10,7 @@ import {
   SettingError,
 } from '@moco-ts/core';
 import { registerPlugins } from '@moco-ts/node';
+import { type MethodPlugin, registerMethod } from '@moco-ts/run';
 
 const adopted = { encoder: new Set<string>(), backend: new Set<string>() };
 
@@ -42,6 +43,21 @@ export async function adoptBackend(backend: BackendPlugin): Promise<string> {
     });
   take('backend', name, backendNames());
   registerBackend(name, async () => backend);
+  return name;
+}
+
+/**
+ * The same for a method, whose settings are options from then on.
+ * @throws UserError for an object that is no method, and for a name, a setting or a flag that there is already
+ */
+export function adoptMethod(method: MethodPlugin): string {
+  const { name, create, defaults } = method;
+  if (typeof name !== 'string' || typeof create !== 'function' || typeof defaults !== 'function')
+    throw new SettingError('method: give the name of a method, or what defineMethod returns', {
+      setting: 'method',
+      value: method,
+    });
+  registerMethod(method);
   return name;
 }
 

@@ -1,11 +1,18 @@
 import type { Wording } from '@moco-ts/core';
 import { defineDataset, type ImageDataset, openDataset, openTest } from '@moco-ts/data';
 import { type Measures, type OwnParts, planRun, type Reporter, type TrainResult, train } from '@moco-ts/node';
-import { type Progress, presets, type RunConfig, type RunFlags } from '@moco-ts/run';
+import {
+  type NoSettings,
+  type Progress,
+  presets,
+  type RunConfig,
+  type RunFlags,
+  type SettingTable,
+} from '@moco-ts/run';
 import { type Channel, createChannel } from './channel.ts';
 import { checkOptions } from './check-options.ts';
-import type { PretrainOptions } from './options.ts';
-import { adoptBackend, adoptEncoder } from './own.ts';
+import type { MethodOptions, PretrainOptions } from './options.ts';
+import { adoptBackend, adoptEncoder, adoptMethod } from './own.ts';
 
 /** One step of a run, with the fields of a `step` line in its `log.jsonl`. */
 export interface Step {
@@ -17,12 +24,14 @@ export interface Step {
   readonly globalStep: number;
   /** The contrastive loss. */
   readonly loss: number;
-  /** How often the positive has the largest logit, in percent. */
-  readonly acc1: number;
+  /** How often the positive has the largest logit, in percent; undefined for a method that has no positives. */
+  readonly acc1?: number;
   /** How often it is among the five largest, in percent. */
-  readonly acc5: number;
+  readonly acc5?: number;
   /** Standard deviation of the queries over the batch, the mean of their dimensions: near 0 after a collapse. */
-  readonly featureStd: number;
+  readonly featureStd?: number;
+  /** All metrics of the method by their names, the loss among them. */
+  readonly metrics: Readonly<Record<string, number>>;
   /** The learning rate. */
   readonly lr: number;
   /** Seconds that the step took. */
@@ -78,7 +87,9 @@ export interface PretrainRun {
  * const { checkpoint } = await run.result;
  * ```
  */
-export function pretrain(options: PretrainOptions): PretrainRun {
+export function pretrain<Own extends SettingTable = NoSettings>(
+  options: PretrainOptions & MethodOptions<Own>,
+): PretrainRun {
   const stop = { requested: false };
   const channel = createChannel<Step>();
   let running: Promise<PretrainResult> | undefined;
@@ -160,11 +171,12 @@ async function run(
 
 /** What the command line would have named. */
 async function flagsOf(options: PretrainOptions, own: ImageDataset | undefined): Promise<RunFlags> {
-  const { preset, arch, backend, data, ...rest } = options;
+  const { preset, method, arch, backend, data, ...rest } = options;
   const { testData, out, resume, signal, onEvaluation, onWarning, ...named } = rest;
   const flags: RunFlags = preset === undefined ? {} : { ...presets[preset].flags };
   for (const [name, value] of Object.entries(named))
     if (value !== undefined) Object.assign(flags, { [name]: value });
+  if (method !== undefined) flags.method = typeof method === 'string' ? method : adoptMethod(method);
   if (arch !== undefined) flags.arch = typeof arch === 'string' ? arch : await adoptEncoder(arch);
   if (backend !== undefined)
     flags.backend = typeof backend === 'string' ? backend : await adoptBackend(backend);
@@ -191,15 +203,18 @@ function stepOf({
   rate,
   etaSeconds,
 }: Progress): Step {
-  const { loss, acc1, acc5, featureStd, time, data } = meters;
+  const { time, data, ...measured } = meters;
+  const metrics = Object.fromEntries(Object.entries(measured).map(([name, { last }]) => [name, last]));
+  const { acc1, acc5, featureStd } = metrics;
   return {
     epoch,
     step: step - 1,
     globalStep: globalStep - 1,
-    loss: loss.last,
-    acc1: acc1.last,
-    acc5: acc5.last,
-    featureStd: featureStd.last,
+    loss: meters.loss.last,
+    ...(acc1 !== undefined && { acc1 }),
+    ...(acc5 !== undefined && { acc5 }),
+    ...(featureStd !== undefined && { featureStd }),
+    metrics,
     lr: learningRate,
     time: time.last,
     data: data.last,

@@ -1,5 +1,5 @@
 import { say, settingRef, type Wording } from '@moco-ts/core';
-import type { Meters, RunConfig, RunMethod } from '@moco-ts/run';
+import type { Meter, Meters, RunConfig, RunMethod } from '@moco-ts/run';
 
 /** Of 1/sqrt(dim), the feature std of vectors that fill the sphere. */
 const LEAST_SPREAD = 0.05;
@@ -10,11 +10,11 @@ const NEAR_CHANCE = 1e-3;
 export function checkCollapse(
   { mocoDim }: Pick<RunConfig, 'mocoDim'>,
   chance: RunMethod['chance'],
-  { loss, featureStd }: Pick<Meters, 'loss' | 'featureStd'>,
+  { loss, featureStd }: Pick<Meters, 'loss'> & { readonly featureStd?: Meter | undefined },
   warn: (text: Wording) => void,
 ): void {
-  const share = featureStd.average * Math.sqrt(mocoDim);
-  if (share < LEAST_SPREAD)
+  const share = featureStd && featureStd.average * Math.sqrt(mocoDim);
+  if (share !== undefined && share < LEAST_SPREAD)
     warn(
       say`the queries have collapsed: their feature std is ${(100 * share).toFixed(1)} % of what it could be; lower ${settingRef('lr')}, or check that the images differ`,
     );

@@ -31,7 +31,6 @@ import {
   type Checkpoint,
   type CheckpointInfo,
   checkpointOf,
-  type Method,
   type RunConfig,
   type RunFlags,
   resolveConfig,
@@ -141,11 +140,10 @@ export function asCheckpoint(
 
 /** What a run would have been configured by; of what trains, the defaults of its method. */
 function configOf(
-  { arch, imageSize, head, rest, kind }: FoundEncoder,
+  { arch, imageSize, head, rest, method }: FoundEncoder,
   data: string,
   about: About | undefined,
 ): RunConfig {
-  const method: Method = kind === 'momentum' ? 'moco-v3' : head?.type === 'mlp' ? 'moco-v2' : 'moco-v1';
   const keys = rest.queue?.shape[1];
   const flags: RunFlags & { data: string } = {
     method,

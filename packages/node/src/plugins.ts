@@ -1,4 +1,5 @@
-/** What the command knows by name: encoders and backends. */
+/** What the command knows by name: methods, encoders and backends. */
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -18,6 +19,7 @@ import {
   settingRef,
   UserError,
 } from '@moco-ts/core';
+import { type MethodPlugin, registerMethod } from '@moco-ts/run';
 
 /** The backends that come with the command, the usual first. */
 const builtIn: Readonly<Record<string, () => Promise<BackendPlugin>>> = {
@@ -60,20 +62,21 @@ export function originOf(device: string): readonly string[] | undefined {
 }
 
 /**
- * Loads plugins that the user named: packages, as the current folder sees them, or files. Every backend and
- * encoder that they export is known by its name from then on. A checkpoint never loads one: it would run its author's code.
- * @throws UserError for what is missing, fails, or exports neither
+ * Loads plugins that the user named: packages, as the current folder sees them, or files or folders. Every method, encoder
+ * and backend that they export is known by its name from then on. A checkpoint never loads one: it would run its
+ * author's code.
+ * @throws UserError for what is missing, fails, or exports none of the three
  */
 export async function loadPlugins(names: readonly string[]): Promise<void> {
   await registerPlugins();
   for (const name of names) {
     const module = await importPlugin(name);
     const objects = Object.values(module).filter((value) => typeof value === 'object' && value !== null);
-    const backends = objects.filter(isBackend);
-    const encoders = objects.filter(isEncoder);
-    if (backends.length + encoders.length === 0)
+    const [methods, encoders] = [objects.filter(isMethod), objects.filter(isEncoder)];
+    const backends = objects.filter(isBackend).filter((value) => !isMethod(value));
+    if (methods.length + encoders.length + backends.length === 0)
       throw new UserError(
-        say`${settingRef('plugin', name)} exports no backend (defineBackend) and no encoder (defineEncoder)`,
+        say`${settingRef('plugin', name)} exports no method (defineMethod), no encoder (defineEncoder) and no backend (defineBackend)`,
         { code: 'plugin-invalid' },
       );
     for (const backend of backends) {
@@ -81,13 +84,15 @@ export async function loadPlugins(names: readonly string[]): Promise<void> {
       origins.set(backend.name, name);
     }
     for (const encoder of encoders) registerEncoder(encoder);
+    for (const method of methods) registerMethod(method);
   }
 }
 
 async function importPlugin(name: string): Promise<Record<string, unknown>> {
   const path = /^[./]|^[A-Za-z]:[\\/]/.test(name) ? resolve(name) : undefined;
   try {
-    const target = path ?? createRequire(join(process.cwd(), 'package.json')).resolve(name);
+    const target =
+      path === undefined ? createRequire(join(process.cwd(), 'package.json')).resolve(name) : entryOf(path);
     return (await import(pathToFileURL(target).href)) as Record<string, unknown>;
   } catch (error) {
     const reason = (error as Error).message.split('\n')[0];
@@ -98,6 +103,20 @@ async function importPlugin(name: string): Promise<Record<string, unknown>> {
     });
   }
 }
+
+/** The file that a path means: of a package's folder what the package exports. */
+function entryOf(path: string): string {
+  const manifest = join(path, 'package.json');
+  if (!existsSync(manifest)) return path;
+  const { name } = JSON.parse(readFileSync(manifest, 'utf8')) as { readonly name: string };
+  // A package may resolve itself by its name.
+  return createRequire(manifest).resolve(name);
+}
+
+const isMethod = (value: unknown): value is MethodPlugin =>
+  ['defaults', 'views', 'create', 'head'].every(
+    (part) => typeof (value as Record<string, unknown>)[part] === 'function',
+  );
 
 const isBackend = (value: unknown): value is BackendPlugin =>
   typeof (value as BackendPlugin).create === 'function' && typeof (value as BackendPlugin).name === 'string';

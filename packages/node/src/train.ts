@@ -6,7 +6,7 @@ import type { Batch, ImageDataset } from '@moco-ts/data';
 import {
   type Checkpoint,
   type Moment,
-  metricNames,
+  metricMeans,
   type Progress,
   type RunConfig,
   rateAt,
@@ -278,7 +278,7 @@ function writeStep(
 
 function writeEpoch(log: RunLog, { epoch, globalStep, meters, learningRate: lr }: Progress): void {
   const { time, data } = meters;
-  const means = Object.fromEntries(metricNames.map((name) => [name, meters[name].average]));
+  const means = metricMeans(meters);
   const pacing = { time: rounded(time.average), data: rounded(data.average) };
   log.write(
     'epoch',

@@ -15,20 +15,27 @@ export * from './exported.ts';
 export {
   createMeters,
   Meter,
-  type MeterName,
   type MeterState,
   type MeterStates,
   type Meters,
-  metricNames,
+  metricMeans,
 } from './meters.ts';
 export * from './method.ts';
 export type { Method } from './methods/index.ts';
 export { createMethod, encoderOf, initialParams, modelConfig, rateAt } from './model.ts';
 export * from './presets.ts';
-export * from './registry.ts';
-export * from './rule.ts';
+export { methodOf, registerMethod, takes } from './registry.ts';
+export * as rules from './rule.ts';
+export { cosine, faultOf, type Rule, whole } from './rule.ts';
 export * from './session.ts';
-export * from './setting.ts';
+export {
+  type ConfigOf,
+  defaulted,
+  type Group,
+  optional,
+  type Setting,
+  type SettingTable,
+} from './setting.ts';
 export type { CommonConfig, Optimizer } from './settings.ts';
 export { checkSettings, storedConfig } from './stored.ts';
 export { currentNames } from './stored-names.ts';

@@ -31,20 +31,22 @@ export interface MeterState {
   readonly count: number;
 }
 
-/** What a step tells. */
-export const metricNames = ['loss', 'acc1', 'acc5', 'featureStd'] as const;
-const names = [...metricNames, 'time', 'data'] as const;
-export type MeterName = (typeof names)[number];
-export type Meters = Readonly<Record<MeterName, Meter>>;
-export type MeterStates = Readonly<Record<MeterName, MeterState>>;
+/** The loss, the method's metrics by their names, the seconds of a step and those of them in which it waited for data. */
+export type Meters = Record<string, Meter> & Record<'loss' | 'time' | 'data', Meter>;
+export type MeterStates = Readonly<Record<string, MeterState>>;
 
-export function createMeters(states?: MeterStates): Meters {
-  return Object.fromEntries(names.map((name) => [name, new Meter(states?.[name])])) as Record<
-    MeterName,
-    Meter
-  >;
+/** A metric has its meter from its first value on. */
+export function createMeters(states: MeterStates = {}): Meters {
+  const kept = Object.entries(states).map(([name, state]) => [name, new Meter(state)]);
+  const [loss, time, data] = [new Meter(), new Meter(), new Meter()];
+  return { loss, ...Object.fromEntries(kept), ...(!states.time && { time }), ...(!states.data && { data }) };
 }
 
 export function meterStates(meters: Meters): MeterStates {
-  return Object.fromEntries(names.map((name) => [name, meters[name].state])) as Record<MeterName, MeterState>;
+  return Object.fromEntries(Object.entries(meters).map(([name, { state }]) => [name, state]));
+}
+
+/** An epoch's means of what steps tell, times apart. */
+export function metricMeans({ time: _, data: __, ...metrics }: Meters): Record<string, number> {
+  return Object.fromEntries(Object.entries(metrics).map(([name, { average }]) => [name, average]));
 }

@@ -60,7 +60,7 @@ describe('a run', () => {
     const done = await runSession(session, {
       ...going,
       onEpoch: async (epoch, { step, globalStep, meters }) => {
-        means.push([epoch, step, globalStep, meters.loss.average, meters.acc1.last]);
+        means.push([epoch, step, globalStep, meters.loss.average, meters.acc1!.last]);
       },
     });
     expect(done).toBe(true);

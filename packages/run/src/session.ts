@@ -4,7 +4,7 @@
  */
 import type { Tensor, Trainer } from '@moco-ts/core';
 import type { Position } from './checkpoint.ts';
-import { createMeters, type MeterStates, type Meters, meterStates, metricNames } from './meters.ts';
+import { createMeters, Meter, type MeterStates, type Meters, meterStates } from './meters.ts';
 import type { Moment } from './method.ts';
 
 /** A run's state after a step. */
@@ -221,7 +221,10 @@ export class Session<B> {
     if (!Number.isFinite(loss)) this.fault = await diverged(loss, at);
     this.check();
     if (at.step === 0) this.meters = createMeters();
-    for (const name of metricNames) if (metrics[name] !== undefined) this.meters[name].add(metrics[name]);
+    for (const [name, value] of Object.entries(metrics)) {
+      this.meters[name] ??= new Meter();
+      this.meters[name].add(value);
+    }
     this.meters.time.add(seconds);
     this.meters.data.add(waited);
     this.pace.add(seconds);

@@ -14,7 +14,7 @@ import { resolveConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { type Cell, type CellJob, type CellResult, cellName, runCell, untrained } from '../ablation/cells.ts';
 import { writeReport } from '../ablation/report.ts';
-import { type SweepName, sweepNames, sweeps } from '../ablation/sweeps.ts';
+import { type SweepName, sweepNames, sweeps, untrainedSetting } from '../ablation/sweeps.ts';
 import { duration } from '../format.ts';
 import { type Io, noteTo, warnTo } from '../io.ts';
 import { integer, names, oneOf } from './flags.ts';
@@ -61,7 +61,7 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
   const base = recipeFlags(data, recipe, 'ablate');
   const note = noteTo(io);
   const dataset = await openData(base, 'train', note);
-  const resolved = resolveConfig({ ...base, method: 'moco-v2' }, dataset, defaultWorkers());
+  const resolved = resolveConfig({ ...base, ...untrainedSetting.flags }, dataset, defaultWorkers());
   const settings = chosen.flatMap((name) => sweeps[name].settings(resolved, dataset.length));
   const cells = settings.flatMap((setting) =>
     Array.from({ length: seeds }, (_, i): Cell => ({ setting, seed: resolved.seed + i })),

@@ -1,7 +1,7 @@
 import { counted, quoted } from '@moco-ts/core';
 import type { Reporter } from '@moco-ts/node';
 import { catchInterrupts, planRun, train } from '@moco-ts/node';
-import type { RunConfig } from '@moco-ts/run';
+import { methodOf, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { duration } from '../format.ts';
 import { type Io, warnTo } from '../io.ts';
@@ -45,7 +45,7 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
   );
   const { config, dataset, folder, resume } = plan;
 
-  const reporter = createReporter(io, config.printFreq);
+  const reporter = createReporter(io, config.printFreq, methodOf(config).metrics?.(config) ?? []);
   announce(reporter, config, dataset.length);
   const stop = catchInterrupts(() =>
     reporter.note('Stopping after this step; interrupt again to leave at once without saving.'),

@@ -122,7 +122,8 @@ function runCurves(history: History, config: RunConfig, images: number | undefin
     y: config.mocoMCos && keys !== undefined ? risingMomentum(keys, done(Number(globalStep))) : (keys ?? 0),
     series: 'm',
   }));
-  const own = (method.metrics?.(config) ?? []).map(({ title, unit, labels, note, level }) =>
+  const groups = method.metrics?.(config) ?? [];
+  const own = groups.map(({ title, unit, labels, note, level }) =>
     curve({
       ...{ title, x: 'steps', y: unit, points: pointsOf(steps, 'globalStep', labels) },
       ...(note !== undefined && { note }),
@@ -151,14 +152,16 @@ function runCurves(history: History, config: RunConfig, images: number | undefin
     keys === undefined
       ? ''
       : curve({ title: 'Momentum of the key encoder', x: 'steps', y: 'm', points: momenta }),
-    curve({
-      title: 'Feature std of the queries',
-      x: 'steps',
-      y: 'standard deviation',
-      points: pointsOf(steps, 'globalStep', { featureStd: 'feature std' }),
-      level: { value: 1 / Math.sqrt(config.mocoDim), label: '1/√dim, vectors that fill the sphere' },
-      note: 'Near zero the network has collapsed: it gives one vector for every image.',
-    }),
+    groups.some(({ labels }) => 'featureStd' in labels)
+      ? ''
+      : curve({
+          title: 'Feature std of the queries',
+          x: 'steps',
+          y: 'standard deviation',
+          points: pointsOf(steps, 'globalStep', { featureStd: 'feature std' }),
+          level: { value: 1 / Math.sqrt(config.mocoDim), label: '1/√dim, vectors that fill the sphere' },
+          note: 'Near zero the network has collapsed: it gives one vector for every image.',
+        }),
     curve({
       title: 'Seconds of a step',
       x: 'steps',

@@ -14,8 +14,16 @@ export interface ClassifierHead {
   readonly classes: number;
 }
 
-/** What follows the features, named `fc.*`: a head of one or two layers, MoCo v3's projector, or a classifier. */
-export type ModelHead = HeadConfig | ProjectorConfig | ClassifierHead;
+/** A head of a method's own. */
+export interface OwnHead {
+  /** The length of its outputs. */
+  readonly dim: number;
+  /** @param features [N, featureDim], @returns [N, dim], not scaled to unit length */
+  project(context: ForwardContext, params: TracedParams, features: Traced): Traced;
+}
+
+/** What follows the features, named `fc.*`: a head of one or two layers, MoCo v3's projector, a method's own, or a classifier. */
+export type ModelHead = HeadConfig | ProjectorConfig | OwnHead | ClassifierHead;
 
 export interface ModelConfig {
   readonly encoder: Encoder;
@@ -34,6 +42,7 @@ function headDim(head: ModelHead): number {
 
 function project(context: ForwardContext, params: TracedParams, features: Traced, config: ModelHead): Traced {
   if ('classes' in config) return linear(params, 'fc', features);
+  if ('project' in config) return normalize(config.project(context, params, features));
   if ('layers' in config) return normalize(projector(context, params, 'fc', features, config));
   return normalize(head(params, features, config));
 }

@@ -17,6 +17,27 @@ export interface TrainingStep {
   /** The names of the outputs that are metrics: scalars, and gradients when asked for. */
   readonly metrics: readonly string[];
   readonly optimizer: Optimizer;
+  readonly rateGroup?: RateGroup | undefined;
+}
+
+/** Parameters that learn at a rate of their own: SimSiam's predictor, whose rate does not fall. */
+export interface RateGroup {
+  /** @param parameter as the branch names it */
+  has(parameter: string): boolean;
+  /** @param learningRate the step's */
+  rate(learningRate: number): number;
+}
+
+/** The optimizer's scalars of a step, as its graph is fed them. @param count steps of the run that are done */
+export function stepScalars(
+  { optimizer, rateGroup }: Pick<TrainingStep, 'optimizer' | 'rateGroup'>,
+  learningRate: number,
+  count: number,
+): Record<string, number> {
+  const scalars = optimizer.scalars(learningRate, count);
+  if (!rateGroup) return scalars;
+  const own = Object.entries(optimizer.scalars(rateGroup.rate(learningRate), count));
+  return Object.assign(scalars, Object.fromEntries(own.map(([name, value]) => [`group.${name}`, value])));
 }
 
 /** The state's types by name: tensors serve as well. */
@@ -42,6 +63,7 @@ export class StepTracer {
   readonly state: TracedParams;
   private readonly next = new Map<string, Traced>();
   private readonly metrics: string[] = [];
+  private rateGroup: RateGroup | undefined;
 
   constructor(state: StateTypes) {
     this.state = Object.fromEntries(
@@ -79,19 +101,25 @@ export class StepTracer {
    * One optimizer update of a branch's parameters by the gradient of a loss. Gradients and slots are named as the branch
    * names parameters.
    * @param expose also output the gradients, as `grad.<name>`
+   * @param rateGroup parameters with a rate of their own
    */
-  minimize(loss: Traced, branch: Branch, optimizer: Optimizer, expose = false): void {
+  minimize(loss: Traced, branch: Branch, optimizer: Optimizer, expose = false, rateGroup?: RateGroup): void {
+    this.rateGroup = rateGroup;
     const params = branch.trained();
     const derivatives = gradients(
       loss,
       params.map(([, value]) => value),
     );
     const names = Object.keys(optimizer.scalars(0, 0));
-    const scalars = Object.fromEntries(names.map((name) => [name, this.feed(name, [])]));
+    const fed = (prefix: string) =>
+      Object.fromEntries(names.map((name) => [name, this.feed(`${prefix}${name}`, [])]));
+    const common = fed('');
+    const own = rateGroup && fed('group.');
     params.forEach(([name, parameter], i) => {
       const gradient = derivatives[i]!;
       const slotNames = optimizer.slots.map((slot) => `opt.${slot}.${name}`);
       const slots = slotNames.map((slot) => this.stateNamed(slot));
+      const scalars = own && rateGroup.has(name) ? own : common;
       const after = optimizer.update({ parameter, gradient, slots, scalars });
       this.setState(branch.stateName(name), after.parameter);
       slotNames.forEach((slot, s) => {
@@ -117,6 +145,12 @@ export class StepTracer {
       this.builder.output(`next.${input}`, value);
       return { input, output: `next.${input}` };
     });
-    return { graph: optimize(this.builder.graph()), state, metrics: this.metrics, optimizer };
+    return {
+      graph: optimize(this.builder.graph()),
+      state,
+      metrics: this.metrics,
+      optimizer,
+      rateGroup: this.rateGroup,
+    };
   }
 }

@@ -1,7 +1,7 @@
 /** Runs a training step on a backend. */
 import type { Backend, Program, Tensors } from '../backend.ts';
 import { scalar, type Tensor } from '../tensor/tensor.ts';
-import type { TrainingStep } from './step.ts';
+import { stepScalars, type TrainingStep } from './step.ts';
 
 export interface Trainer {
   /**
@@ -31,7 +31,7 @@ export async function createTrainer(backend: Backend, step: TrainingStep, state:
   }
   return {
     step: (feeds, learningRate, count) => {
-      const scalars = Object.entries(step.optimizer.scalars(learningRate, count));
+      const scalars = Object.entries(stepScalars(step, learningRate, count));
       // Object.assign in all that runs each step: of `{ ...a, b }` Node 20 makes a new hidden class each time (docs/reliability.md).
       const rates = Object.fromEntries(scalars.map(([name, value]) => [name, scalar(value)]));
       return program.run(Object.assign(rates, feeds));
