@@ -135,12 +135,13 @@ async function sizeBySharp({ source }: Input): Promise<Size> {
 
 async function decodeAs(
   { format, unnamedBand }: Plan,
-  { source, whole }: Input,
+  { source, readAll }: Input,
   { within }: DecodeOptions,
 ): Promise<RgbImage> {
-  if (format === 'bmp') return decodeBmp(await whole());
-  if (format === 'pnm') return decodePnm(await whole());
-  if (format === 'heic') return decodeHeic(await whole(), ({ width, height }) => checkPixels(width * height));
+  if (format === 'bmp') return decodeBmp(await readAll());
+  if (format === 'pnm') return decodePnm(await readAll());
+  if (format === 'heic')
+    return decodeHeic(await readAll(), ({ width, height }) => checkPixels(width * height));
   const image = sharp(source, { failOn: 'error', limitInputPixels: MOST_PIXELS })
     .timeout({ seconds: SECONDS })
     .rotate();

@@ -13,7 +13,7 @@ export interface Input {
   /** For sharp: the bytes, or the path of a large file. */
   readonly source: Uint8Array | string;
   /** All bytes. */
-  whole(): Promise<Uint8Array>;
+  readAll(): Promise<Uint8Array>;
   readonly read: ReadAt;
 }
 
@@ -30,7 +30,7 @@ export function inputOf(bytes: Uint8Array): Input {
   return {
     head: bytes,
     source: bytes,
-    whole: async () => bytes,
+    readAll: async () => bytes,
     read: (offset, length) => bytes.subarray(offset, offset + length),
   };
 }
@@ -53,7 +53,7 @@ export async function openInput(path: string | Buffer, name: string): Promise<In
       return {
         head: await readAt(file, 0, Math.max(HEAD, LARGE_HEAD)),
         source: path,
-        whole: async () => {
+        readAll: async () => {
           if (info.size > MOST_BYTES) throw tooLarge(name, info.size);
           return read(0, info.size);
         },

@@ -86,17 +86,17 @@ function inputGradientByConvolution(
   const [filters, channels, kernelHeight, kernelWidth] = w.shape;
   const [, oh, ow] = dy.shape;
   const [tall, wide] = [(oh - 1) * stride + 1, (ow - 1) * stride + 1];
-  const spread = stride === 1 ? dy : (untap(dy, 0, 0, stride, tall, wide) as tf.Tensor4D);
+  const zeroInserted = stride === 1 ? dy : (untap(dy, 0, 0, stride, tall, wide) as tf.Tensor4D);
   // Gathers the taps in reverse order as rows of a matrix, which is faster than tf.reverse.
   const taps = kernelHeight * kernelWidth;
   const rows = tf.transpose(tf.reshape(w, [filters * channels, taps]));
-  const turned = joined(parts(rows, taps, 0).reverse(), 0);
-  const filter = tf.reshape(turned, [kernelHeight, kernelWidth, filters, channels]) as tf.Tensor4D;
-  const border = (kernel: number, extent: number, spreadOver: number): [number, number] => [
+  const reversed = joined(parts(rows, taps, 0).reverse(), 0);
+  const filter = tf.reshape(reversed, [kernelHeight, kernelWidth, filters, channels]) as tf.Tensor4D;
+  const border = (kernel: number, extent: number, insertedExtent: number): [number, number] => [
     kernel - 1 - padding,
-    extent - spreadOver + padding,
+    extent - insertedExtent + padding,
   ];
-  return tf.conv2d(spread, filter, 1, [
+  return tf.conv2d(zeroInserted, filter, 1, [
     [0, 0],
     border(kernelHeight, height, tall),
     border(kernelWidth, width, wide),

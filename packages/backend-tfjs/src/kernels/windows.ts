@@ -43,10 +43,10 @@ export function untap(
   const columns = zeros(tf.reshape(y, [batch * oh * ow, 1, channels]), stride - 1);
   const rows = zeros(tf.reshape(columns, [batch * oh, 1, ow * stride * channels]), stride - 1);
   const [tall, wide] = [oh * stride, ow * stride];
-  const spread = tf.reshape(rows, [batch, tall, wide, channels]);
+  const zeroInserted = tf.reshape(rows, [batch, tall, wide, channels]);
   // The zeros after the last row and column may reach past the end.
   const [keepTall, keepWide] = [Math.min(tall, height - row), Math.min(wide, width - column)];
-  const cut = tf.slice(spread, [0, 0, 0, 0], [batch, keepTall, keepWide, channels]);
+  const cut = tf.slice(zeroInserted, [0, 0, 0, 0], [batch, keepTall, keepWide, channels]);
   return tf.pad(cut, [
     [0, 0],
     [row, height - row - keepTall],

@@ -8,7 +8,7 @@ import { type Job, read, type Skipped } from './job.ts';
 export type Sent = ReadonlyMap<number, RgbImage | Skipped>;
 
 /** Decodes in flight. */
-const ABREAST = 8;
+const CONCURRENCY = 8;
 
 /**
  * Decodes what a job needs and the cache lacks: its rows, then as many spares as rows are damaged.
@@ -37,7 +37,7 @@ export async function gather(
       good++;
     }
   };
-  await Promise.all(Array.from({ length: ABREAST }, () => take(() => next >= rows)));
+  await Promise.all(Array.from({ length: CONCURRENCY }, () => take(() => next >= rows)));
   await take(() => good >= rows);
   return sent;
 }

@@ -13,7 +13,7 @@ import {
 export type Range = readonly [least: number, most: number];
 
 /** Ops that are computed in 8 bits where the values around them are. */
-const followers: ReadonlySet<string> = new Set(['MaxPool', 'Add']);
+const insideInt8: ReadonlySet<string> = new Set(['MaxPool', 'Add']);
 
 /**
  * Weights keep seven bits and a sign's: kernels without VNNI add pairs of products of an unsigned and a signed byte in
@@ -34,7 +34,7 @@ export function valuesToCalibrate({ onnx, from }: Network): string[] {
   for (const node of nodes) {
     if (weightsOf(onnx, node)) wanted.add(node.input[0]!);
     // In a transformer sums are kept apart: their ranges are wide, and few of their readers are products.
-    else if (convolves && followers.has(node.opType) && node.input.every((name) => made.has(name)))
+    else if (convolves && insideInt8.has(node.opType) && node.input.every((name) => made.has(name)))
       for (const name of node.input) wanted.add(name);
   }
   return [...wanted];
@@ -60,7 +60,7 @@ export function quantizeStatically(network: Network, ranges: ReadonlyMap<string,
   onnx.rewrite(from, (node) => {
     const weights = weightsOf(onnx, node);
     if (!weights) {
-      const reads = followers.has(node.opType) && node.input.every((name) => wanted.has(name));
+      const reads = insideInt8.has(node.opType) && node.input.every((name) => wanted.has(name));
       return reads ? { ...node, input: node.input.map((name) => through(name).value) } : node;
     }
     const { value, step } = through(node.input[0]!);
