@@ -6,6 +6,7 @@ const packages = [
   'backend-ort',
   'backend-tfjs',
   'backend-webgpu',
+  'backend-xla',
   'encoders',
   'data',
   'run',
@@ -59,6 +60,12 @@ const cuda = {
   test: { name: 'cuda', include: ['packages/*/src/**/*.cuda.ts'] },
 };
 
+/** What needs a PJRT plugin: scripts/test-xla.sh. */
+const xla = {
+  extends: true as const,
+  test: { name: 'xla', include: ['packages/*/src/**/*.xla.ts'] },
+};
+
 /** What runs in a browser: scripts/test-chromium.sh. */
 async function chromium() {
   const { playwright } = await import('@vitest/browser-playwright');
@@ -105,12 +112,13 @@ const browser = {
 };
 
 async function chosen() {
-  const { MOCO_PAGES, MOCO_WEB, MOCO_CHROMIUM_KIT, MOCO_GPU, MOCO_CUDA, MOCO_TFJS_NODE } = process.env;
+  const { MOCO_PAGES, MOCO_WEB, MOCO_CHROMIUM_KIT, MOCO_GPU, MOCO_CUDA, MOCO_TFJS_NODE, MOCO_XLA } = process.env;
   if (MOCO_WEB) return [browser];
   if (MOCO_PAGES) return [pages];
   if (MOCO_CHROMIUM_KIT) return [await chromium()];
   if (MOCO_GPU) return [gpu];
   if (MOCO_CUDA) return [cuda];
+  if (MOCO_XLA) return [xla];
   return MOCO_TFJS_NODE ? [native] : [...projects, examples, docs, compat, scripts, web];
 }
 

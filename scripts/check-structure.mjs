@@ -17,7 +17,7 @@ const longest = 80;
 const floors = [
   ['core'],
   ['onnx', 'encoders', 'data', 'backend-testing'],
-  ['backend-ort', 'backend-tfjs', 'run', 'exchange'],
+  ['backend-ort', 'backend-tfjs', 'backend-xla', 'run', 'exchange'],
   ['backend-webgpu'],
   ['node'],
   ['cli'],
@@ -25,7 +25,7 @@ const floors = [
 ];
 
 /** Tests stand outside the floors. */
-const forTests = /\.(test|page|gpu|native|cuda|chromium)\.ts$|(^|[/-])testing\.ts$/;
+const forTests = /\.(test|page|gpu|native|cuda|chromium|xla)\.ts$|(^|[/-])testing\.ts$/;
 
 /** Scripts that run in a page are one function each, since they are sent as text. */
 const pageScripts = /packages\/cli\/src\/map\/script\.ts$/;

@@ -26,6 +26,7 @@ const builtIn: Readonly<Record<string, () => Promise<BackendPlugin>>> = {
   ort: async () => (await import('@moco-ts/backend-ort')).ortPlugin,
   tfjs: async () => (await import('@moco-ts/backend-tfjs')).tfjsPlugin,
   webgpu: async () => (await import('@moco-ts/backend-webgpu')).webgpuPlugin,
+  xla: async () => (await import('@moco-ts/backend-xla')).xlaPlugin,
   reference: async () => (await import('./reference.ts')).referencePlugin,
 };
 

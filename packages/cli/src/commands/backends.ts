@@ -1,10 +1,11 @@
+import type { InstallPlan } from '@moco-ts/backend-xla';
 import { deviceName, knownDevices, memoryOf, probe } from '@moco-ts/node';
 import type { Command } from 'commander';
 import { wrap } from '../format.ts';
 import type { Io } from '../io.ts';
 
 export function backendsCommand(program: Command, io: Io): void {
-  program
+  const command = program
     .command('backends')
     .summary('what can compute on this machine')
     .description(
@@ -12,7 +13,52 @@ export function backendsCommand(program: Command, io: Io): void {
     )
     .addHelpText('after', '\nExamples:\n  moco backends\n  moco pretrain photos/ --backend auto')
     .action(() => backends(io));
+  command
+    .command('install')
+    .summary("a plugin of XLA's, by hash and without Python")
+    .description(
+      "Fetches the plugin of xla:cpu or xla:cuda and the libraries that it needs, from pip's package index, checks them against the hashes that this version names, and unpacks them into the user's cache.",
+    )
+    .argument('<device>', 'xla:cpu or xla:cuda')
+    .option('--index <url>', "a package index (pip's)")
+    .option('--from <folder>', 'wheels at hand: nothing is fetched')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  moco backends install xla:cpu\n  moco backends install xla:cuda --from wheels/',
+    )
+    .action((device: string, options: InstallFlags) => install(device, options, io));
 }
+
+interface InstallFlags {
+  readonly index?: string;
+  readonly from?: string;
+}
+
+async function install(name: string, { index: given, from }: InstallFlags, io: Io): Promise<void> {
+  // Loaded here: the native part of it is nobody else's business.
+  const { installPlugin, packageIndex, planInstall } = await import('@moco-ts/backend-xla');
+  const index = given ?? packageIndex();
+  const plan = planInstall(name.replace(/^xla:/, ''));
+  if (plan.installed) {
+    io.out(`${name} is installed in ${plan.folder}\n`);
+    return;
+  }
+  io.out(contents(plan, from ?? hostOf(index)));
+  let count = 0;
+  const onWheel = ({ file }: { readonly file: string }) =>
+    io.out(`  ${++count} of ${plan.wheels.length}: ${file}\n`);
+  await installPlugin(plan, { index, onWheel, ...(from === undefined ? {} : { from }) });
+  io.out(`${name} is installed in ${plan.folder}\n`);
+}
+
+/** What will be fetched, its size and its licences. */
+function contents({ wheels, bytes }: InstallPlan, source: string): string {
+  const licences = [...new Set(wheels.map(({ licence }) => licence))].join(', ');
+  const packages = `${wheels.length} ${wheels.length === 1 ? 'package' : 'packages'}`;
+  return `${packages} from ${source}, ${Math.ceil(bytes / 2 ** 20)} MiB, about twice that unpacked; licences: ${licences}\n`;
+}
+
+const hostOf = (index: string): string => (URL.canParse(index) ? new URL(index).host : index);
 
 async function backends(io: Io): Promise<void> {
   const row = (cells: readonly [string, string, string, string, string]) => {

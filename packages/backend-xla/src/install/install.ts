@@ -1,0 +1,100 @@
+/** Fetches a device's plugin and the libraries that it needs, by hash, and unpacks them into the cache. No Python is needed. */
+import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { BackendError } from '@moco-ts/core';
+import { pluginCache } from '../locate.ts';
+import { fetched, fileAddress, packageIndex } from './package-index.ts';
+import { unpack } from './unpack.ts';
+import type { Wheel } from './wheel.ts';
+import { wheels } from './wheels.ts';
+
+/** What is to be installed for a device, and where. */
+export interface InstallPlan {
+  readonly device: string;
+  readonly wheels: readonly Wheel[];
+  /** Of the download. Unpacked it is about twice as much. */
+  readonly bytes: number;
+  readonly folder: string;
+  readonly installed: boolean;
+}
+
+/** @throws BackendError for a device without a pinned plugin, or a machine that none is built for */
+export function planInstall(device: string, env: NodeJS.ProcessEnv = process.env): InstallPlan {
+  const pinned = Object.hasOwn(wheels, device) ? wheels[device] : undefined;
+  if (!pinned)
+    throw new BackendError(
+      `there is no pinned plugin for xla:${device}; known are: ${Object.keys(wheels).join(', ')}`,
+    );
+  if (process.platform !== 'linux' || process.arch !== 'x64')
+    throw new BackendError(
+      `the pinned plugins are for Linux on x64, not ${process.platform} on ${process.arch}`,
+    );
+  const folder = join(pluginCache(env), device);
+  return {
+    device,
+    wheels: pinned,
+    bytes: pinned.reduce((total, { bytes }) => total + bytes, 0),
+    folder: join(folder, pinned[0]!.sha256.slice(0, 12)),
+    installed: existsSync(join(folder, pinned[0]!.sha256.slice(0, 12))),
+  };
+}
+
+export interface InstallOptions {
+  /** A folder that has the wheels: nothing is fetched. */
+  readonly from?: string;
+  /** A package index; default pip's. */
+  readonly index?: string;
+  readonly signal?: AbortSignal;
+  /** Called before each wheel. */
+  readonly onWheel?: (wheel: Wheel) => void;
+}
+
+/**
+ * Installs what was planned; a plugin is there whole or not at all.
+ * @throws BackendError for a wheel that is missing, can't be fetched, or has another hash
+ */
+export async function installPlugin(plan: InstallPlan, options: InstallOptions = {}): Promise<void> {
+  const { from, index = packageIndex(), signal, onWheel } = options;
+  const parent = join(plan.folder, '..');
+  await mkdir(parent, { recursive: true });
+  const work = await mkdtemp(join(parent, '.unpacking-'));
+  try {
+    const packages = join(work, 'packages');
+    await mkdir(packages);
+    for (const wheel of plan.wheels) {
+      signal?.throwIfAborted();
+      onWheel?.(wheel);
+      const path = from === undefined ? join(work, wheel.file) : join(from, wheel.file);
+      if (from === undefined) await download(index, wheel, path, signal);
+      else if (!existsSync(path)) throw new BackendError(`${from} has no ${wheel.file}`);
+      await checkHash(path, wheel);
+      await unpack(path, packages);
+      if (from === undefined) await rm(path);
+    }
+    if (!existsSync(plan.folder)) await rename(packages, plan.folder);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function download(index: string, wheel: Wheel, path: string, signal?: AbortSignal): Promise<void> {
+  const address = await fileAddress(index, wheel.package, wheel.file, signal);
+  const answer = await fetched(address, signal ? { signal } : {});
+  if (!answer.body) throw new BackendError(`${wheel.file} came without a body`);
+  await pipeline(
+    Readable.fromWeb(answer.body as import('node:stream/web').ReadableStream),
+    createWriteStream(path),
+  );
+}
+
+async function checkHash(path: string, { file, sha256 }: Wheel): Promise<void> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  const found = hash.digest('hex');
+  if (found !== sha256)
+    throw new BackendError(`${file} is not the file that was pinned: its SHA-256 is ${found}, not ${sha256}`);
+}

@@ -1,0 +1,173 @@
+/** Writes the body of a StableHLO function, op by op, and knows each value's type. */
+import { type DType, type Shape, sameShape, sizeOf, type TensorType } from '@moco-ts/core';
+
+/** A value of the module: `%7`, with its type. */
+export interface Value extends TensorType {
+  readonly name: string;
+}
+
+const elements: Readonly<Record<DType, string>> = {
+  float32: 'f32',
+  int32: 'i32',
+  uint8: 'ui8',
+  bool: 'i1',
+};
+
+export const elementType = ({ dtype }: Pick<TensorType, 'dtype'>): string => elements[dtype];
+
+/** `tensor<2x3xf32>`. */
+export const typeText = ({ shape, dtype }: TensorType): string =>
+  `tensor<${[...shape, elements[dtype]].join('x')}>`;
+
+const signature = (inputs: readonly TensorType[], output: TensorType): string =>
+  `(${inputs.map(typeText).join(', ')}) -> ${typeText(output)}`;
+
+const scalarOf = (dtype: DType): TensorType => ({ shape: [], dtype });
+
+export class Emitter {
+  readonly lines: string[] = [];
+  private count = 0;
+  private readonly shared = new Map<string, Value>();
+
+  /** One op whose text is given up to its types: `inputs` and `type` make its signature. */
+  op(text: string, inputs: readonly Value[], type: TensorType): Value {
+    return this.line(`${text} : ${signature(inputs, type)}`, type);
+  }
+
+  /** `stablehlo.NAME a, b : TYPE`, for ops whose operands and result have one type. */
+  same(name: string, inputs: readonly Value[]): Value {
+    const [first] = inputs;
+    return this.line(
+      `stablehlo.${name} ${inputs.map((value) => value.name).join(', ')} : ${typeText(first!)}`,
+      first!,
+    );
+  }
+
+  /** A line that makes one value, its types written out by the caller. */
+  line(text: string, { shape, dtype }: TensorType): Value {
+    const value = { name: `%${this.count++}`, shape, dtype };
+    this.lines.push(`${value.name} = ${text}`);
+    return value;
+  }
+
+  /** A constant, or a tensor filled with it. Made once. */
+  constant(value: number, type: TensorType = scalarOf('float32')): Value {
+    const key = `${value} ${typeText(type)} ${Object.is(value, -0)}`;
+    const known = this.shared.get(key);
+    if (known) return known;
+    const made = this.line(
+      `stablehlo.constant dense<${literal(value, type.dtype)}> : ${typeText(type)}`,
+      type,
+    );
+    this.shared.set(key, made);
+    return made;
+  }
+
+  reshape(x: Value, shape: Shape): Value {
+    return sameShape(x.shape, shape)
+      ? x
+      : this.op(`stablehlo.reshape ${x.name}`, [x], { shape, dtype: x.dtype });
+  }
+
+  /** Along new axes: axis i of x becomes `dims[i]`. */
+  broadcast(x: Value, shape: Shape, dims: readonly number[]): Value {
+    return this.op(`stablehlo.broadcast_in_dim ${x.name}, dims = [${dims.join(', ')}]`, [x], {
+      shape,
+      dtype: x.dtype,
+    });
+  }
+
+  /** By NumPy's rule: aligned at the last axis, extents of 1 are repeated. */
+  broadcastTo(x: Value, shape: Shape): Value {
+    if (sameShape(x.shape, shape)) return x;
+    const offset = shape.length - x.shape.length;
+    // broadcast_in_dim repeats new axes alone: extents of 1 are dropped first.
+    const kept = x.shape.flatMap((extent, i) => (extent === 1 && shape[i + offset] !== 1 ? [] : [i]));
+    return this.broadcast(
+      this.reshape(
+        x,
+        kept.map((i) => x.shape[i]!),
+      ),
+      shape,
+      kept.map((i) => i + offset),
+    );
+  }
+
+  /** A value per channel, over [N, C, ...]. */
+  perChannel(values: Value, like: TensorType): Value {
+    return this.broadcast(values, like.shape, [1]);
+  }
+
+  transpose(x: Value, permutation: readonly number[]): Value {
+    return this.op(`stablehlo.transpose ${x.name}, dims = [${permutation.join(', ')}]`, [x], {
+      shape: permutation.map((axis) => x.shape[axis]!),
+      dtype: x.dtype,
+    });
+  }
+
+  convert(x: Value, dtype: DType): Value {
+    return x.dtype === dtype ? x : this.op(`stablehlo.convert ${x.name}`, [x], { shape: x.shape, dtype });
+  }
+
+  /** An elementwise op of two operands that broadcast to `shape`, the larger one's by default. */
+  binary(name: string, a: Value, b: Value, shape?: Shape): Value {
+    const common = shape ?? (a.shape.length >= b.shape.length ? a.shape : b.shape);
+    return this.same(name, [this.broadcastTo(a, common), this.broadcastTo(b, common)]);
+  }
+
+  compare(direction: string, a: Value, b: Value, shape: Shape): Value {
+    const [x, y] = [this.broadcastTo(a, shape), this.broadcastTo(b, shape)];
+    return this.op(`stablehlo.compare ${direction}, ${x.name}, ${y.name}`, [x, y], { shape, dtype: 'bool' });
+  }
+
+  select(condition: Value, a: Value, b: Value): Value {
+    return this.line(
+      `stablehlo.select ${condition.name}, ${a.name}, ${b.name} : ${typeText(condition)}, ${typeText(a)}`,
+      a,
+    );
+  }
+
+  /** The axes drop out. */
+  reduce(kind: 'add' | 'maximum', x: Value, axes: readonly number[]): Value {
+    if (axes.length === 0) return x;
+    const type = { shape: x.shape.filter((_, axis) => !axes.includes(axis)), dtype: x.dtype };
+    const start = this.constant(kind === 'add' ? 0 : lowest(x.dtype), scalarOf(x.dtype));
+    return this.line(
+      `stablehlo.reduce(${x.name} init: ${start.name}) applies stablehlo.${kind} across dimensions = [${axes.join(', ')}] : (${typeText(x)}, ${typeText(start)}) -> ${typeText(type)}`,
+      type,
+    );
+  }
+
+  /** The Gauss error function, a composite that plugins expand themselves. */
+  erf(x: Value): Value {
+    return this.line(`chlo.erf ${x.name} : ${typeText(x)} -> ${typeText(x)}`, x);
+  }
+
+  /** The mean over axes, which stay with an extent of 1 where `keep` says so. */
+  mean(x: Value, axes: readonly number[], shape: Shape): Value {
+    const count = sizeOf(axes.map((axis) => x.shape[axis]!));
+    return this.binary(
+      'multiply',
+      this.reshape(this.reduce('add', x, axes), shape),
+      this.constant(1 / count),
+    );
+  }
+}
+
+/** The number that no other is below: where a maximum starts. */
+export const lowest = (dtype: DType): number => (dtype === 'float32' ? -Infinity : -(2 ** 31));
+
+function literal(value: number, dtype: DType): string {
+  if (dtype === 'bool') return `${value !== 0}`;
+  if (dtype !== 'float32') return `${value}`;
+  if (!Number.isFinite(value)) return bits(value);
+  // A mantissa needs its point: 1e0 is refused.
+  return Math.fround(value)
+    .toExponential()
+    .replace(/^(-?\d+)e/, '$1.0e');
+}
+
+function bits(value: number): string {
+  const word = new Uint32Array(Float32Array.of(value).buffer)[0]!;
+  return `0x${word.toString(16).toUpperCase().padStart(8, '0')}`;
+}

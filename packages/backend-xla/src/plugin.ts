@@ -1,0 +1,62 @@
+/** The XLA backend: `xla:cpu`, `xla:cuda`, and `xla:PATH` for any other PJRT plugin. */
+import {
+  type Backend,
+  type BackendDevice,
+  BackendError,
+  type BackendOptions,
+  defineBackend,
+} from '@moco-ts/core';
+import { cudaFailure } from './cuda.ts';
+import { locatePlugin } from './locate.ts';
+import { dtypes, PjrtClient } from './pjrt/client.ts';
+import type { Options } from './pjrt/options.ts';
+import { PjrtError, PjrtPlugin } from './pjrt/plugin.ts';
+import { compileProgram } from './program.ts';
+
+/** What a client is created with: a GPU's memory is taken as it is needed, not three quarters of it at once. */
+const clientOptions: Readonly<Record<string, Options>> = {
+  cuda: { preallocate: false, memory_fraction: 0.95 },
+};
+
+const devices: readonly BackendDevice[] = [
+  { name: 'xla:cpu', speed: 'training', needs: 'driver' },
+  { name: 'xla:cuda', speed: 'training', gpu: true, needs: 'driver' },
+];
+
+/** A plugin stays loaded while the process lives: one client serves one backend. */
+const loaded = new Map<string, PjrtPlugin>();
+
+async function create({ device = 'cpu' }: BackendOptions): Promise<Backend> {
+  const path = locatePlugin(device);
+  let plugin = loaded.get(path);
+  if (!plugin) {
+    plugin = new PjrtPlugin(path);
+    loaded.set(path, plugin);
+  }
+  const client = await openClient(plugin, device);
+  return {
+    name: 'xla',
+    device: `${client.platform}, ${client.deviceKind}, PJRT ${plugin.version.join('.')}`,
+    capabilities: () => ({
+      training: true,
+      inference: true,
+      dtypes,
+      lowering: 'StableHLO',
+      overlapping: true,
+    }),
+    compile: (graph, options = {}) => compileProgram(client, graph, options),
+    dispose: async () => client.destroy(),
+  };
+}
+
+async function openClient(plugin: PjrtPlugin, device: string): Promise<PjrtClient> {
+  try {
+    return await PjrtClient.create(plugin, clientOptions[device] ?? {});
+  } catch (error) {
+    const cause = device === 'cuda' ? cudaFailure() : undefined;
+    if (!(error instanceof PjrtError) || cause === undefined) throw error;
+    throw new BackendError(`xla:cuda found no GPU: ${cause}`);
+  }
+}
+
+export const xlaPlugin = defineBackend({ name: 'xla', devices: () => devices, create });

@@ -1,0 +1,212 @@
+/** A graph, compiled by XLA. Its state stays on the device and is donated to each step, which writes the new one in its place. */
+import {
+  BackendError,
+  bytesOf,
+  type CompileOptions,
+  expectTensor,
+  feedNamed,
+  type Graph,
+  type Port,
+  type Program,
+  type StateSlot,
+  sizeOf,
+  stateTypes,
+  type Tensor,
+  type Tensors,
+  type TensorType,
+} from '@moco-ts/core';
+import { lowerModule } from './lower/module.ts';
+import type { DeviceBuffer, Executable, PjrtClient } from './pjrt/client.ts';
+import type { Options } from './pjrt/options.ts';
+
+interface Slot {
+  readonly input: string;
+  readonly type: TensorType;
+  value: DeviceBuffer | undefined;
+}
+
+export interface XlaCompileOptions {
+  /** Flags of XLA by name. */
+  readonly flags?: Options;
+  /** Sees the module's text before it is compiled. */
+  readonly dump?: (module: string) => void;
+}
+
+/** @throws BackendError for an op without a lowering, PjrtError where XLA refuses the module */
+export async function compileProgram(
+  client: PjrtClient,
+  graph: Graph,
+  { state = [] }: CompileOptions,
+  { flags, dump }: XlaCompileOptions = {},
+): Promise<Program> {
+  const outputs = new Map(graph.outputs.map(({ name, value }) => [name, value]));
+  const replaced = state.flatMap(({ input, output }) =>
+    output === undefined ? [] : [{ input, value: outputs.get(output)! }],
+  );
+  const names = new Set(state.map(({ output }) => output));
+  const results = graph.outputs.filter(({ name }) => !names.has(name));
+  const module = lowerModule(
+    graph,
+    { state: replaced.map(({ value }) => value), outputs: results.map(({ value }) => value) },
+    replaced.map(({ input }) => input),
+  );
+  dump?.(module);
+  const executable = await client.compile(module, flags);
+  return new XlaProgram(client, executable, graph, state, results);
+}
+
+class XlaProgram implements Program {
+  readonly memory: Program['memory'];
+  private readonly client: PjrtClient;
+  private readonly executable: Executable;
+  private readonly graph: Graph;
+  private readonly slots: Map<string, Slot>;
+  /** The slots that a run replaces, in the order of the module's first results. */
+  private readonly replaced: readonly Slot[];
+  private readonly results: readonly Port[];
+  private readonly returned: readonly TensorType[];
+  /** Why there is no state, where a run has lost it. */
+  private lost: Error | undefined;
+  /** Waits follow each other, since each takes a thread of the few that Node has. */
+  private waiting: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    client: PjrtClient,
+    executable: Executable,
+    graph: Graph,
+    state: readonly StateSlot[],
+    results: readonly Port[],
+  ) {
+    this.client = client;
+    this.executable = executable;
+    this.graph = graph;
+    this.results = results;
+    const typed = stateTypes(graph, state);
+    this.slots = new Map([...typed].map(([{ input }, type]) => [input, { input, type, value: undefined }]));
+    this.replaced = state
+      .filter(({ output }) => output !== undefined)
+      .map(({ input }) => this.slots.get(input)!);
+    this.returned = [
+      ...this.replaced.map(({ type }) => type),
+      ...results.map(({ value }) => graph.values[value]!),
+    ];
+    this.memory = {
+      stateBytes: [...this.slots.values()].reduce(
+        (total, { type }) => total + sizeOf(type.shape) * bytesOf(type.dtype),
+        0,
+      ),
+    };
+  }
+
+  async load(values: Tensors): Promise<void> {
+    const checked = Object.entries(values).map(([name, value]) => {
+      const slot = this.slotNamed(name);
+      expectTensor(`the state "${name}"`, value, slot.type);
+      return [slot, value] as const;
+    });
+    for (const [slot, value] of checked) {
+      const before = slot.value;
+      slot.value = this.client.upload(value);
+      before?.destroy();
+    }
+    if ([...this.slots.values()].every(({ value }) => value)) this.lost = undefined;
+  }
+
+  async run(feeds: Tensors): Promise<Record<string, Tensor>> {
+    const results = this.start(feeds);
+    try {
+      return await this.downloaded(this.results.map(({ name }, i) => [name, results[i]!]));
+    } catch (error) {
+      this.lose(error as Error);
+      throw error;
+    } finally {
+      for (const result of results) result.destroy();
+    }
+  }
+
+  async read(names: readonly string[] = [...this.slots.keys()]): Promise<Record<string, Tensor>> {
+    return this.downloaded(names.map((name) => [name, this.loaded(this.slotNamed(name))]));
+  }
+
+  async dispose(): Promise<void> {
+    await this.waiting.catch(() => {});
+    for (const slot of this.slots.values()) slot.value?.destroy();
+    this.slots.clear();
+    this.executable.destroy();
+  }
+
+  /** Gives a run to the device and replaces the state. @returns the results, which the caller frees */
+  private start(feeds: Tensors): DeviceBuffer[] {
+    const given = this.graph.inputs.map(({ name, value }) => {
+      const slot = this.slots.get(name);
+      return slot ? this.loaded(slot) : feedNamed(feeds, name, this.graph.values[value]!);
+    });
+    const uploaded: DeviceBuffer[] = [];
+    try {
+      const inputs = given.map((input) => {
+        if (!('data' in input)) return input;
+        const buffer = this.client.upload(input);
+        uploaded.push(buffer);
+        return buffer;
+      });
+      const returned = this.executable.execute(inputs, this.returned);
+      this.replaced.forEach((slot, i) => {
+        // The old buffer's memory is the new one's by now: what is freed is its handle.
+        slot.value!.destroy();
+        slot.value = returned[i]!;
+      });
+      return returned.slice(this.replaced.length);
+    } catch (error) {
+      this.lose(error as Error);
+      throw error;
+    } finally {
+      for (const buffer of uploaded) buffer.destroy();
+    }
+  }
+
+  private async downloaded(
+    buffers: readonly (readonly [string, DeviceBuffer])[],
+  ): Promise<Record<string, Tensor>> {
+    // All copies begin now, before a later run takes the memory.
+    const copies = buffers.map(([name, buffer]) => [name, buffer.download()] as const);
+    const done = this.waiting
+      .catch(() => {})
+      .then(async () => {
+        const tensors: Record<string, Tensor> = {};
+        let failure: unknown;
+        for (const [name, arrived] of copies) {
+          try {
+            tensors[name] = await arrived();
+          } catch (error) {
+            failure ??= error;
+          }
+        }
+        if (failure !== undefined) throw failure;
+        return tensors;
+      });
+    this.waiting = done;
+    return done;
+  }
+
+  /** A failed run leaves nothing in what it was given to write over. */
+  private lose(error: Error): void {
+    this.lost = error;
+    for (const slot of this.replaced) {
+      slot.value?.destroy();
+      slot.value = undefined;
+    }
+  }
+
+  private loaded({ input, value }: Slot): DeviceBuffer {
+    if (value) return value;
+    if (this.lost)
+      throw new BackendError(`the state "${input}" was lost by a run that failed: ${this.lost.message}`);
+    throw new BackendError(`the state "${input}" was never loaded`);
+  }
+
+  private slotNamed(name: string): Slot {
+    const slot = this.slots.get(name);
+    if (!slot) throw new BackendError(`the program has no state named "${name}"`);
+    return slot;
+  }
+}
