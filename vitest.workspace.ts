@@ -112,7 +112,8 @@ const browser = {
 };
 
 async function chosen() {
-  const { MOCO_PAGES, MOCO_WEB, MOCO_CHROMIUM_KIT, MOCO_GPU, MOCO_CUDA, MOCO_TFJS_NODE, MOCO_XLA } = process.env;
+  const { MOCO_PAGES, MOCO_WEB, MOCO_CHROMIUM_KIT, MOCO_GPU, MOCO_CUDA, MOCO_TFJS_NODE, MOCO_XLA } =
+    process.env;
   if (MOCO_WEB) return [browser];
   if (MOCO_PAGES) return [pages];
   if (MOCO_CHROMIUM_KIT) return [await chromium()];
