@@ -26,7 +26,7 @@ function lanesByChannel(lowering: BlockedLowering, x: number, geometry: Geometry
   const [batch, , height, width] = lowering.shape(x) as Shape4;
   const tall = (chunk.rows - 1) * stride + kernelHeight;
   const wide = (ow - 1) * stride + kernelWidth;
-  const lanes = chunk.lanes / block;
+  const laneBlocks = chunk.lanes / block;
   const key = `lines of lanes ${Object.values(geometry)} ${Object.values(chunk)}`;
   const order = () => {
     const lines: number[] = [];
@@ -47,7 +47,7 @@ function lanesByChannel(lowering: BlockedLowering, x: number, geometry: Geometry
       return onnx.op('Pad', [plain, onnx.ints([0, padding, 1, wide - width - padding])]);
     });
     const lines = onnx.op('Gather', [padded, onnx.indices(key, order)], { axis: 0 });
-    const inside = lowering.blockData(lowering.reshape(lines, [channels * lanes, block, tall, wide]));
-    return lowering.reshape(inside, [channels, chunk.lanes, tall, wide]);
+    const blocked = lowering.blockData(lowering.reshape(lines, [channels * laneBlocks, block, tall, wide]));
+    return lowering.reshape(blocked, [channels, chunk.lanes, tall, wide]);
   });
 }

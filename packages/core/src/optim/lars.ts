@@ -29,10 +29,10 @@ export function lars({ momentum = 0.9, weightDecay = 0, trustCoefficient = 0.001
   };
 }
 
-function trustRatio(size: Traced, change: Traced, coefficient: number): Traced {
-  const one = size.builder.constant(1);
-  const ratio = div(mul(size, coefficient), change);
-  return select(greater(size, 0), select(greater(change, 0), ratio, one), one);
+function trustRatio(parameterNorm: Traced, changeNorm: Traced, coefficient: number): Traced {
+  const one = parameterNorm.builder.constant(1);
+  const ratio = div(mul(parameterNorm, coefficient), changeNorm);
+  return select(greater(parameterNorm, 0), select(greater(changeNorm, 0), ratio, one), one);
 }
 
 function norm(x: Traced): Traced {
