@@ -3,7 +3,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { transform } from 'esbuild';
 import { describe, expect, it } from 'vitest';
-import { createProgram } from '../../packages/cli/src/main.ts';
+import { createProgram, namedPlugins } from '../../packages/cli/src/main.ts';
+import { loadPlugins } from '../../packages/node/src/plugins.ts';
 import {
   anchors,
   commandLines,
@@ -84,11 +85,14 @@ describe('commands', () => {
 
   it('of moco are ones that it takes, plugins included', async () => {
     const mine = lines.filter(({ words }) => words[0] === 'moco' && !words.some((word) => /[[|]/.test(word)));
-    for (const { words, at } of mine)
+    for (const { words, at } of mine) {
+      // A package's folder means what is built of it.
+      await loadPlugins(namedPlugins(words.slice(1)));
       await expect(
         parser().parseAsync(words.slice(1), { from: 'user' }),
         `${at}: ${words.join(' ')}`,
       ).resolves.toBeDefined();
+    }
   });
 
   it('in running text and in synopses have flags that there are', () => {

@@ -87,7 +87,7 @@ Examples:
 }
 
 /** The plugins that a command line names: they are loaded before it is parsed, since a method brings flags of its own. */
-function namedPlugins([command, ...args]: readonly string[]): string[] {
+export function namedPlugins([command, ...args]: readonly string[]): string[] {
   if (command === undefined || !withPlugins.has(command)) return [];
   const end = args.indexOf('--');
   return args

@@ -1,4 +1,5 @@
 /** The flags of `moco pretrain`, made of the table of settings, and the few that are no setting of a run. */
+import { UserError } from '@moco-ts/core';
 import {
   type Group,
   presetNames,
@@ -39,9 +40,22 @@ function addSettings(command: Command, groups: readonly Group[]): Command {
     for (const [name, setting] of settingEntries()) {
       if (setting.group !== group) continue;
       for (const option of [...optionsOf(name, setting), ...(others[name]?.() ?? [])])
-        command.addOption(option.helpGroup(`${group}:`));
+        addOption(command, option.helpGroup(`${group}:`));
     }
   return command;
+}
+
+/** @throws UserError for a flag that the command has already: a plugin's method named it */
+function addOption(command: Command, option: Option): void {
+  const taken = [...command.options.map(({ long }) => long), '--plugin', '--help'];
+  if (taken.includes(option.long))
+    throw new UserError(
+      `the flag ${option.long} of a plugin's method is one of moco ${command.name()} already`,
+      {
+        code: 'plugin-invalid',
+      },
+    );
+  command.addOption(option);
 }
 
 /** The flag of a setting, and `--no-...` where it has one. What it parses to has the setting's name. */
