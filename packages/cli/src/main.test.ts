@@ -1,28 +1,11 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { createProgram } from './main.ts';
 import { imageFolder, moco, temporaryFolder, tiny } from './testing.ts';
 
-const commands = [
-  'demo',
-  'pretrain',
-  'knn',
-  'lincls',
-  'finetune',
-  'export',
-  'import',
-  'convert',
-  'embed',
-  'search',
-  'dedupe',
-  'map',
-  'ablate',
-  'presets',
-  'backends',
-  'replay',
-  'bench',
-  'report',
-];
+const silent = { out: () => {}, err: () => {}, live: false, color: false };
+const commands = createProgram(silent, () => {}).commands.map((command) => command.name());
 
 describe('help', () => {
   it.each([[], ...commands.map((name) => [name])])(

@@ -34,6 +34,8 @@ export type BackendName =
   | 'tfjs:node'
   | 'tfjs:node-gpu'
   | 'webgpu'
+  | 'xla:cpu'
+  | 'xla:cuda'
   | 'reference';
 
 /** What the library takes that the settings of a run are not, or takes in another form. */

@@ -19,8 +19,7 @@ type Names = keyof PretrainOptions;
 it('names every setting of a run, and no other', () => {
   type Own = 'preset' | 'testData' | 'out' | 'resume' | 'signal' | 'onEvaluation' | 'onWarning';
   expectTypeOf<Exclude<Names, Own>>().toEqualTypeOf<Exclude<keyof RunFlags, 'plugin'>>();
-  // Keys of this object are checked to be all, and only, the interface's.
-  const all: Record<Names, true> = {
+  const all = {
     ...{ method: true, preset: true, mocoDim: true, mocoK: true, mocoM: true, mocoMCos: true, mocoT: true },
     ...{ mlp: true, mocoMlpDim: true, loss: true, bankMomentum: true, bankDraw: true, proximal: true },
     ...{
@@ -55,25 +54,29 @@ it('names every setting of a run, and no other', () => {
       onWarning: true,
     },
   };
+  expectTypeOf<keyof typeof all>().toEqualTypeOf<Names>();
   expect([...optionNames].sort()).toEqual(Object.keys(all).sort());
 });
 
 it('names every encoder that comes along', () => {
   registerEncoders();
-  const all: Record<ArchName, true> = {
+  const all = {
     ...{ resnet18: true, resnet34: true, resnet50: true, resnet101: true, resnet152: true },
     ...{ resnext50_32x4d: true, resnext101_32x8d: true, wide_resnet50_2: true, wide_resnet101_2: true },
     ...{ 'resnet-tiny': true, 'resnet-micro': true, vit_tiny: true, vit_small: true, vit_base: true },
     ...{ vit_large: true, vit_conv_small: true, vit_conv_base: true },
   };
+  expectTypeOf<keyof typeof all>().toEqualTypeOf<ArchName>();
   expect(Object.keys(all).sort()).toEqual(encoderNames());
 });
 
 it('names every backend that comes along, and takes those of others', async () => {
-  const all: Record<Exclude<BackendName, 'auto'>, true> = {
+  const all = {
     ...{ ort: true, 'ort:cuda': true, 'ort:webgpu': true, webgpu: true, reference: true },
     ...{ 'tfjs:cpu': true, 'tfjs:wasm': true, 'tfjs:node': true, 'tfjs:node-gpu': true },
+    ...{ 'xla:cpu': true, 'xla:cuda': true },
   };
+  expectTypeOf<keyof typeof all | 'auto'>().toEqualTypeOf<BackendName>();
   await registerPlugins();
   expect((await backendDevices()).map(({ name }) => name).sort()).toEqual(Object.keys(all).sort());
   expectTypeOf<'mine:gpu'>().toExtend<PretrainOptions['backend']>();

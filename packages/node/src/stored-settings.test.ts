@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { decodeSafetensors, encodeSafetensors, UserError } from '@moco-ts/core';
-import { checksum, hexadecimal } from '@moco-ts/run';
+import { checksum, hexadecimal, settingEntries } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Captured, imageFolder, moco, temporaryFolder, tiny } from '../../cli/src/testing.ts';
 import { decodeCheckpoint } from '../../run/src/checkpoint.ts';
@@ -54,19 +54,12 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(
     [
       ...['stopGradConv1', 'mocoMCos', 'mlp', 'augPlus', 'blur', 'scaleLr', 'cos', 'lrPerStep', 'symmetric'],
-      'isolate',
+      ...['isolate', 'labels'],
     ].map((name) => [name, ['true']]),
   ),
 };
 
-const settings = [
-  ...['data', 'designers', 'holdOut', 'method', 'arch', 'imageSize', 'stem', 'patchSize', 'stopGradConv1'],
-  ...['mocoDim', 'mocoK', 'mocoM', 'mocoMCos', 'mocoT', 'mlp', 'mocoMlpDim', 'loss', 'bankMomentum'],
-  ...['bankDraw', 'proximal', 'augPlus', 'blur', 'cropMin', 'mean', 'std', 'batchSize', 'epochs'],
-  ...['startEpoch', 'optimizer', 'lr', 'scaleLr', 'momentum', 'wd', 'schedule', 'cos', 'warmupEpochs'],
-  ...['lrPerStep', 'bn', 'bnSplits', 'symmetric', 'seed', 'backend', 'plugin', 'threads', 'workers'],
-  ...['maxBad', 'isolate', 'printFreq', 'saveEvery', 'saveEverySteps', 'keep', 'knnEvery', 'maxSteps'],
-];
+const settings = settingEntries().map(([name]) => name);
 
 /** The commands that read a checkpoint. */
 const commands: Readonly<Record<string, (file: string, out: string) => string[]>> = {
