@@ -1,10 +1,6 @@
 import { inWords, Message, type Wording, type Words } from './message.ts';
 
-/**
- * What can go wrong, by codes that stay from version to version, as messages need not: switch on `error.code`, and for a
- * code of a setting on `error.setting`.
- */
-export const errorCodes = {
+const meanings = {
   'input-invalid': 'something given or read is not what it should be, and nothing below tells more',
   'setting-unknown': 'there is no setting of that name',
   'setting-missing': 'a setting that is needed has no value',
@@ -34,7 +30,13 @@ export const errorCodes = {
 } as const;
 
 /** A key of {@link errorCodes}. */
-export type ErrorCode = keyof typeof errorCodes;
+export type ErrorCode = keyof typeof meanings;
+
+/**
+ * What can go wrong, by codes that stay from version to version, as messages need not: switch on `error.code`, and for a
+ * code of a setting on `error.setting`.
+ */
+export const errorCodes: Readonly<Record<ErrorCode, string>> = meanings;
 
 /** What an error tells programs. An error itself is one, and so passes its own on to another. */
 export interface About {

@@ -81,5 +81,6 @@ export interface PretrainOptions extends OwnOptions, Partial<Omit<RunConfig, 'pl
 
 /** A method of your own among the options, and its settings beside it. */
 export type MethodOptions<Own extends SettingTable> = {
+  /** A built-in method's name, or a method of your own. */
   readonly method?: Method | MethodPlugin<Own>;
 } & Partial<ConfigOf<Own>>;
