@@ -48,8 +48,8 @@ const forPeople = ['commander', 'linkedom', '@observablehq/plot', 'log-update', 
 it('the library reaches no command, terminal or plot', async () => {
   const { own, others } = await reached('moco/src/index.ts');
   expect([...own].sort()).toEqual([
-    ...['backend-ort', 'backend-tfjs', 'backend-webgpu', 'core', 'data', 'encoders', 'exchange'],
-    ...['moco', 'node', 'onnx', 'run'],
+    ...['backend-ort', 'backend-tfjs', 'backend-webgpu', 'backend-xla', 'core', 'data', 'encoders'],
+    ...['exchange', 'moco', 'node', 'onnx', 'run'],
   ]);
   expect(others).toContain('sharp');
   expect(forPeople.filter((name) => others.has(name))).toEqual([]);

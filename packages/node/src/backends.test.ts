@@ -32,14 +32,16 @@ it('lists, by name, what comes with the command, and what its engines declare of
   const known = new Map(devices.map((device) => [device.name, device]));
   expect([...known.keys()]).toEqual([
     ...['ort', 'ort:cuda', 'ort:webgpu', 'tfjs:cpu', 'tfjs:wasm', 'tfjs:node', 'tfjs:node-gpu', 'webgpu'],
-    'reference',
+    ...['xla:cpu', 'xla:cuda', 'reference'],
   ]);
   const those = (fits: (device: BackendDevice) => boolean) =>
     devices.flatMap((device) => (fits(device) ? [device.name] : []));
-  expect(those(({ gpu }) => gpu === true)).toEqual(['ort:cuda', 'ort:webgpu', 'tfjs:node-gpu', 'webgpu']);
+  expect(those(({ gpu }) => gpu === true)).toEqual([
+    ...['ort:cuda', 'ort:webgpu', 'tfjs:node-gpu', 'webgpu', 'xla:cuda'],
+  ]);
   expect(those(({ speed }) => speed === 'check')).toEqual(['tfjs:cpu', 'reference']);
   expect(those(({ needs }) => needs === 'driver')).toEqual([
-    ...['ort:cuda', 'ort:webgpu', 'tfjs:node', 'tfjs:node-gpu', 'webgpu'],
+    ...['ort:cuda', 'ort:webgpu', 'tfjs:node', 'tfjs:node-gpu', 'webgpu', 'xla:cpu', 'xla:cuda'],
   ]);
 });
 
