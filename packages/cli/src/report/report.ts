@@ -71,8 +71,9 @@ const STYLE = `
 
 async function runBody(folder: string, history: History, options: ReportOptions): Promise<string> {
   const recorded = await readRecord(folder, options.warn);
-  const checkpoint = await openCheckpoint(folder, options.warn).catch((error: UserError) => {
-    options.warn(say`${error.text}: the report has no neighbours`);
+  const checkpoint = await openCheckpoint(folder, options.warn).catch((error: Error) => {
+    const reason = error instanceof UserError ? error.text : error.message;
+    options.warn(say`${reason}: the report has no neighbours`);
     return undefined;
   });
   const config = checkpoint?.info.config ?? recorded.config;
