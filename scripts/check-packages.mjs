@@ -1,6 +1,6 @@
 // Checks what each published package would hold: the built files and what they import, a licence, a README, types.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { dirname, join, posix, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +8,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { build } from 'esbuild';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
+import { forTests, packages } from './packages.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const licence = readFileSync(join(root, 'LICENSE'), 'utf8');
@@ -71,14 +72,10 @@ async function imported(folder, modules) {
   return (path) => imports.get(join(folder, path));
 }
 
-/** `x.test.js` and the like, `testing.js`, `browser-testing.js`. */
-const forTests = /(\.(test|page|gpu|native|cuda|chromium)|(^|[/-])testing)\.(js|d\.ts)$/;
-
 const packageOf = (name) => name.split('/', name.startsWith('@') ? 2 : 1).join('/');
 
-async function problems(folder) {
+async function problems({ folder, manifest }) {
   const faults = [];
-  const manifest = read(join(folder, 'package.json'));
   const files = packed(folder);
   const expected = {
     ...{ version, license, type: 'module', engines },
@@ -137,10 +134,9 @@ async function problems(folder) {
 const changelog = readFileSync(join(root, 'CHANGELOG.md'), 'utf8');
 let failed = !changelog.includes(`\n## ${version}\n`);
 if (failed) console.error(`CHANGELOG.md has no heading for version ${version}`);
-for (const entry of readdirSync(join(root, 'packages'))) {
-  const folder = join(root, 'packages', entry);
-  if (!existsSync(join(folder, 'package.json')) || read(join(folder, 'package.json')).private) continue;
-  const { name, count, faults } = await problems(folder);
+for (const each of packages()) {
+  if (each.manifest.private) continue;
+  const { name, count, faults } = await problems(each);
   console.log(`${name}: ${count} files${faults.length === 0 ? '' : ', but'}`);
   for (const problem of faults) console.error(`  ${problem}`);
   failed ||= faults.length > 0;

@@ -6,6 +6,7 @@ import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import ts from 'typescript-api';
+import { forTests } from './packages.mjs';
 import { unusedExports } from './public-exports.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -24,21 +25,11 @@ const floors = [
   ['moco'],
 ];
 
-/** Tests stand outside the floors. */
-const forTests = /\.(test|page|gpu|native|cuda|chromium|xla)\.ts$|(^|[/-])testing\.ts$/;
-
 /** Scripts that run in a page are one function each, since they are sent as text. */
 const pageScripts = /packages\/cli\/src\/map\/script\.ts$/;
 
 /** Packages whose messages leave the names of settings to who tells them (`settingRef`). */
-const flagless = new Set(
-  ['core', 'data', 'encoders', 'exchange', 'onnx', 'run', 'node', 'moco'].concat([
-    'backend-ort',
-    'backend-tfjs',
-    'backend-webgpu',
-    'backend-testing',
-  ]),
-);
+const flagless = new Set(floors.flat().filter((name) => name !== 'cli'));
 
 /** A document for those who have the command; and flags of other programs. */
 const withFlags = 'packages/node/src/model-card.ts';
@@ -202,6 +193,7 @@ for (const path of sources) {
     path,
     own.map((name) => join(dirname(path), name).split(sep).join('/')),
   );
+  // Tests stand outside the floors.
   if (forTests.test(path)) continue;
   if (!pageScripts.test(path))
     for (const { first, lines } of longFunctions(file))

@@ -3,10 +3,11 @@
 //   node scripts/public-exports.mjs      lists it; check-structure.mjs fails on it
 //
 // Values alone: types stand in the signatures of values.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript-api';
+import { forTests, packages } from './packages.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -23,9 +24,6 @@ const given = new Set(['@moco-ts/run Meter', '@moco-ts/run createMeters']);
 const building =
   /^packages\/(run\/src\/(method|registry|rule|setting)|core\/src\/(backend|encoder|errors|grad|graph\/(op|trace|ops\/\w[\w-]*)|nn\/index|optim\/\w+|ssl\/(ema|head|losses|pass|projector|queue)|train\/(branch|step)|tensor\/tensor|passes\/passes))\.ts$/;
 
-/** Files that use a package as its tests do. */
-const forTests = /\.(test|page|gpu|native|cuda|chromium|web)\.(ts|js)$|(^|[/-])testing\.ts$|^tests\//;
-
 const read = (path) => readFileSync(join(root, path), 'utf8');
 const parse = (path, text = read(path)) => ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
 const relativeTo = (path, name) =>
@@ -36,13 +34,11 @@ const relativeTo = (path, name) =>
 /** The sources of what can be imported from packages by name: `@moco-ts/data/portable`, and its file. */
 function entryPoints() {
   const entries = new Map();
-  for (const folder of readdirSync(join(root, 'packages'))) {
-    const manifest = `packages/${folder}/package.json`;
-    if (!existsSync(join(root, manifest))) continue;
-    const { name, exports = {} } = JSON.parse(read(manifest));
+  for (const { folder, manifest } of packages()) {
+    const { name, exports = {} } = manifest;
     for (const [path, target] of Object.entries(exports)) {
-      const file = target.default?.replace('./dist/', `packages/${folder}/src/`).replace(/\.js$/, '.ts');
-      if (file !== undefined) entries.set(join(name, path), file);
+      const source = target.default?.replace('./dist/', './src/').replace(/\.js$/, '.ts');
+      if (source !== undefined) entries.set(join(name, path), relativeTo(`${folder}/package.json`, source));
     }
   }
   return entries;
@@ -95,13 +91,10 @@ function textOf(path) {
   return [...text.matchAll(/```[jt]s\n([\s\S]*?)```/g)].map(([, code]) => code).join('\n');
 }
 
-/** The names that a file imports, as `module name`. */
-function importsOf(path, text, entries) {
+/** The names that a file imports, as `module name`. @param built entry points by their built files */
+function importsOf(path, text, entries, built) {
   const names = [];
   const spaces = new Map();
-  const built = new Map(
-    [...entries].map(([name, file]) => [file.replace('/src/', '/dist/').replace(/ts$/, 'js'), name]),
-  );
   const moduleOf = (node) => {
     if (!node || !ts.isStringLiteralLike(node)) return undefined;
     return entries.has(node.text) ? node.text : built.get(relativeTo(path, node.text));
@@ -135,13 +128,16 @@ function importsOf(path, text, entries) {
 /** Exports that nobody takes, or tests alone: `{ module, name, file, tests }`. */
 export function unusedExports() {
   const entries = entryPoints();
+  const built = new Map(
+    [...entries].map(([name, file]) => [file.replace('/src/', '/dist/').replace(/ts$/, 'js'), name]),
+  );
   const folders = ['packages', 'apps', 'examples', 'benchmarks', 'parity', 'scripts', 'tests', 'docs'];
   const taken = { code: new Set(), tests: new Set() };
   for (const path of [...folders.flatMap(programsIn), 'README.md']) {
     const text = textOf(path);
     if (!/moco-ts|\/dist\//.test(text)) continue;
-    const by = taken[forTests.test(path) ? 'tests' : 'code'];
-    for (const name of importsOf(path, text, entries)) by.add(name);
+    const by = taken[forTests.test(path) || path.startsWith('tests/') ? 'tests' : 'code'];
+    for (const name of importsOf(path, text, entries, built)) by.add(name);
   }
   const isTaken = (module, name) =>
     taken.code.has(`${module} ${name}`) ||

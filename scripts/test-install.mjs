@@ -1,9 +1,10 @@
 // The packages as a user gets them: packed, installed into an empty folder by npm, compiled against and run.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { packages } from './packages.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const read = (path) => JSON.parse(readFileSync(path, 'utf8'));
@@ -26,9 +27,10 @@ function run(cwd, command, ...args) {
 const packs = join(folder, 'packs');
 mkdirSync(packs);
 const files = {};
-for (const entry of readdirSync(join(root, 'packages'))) {
-  const path = join(root, 'packages', entry);
-  const { name } = read(join(path, 'package.json'));
+for (const {
+  folder: path,
+  manifest: { name },
+} of packages()) {
   run(
     path,
     'npm',

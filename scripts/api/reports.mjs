@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CompilerState, Extractor, ExtractorConfig } from '@microsoft/api-extractor';
+import { packages } from '../packages.mjs';
 
 const root = join(import.meta.dirname, '..', '..');
 const read = (path) => JSON.parse(readFileSync(path, 'utf8'));
@@ -91,12 +92,9 @@ export function compareReports(folders, into, update) {
 
 /** The folders of the packages that are published. @throws Error for one that is not built */
 export function published() {
-  return readdirSync(join(root, 'packages'))
-    .map((name) => join(root, 'packages', name))
-    .filter(
-      (folder) => existsSync(join(folder, 'package.json')) && !read(join(folder, 'package.json')).private,
-    )
-    .map((folder) => {
+  return packages()
+    .filter(({ manifest }) => !manifest.private)
+    .map(({ folder }) => {
       if (!existsSync(join(folder, 'dist'))) throw new Error(`${folder} is not built: npx tsc -b`);
       return folder;
     });
