@@ -108,10 +108,9 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
     );
   const query = floats(file.name, await take(layout.query, isModel));
   const none: Params = {};
-  const notes: Wording[] =
-    'cls_token' in expected
-      ? [...checkPositions(file.name, await take(layout.query, isPositions), options)]
-      : [];
+  const notes: Wording[] = hasToken
+    ? [...checkPositions(file.name, await take(layout.query, isPositions), options)]
+    : [];
   if (arch.arch === 'vit_small' && layout.kind === 'plain' && known === undefined)
     notes.push(
       'vit_small has 12 heads here, as in MoCo v3; of weights for 6 heads (DeiT) the features would be wrong',

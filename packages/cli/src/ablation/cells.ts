@@ -4,7 +4,6 @@ import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DivergedError, UserError } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
-import type { Reporter } from '@moco-ts/node';
 import {
   defaultWorkers,
   holdsRun,
@@ -16,6 +15,7 @@ import {
   openCheckpoint,
   openData,
   openEvaluation,
+  type Reporter,
   skipList,
   textIfThere,
   train,

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { counted } from '@moco-ts/core';
-import type { Reporter } from '@moco-ts/node';
 import {
   catchInterrupts,
   defaultWorkers,
@@ -8,6 +7,7 @@ import {
   type Measures,
   measureRows,
   openData,
+  type Reporter,
   registerPlugins,
 } from '@moco-ts/node';
 import { resolveConfig } from '@moco-ts/run';

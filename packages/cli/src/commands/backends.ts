@@ -1,4 +1,5 @@
 import type { InstallPlan } from '@moco-ts/backend-xla';
+import { counted } from '@moco-ts/core';
 import { deviceName, knownDevices, memoryOf, probe } from '@moco-ts/node';
 import type { Command } from 'commander';
 import { wrap } from '../format.ts';
@@ -54,8 +55,7 @@ async function install(name: string, { index: given, from }: InstallFlags, io: I
 /** What will be fetched, its size and its licences. */
 function contents({ wheels, bytes }: InstallPlan, source: string): string {
   const licences = [...new Set(wheels.map(({ licence }) => licence))].join(', ');
-  const packages = `${wheels.length} ${wheels.length === 1 ? 'package' : 'packages'}`;
-  return `${packages} from ${source}, ${Math.ceil(bytes / 2 ** 20)} MiB, about twice that unpacked; licences: ${licences}\n`;
+  return `${counted(wheels.length, 'package')} from ${source}, ${Math.ceil(bytes / 2 ** 20)} MiB, about twice that unpacked; licences: ${licences}\n`;
 }
 
 const hostOf = (index: string): string => (URL.canParse(index) ? new URL(index).host : index);

@@ -1,6 +1,5 @@
 import { counted, quoted } from '@moco-ts/core';
-import type { Reporter } from '@moco-ts/node';
-import { catchInterrupts, planRun, train } from '@moco-ts/node';
+import { catchInterrupts, planRun, type Reporter, train } from '@moco-ts/node';
 import { methodOf, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { duration } from '../format.ts';

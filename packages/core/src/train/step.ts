@@ -130,12 +130,12 @@ export class StepTracer {
   }
 
   private stateNamed(name: string): Traced {
-    const type = this.state[name];
-    if (!type)
+    const value = this.state[name];
+    if (!value)
       throw new CheckpointError(`the state lacks "${name}": was it made with another optimizer?`, {
         code: 'checkpoint-mismatch',
       });
-    return type;
+    return value;
   }
 
   finish(optimizer: Optimizer): TrainingStep {
