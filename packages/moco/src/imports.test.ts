@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 
 const source = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-/** The modules of this project, and those of others, that a module leads to. */
+/** The packages of this project, and those of others, that a module leads to; `first` are ours without what is loaded later. */
 async function reached(entry: string) {
   const { metafile } = await build({
     entryPoints: [source(entry)],
@@ -36,8 +36,15 @@ async function reached(entry: string) {
     logLevel: 'silent',
   });
   const imports = Object.values(metafile.inputs).flatMap((input) => input.imports);
+  const first = new Set([entry]);
+  // Iterating a Set also visits what is added meanwhile.
+  for (const path of first)
+    for (const { kind, external, path: next } of metafile.inputs[path]!.imports)
+      if (kind === 'import-statement' && !external) first.add(next);
+  const packagesOf = (paths: Iterable<string>) => new Set(Array.from(paths, (path) => path.split('/')[0]));
   return {
-    own: new Set(Object.keys(metafile.inputs).map((path) => path.split('/')[0])),
+    own: packagesOf(Object.keys(metafile.inputs)),
+    first: packagesOf(first),
     others: new Set(imports.filter(({ external }) => external).map(({ path }) => path)),
   };
 }
@@ -53,6 +60,11 @@ it('the library reaches no command, terminal or plot', async () => {
   ]);
   expect(others).toContain('sharp');
   expect(forPeople.filter((name) => others.has(name))).toEqual([]);
+});
+
+it('the library loads no backend and no ONNX before it is asked for one', async () => {
+  const { first } = await reached('moco/src/index.ts');
+  expect([...first].sort()).toEqual(['core', 'data', 'encoders', 'exchange', 'moco', 'node', 'run']);
 });
 
 it('the command of the package reaches them all', async () => {

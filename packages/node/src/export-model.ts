@@ -1,7 +1,7 @@
 /** Writes an encoder as ONNX and proves that ONNX Runtime gives the trainer's features. */
 import { dirname } from 'node:path';
 import { createExtractor, type Params, rng, say, settingRef, UserError } from '@moco-ts/core';
-import { type ExportOptions, exportEncoder, largestHalf, type Precision } from '@moco-ts/onnx';
+import type { ExportOptions, Precision } from '@moco-ts/onnx';
 import { modelConfig, modelMetadata, preprocessOf, type RunConfig } from '@moco-ts/run';
 import { BATCH, type Calibration, evalBatches, largestValue, rangesOf } from './export-ranges.ts';
 import { makeFolder, writeAtomic } from './files.ts';
@@ -53,6 +53,7 @@ export async function makeModel(
   settings: ExportSettings,
 ): Promise<ExportedModel> {
   const { withHead, withPreprocess, opset, classes, precision = 'fp32', calibration, names } = settings;
+  const { exportEncoder, largestHalf } = await import('@moco-ts/onnx');
   const plain = modelConfig(config, withHead);
   const model = classes ? { ...plain, head: { classes: classes.length } } : plain;
   const common: ExportOptions = { model, params };

@@ -1,7 +1,7 @@
 /** How large the values within a network get on images: what fewer bits have to hold. */
 import { DataError } from '@moco-ts/core';
 import { type ImageDataset, loadEval, type SkippedImage } from '@moco-ts/data';
-import { calibrationModel, type ExportOptions, magnitudeModel, type Range } from '@moco-ts/onnx';
+import type { ExportOptions, Range } from '@moco-ts/onnx';
 import type { RunConfig } from '@moco-ts/run';
 import { openModel } from './onnx-session.ts';
 
@@ -23,6 +23,7 @@ export async function rangesOf(
   calibration: Calibration,
 ): Promise<Range[]> {
   const { imageSize: size } = config;
+  const { calibrationModel } = await import('@moco-ts/onnx');
   const { bytes, count } = calibrationModel(common);
   const model = await openModel(bytes);
   const ranges = Array.from({ length: count }, (): [number, number] => [Infinity, -Infinity]);
@@ -67,6 +68,7 @@ export async function largestValue(
   images: Calibration | Float32Array,
 ): Promise<number> {
   const { imageSize: size } = config;
+  const { magnitudeModel } = await import('@moco-ts/onnx');
   const model = await openModel(magnitudeModel(common));
   let largest = 0;
   const look = async (data: Float32Array) => {
