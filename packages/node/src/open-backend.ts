@@ -1,5 +1,6 @@
 /** Backends as a run names them: its own object, a name, or `auto`. */
 import type { Backend, BackendOptions, BackendPlugin } from '@moco-ts/core';
+import { chooseBackend } from './backends.ts';
 import { openNamedBackend } from './plugins.ts';
 
 /**
@@ -12,7 +13,5 @@ export async function openBackend(
 ): Promise<Backend> {
   if (typeof name !== 'string') return name.create(options);
   if (name !== 'auto') return openNamedBackend(name, options);
-  // Loaded when it is asked for: few runs ask.
-  const { chooseBackend } = await import('./backends.ts');
   return openNamedBackend((await chooseBackend()).name, options);
 }

@@ -13,7 +13,7 @@ import {
 import { chooseBackend } from './backends.ts';
 import { checkNewest, holdsRun, openCheckpoint } from './checkpoint.ts';
 import { openData } from './dataset.ts';
-import { defaultWorkers, registerPlugins } from './plugins.ts';
+import { defaultWorkers } from './plugins.ts';
 import { entryIfThere } from './source.ts';
 
 export interface Wish {
@@ -71,7 +71,6 @@ export async function planRun(
 
 /** The run's record names the actual backend, so that it resumes with the same. */
 async function withBackend(config: RunConfig, note: (text: string) => void): Promise<RunConfig> {
-  await registerPlugins();
   const { name, reason } = await chooseBackend();
   note(`Backend: ${name} (${reason})`);
   return { ...config, backend: name };
