@@ -38,8 +38,7 @@ export type MeterStates = Readonly<Record<string, MeterState>>;
 /** A metric has its meter from its first value on. */
 export function createMeters(states: MeterStates = {}): Meters {
   const kept = Object.entries(states).map(([name, state]) => [name, new Meter(state)]);
-  const [loss, time, data] = [new Meter(), new Meter(), new Meter()];
-  return { loss, ...Object.fromEntries(kept), ...(!states.time && { time }), ...(!states.data && { data }) };
+  return { loss: new Meter(), time: new Meter(), data: new Meter(), ...Object.fromEntries(kept) };
 }
 
 export function meterStates(meters: Meters): MeterStates {
