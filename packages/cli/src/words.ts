@@ -1,11 +1,11 @@
 /** The command's words for settings: its flags. */
 import { inWords, type Wording, type Words } from '@moco-ts/core';
-import { settingNamed } from '@moco-ts/run';
+import { longFlag, settingNamed } from '@moco-ts/run';
 
 /** The long flag of a setting, as messages have it: `--batch-size`; of what no flag sets, `DATA`. */
 function flagOf(key: string): string {
-  const known = settingNamed(key);
-  if (known?.flags !== undefined) return /--[a-z0-9-]+/.exec(known.flags)![0];
+  const flag = longFlag(settingNamed(key) ?? {});
+  if (flag !== undefined) return flag;
   return key === 'data' ? 'DATA' : `--${key.replaceAll(/[A-Z0-9]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 

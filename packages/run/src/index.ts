@@ -32,6 +32,7 @@ export {
   type ConfigOf,
   defaulted,
   type Group,
+  longFlag,
   optional,
   type Setting,
   type SettingTable,

@@ -3,11 +3,10 @@ import { type Message, printable, SettingError, say, settingRef, UserError } fro
 import type { MethodPlugin } from './method.ts';
 import { methodNames } from './method-names.ts';
 import { builtInMethods } from './methods/index.ts';
-import type { Setting, SettingTable } from './setting.ts';
-import { type CommonName, methodSettings, runSettings } from './settings.ts';
+import { longFlag, type Setting } from './setting.ts';
+import { type CommonName, commonSettings } from './settings.ts';
 
 const registry = new Map<string, MethodPlugin>();
-const common: SettingTable = { ...methodSettings, ...runSettings };
 const builtIn: ReadonlySet<string> = new Set(builtInMethods.map(({ name }) => name));
 
 function add(method: MethodPlugin): void {
@@ -17,9 +16,6 @@ function add(method: MethodPlugin): void {
 builtInMethods.forEach(add);
 
 const invalid = (text: string) => new UserError(text, { code: 'plugin-invalid' });
-
-/** `--batch-size` */
-const longFlag = ({ flags }: Setting) => /--[a-z0-9-]+/.exec(flags ?? '')?.[0];
 
 /**
  * Makes a method known by its name; a later one of the same name replaces it, unless it came along.
@@ -31,7 +27,7 @@ export function registerMethod(method: MethodPlugin): void {
     throw invalid(`a method can't be called "${printable(name)}": letters, digits, dots and dashes`);
   if (builtIn.has(name)) throw invalid(`there is a method ${name} already: give the plugin's another name`);
   const others = [...registry.values()].filter((other) => other.name !== name);
-  for (const table of [common, ...others.map((other) => other.settings ?? {})])
+  for (const table of [commonSettings, ...others.map((other) => other.settings ?? {})])
     for (const [key, entry] of Object.entries<Setting>(table))
       for (const [ownKey, own] of Object.entries<Setting>(settings)) {
         // Methods of one plugin may share a setting.
@@ -90,7 +86,7 @@ export function refusalOf(
   value: unknown,
 ): Message | undefined {
   if (value === undefined || takes(method, key)) return undefined;
-  const condition = optIn ?? !Object.hasOwn(common, key);
+  const condition = optIn ?? !Object.hasOwn(commonSettings, key);
   if (condition === false) return undefined;
   const takers = [...registry.values()].filter((other) => takes(other, key)).map(({ name }) => name);
   if (typeof condition === 'object')

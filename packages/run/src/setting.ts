@@ -32,6 +32,10 @@ export interface Setting<Value = unknown> extends SettingEntry {
   readonly default?: Value;
 }
 
+/** `--batch-size`; of two long flags the first. Undefined where no flag sets it. */
+export const longFlag = ({ flags }: SettingEntry): string | undefined =>
+  /--[a-z0-9-]+/.exec(flags ?? '')?.[0];
+
 /** A setting that every configuration has. */
 type Always<Value> = Setting<Value> & { readonly always: true };
 type Defaulted<Value> = Always<Value> & { readonly default: Value };

@@ -363,11 +363,12 @@ export const runSettings = {
   }),
 };
 
-export type CommonTable = typeof methodSettings & typeof runSettings;
+/** All settings that methods share. */
+export const commonSettings = { ...methodSettings, ...runSettings };
 /** The name of a setting that methods share, as configurations have it. */
-export type CommonName = keyof CommonTable;
+export type CommonName = keyof typeof commonSettings;
 /** The values of the settings that methods share. */
-export interface CommonConfig extends ConfigOf<CommonTable> {}
+export interface CommonConfig extends ConfigOf<typeof commonSettings> {}
 
 /** Those of them that depend on nothing. */
-export const commonDefaults = defaultsIn({ ...methodSettings, ...runSettings });
+export const commonDefaults = defaultsIn(commonSettings);
