@@ -1,13 +1,14 @@
 /** A pretraining run: its folder, its session, and what it saves, logs and measures. */
 
 import { basename, dirname, join, resolve } from 'node:path';
-import { BackendError, type Params, say, type Trainer, UserError, under } from '@moco-ts/core';
+import { BackendError, type Params, say, type Trainer, UserError } from '@moco-ts/core';
 import type { Batch, ImageDataset } from '@moco-ts/data';
 import {
   type Checkpoint,
   type Moment,
   metricMeans,
   type Progress,
+  queryParams,
   type RunConfig,
   rateAt,
   runSession,
@@ -259,11 +260,6 @@ function createEvaluator(
       reporter.measured?.(epoch, measures);
     },
   };
-}
-
-async function queryParams(trainer: Trainer): Promise<Params> {
-  const names = trainer.stateNames.filter((name) => name.startsWith('q.'));
-  return under('q', await trainer.state(names));
 }
 
 function writeStep(

@@ -11,7 +11,9 @@ import {
   type Optimizer,
   type Params,
   SettingError,
+  type Trainer,
   traitsOf,
+  under,
 } from '@moco-ts/core';
 import { type RunMethod, splitsOf } from './method.ts';
 import { methodOf, pluginNeeded } from './registry.ts';
@@ -77,6 +79,12 @@ export function createMethod(config: RunConfig, images: number, own?: Encoder): 
 /** The query encoder with its head as a run begins it. */
 export function initialParams(config: RunConfig): Params {
   return createMethod(config, config.batchSize).params();
+}
+
+/** The query encoder with its head as a training has it now. */
+export async function queryParams(trainer: Pick<Trainer, 'state' | 'stateNames'>): Promise<Params> {
+  const names = trainer.stateNames.filter((name) => name.startsWith('q.'));
+  return under('q', await trainer.state(names));
 }
 
 /**

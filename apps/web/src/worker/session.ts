@@ -3,10 +3,8 @@ import {
   type Backend,
   createExtractor,
   createTrainer,
-  type Params,
   SettingError,
   type Trainer,
-  under,
   unitRows,
 } from '@moco-ts/core';
 import {
@@ -30,6 +28,7 @@ import {
   parquetOptions,
   preprocessOf,
   presets,
+  queryParams,
   type RunConfig,
   rateAt,
   resolveConfig,
@@ -191,14 +190,12 @@ function outputsOf(
   session: Session<Batch>,
 ): Pick<TabSession, 'features' | 'model' | 'checkpoint' | 'featuresFile'> {
   const { images, sheet } = set;
-  const params = async (): Promise<Params> =>
-    under('q', await trainer.state(trainer.stateNames.filter((name) => name.startsWith('q.'))));
   let transformed: Float32Array | undefined;
   async function features() {
     session.check();
     transformed ??= evalImages(set, config);
     const batch = Math.min(64, images.length);
-    const extractor = await createExtractor(backend, modelConfig(config), await params(), batch);
+    const extractor = await createExtractor(backend, modelConfig(config), await queryParams(trainer), batch);
     try {
       const data = (await extractor.extract(transformed)) as Float32Array<ArrayBuffer>;
       return { dim: extractor.dim, data: finiteFeatures(data) };
@@ -212,7 +209,7 @@ function outputsOf(
       session.check();
       const bytes = exportEncoder({
         model: modelConfig(config),
-        params: await params(),
+        params: await queryParams(trainer),
         preprocess: preprocessOf(config),
         metadata: modelMetadata(config, { withHead: false, withPreprocess: true, version: __MOCO_VERSION__ }),
       });
@@ -228,7 +225,7 @@ function outputsOf(
     async featuresFile() {
       await session.settle();
       const { dim, data } = await features();
-      const backbone = Object.entries(await params()).filter(([name]) => !name.startsWith('fc.'));
+      const backbone = Object.entries(await queryParams(trainer)).filter(([name]) => !name.startsWith('fc.'));
       const bytes = parquetWriteBuffer({
         ...parquetOptions({
           moco: __MOCO_VERSION__,
