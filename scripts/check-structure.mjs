@@ -85,13 +85,17 @@ function importsOf(file) {
   return names;
 }
 
+const lineAt = (file, position) => file.getLineAndCharacterOfPosition(position).line + 1;
+
+/** The line on which a node begins. */
+const lineOf = (file, node) => lineAt(file, node.getStart(file));
+
 /** Functions with more lines than `longest`. */
 function longFunctions(file) {
   const functions = [];
-  const lineOf = (position) => file.getLineAndCharacterOfPosition(position).line + 1;
   const visit = (node) => {
     if (ts.isFunctionLike(node) && node.body) {
-      const [first, last] = [lineOf(node.getStart(file)), lineOf(node.end)];
+      const [first, last] = [lineOf(file, node), lineAt(file, node.end)];
       if (last - first + 1 > longest) functions.push({ first, lines: last - first + 1 });
     }
     ts.forEachChild(node, visit);
@@ -103,12 +107,11 @@ function longFunctions(file) {
 /** Texts with a flag of the command in them, but for the `flags` of a setting. */
 function flagTexts(file) {
   const flags = [];
-  const lineOf = (position) => file.getLineAndCharacterOfPosition(position).line + 1;
   const visit = (node) => {
     const text = ts.isStringLiteralLike(node) || ts.isTemplateLiteralToken(node) ? node.text : '';
     const flag = /(?<![\w-])--[a-z][a-z-]*/.exec(text.replaceAll(foreignFlags, ''))?.[0];
     const defines = flag !== undefined && node.parent.name?.text === 'flags';
-    if (flag !== undefined && !defines) flags.push({ line: lineOf(node.getStart(file)), flag });
+    if (flag !== undefined && !defines) flags.push({ line: lineOf(file, node), flag });
     ts.forEachChild(node, visit);
   };
   visit(file);
@@ -130,8 +133,7 @@ function messageSearches(file) {
       messages.add(node.name.text);
     const { expression: called, arguments: given } = node;
     if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(called) && searches.has(called.name.text))
-      if ([called.expression, ...given].some(isMessage))
-        lines.push(file.getLineAndCharacterOfPosition(node.getStart(file)).line + 1);
+      if ([called.expression, ...given].some(isMessage)) lines.push(lineOf(file, node));
     ts.forEachChild(node, visit);
   };
   visit(file);
@@ -171,7 +173,7 @@ function methodTexts(file) {
   const found = [];
   const visit = (node) => {
     if (ts.isStringLiteralLike(node) && methods.has(node.text))
-      found.push({ line: file.getLineAndCharacterOfPosition(node.getStart(file)).line + 1, name: node.text });
+      found.push({ line: lineOf(file, node), name: node.text });
     ts.forEachChild(node, visit);
   };
   visit(file);

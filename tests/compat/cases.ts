@@ -18,7 +18,8 @@ const FEATURES = 4;
 const reference = ['--backend', 'reference'];
 const machine = ['-j', '0', '--threads', '1'];
 
-async function done(...args: string[]): Promise<Output> {
+/** Runs a command. @throws Error with what it printed, if it fails */
+export async function done(...args: string[]): Promise<Output> {
   const output = await moco(...args);
   if (output.code !== 0) throw new Error(`moco ${args.join(' ')}\n${output.out}${output.err}`);
   return output;
@@ -87,7 +88,7 @@ const knn = (model: string, ...data: string[]): Case => ({
   run: async () => percents((await done('knn', model, ...data, ...reference, '-j', '0', '-k', '5')).out),
 });
 
-const classifiers = [
+export const classifiers = [
   { command: 'lincls', folder: 'probe' },
   { command: 'finetune', folder: 'tuned' },
   { command: 'lincls', folder: 'cached' },

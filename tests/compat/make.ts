@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { rng } from '../../packages/core/src/index.ts';
 import { encodePng } from '../../packages/data/src/index.ts';
-import { ablation, cases, classifierLine, interrupted } from './cases.ts';
+import { ablation, cases, classifierLine, classifiers, done, interrupted } from './cases.ts';
 import { moco } from './commands.ts';
 import { registerSmallEncoders } from './encoders.ts';
 
@@ -61,11 +61,6 @@ async function writePhotos(): Promise<void> {
   writeFileSync(join('photos', 'dog', 'bad.png'), 'no image');
 }
 
-async function run(...args: string[]): Promise<void> {
-  const { code, out, err } = await moco(...args);
-  if (code !== 0) throw new Error(`moco ${args.join(' ')}\n${out}${err}`);
-}
-
 /** Interrupts a command after its first step or batch. */
 async function interrupt(...args: string[]): Promise<void> {
   const timer = setInterval(() => {
@@ -82,7 +77,7 @@ const queue = ['--moco-k', '16', '--bn-splits', '2'];
 
 async function pretrain(method: string, data: string, steps: number, ...args: string[]): Promise<void> {
   const out = `trained/${data === 'emoji' ? data : method}`;
-  await run(
+  await done(
     'pretrain',
     data,
     '--method',
@@ -110,25 +105,21 @@ async function writeAll(): Promise<void> {
   await pretrain('instdisc', 'digits', 12, ...reference, '--moco-k', '32');
   const emoji = ['--moco-k', '64', '-b', '64', '--bn-splits', '2', '--knn-every', '1', '-p', '20'];
   await pretrain('moco-v2', 'emoji', 1000, ...emoji, '--epochs', '1');
-  for (const [command, out] of [
-    ['lincls', 'probe'],
-    ['finetune', 'tuned'],
-    ['lincls', 'cached'],
-  ] as const)
-    await run(...classifierLine(command, out), '--epochs', '2');
+  for (const { command, folder } of classifiers)
+    await done(...classifierLine(command, folder), '--epochs', '2');
   for (const output of ['vectors.npy', 'vectors.parquet'])
-    await run('embed', 'trained/moco-v2', 'digits', '--out', output, '-j', '0');
+    await done('embed', 'trained/moco-v2', 'digits', '--out', output, '-j', '0');
   // What the index remembers of its file, which a checkout must be able to give back.
   utimesSync('vectors.npy', MODIFIED, MODIFIED);
-  await run('search', 'vectors.npy', 'train/0', '--index');
+  await done('search', 'vectors.npy', 'train/0', '--index');
   await interrupt(...interrupted);
   for (const output of ['encoder.safetensors', 'encoder.pth'])
-    await run('convert', 'trained/moco-v2', '-o', output, '--with-head');
-  await run('export', 'trained/moco-v2', '-o', 'model.onnx', '--with-preprocess');
-  await run(...ablation('ablation'));
+    await done('convert', 'trained/moco-v2', '-o', output, '--with-head');
+  await done('export', 'trained/moco-v2', '-o', 'model.onnx', '--with-preprocess');
+  await done(...ablation('ablation'));
   for (const cell of ['bn-moco-shuffle-seed-0', 'k-memory-bank-64-seed-0', 'k-end-to-end-30-seed-0'])
     rmSync(join('ablation', 'cells', `${cell}.json`));
-  await run(...ablation('ablation-emoji'));
+  await done(...ablation('ablation-emoji'));
 }
 
 /** Seconds since 1970. */
