@@ -28,6 +28,7 @@ import {
   tensorNames,
   textIfThere,
   transformersConfigs,
+  withOpened,
   writeAtomic,
 } from '@moco-ts/node';
 import { largestHalf } from '@moco-ts/onnx';
@@ -220,16 +221,16 @@ async function measureBoth(
   events: EvaluationEvents,
 ): Promise<Figures[]> {
   const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 }, events);
-  const backend = await openBackend('ort');
-  const pool = createPool(config.workers);
-  // Measured on images that are ready: a model that prepares them itself computes the same.
-  const plain = settings.withPreprocess
-    ? (await makeModel(config, params, { ...settings, precision, withPreprocess: false })).bytes
-    : model.bytes;
-  const session = await openModel(plain);
-  const { imageSize: size } = config;
-  const area = 3 * size * size;
-  try {
+  return withOpened(async (keep) => {
+    const backend = keep(await openBackend('ort'));
+    const pool = keep(createPool(config.workers));
+    // Measured on images that are ready: a model that prepares them itself computes the same.
+    const plain = settings.withPreprocess
+      ? (await makeModel(config, params, { ...settings, precision, withPreprocess: false })).bytes
+      : model.bytes;
+    const session = keep(await openModel(plain));
+    const { imageSize: size } = config;
+    const area = 3 * size * size;
     const { timing: _, ...before } = await evaluation.run(backend, params, pool);
     const extract = async (data: Float32Array) =>
       (await session.run('float32', data, [data.length / area, 3, size, size])).first;
@@ -238,11 +239,7 @@ async function measureBoth(
       { name: 'trained', measures: before },
       { name: `exported, ${precision}`, measures: after },
     ];
-  } finally {
-    await session.close();
-    await pool.close();
-    await backend.dispose();
-  }
+  });
 }
 
 function tellMeasures([before, after]: readonly Figures[], io: Io): void {

@@ -8,6 +8,7 @@ import {
   openEvaluation,
   registerPlugins,
   skipList,
+  withOpened,
 } from '@moco-ts/node';
 import { initialParams } from '@moco-ts/run';
 import type { Command } from 'commander';
@@ -76,24 +77,23 @@ async function knn(run: string, data: string | undefined, options: KnnOptions, i
   const skips = skipList(warnTo(io));
   const evaluation = await openEvaluation(config, k, { note: noteTo(io), onSkip: skips.onSkip });
   const { threads } = options;
-  const backend = await openBackend(options.backend ?? 'ort', threads === undefined ? {} : { threads });
-  const pool = createPool(workers ?? config.workers);
-  const measure = async (title: string, params: Params) => {
-    const { timing, ...measures } = await evaluation.run(backend, params, pool);
-    io.out(`${title}\n`);
-    for (const [name, value] of measureRows(measures))
-      io.out(`  ${name.padEnd(32)}${value.toFixed(2).padStart(6)} %\n`);
-    const speed = Math.round(timing.images / timing.featureSeconds);
-    io.out(
-      `  ${counted(timing.images, 'image')}, features ${timing.featureSeconds.toFixed(1)} s (${speed} img/s), search ${timing.searchSeconds.toFixed(1)} s\n`,
+  await withOpened(async (keep) => {
+    const backend = keep(
+      await openBackend(options.backend ?? 'ort', threads === undefined ? {} : { threads }),
     );
-  };
-  try {
+    const pool = keep(createPool(workers ?? config.workers));
+    const measure = async (title: string, params: Params) => {
+      const { timing, ...measures } = await evaluation.run(backend, params, pool);
+      io.out(`${title}\n`);
+      for (const [name, value] of measureRows(measures))
+        io.out(`  ${name.padEnd(32)}${value.toFixed(2).padStart(6)} %\n`);
+      const speed = Math.round(timing.images / timing.featureSeconds);
+      io.out(
+        `  ${counted(timing.images, 'image')}, features ${timing.featureSeconds.toFixed(1)} s (${speed} img/s), search ${timing.searchSeconds.toFixed(1)} s\n`,
+      );
+    };
     if (options.random) await measure('untrained network', initialParams(config));
     await measure(checkpoint.path, under('q', checkpoint.tensors));
     io.out(leftOut(skips));
-  } finally {
-    await pool.close();
-    await backend.dispose();
-  }
+  });
 }
