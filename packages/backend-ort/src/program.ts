@@ -4,14 +4,16 @@ import {
   BackendError,
   bytesOf,
   type CompileOptions,
-  expectTensor,
+  checkedState,
   feedNamed,
   type Graph,
   type Port,
   type Program,
+  resultPorts,
   type Shape,
   type StateSlot,
   sizeOf,
+  slotNamed,
   stateTypes,
   type Tensor,
   type Tensors,
@@ -73,8 +75,7 @@ class OrtProgram implements Program {
     this.block = block;
     this.slots = this.slotsOf(model, state);
     this.feedPorts = graph.inputs.filter(({ name }) => !this.slots.has(name));
-    const stateOutputs = new Set([...this.slots.values()].map(({ output }) => output));
-    this.resultPorts = graph.outputs.filter(({ name }) => !stateOutputs.has(name));
+    this.resultPorts = resultPorts(graph, state);
     this.refusesFirst = givesState(state);
     this.memory = {
       stateBytes: [...this.slots.values()].reduce(
@@ -86,12 +87,7 @@ class OrtProgram implements Program {
   }
 
   async load(values: Tensors): Promise<void> {
-    const checked = Object.entries(values).map(([name, value]) => {
-      const slot = this.slotNamed(name);
-      expectTensor(`the state "${name}"`, value, slot.type);
-      return [slot, value] as const;
-    });
-    for (const [slot, value] of checked) {
+    for (const [slot, value] of checkedState(this.slots, values)) {
       (slot.current.data as Float32Array).set(this.toDevice(slot, value) as Float32Array);
       slot.missing = undefined;
     }
@@ -131,7 +127,7 @@ class OrtProgram implements Program {
   }
 
   async read(names: readonly string[] = [...this.slots.keys()]): Promise<Record<string, Tensor>> {
-    return Object.fromEntries(names.map((name) => [name, this.fromDevice(this.slotNamed(name))]));
+    return Object.fromEntries(names.map((name) => [name, this.fromDevice(slotNamed(this.slots, name))]));
   }
 
   async dispose(): Promise<void> {
@@ -151,12 +147,6 @@ class OrtProgram implements Program {
       slots.set(input, output === undefined ? slot : { ...slot, output });
     }
     return slots;
-  }
-
-  private slotNamed(name: string): Slot {
-    const slot = this.slots.get(name);
-    if (!slot) throw new BackendError(`the program has no state named "${name}"`);
-    return slot;
   }
 
   private blank({ dtype, shape }: TensorType, dims: Shape): Ort.Tensor {

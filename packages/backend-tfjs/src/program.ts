@@ -3,13 +3,15 @@ import {
   BackendError,
   bytesOf,
   type CompileOptions,
-  expectTensor,
+  checkedState,
   feedNamed,
   type Graph,
   type Port,
   type Program,
+  resultPorts,
   type StateSlot,
   sizeOf,
+  slotNamed,
   stateTypes,
   type Tensor,
   type Tensors,
@@ -62,9 +64,8 @@ class TfjsProgram implements Program {
     this.graph = graph;
     this.activate = activate;
     this.slots = slotsOf(graph, state);
-    const replaced = new Set([...this.slots.values()].map(({ output }) => output));
     this.feedPorts = graph.inputs.filter(({ name }) => !this.slots.has(name));
-    this.resultPorts = graph.outputs.filter(({ name }) => !replaced.has(name));
+    this.resultPorts = resultPorts(graph, state);
     this.lastUse = lastUses(graph);
     this.memory = {
       stateBytes: [...this.slots.values()].reduce(
@@ -77,12 +78,7 @@ class TfjsProgram implements Program {
   async load(values: Tensors): Promise<void> {
     await this.issued;
     await this.activate();
-    const checked = Object.entries(values).map(([name, value]) => {
-      const slot = this.slotNamed(name);
-      expectTensor(`the state "${name}"`, value, slot.type);
-      return [slot, value] as const;
-    });
-    for (const [slot, value] of checked) {
+    for (const [slot, value] of checkedState(this.slots, values)) {
       slot.value?.dispose();
       slot.value = toDevice(value);
     }
@@ -103,7 +99,7 @@ class TfjsProgram implements Program {
     await this.issued;
     await this.activate();
     const copies = names.map(async (name) => {
-      const slot = this.slotNamed(name);
+      const slot = slotNamed(this.slots, name);
       // The next run may replace the slot's value before this one has come.
       const held = tf.clone(loaded(slot));
       try {
@@ -154,12 +150,6 @@ class TfjsProgram implements Program {
         for (const result of results) result.dispose();
       }
     };
-  }
-
-  private slotNamed(name: string): Slot {
-    const slot = this.slots.get(name);
-    if (!slot) throw new BackendError(`the program has no state named "${name}"`);
-    return slot;
   }
 }
 

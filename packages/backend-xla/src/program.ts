@@ -3,13 +3,14 @@ import {
   BackendError,
   bytesOf,
   type CompileOptions,
-  expectTensor,
+  checkedState,
   feedNamed,
   type Graph,
   type Port,
   type Program,
-  type StateSlot,
+  resultPorts,
   sizeOf,
+  slotNamed,
   stateTypes,
   type Tensor,
   type Tensors,
@@ -17,42 +18,32 @@ import {
 } from '@moco-ts/core';
 import { lowerModule } from './lower/module.ts';
 import type { DeviceBuffer, Executable, PjrtClient } from './pjrt/client.ts';
-import type { Options } from './pjrt/options.ts';
 
 interface Slot {
   readonly input: string;
+  readonly output: string | undefined;
   readonly type: TensorType;
   value: DeviceBuffer | undefined;
 }
 
-export interface XlaCompileOptions {
-  /** Flags of XLA by name. */
-  readonly flags?: Options;
-  /** Sees the module's text before it is compiled. */
-  readonly dump?: (module: string) => void;
-}
-
-/** @throws BackendError for an op without a lowering, PjrtError where XLA refuses the module */
+/** @throws BackendError for state that doesn't fit or an op without a lowering, PjrtError where XLA refuses the module */
 export async function compileProgram(
   client: PjrtClient,
   graph: Graph,
   { state = [] }: CompileOptions,
-  { flags, dump }: XlaCompileOptions = {},
 ): Promise<Program> {
-  const outputs = new Map(graph.outputs.map(({ name, value }) => [name, value]));
-  const replaced = state.flatMap(({ input, output }) =>
-    output === undefined ? [] : [{ input, value: outputs.get(output)! }],
+  const slots = stateTypes(graph, state).map(
+    ([{ input, output }, type]): Slot => ({ input, output, type, value: undefined }),
   );
-  const names = new Set(state.map(({ output }) => output));
-  const results = graph.outputs.filter(({ name }) => !names.has(name));
+  const replaced = slots.filter(({ output }) => output !== undefined);
+  const results = resultPorts(graph, state);
+  const outputs = new Map(graph.outputs.map(({ name, value }) => [name, value]));
   const module = lowerModule(
     graph,
-    { state: replaced.map(({ value }) => value), outputs: results.map(({ value }) => value) },
+    [...replaced.map(({ output }) => outputs.get(output!)!), ...results.map(({ value }) => value)],
     replaced.map(({ input }) => input),
   );
-  dump?.(module);
-  const executable = await client.compile(module, flags);
-  return new XlaProgram(client, executable, graph, state, results);
+  return new XlaProgram(client, await client.compile(module), graph, slots, results);
 }
 
 class XlaProgram implements Program {
@@ -74,37 +65,26 @@ class XlaProgram implements Program {
     client: PjrtClient,
     executable: Executable,
     graph: Graph,
-    state: readonly StateSlot[],
+    slots: readonly Slot[],
     results: readonly Port[],
   ) {
     this.client = client;
     this.executable = executable;
     this.graph = graph;
     this.results = results;
-    const typed = stateTypes(graph, state);
-    this.slots = new Map([...typed].map(([{ input }, type]) => [input, { input, type, value: undefined }]));
-    this.replaced = state
-      .filter(({ output }) => output !== undefined)
-      .map(({ input }) => this.slots.get(input)!);
+    this.slots = new Map(slots.map((slot) => [slot.input, slot]));
+    this.replaced = slots.filter(({ output }) => output !== undefined);
     this.returned = [
       ...this.replaced.map(({ type }) => type),
       ...results.map(({ value }) => graph.values[value]!),
     ];
     this.memory = {
-      stateBytes: [...this.slots.values()].reduce(
-        (total, { type }) => total + sizeOf(type.shape) * bytesOf(type.dtype),
-        0,
-      ),
+      stateBytes: slots.reduce((total, { type }) => total + sizeOf(type.shape) * bytesOf(type.dtype), 0),
     };
   }
 
   async load(values: Tensors): Promise<void> {
-    const checked = Object.entries(values).map(([name, value]) => {
-      const slot = this.slotNamed(name);
-      expectTensor(`the state "${name}"`, value, slot.type);
-      return [slot, value] as const;
-    });
-    for (const [slot, value] of checked) {
+    for (const [slot, value] of checkedState(this.slots, values)) {
       const before = slot.value;
       slot.value = this.client.upload(value);
       before?.destroy();
@@ -125,7 +105,7 @@ class XlaProgram implements Program {
   }
 
   async read(names: readonly string[] = [...this.slots.keys()]): Promise<Record<string, Tensor>> {
-    return this.downloaded(names.map((name) => [name, this.loaded(this.slotNamed(name))]));
+    return this.downloaded(names.map((name) => [name, this.loaded(slotNamed(this.slots, name))]));
   }
 
   async dispose(): Promise<void> {
@@ -149,19 +129,26 @@ class XlaProgram implements Program {
         uploaded.push(buffer);
         return buffer;
       });
-      const returned = this.executable.execute(inputs, this.returned);
-      this.replaced.forEach((slot, i) => {
-        // The old buffer's memory is the new one's by now: what is freed is its handle.
-        slot.value!.destroy();
-        slot.value = returned[i]!;
-      });
-      return returned.slice(this.replaced.length);
-    } catch (error) {
-      this.lose(error as Error);
-      throw error;
+      return this.execute(inputs);
     } finally {
       for (const buffer of uploaded) buffer.destroy();
     }
+  }
+
+  private execute(inputs: readonly DeviceBuffer[]): DeviceBuffer[] {
+    let returned: DeviceBuffer[];
+    try {
+      returned = this.executable.execute(inputs, this.returned);
+    } catch (error) {
+      this.lose(error as Error);
+      throw error;
+    }
+    this.replaced.forEach((slot, i) => {
+      // The old buffer's memory is the new one's by now: what is freed is its handle.
+      slot.value!.destroy();
+      slot.value = returned[i]!;
+    });
+    return returned.slice(this.replaced.length);
   }
 
   private async downloaded(
@@ -202,11 +189,5 @@ class XlaProgram implements Program {
     if (this.lost)
       throw new BackendError(`the state "${input}" was lost by a run that failed: ${this.lost.message}`);
     throw new BackendError(`the state "${input}" was never loaded`);
-  }
-
-  private slotNamed(name: string): Slot {
-    const slot = this.slots.get(name);
-    if (!slot) throw new BackendError(`the program has no state named "${name}"`);
-    return slot;
   }
 }

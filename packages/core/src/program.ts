@@ -1,7 +1,7 @@
 /** What programs of every backend check alike: the state that they are to hold, and what they are given. */
 import type { StateSlot, Tensors } from './backend.ts';
 import { BackendError } from './errors.ts';
-import type { Graph } from './graph/graph.ts';
+import type { Graph, Port } from './graph/graph.ts';
 import { sameShape, sizeOf, type Tensor, type TensorType } from './tensor/tensor.ts';
 
 /**
@@ -29,6 +29,34 @@ export function stateTypes(
       expectType(`the output "${output}"`, typeOf(graph.outputs, output), type);
     }
     return [slot, type] as const;
+  });
+}
+
+/** The outputs that a run returns: those that replace no state. */
+export function resultPorts(graph: Graph, state: readonly StateSlot[]): readonly Port[] {
+  const replacing = new Set(state.map(({ output }) => output));
+  return graph.outputs.filter(({ name }) => !replacing.has(name));
+}
+
+/** What a program keeps of a state. Throws BackendError for a name that it has none of. */
+export function slotNamed<S>(slots: ReadonlyMap<string, S>, name: string): S {
+  const slot = slots.get(name);
+  if (!slot) throw new BackendError(`the program has no state named "${name}"`);
+  return slot;
+}
+
+/**
+ * State that is to be loaded, each value with what the program keeps of it.
+ * @throws BackendError for a name, type or size that doesn't fit
+ */
+export function checkedState<S extends { readonly type: TensorType }>(
+  slots: ReadonlyMap<string, S>,
+  values: Tensors,
+): (readonly [slot: S, value: Tensor])[] {
+  return Object.entries(values).map(([name, value]) => {
+    const slot = slotNamed(slots, name);
+    expectTensor(`the state "${name}"`, value, slot.type);
+    return [slot, value] as const;
   });
 }
 

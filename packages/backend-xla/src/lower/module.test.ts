@@ -12,9 +12,7 @@ it('an op without a rule is named, with its node', () => {
     ...graph,
     nodes: [{ op: 'strange', inputs: [], outputs: [], attrs: {} }],
   };
-  expect(() => lowerModule(strange, { state: [], outputs: [] }, [])).toThrow(
-    'xla has no lowering of the op "strange" (node 0)',
-  );
+  expect(() => lowerModule(strange, [], [])).toThrow('xla has no lowering of the op "strange" (node 0)');
 });
 
 it('state that a step replaces is donated to the result that replaces it', () => {
@@ -23,7 +21,7 @@ it('state that a step replaces is donated to the result that replaces it', () =>
     return { 'next.b': b, 'next.a': a };
   });
   const [a, b] = graph.inputs.map(({ value }) => value);
-  expect(lowerModule(graph, { state: [b!, a!], outputs: [] }, ['b', 'a'])).toContain(
+  expect(lowerModule(graph, [b!, a!], ['b', 'a'])).toContain(
     '@main(%arg0: tensor<2xf32> {tf.aliasing_output = 1 : i32}, %arg1: tensor<3xf32> {tf.aliasing_output = 0 : i32}) -> (tensor<3xf32>, tensor<2xf32>)',
   );
 });

@@ -11,21 +11,13 @@ import { shape } from './shape.ts';
 /** Every op's rule. */
 export const rules: Rules = { ...elementwise, ...shape, ...matmul, ...conv, ...norm };
 
-/** The order of a module's results. */
-export interface ModuleResults {
-  /** Values that replace state, one for each slot that has an output, in the slots' order. */
-  readonly state: readonly number[];
-  /** The other outputs, in the graph's order. */
-  readonly outputs: readonly number[];
-}
-
 /**
- * The module's `main` takes the graph's inputs in the graph's order. State that a step replaces is donated: the new value takes
- * the old one's memory.
- * @param donated inputs by name, one for each of the results' state values
+ * The module's `main` takes the graph's inputs in the graph's order.
+ * @param returned values of the graph
+ * @param donated inputs by name, whose memory the first of the returned values take over, in this order: state that a step replaces
  * @throws BackendError naming the op and the node when an op has no rule
  */
-export function lowerModule(graph: Graph, results: ModuleResults, donated: readonly string[]): string {
+export function lowerModule(graph: Graph, returned: readonly number[], donated: readonly string[]): string {
   const emit = new Emitter();
   const values = new Map<number, Value>();
   graph.inputs.forEach(({ value }, i) => {
@@ -33,7 +25,10 @@ export function lowerModule(graph: Graph, results: ModuleResults, donated: reado
   });
   graph.nodes.forEach((node, position) => {
     const rule = rules[node.op];
-    if (!rule) throw new BackendError(`xla has no lowering of the op "${node.op}" (node ${position})`);
+    if (!rule)
+      throw new BackendError(`xla has no lowering of the op "${node.op}" (node ${position})`, {
+        code: 'backend-unsupported',
+      });
     const types = node.outputs.map((id) => graph.values[id]!);
     const inputs = node.inputs.map((id) => values.get(id)!);
     const made = rule(emit, inputs, node.attrs, types);
@@ -41,9 +36,9 @@ export function lowerModule(graph: Graph, results: ModuleResults, donated: reado
       values.set(id, made[i]!);
     });
   });
-  const returned = [...results.state, ...results.outputs].map((id) => values.get(id)!);
-  const types = returned.map(typeText).join(', ');
-  const operands = returned.length === 0 ? '' : ` ${returned.map(({ name }) => name).join(', ')} : ${types}`;
+  const results = returned.map((id) => values.get(id)!);
+  const types = results.map(typeText).join(', ');
+  const operands = results.length === 0 ? '' : ` ${results.map(({ name }) => name).join(', ')} : ${types}`;
   const parameters = graph.inputs.map(({ name, value }, i) => {
     const place = donated.indexOf(name);
     const aliasing = place < 0 ? '' : ` {tf.aliasing_output = ${place} : i32}`;
