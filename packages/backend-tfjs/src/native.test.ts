@@ -5,6 +5,10 @@ import { tfjsPlugin } from './plugin.ts';
 const name = '@tensorflow/tfjs-node';
 const error = (message: string, code?: string) => Object.assign(new Error(message), { code });
 
+it.each(['gpu', 'constructor'])('tfjs has no device "%s"', async (device) => {
+  await expect(tfjsPlugin.create({ device })).rejects.toThrow(`tfjs has no device "${device}"; known are: `);
+});
+
 describe('what tfjs:node lacks', () => {
   it('is told in one line where nothing is installed', async () => {
     await expect(tfjsPlugin.create({ device: 'node' })).rejects.toThrow(

@@ -46,7 +46,7 @@ const devices: Readonly<Record<string, Device>> = {
 };
 
 async function create({ device = 'wasm' }: BackendOptions): Promise<Backend> {
-  const known = devices[device];
+  const known = Object.hasOwn(devices, device) ? devices[device] : undefined;
   if (!known)
     throw new BackendError(`tfjs has no device "${device}"; known are: ${Object.keys(devices).join(', ')}`, {
       code: 'backend-unknown',

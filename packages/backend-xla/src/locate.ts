@@ -11,7 +11,7 @@ const plugins: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The names behind the colon of `xla:cuda`. */
-export const xlaDevices = Object.keys(plugins);
+const xlaDevices = Object.keys(plugins);
 
 /**
  * The plugin of a device.
@@ -22,14 +22,16 @@ export function locatePlugin(device: string, env: NodeJS.ProcessEnv = process.en
   if (process.platform !== 'linux')
     throw new BackendError(
       `xla runs on Linux alone: there are no PJRT plugins for ${process.platform} that it knows; use ort, or webgpu for this machine's GPU`,
+      { code: 'backend-unavailable' },
     );
-  const known = plugins[device];
+  const known = Object.hasOwn(plugins, device) ? plugins[device] : undefined;
   if (!known) {
     const path = resolve(device);
     if ((isAbsolute(device) || device.includes('/') || device.endsWith('.so')) && existsSync(path))
       return path;
     throw new BackendError(
       `xla has no device "${device}", and there is no such file; known are: ${xlaDevices.join(', ')}, or the path of a PJRT plugin`,
+      { code: 'backend-unknown', setting: 'backend', value: `xla:${device}` },
     );
   }
   for (const folder of packageFolders(env))
@@ -39,6 +41,7 @@ export function locatePlugin(device: string, env: NodeJS.ProcessEnv = process.en
     }
   throw new BackendError(
     `xla:${device} needs a PJRT plugin, and none is installed: moco backends install xla:${device}`,
+    { code: 'backend-unavailable' },
   );
 }
 
