@@ -1,37 +1,40 @@
 // Writes packages/backend-xla/src/install/wheels.ts: the wheels of XLA's plugins, by hash. Run by hand when a version changes.
+//
+//   node scripts/xla-wheels.mjs INDEX      a package index that answers in JSON (PEP 691)
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+
+const index = process.argv[2]?.replace(/\/+$/, '');
+if (!index) throw new Error('name a package index');
 
 const APACHE = 'Apache-2.0';
 const NVIDIA = "NVIDIA's terms";
 
 /** [package, version or its beginning, licence]. CUDA's parts are of one minor version, the oldest that the plugin takes: it serves the most drivers. */
 const plugins = {
-  cpu: { wheels: [['lammps-jax-pjrt-cpu', '0.11.2', APACHE]] },
-  'cpu-older': { wheels: [['fastatomstruct-xla-cpu', '2026.6.23', APACHE]] },
-  cuda: {
-    wheels: [
-      ['jax-cuda13-pjrt', '0.11.2', APACHE],
-      ['nvidia-cublas', '13.0.', NVIDIA],
-      ['nvidia-cuda-cupti', '13.0.', NVIDIA],
-      ['nvidia-cuda-nvcc', '13.0.', NVIDIA],
-      ['nvidia-cuda-nvrtc', '13.0.', NVIDIA],
-      ['nvidia-cuda-runtime', '13.0.', NVIDIA],
-      ['nvidia-cudnn-cu13', '9.14.', NVIDIA],
-      ['nvidia-cufft', '12.0.', NVIDIA],
-      ['nvidia-cusolver', '12.0.', NVIDIA],
-      ['nvidia-cusparse', '12.6.', NVIDIA],
-      ['nvidia-nccl-cu13', '2.28.', NVIDIA],
-      ['nvidia-nvjitlink', '13.0.', NVIDIA],
-      ['nvidia-nvshmem-cu13', '3.4.', NVIDIA],
-      ['nvidia-nvvm', '13.0.', NVIDIA],
-    ],
-  },
+  cpu: [['lammps-jax-pjrt-cpu', '0.11.2', APACHE]],
+  'cpu-older': [['fastatomstruct-xla-cpu', '2026.6.23', APACHE]],
+  cuda: [
+    ['jax-cuda13-pjrt', '0.11.2', APACHE],
+    ['nvidia-cublas', '13.0.', NVIDIA],
+    ['nvidia-cuda-cupti', '13.0.', NVIDIA],
+    ['nvidia-cuda-nvcc', '13.0.', NVIDIA],
+    ['nvidia-cuda-nvrtc', '13.0.', NVIDIA],
+    ['nvidia-cuda-runtime', '13.0.', NVIDIA],
+    ['nvidia-cudnn-cu13', '9.14.', NVIDIA],
+    ['nvidia-cufft', '12.0.', NVIDIA],
+    ['nvidia-cusolver', '12.0.', NVIDIA],
+    ['nvidia-cusparse', '12.6.', NVIDIA],
+    ['nvidia-nccl-cu13', '2.28.', NVIDIA],
+    ['nvidia-nvjitlink', '13.0.', NVIDIA],
+    ['nvidia-nvshmem-cu13', '3.4.', NVIDIA],
+    ['nvidia-nvvm', '13.0.', NVIDIA],
+  ],
 };
 
 async function pinned([name, version, licence]) {
-  const answer = await fetch(`https://pypi.org/simple/${name}/`, {
+  const answer = await fetch(`${index}/${name}/`, {
     headers: { accept: 'application/vnd.pypi.simple.v1+json' },
   });
   const { files } = await answer.json();
@@ -58,8 +61,7 @@ async function pinned([name, version, licence]) {
 }
 
 const lock = {};
-for (const [device, { wheels }] of Object.entries(plugins))
-  lock[device] = await Promise.all(wheels.map(pinned));
+for (const [device, wheels] of Object.entries(plugins)) lock[device] = await Promise.all(wheels.map(pinned));
 const path = new URL('../packages/backend-xla/src/install/wheels.ts', import.meta.url);
 const head = `/** XLA's plugins as wheels, by hash. Written by scripts/xla-wheels.mjs. */
 import type { Wheel } from './wheel.ts';

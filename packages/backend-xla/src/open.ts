@@ -1,11 +1,5 @@
-/** The XLA backend: `xla:cpu`, `xla:cuda`, and `xla:PATH` for any other PJRT plugin. */
-import {
-  type Backend,
-  type BackendDevice,
-  BackendError,
-  type BackendOptions,
-  defineBackend,
-} from '@moco-ts/core';
+/** Opens a device: what is native is loaded here, and not before. */
+import { type Backend, BackendError, type BackendOptions } from '@moco-ts/core';
 import { cudaFailure } from './cuda.ts';
 import { locatePlugin } from './locate.ts';
 import { dtypes, PjrtClient } from './pjrt/client.ts';
@@ -18,15 +12,10 @@ const clientOptions: Readonly<Record<string, Options>> = {
   cuda: { preallocate: false, memory_fraction: 0.95 },
 };
 
-const devices: readonly BackendDevice[] = [
-  { name: 'xla:cpu', speed: 'training', needs: 'driver' },
-  { name: 'xla:cuda', speed: 'training', gpu: true, needs: 'driver' },
-];
-
 /** A plugin stays loaded while the process lives: one client serves one backend. */
 const loaded = new Map<string, PjrtPlugin>();
 
-async function create({ device = 'cpu' }: BackendOptions): Promise<Backend> {
+export async function openDevice({ device = 'cpu' }: BackendOptions): Promise<Backend> {
   const path = locatePlugin(device);
   let plugin = loaded.get(path);
   if (!plugin) {
@@ -55,8 +44,6 @@ async function openClient(plugin: PjrtPlugin, device: string): Promise<PjrtClien
   } catch (error) {
     const cause = device === 'cuda' ? cudaFailure() : undefined;
     if (!(error instanceof PjrtError) || cause === undefined) throw error;
-    throw new BackendError(`xla:cuda found no GPU: ${cause}`);
+    throw new BackendError(`xla:cuda found no GPU: ${cause}`, { code: 'backend-unavailable' });
   }
 }
-
-export const xlaPlugin = defineBackend({ name: 'xla', devices: () => devices, create });

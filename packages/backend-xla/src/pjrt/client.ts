@@ -17,17 +17,14 @@ const IMMUTABLE_ONLY_DURING_CALL = 0;
 
 export class PjrtClient {
   readonly plugin: PjrtPlugin;
-  readonly handle: Word;
-  readonly device: Word;
-  readonly deviceCount: number;
+  private readonly handle: Word;
+  private readonly device: Word;
 
   private constructor(plugin: PjrtPlugin, handle: Word) {
     this.plugin = plugin;
     this.handle = handle;
     const found = plugin.call('Client_AddressableDevices', (a) => a.word('client', handle));
-    const devices = wordsAt(found.readWord('devices'), Number(found.readWord('num_devices')));
-    this.device = devices[0]!;
-    this.deviceCount = devices.length;
+    this.device = wordsAt(found.readWord('devices'), 1)[0]!;
   }
 
   /** @throws PjrtError when there is no device: without a GPU or its driver */
@@ -80,7 +77,7 @@ export class PjrtClient {
    * Compiles a module in StableHLO's text on a thread of its own.
    * @throws PjrtError with the compiler's words
    */
-  async compile(module: string, flags: Options = {}): Promise<Executable> {
+  async compile(module: string): Promise<Executable> {
     const program = new CStruct(structs.Program)
       .list('code', 'code_size', textBytes(module))
       .list('format', 'format_size', textBytes('mlir'));
@@ -88,12 +85,12 @@ export class PjrtClient {
       a
         .word('client', this.handle)
         .pointer('program', program)
-        .list('compile_options', 'compile_options_size', Uint8Array.from(compileOptions(flags))),
+        .list('compile_options', 'compile_options_size', compileOptions),
     );
     return new Executable(this, args.readWord('executable'));
   }
 
-  destroyEvent(event: Word): void {
+  private destroyEvent(event: Word): void {
     this.plugin.call('Event_Destroy', (a) => a.word('event', event));
   }
 

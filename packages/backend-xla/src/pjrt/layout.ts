@@ -49,7 +49,6 @@ export const api = {
   Error_Message: fn(1, 'error', 'message', 'message_size'),
   Error_GetCode: fn(2, 'error', 'code:i32'),
   Plugin_Initialize: fn(3),
-  Plugin_Attributes: fn(4, 'attributes', 'num_attributes'),
   Event_Destroy: fn(5, 'event'),
   Event_IsReady: fn(6, 'event', 'is_ready:bool'),
   Event_Await: fn(8, 'event'),
@@ -60,7 +59,6 @@ export const api = {
   ),
   Client_Destroy: fn(11, 'client'),
   Client_PlatformName: fn(12, 'client', 'platform_name', 'platform_name_size'),
-  Client_PlatformVersion: fn(14, 'client', 'platform_version', 'platform_version_size'),
   Client_AddressableDevices: fn(16, 'client', 'devices', 'num_devices'),
   Client_Compile: fn(20, ...['client', 'program', 'compile_options', 'compile_options_size', 'executable']),
   Client_BufferFromHostBuffer: fn(
@@ -79,10 +77,7 @@ export const api = {
     ...[...told('largest_free_block_bytes'), ...told('pool_bytes'), ...told('peak_pool_bytes')],
     ...told('later_counter'),
   ),
-  Executable_Destroy: fn(40, 'executable'),
-  Executable_NumOutputs: fn(44, 'executable', 'num_outputs'),
   LoadedExecutable_Destroy: fn(50, 'executable'),
-  LoadedExecutable_GetExecutable: fn(51, 'loaded_executable', 'executable'),
   LoadedExecutable_Execute: fn(
     55,
     ...['executable', 'options', 'argument_lists', 'num_devices', 'num_args', 'output_lists'],

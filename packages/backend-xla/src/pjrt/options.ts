@@ -1,5 +1,4 @@
-/** Options: of clients, as PJRT's named values, and of compilations, as XLA's CompileOptionsProto. */
-import protobuf from 'protobufjs/minimal.js';
+/** What clients and compilations are configured with. */
 import { structs } from './layout.ts';
 import { addressOf, CStruct, textBytes } from './memory.ts';
 
@@ -37,40 +36,12 @@ function floatBits(value: number): number {
   return new Uint32Array(Float32Array.of(value).buffer)[0]!;
 }
 
-/** Field numbers of xla/pjrt/proto/compile_options.proto, and of ExecutableBuildOptionsProto in it. */
-const EXECUTABLE_BUILD_OPTIONS = 3;
-const ENV_OPTION_OVERRIDES = 7;
-const DEVICE_ORDINAL = 1;
-const NUM_REPLICAS = 4;
-const NUM_PARTITIONS = 5;
-/** OptionOverrideProto. */
-const overrides = { string: 1, boolean: 2, bigint: 3, number: 4 } as const;
-const DELIMITED = 2;
-const VARINT = 0;
-const FIXED64 = 1;
-
 /**
- * A serialised CompileOptionsProto for one device.
- * @param flags of XLA by name, without `--`
+ * A serialised CompileOptionsProto (xla/pjrt/proto/compile_options.proto) for one device: field 3, executable_build_options, of 15 bytes with
+ * field 1, device_ordinal -1 (any), field 4, num_replicas 1, and field 5, num_partitions 1.
  */
-export function compileOptions(flags: Options = {}): Uint8Array {
-  const writer = protobuf.Writer.create();
-  const tag = (field: number, wire: number) => writer.uint32((field << 3) | wire);
-  tag(EXECUTABLE_BUILD_OPTIONS, DELIMITED).fork();
-  tag(DEVICE_ORDINAL, VARINT).int64(-1);
-  tag(NUM_REPLICAS, VARINT).int64(1);
-  tag(NUM_PARTITIONS, VARINT).int64(1);
-  writer.ldelim();
-  for (const [name, value] of Object.entries(flags)) {
-    tag(ENV_OPTION_OVERRIDES, DELIMITED).fork();
-    tag(1, DELIMITED).string(name);
-    tag(2, DELIMITED).fork();
-    const field = overrides[typeof value as keyof typeof overrides];
-    if (typeof value === 'string') tag(field, DELIMITED).string(value);
-    else if (typeof value === 'boolean') tag(field, VARINT).bool(value);
-    else if (typeof value === 'bigint') tag(field, VARINT).int64(Number(value));
-    else tag(field, FIXED64).double(value);
-    writer.ldelim().ldelim();
-  }
-  return writer.finish();
-}
+export const compileOptions = Uint8Array.of(
+  ...[(3 << 3) | 2, 15],
+  ...[1 << 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+  ...[4 << 3, 1, 5 << 3, 1],
+);

@@ -21,7 +21,7 @@ const RTLD_NODELETE = 0x1000;
 export class PjrtError extends BackendError {
   readonly status: string;
   constructor(status: string, message: string) {
-    super(`XLA: ${message} (${status})`);
+    super(`XLA: ${message} (${status})`, status === 'RESOURCE_EXHAUSTED' ? { code: 'backend-memory' } : {});
     this.status = status;
   }
 }
@@ -42,7 +42,9 @@ export class PjrtPlugin {
       koffi.load(null).func('void *dlopen(const char *path, int flags)')(path, RTLD_NOW | RTLD_NODELETE);
       pointer = BigInt(koffi.load(path).func('void *GetPjrtApi()')());
     } catch (error) {
-      throw new BackendError(`${path} is no PJRT plugin: ${(error as Error).message}`);
+      throw new BackendError(`${path} is no PJRT plugin: ${(error as Error).message}`, {
+        code: 'backend-unavailable',
+      });
     }
     const head = new DataView(koffi.view(pointer, VERSION_OFFSET + 8));
     const size = Number(head.getBigUint64(0, true));

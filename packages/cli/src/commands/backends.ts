@@ -1,5 +1,5 @@
 import type { InstallPlan } from '@moco-ts/backend-xla';
-import { counted } from '@moco-ts/core';
+import { counted, UserError } from '@moco-ts/core';
 import { deviceName, knownDevices, memoryOf, probe } from '@moco-ts/node';
 import type { Command } from 'commander';
 import { wrap } from '../format.ts';
@@ -35,21 +35,25 @@ interface InstallFlags {
   readonly from?: string;
 }
 
-async function install(name: string, { index: given, from }: InstallFlags, io: Io): Promise<void> {
-  // Loaded here: the native part of it is nobody else's business.
+async function install(name: string, { index, from }: InstallFlags, io: Io): Promise<void> {
+  // Loaded here: other commands have no use for it.
   const { installPlugin, packageIndex, planInstall } = await import('@moco-ts/backend-xla');
-  const index = given ?? packageIndex();
   const plan = planInstall(name.replace(/^xla:/, ''));
-  if (plan.installed) {
-    io.out(`${name} is installed in ${plan.folder}\n`);
-    return;
+  if (!plan.installed) {
+    const source = from === undefined ? { index: index ?? packageIndex() ?? noIndex() } : { from };
+    io.out(contents(plan, 'from' in source ? source.from : hostOf(source.index)));
+    let count = 0;
+    const onWheel = ({ file }: { readonly file: string }) =>
+      io.out(`  ${++count} of ${plan.wheels.length}: ${file}\n`);
+    await installPlugin(plan, source, { onWheel });
   }
-  io.out(contents(plan, from ?? hostOf(index)));
-  let count = 0;
-  const onWheel = ({ file }: { readonly file: string }) =>
-    io.out(`  ${++count} of ${plan.wheels.length}: ${file}\n`);
-  await installPlugin(plan, { index, onWheel, ...(from === undefined ? {} : { from }) });
   io.out(`${name} is installed in ${plan.folder}\n`);
+}
+
+function noIndex(): never {
+  throw new UserError(
+    "no package index is configured for pip; name one by --index URL or PIP_INDEX_URL (the page of PyPI's that ends in /simple), or a folder with the wheels by --from",
+  );
 }
 
 /** What will be fetched, its size and its licences. */
