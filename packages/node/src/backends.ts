@@ -3,24 +3,16 @@ import { execFileSync, fork } from 'node:child_process';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import {
-  type Backend,
-  type BackendDevice,
-  BackendError,
-  conv2d,
-  mean,
-  type Tensor,
-  trace,
-  UserError,
-} from '@moco-ts/core';
+import { type BackendDevice, BackendError, type EncoderTraits, UserError } from '@moco-ts/core';
 import { knownDevices, openNamedBackend, originOf } from './plugins.ts';
+import { trainingSpeed } from './speed.ts';
 
 /** What a probe found of a device that can be used. */
 interface Usable {
   readonly name: string;
   readonly device: string;
   readonly lowering: string;
-  /** 10^9 operations per second; missing for devices that are checks, not places to train. */
+  /** 10^9 operations per second in training; missing for devices that are checks, not places to train. */
   readonly speed?: number;
   /** A GPU that is computed in software: for tests. */
   readonly software: boolean;
@@ -30,6 +22,9 @@ interface Usable {
 
 /** What a probe found. */
 export type Found = Usable | { readonly name: string; readonly failure: string };
+
+/** Which encoders a backend's speed is asked for: the quickest for one family may be slow for the other. */
+type Family = EncoderTraits['family'];
 
 /** How long a device may take to open and be measured, on a machine with nothing else to do. */
 const PROBE_MS = 60_000;
@@ -44,16 +39,21 @@ const child = fileURLToPath(
 
 /**
  * Opens and measures a device; one that needs a driver in a process of its own.
+ * @param family of the encoder that is to be trained
  * @param limit milliseconds for that process
  */
-export async function probe(device: BackendDevice, limit = patience()): Promise<Found> {
-  if (device.needs !== 'driver') return probeHere(device);
+export async function probe(
+  device: BackendDevice,
+  family: Family = 'resnet',
+  limit = patience(),
+): Promise<Found> {
+  if (device.needs !== 'driver') return probeHere(device, family);
   const { name } = device;
   const origin = originOf(name);
   // A backend that a program gave as an object is in this process alone.
-  if (origin === undefined) return probeHere(device);
+  if (origin === undefined) return probeHere(device, family);
   // Discard what a driver writes to the terminal; the answer has its own channel.
-  const tried = fork(child, [JSON.stringify(device), ...origin], {
+  const tried = fork(child, [JSON.stringify(device), family, ...origin], {
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     execArgv: [],
     timeout: limit,
@@ -76,7 +76,7 @@ export async function probe(device: BackendDevice, limit = patience()): Promise<
 }
 
 /** The same in this process. */
-export async function probeHere({ name, gpu, speed }: BackendDevice): Promise<Found> {
+export async function probeHere({ name, gpu, speed }: BackendDevice, family: Family): Promise<Found> {
   try {
     const backend = await openNamedBackend(name);
     try {
@@ -86,7 +86,7 @@ export async function probeHere({ name, gpu, speed }: BackendDevice): Promise<Fo
         `${device} ${process.env.VK_DRIVER_FILES ?? ''}`,
       );
       const facts = { name, device, lowering, training, software: gpu === true && software };
-      return speed === 'check' ? facts : { ...facts, speed: await measure(backend) };
+      return speed === 'check' ? facts : { ...facts, speed: await trainingSpeed(backend, family) };
     } finally {
       await backend.dispose();
     }
@@ -150,14 +150,16 @@ export function choose(results: readonly Found[]): Found & { readonly speed: num
 
 /**
  * The backend that `--backend auto` stands for, and why.
+ * @param family of the encoder that is to be trained
  * @param devices default: those of all backends that are known
  */
 export async function chooseBackend(
+  family: Family = 'resnet',
   devices?: readonly BackendDevice[],
 ): Promise<{ readonly name: string; readonly reason: string }> {
   const results: Found[] = [];
   for (const device of devices ?? (await knownDevices()))
-    if (device.speed === 'training') results.push(await probe(device));
+    if (device.speed === 'training') results.push(await probe(device, family));
   const chosen = choose(results);
   const others = results.filter(
     (each) => each.name !== chosen.name && !('failure' in each) && !each.software,
@@ -165,32 +167,4 @@ export async function chooseBackend(
   const rest = others.map((each) => `${each.name} ${Math.round((each as { speed: number }).speed)}`);
   const reason = `${Math.round(chosen.speed)} GF/s${rest.length > 0 ? `; ${rest.join(', ')}` : ''}`;
   return { name: chosen.name, reason };
-}
-
-const [BATCH, CHANNELS, SIDE, KERNEL] = [8, 64, 32, 3];
-const RUNS = 12;
-
-/** The best of some runs of a convolution, operands staying with the backend, in 10^9 operations per second. */
-async function measure(backend: Backend): Promise<number> {
-  const images = [BATCH, CHANNELS, SIDE, SIDE];
-  const filter = [CHANNELS, CHANNELS, KERNEL, KERNEL];
-  const graph = trace((builder) => {
-    const y = conv2d(builder.input('x', images), builder.input('w', filter), { stride: 1, padding: 1 });
-    return { mean: mean(y, [0, 2, 3]) };
-  });
-  const program = await backend.compile(graph, { state: [{ input: 'x' }, { input: 'w' }] });
-  const filled = (shape: readonly number[]): Tensor => {
-    const size = shape.reduce((product, extent) => product * extent, 1);
-    return { shape, dtype: 'float32', data: Float32Array.from({ length: size }, (_, i) => (i % 7) / 7) };
-  };
-  await program.load({ x: filled(images), w: filled(filter) });
-  let best = Number.POSITIVE_INFINITY;
-  for (let run = 0; run < RUNS; run++) {
-    const started = performance.now();
-    await program.run({});
-    best = Math.min(best, performance.now() - started);
-  }
-  await program.dispose();
-  const operations = 2 * BATCH * SIDE * SIDE * CHANNELS * CHANNELS * KERNEL * KERNEL;
-  return operations / (best * 1e6);
 }

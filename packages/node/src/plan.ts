@@ -1,6 +1,15 @@
 /** Turns what the user names into a run: the checkpoint to resume, the data, the settings and the folder. */
 import { basename, dirname, join, resolve } from 'node:path';
-import { quoted, SettingError, say, settingRef, UserError, type Wording } from '@moco-ts/core';
+import {
+  encoderNamed,
+  quoted,
+  SettingError,
+  say,
+  settingRef,
+  traitsOf,
+  UserError,
+  type Wording,
+} from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
 import {
   type Checkpoint,
@@ -71,7 +80,7 @@ export async function planRun(
 
 /** The run's record names the actual backend, so that it resumes with the same. */
 async function withBackend(config: RunConfig, note: (text: string) => void): Promise<RunConfig> {
-  const { name, reason } = await chooseBackend();
+  const { name, reason } = await chooseBackend(traitsOf(encoderNamed(config.arch)).family);
   note(`Backend: ${name} (${reason})`);
   return { ...config, backend: name };
 }

@@ -1,5 +1,5 @@
 /** Backends of plugins among those that `moco backends` lists and `auto` chooses from. */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { registerBackend } from '@moco-ts/core';
 import { expect, it } from 'vitest';
@@ -39,8 +39,25 @@ it('a backend of a plugin is listed with its devices, and chosen where it is the
   await loadPlugins([plugin('quick', devices)]);
   expect(await deviceNamed('quick:slow')).toEqual({ name: 'quick:slow', speed: 'check' });
   const rivals = await Promise.all(['quick:slow', 'ort', 'quick'].map(deviceNamed));
-  expect(await chooseBackend(rivals)).toMatchObject({ name: 'quick' });
-  expect(await chooseBackend(rivals.slice(0, 2))).toMatchObject({ name: 'ort' });
+  expect(await chooseBackend('resnet', rivals)).toMatchObject({ name: 'quick' });
+  expect(await chooseBackend('resnet', rivals.slice(0, 2))).toMatchObject({ name: 'ort' });
+});
+
+it('the quickest is looked for among layers of the encoder that is trained', async () => {
+  const seen =
+    'compile: async (graph) => { globalThis.measured = graph.nodes.map(({ op }) => op); return program; }';
+  const path = plugin('watched', "{ name: 'watched', speed: 'training' }");
+  writeFileSync(path, readFileSync(path, 'utf8').replace('compile: async () => program', seen));
+  await loadPlugins([path]);
+  const ops = async (family: 'resnet' | 'vit') => {
+    await chooseBackend(family, [await deviceNamed('watched')]);
+    return (globalThis as { measured?: string[] }).measured;
+  };
+  expect(await ops('resnet')).toEqual(
+    expect.arrayContaining(['conv2d', 'conv2dInputGrad', 'conv2dFilterGrad']),
+  );
+  expect(await ops('vit')).toEqual(expect.arrayContaining(['matmul', 'softmaxMatmul']));
+  expect(await ops('vit')).not.toContain('conv2d');
 });
 
 it('a backend that declares no devices is one for checks', async () => {
@@ -72,7 +89,7 @@ it('a backend whose driver ends the process, or never answers, is not usable', a
     ),
     plugin('hanging', driver('hanging'), 'setInterval(() => {}, 1000); await new Promise(() => {});'),
   ]);
-  const failure = async (name: string, limit?: number) => probe(await deviceNamed(name), limit);
+  const failure = async (name: string, limit?: number) => probe(await deviceNamed(name), 'resnet', limit);
   expect(await failure('crashing')).toEqual({
     name: 'crashing',
     failure: 'its driver ended the process that tried it (SIGABRT)',
