@@ -4,6 +4,7 @@
 //   node benchmarks/step/run.mjs --arch resnet34 --batch 16 --size 64     # one step of your own
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { locatePlugin } from '../../packages/backend-xla/dist/locate.js';
 import { draw } from '../lib/chart.mjs';
 import { pythonWithPeers } from '../lib/python.mjs';
 import { alternate, quantile, spread, table } from '../lib/rounds.mjs';
@@ -39,6 +40,18 @@ function pick(names) {
   process.exit(2);
 }
 
+/** XLA trains transformers faster than ONNX Runtime does: it runs beside it where `moco backends install xla:cpu` brought it. */
+function backendsFor(flags) {
+  if (!flags.includes('vit')) return ['ort'];
+  try {
+    locatePlugin('cpu');
+  } catch (error) {
+    console.error(`  without xla:cpu: ${error.message}`);
+    return ['ort'];
+  }
+  return ['ort', 'xla:cpu'];
+}
+
 const python = pythonWithPeers(own.python);
 const pytorch = join(here, 'pytorch_step.py');
 const results = [];
@@ -46,7 +59,11 @@ for (const [row, flags] of Object.entries(wanted)) {
   console.error(row);
   const options = flags.split(' ');
   const programs = [
-    { name: 'MoCo.ts', command: process.execPath, args: [join(here, 'moco_step.mjs'), ...options] },
+    ...backendsFor(flags).map((backend) => ({
+      name: backend === 'ort' ? 'MoCo.ts' : `MoCo.ts ${backend}`,
+      command: process.execPath,
+      args: [join(here, 'moco_step.mjs'), '--backend', backend, ...options],
+    })),
     ...['contiguous', 'channels_last'].map((format) => ({
       name: `PyTorch ${format}`,
       command: python,
@@ -66,11 +83,15 @@ for (const [row, flags] of Object.entries(wanted)) {
   results.push({ row, flags, peers, ...ratios(peers) });
 }
 
-/** This project's time and memory as parts of the quicker PyTorch's. */
-function ratios([ours, ...others]) {
+/** The time and memory of this project's quickest backend as parts of the quicker PyTorch's. */
+function ratios(peers) {
   const median = ({ secondsPerStep }) => quantile(secondsPerStep, 0.5);
-  const best = others.reduce((a, b) => (median(b) < median(a) ? b : a));
+  const quickest = (some) => some.reduce((a, b) => (median(b) < median(a) ? b : a));
+  const isOurs = ({ name }) => name.startsWith('MoCo.ts');
+  const others = peers.filter((peer) => !isOurs(peer));
+  const [ours, best] = [quickest(peers.filter(isOurs)), quickest(others)];
   return {
+    ours: ours.name,
     best: best.name,
     timeRatio: median(ours) / median(best),
     memoryRatio: ours.peakMiB / best.peakMiB,
@@ -78,7 +99,7 @@ function ratios([ours, ...others]) {
   };
 }
 
-for (const { row, peers, best, timeRatio, memoryRatio } of results) {
+for (const { row, peers, ours, best, timeRatio, memoryRatio } of results) {
   console.log(`\n${row}`);
   table([
     ['', 'median s', 'quartiles', 'fastest', 'peak MiB', '1st step s'],
@@ -92,11 +113,18 @@ for (const { row, peers, best, timeRatio, memoryRatio } of results) {
     ]),
   ]);
   console.log(
-    `MoCo.ts / ${best}: ${timeRatio.toFixed(2)} of the time, ${memoryRatio.toFixed(2)} of the memory`,
+    `${ours} / ${best}: ${timeRatio.toFixed(2)} of the time, ${memoryRatio.toFixed(2)} of the memory`,
   );
 }
 if (own.out) writeFileSync(own.out, `${JSON.stringify(results, null, 1)}\n`);
 if (own.chart) await draw(chart(), own.chart);
+
+const colours = {
+  'MoCo.ts': '#1f6feb',
+  'MoCo.ts xla:cpu': '#7aa7f0',
+  'PyTorch contiguous': '#b8c0cc',
+  'PyTorch channels_last': '#8b95a5',
+};
 
 function chart() {
   const values = results.flatMap(({ row, peers, best }) => {
@@ -106,6 +134,7 @@ function chart() {
       return { row, name, low, mid, high, label: `${(mid * reference).toFixed(2)} s` };
     });
   });
+  const names = [...new Set(values.map(({ name }) => name))];
   const y = { field: 'name', type: 'nominal', title: null, sort: null, axis: null };
   const x = { type: 'quantitative', title: "time of a step, PyTorch's better format = 1" };
   return {
@@ -140,7 +169,7 @@ function chart() {
               type: 'nominal',
               title: null,
               sort: null,
-              scale: { range: ['#1f6feb', '#b8c0cc', '#8b95a5'] },
+              scale: { domain: names, range: names.map((name) => colours[name]) },
               legend: { orient: 'top', labelLimit: 0 },
             },
           },
