@@ -28,6 +28,8 @@ export class Emitter {
   readonly lines: string[] = [];
   private count = 0;
   private readonly shared = new Map<string, Value>();
+  /** What reshaped values were made of, by name. */
+  private readonly reshaped = new Map<string, Value>();
 
   /** One op whose text is given up to its types: `inputs` and `type` make its signature. */
   op(text: string, inputs: readonly Value[], type: TensorType): Value {
@@ -63,10 +65,19 @@ export class Emitter {
     return made;
   }
 
+  /** A reshape of a reshape is one of the first value: none, where that has the shape. */
   reshape(x: Value, shape: Shape): Value {
-    return sameShape(x.shape, shape)
-      ? x
-      : this.op(`stablehlo.reshape ${x.name}`, [x], { shape, dtype: x.dtype });
+    const source = this.beforeReshape(x);
+    if (sameShape(source.shape, shape)) return source;
+    if (sameShape(x.shape, shape)) return x;
+    const made = this.op(`stablehlo.reshape ${source.name}`, [source], { shape, dtype: x.dtype });
+    this.reshaped.set(made.name, source);
+    return made;
+  }
+
+  /** The value that a reshape made this one of, else itself. */
+  beforeReshape(x: Value): Value {
+    return this.reshaped.get(x.name) ?? x;
   }
 
   /** Along new axes: axis i of x becomes `dims[i]`. */

@@ -1,4 +1,4 @@
-import { opNames, trace } from '@moco-ts/core';
+import { batchNorm, gradients, mul, opNames, relu, reshape, sum, trace } from '@moco-ts/core';
 import { expect, it } from 'vitest';
 import { lowerModule, rules } from './module.ts';
 
@@ -24,4 +24,42 @@ it('state that a step replaces is donated to the result that replaces it', () =>
   expect(lowerModule(graph, [b!, a!], ['b', 'a'])).toContain(
     '@main(%arg0: tensor<2xf32> {tf.aliasing_output = 1 : i32}, %arg1: tensor<3xf32> {tf.aliasing_output = 0 : i32}) -> (tensor<3xf32>, tensor<2xf32>)',
   );
+});
+
+/** The lines that results depend on: an engine drops the others. */
+function liveLines(module: string): string[] {
+  const lines = module.split('\n');
+  const live: string[] = [];
+  const needed = new Set(lines.find((line) => line.startsWith('return'))?.match(/%\d+/g));
+  for (const line of lines.reverse()) {
+    const made = /^(%\d+) = /.exec(line)?.[1];
+    if (made === undefined || !needed.has(made)) continue;
+    live.push(line);
+    for (const name of line.slice(made.length).match(/%\d+/g) ?? []) needed.add(name);
+  }
+  return live;
+}
+
+it('normalises groups of a batch, and back, without regrouping a map', () => {
+  const [batch, channels, groups] = [16, 4, 2];
+  const graph = trace((builder) => {
+    const x = builder.input('x', [batch, channels, 3, 3]);
+    const upstream = builder.input('upstream', x.shape);
+    const [gamma, beta] = ['gamma', 'beta'].map((name) => builder.input(name, [groups * channels]));
+    const map = relu(x);
+    const [y] = batchNorm(reshape(map, [batch / groups, groups * channels, 3, 3]), gamma!, beta!, 1e-5);
+    const loss = sum(mul(reshape(y, x.shape), upstream));
+    const [dx, dGamma] = gradients(loss, [x, gamma!]);
+    return { loss, dx: dx!, dGamma: dGamma! };
+  });
+  const live = liveLines(
+    lowerModule(
+      graph,
+      graph.outputs.map(({ value }) => value),
+      [],
+    ),
+  );
+  const reshapes = live.filter((line) => line.includes('stablehlo.reshape'));
+  expect(reshapes.length).toBeGreaterThan(0);
+  expect(reshapes.filter((line) => line.includes('x3x3x'))).toEqual([]);
 });
