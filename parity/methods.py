@@ -1,4 +1,5 @@
-"""MoCo v3, SimCLR and InstDisc in plain float64 PyTorch, from the papers' formulas, on a net of two convolutions.
+"""MoCo v3, SimCLR, InstDisc, and MoCo v2 and InstDisc with accumulated gradients, in plain float64 PyTorch, from the papers' formulas,
+on a net of two convolutions.
 
 Makes fixtures/methods.json: for each case its settings, the losses of all steps, the gradients of step 0, and the whole
 state after the last step. methods_check.py compares parts of this with lightly's and timm's.
@@ -34,6 +35,7 @@ def f32(value: float) -> float:
 
 V3 = {"method": "moco-v3", "hidden": 12, "dim": 8, "momentum": 0.75}
 BANK = {"method": "instdisc", "dim": 8, "mlp": False, "slots": 32, "negatives": 8, "bankMomentum": 0.5}
+QUEUE = {"method": "moco-v2", "dim": 8, "mlp": True, "queueSize": 32, "momentum": 0.75, "temperature": 0.25}
 ADAMW = {"name": "adamw", "betas": [0.75, 0.875], "epsilon": 2**-26, "weightDecay": 0.125}
 LARS = {"name": "lars", "momentum": 0.9, "weightDecay": 2**-6, "trustCoefficient": 0.001}
 SGD = {"name": "sgd", "momentum": 0.9, "weightDecay": 2**-9}
@@ -49,6 +51,13 @@ CASES: dict[str, dict[str, Any]] = {
     | {"draw": "image", "loss": "nce", "temperature": 0.25, "proximal": 0.5, "optimizer": ADAMW, "lr": 2**-7},
     "instdisc-infonce": BANK
     | {"draw": "batch", "loss": "infonce", "temperature": 0.25, "proximal": 0.0, "optimizer": SGD, "lr": 0.0625},
+    # Gradients of micro-batches summed by backward(); one EMA update, optimizer step and enqueue or bank update per batch.
+    "moco-accumulate": QUEUE | {"symmetric": False, "accumulate": 2, "optimizer": SGD, "lr": 0.0625},
+    "moco-symmetric-accumulate": QUEUE
+    | {"queueSize": 80, "symmetric": True, "accumulate": 4, "optimizer": ADAMW, "lr": 2**-7},
+    "instdisc-accumulate": BANK
+    | {"draw": "image", "loss": "nce", "temperature": 0.25, "proximal": 0.5, "optimizer": SGD, "lr": 0.0625}
+    | {"accumulate": 2},
 }
 
 
@@ -207,8 +216,45 @@ class Bank:
             self.features[i] = mixed / mixed.norm()
 
 
+class Queue:
+    """MoCo's key encoder and queue. Keys wait in `waiting` until the update is over."""
+
+    def __init__(self, spec: dict[str, Any], q: nn.Module) -> None:
+        self.spec, self.q, self.ptr = spec, q, 0
+        self.k = Tiny(spec)
+        self.k.load_state_dict(q.state_dict())
+        self.k.requires_grad_(False)
+        noise = Rng(SEED, "queue").normal(spec["dim"] * spec["queueSize"]).reshape(spec["dim"], spec["queueSize"])
+        unit = noise / np.sqrt((noise**2).sum(0, keepdims=True))
+        self.keys = torch.from_numpy(unit.astype(np.float32).astype(np.float64))
+        self.waiting: list[list[Tensor]] = [[], []]
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        m = self.spec["momentum"]
+        for name, value in self.k.named_parameters():
+            value.copy_(m * value + (1 - m) * self.q.get_parameter(name))
+
+    def loss(self, xq: Tensor, xk: Tensor) -> Tensor:
+        total = torch.zeros(())
+        for direction, (a, b) in enumerate([(xq, xk), (xk, xq)][: 2 if self.spec["symmetric"] else 1]):
+            key = F.normalize(self.k(b), dim=1)
+            query = F.normalize(self.q(a), dim=1)
+            logits = torch.cat([(query * key).sum(1, keepdim=True), query @ self.keys], 1) / self.spec["temperature"]
+            total = total + F.cross_entropy(logits, torch.zeros(len(a), dtype=torch.long))
+            self.waiting[direction].append(key)
+        return total
+
+    def enqueue(self) -> None:
+        """The keys of the first view, which are the second direction's, before those of the second."""
+        for key in torch.cat([*self.waiting[1], *self.waiting[0]]):
+            self.keys[:, self.ptr] = key
+            self.ptr = (self.ptr + 1) % self.spec["queueSize"]
+        self.waiting = [[], []]
+
+
 def run(spec: dict[str, Any]) -> dict[str, Any]:
-    method, t = spec["method"], spec["temperature"]
+    method, t, pieces = spec["method"], spec["temperature"], spec.get("accumulate", 1)
     q = Tiny(spec)
     seed_weights(q)
     trained = dict(q.named_parameters())
@@ -225,12 +271,16 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
         for name in spec["frozen"]:
             trained.pop(name).requires_grad_(False)
     bank = Bank(spec) if method == "instdisc" else None
+    queue = Queue(spec, q) if method == "moco-v2" else None
+    if queue:
+        modules["k."] = queue.k
     optimizer = optimizer_of(spec, list(trained.values()))
 
     losses: list[float] = []
     gradients: dict[str, list[float]] = {}
     for step in range(STEPS):
         xq, xk = views(step)
+        micro = [slice(i * BATCH // pieces, (i + 1) * BATCH // pieces) for i in range(pieces)]
         if method == "moco-v3":
             m = 1 - (1 - spec["momentum"]) * (1 + math.cos(math.pi * step / STEPS)) / 2
             with torch.no_grad():
@@ -239,27 +289,35 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
                 k1, k2 = F.normalize(k(xq), dim=1), F.normalize(k(xk), dim=1)
             q1, q2 = F.normalize(predictor(q(xq)), dim=1), F.normalize(predictor(q(xk)), dim=1)
             labels = torch.arange(BATCH)
-            loss = 2 * t * (F.cross_entropy(q1 @ k2.T / t, labels) + F.cross_entropy(q2 @ k1.T / t, labels))
+            parts = [2 * t * (F.cross_entropy(q1 @ k2.T / t, labels) + F.cross_entropy(q2 @ k1.T / t, labels))]
         elif method == "simclr":
             z = F.normalize(q(torch.cat([xq, xk])), dim=1)
-            loss = nt_xent(z[:BATCH], z[BATCH:], t)
+            parts = [nt_xent(z[:BATCH], z[BATCH:], t)]
+        elif queue:
+            queue.follow()
+            parts = [queue.loss(xq[s], xk[s]) for s in micro]
         else:
             assert bank is not None
             index = torch.from_numpy(Rng(SEED, "index", step).permutation(spec["slots"])[:BATCH])
             stream = Rng(SEED, "negatives", step)
             count = spec["negatives"] * (BATCH if spec["draw"] == "image" else 1)
             negatives = torch.tensor([stream.integer(spec["slots"]) for _ in range(count)])
-            v = F.normalize(q(xq), dim=1)
-            loss = bank.loss(v, index, negatives.view(BATCH, -1) if spec["draw"] == "image" else negatives)
-            bank_update = (v.detach(), index)
+            by_image = spec["draw"] == "image"
+            negatives = negatives.view(BATCH, -1) if by_image else negatives
+            features = [F.normalize(q(xq[s]), dim=1) for s in micro]
+            parts = [bank.loss(v, index[s], negatives[s] if by_image else negatives) for v, s in zip(features, micro)]
+            bank_update = (torch.cat(features).detach(), index)
         optimizer.zero_grad()
-        loss.backward()
+        for part in parts:
+            (part / pieces).backward()
         if step == 0:
             gradients = {name: digits(value.grad) for name, value in trained.items()}
         optimizer.step()
         if bank:
             bank.remember(*bank_update)
-        losses.append(loss.item())
+        if queue:
+            queue.enqueue()
+        losses.append(sum(part.item() for part in parts) / pieces)
 
     state = {
         prefix + name: digits(value)
@@ -274,6 +332,8 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
         state["bank"] = digits(bank.features)
         if spec["loss"] == "nce":
             state["bank_z"] = [bank.z]
+    if queue:
+        state |= {"queue": digits(queue.keys), "queue_ptr": [queue.ptr]}
     return {"spec": spec, "losses": losses, "gradients": gradients, "state": state}
 
 

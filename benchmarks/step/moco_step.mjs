@@ -27,10 +27,12 @@ const { values } = parseArgs({
     backend: { type: 'string', default: 'ort' },
     steps: { type: 'string', default: '10' },
     warmup: { type: 'string', default: '3' },
+    accumulate: { type: 'string', default: '1' },
   },
 });
 const [batch, size, queueSize] = [values.batch, values.size, values['moco-k']].map(Number);
 const [steps, warmup] = [values.steps, values.warmup].map(Number);
+const accumulate = Number(values.accumulate);
 const split = values.bn === 'split';
 
 registerEncoders();
@@ -41,7 +43,8 @@ const backend = await openBackend(values.backend, {
 const config = {
   encoder: encoderNamed(values.arch),
   encoderConfig: { imageSize: size, stem: values.stem },
-  batch,
+  batch: batch / accumulate,
+  accumulate,
   queueSize,
   momentum: 0.999,
   temperature: 0.2,
@@ -71,7 +74,9 @@ const seconds = [];
 let first = 0;
 let loss = 0;
 for (let i = 0; i < warmup + steps; i++) {
-  const perm = { shape: [batch], dtype: 'int32', data: rng(0, 'perm', i).permutation(batch) };
+  const drawn = rng(0, 'perm', i);
+  const orders = Array.from({ length: accumulate }, () => [...drawn.permutation(batch / accumulate)]);
+  const perm = { shape: [batch], dtype: 'int32', data: Int32Array.from(orders.flat()) };
   const before = performance.now();
   const metrics = await trainer.step(split ? { ...feeds, perm } : feeds, 0.03, i);
   const after = performance.now();

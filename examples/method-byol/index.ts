@@ -58,7 +58,7 @@ const mlp = (inputs: number, { byolHidden: hidden, mocoDim: outputs }: Config) =
 export const byol = defineMethod({
   name: 'byol',
   settings,
-  uses: ['mocoM', 'mocoMCos'],
+  uses: ['mocoM', 'mocoMCos', 'accumulate'],
   // Section 3.3 and appendix A; the rate is for a batch of 256.
   defaults: (_traits, { epochs = 1000 }) => ({
     epochs,
@@ -114,7 +114,7 @@ function distance(prediction: Traced, target: Traced): Traced {
 function byolStep(context: MethodContext<Config>, state: StateTypes): TrainingStep {
   checkBatch(context);
   const { config, encoder, encoderConfig, batch, optimizer } = context;
-  const step = new StepTracer(state);
+  const step = new StepTracer(state, context);
   const shape = [batch, ...encoder.inputShape(encoderConfig)];
   const [first, second] = [step.feed('xq', shape), step.feed('xk', shape)];
   const frozen = frozenOf(context);

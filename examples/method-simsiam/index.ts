@@ -61,7 +61,7 @@ const prediction = ({ mocoDim: dim, bottleneck: hidden }: Config) =>
 export const simsiam = defineMethod({
   name: 'simsiam',
   settings,
-  uses: ['mocoMlpDim'],
+  uses: ['mocoMlpDim', 'accumulate'],
   // Section 4: SGD at .05 for a batch of 256, cosine without warm-up, 100 epochs.
   defaults: () => ({
     mocoDim: 2048,
@@ -116,7 +116,7 @@ function simsiamStep(context: MethodContext<Config>, state: StateTypes): Trainin
   checkBatch(context);
   const { config, encoder, encoderConfig, batch, optimizer } = context;
   const { lr, scaleLr, batchSize, fixPredictorLr } = config;
-  const step = new StepTracer(state);
+  const step = new StepTracer(state, context);
   const shape = [batch, ...encoder.inputShape(encoderConfig)];
   const branch = step.branch('q', { also: 'predictor', frozen: frozenOf(context) });
   const outputs: Traced[] = [];

@@ -1,7 +1,7 @@
 /** From a graph to the bytes of an ONNX model, and the layouts in which its state is held. */
 import { type Graph, producers, type Shape, type StateSlot, sizeOf } from '@moco-ts/core';
 import { lowerNodes, type OnnxNode, PlainLowering, portableRules } from '@moco-ts/onnx';
-import { elementwiseOps, filterValues } from './blocked/assign.ts';
+import { filterValues, isElementwise } from './blocked/assign.ts';
 import { type Update, updateInPlace } from './blocked/inplace.ts';
 import { type Layout, tileShape } from './blocked/layout.ts';
 import { BlockedLowering } from './blocked/lowering.ts';
@@ -127,7 +127,8 @@ function tiledState(graph: Graph, state: readonly StateSlot[], block: number): M
     const to = graph.outputs.find(({ name }) => name === output);
     if (!from || !to) continue;
     const tile = tileShape(graph.values[from.value]!.shape, block);
-    if (tile && elementwiseOps.has(made.get(to.value)?.op ?? '')) shapes.set(input, tile);
+    const maker = made.get(to.value);
+    if (tile && maker && isElementwise(maker, graph)) shapes.set(input, tile);
   }
   return shapes;
 }

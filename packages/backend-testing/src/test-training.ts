@@ -5,8 +5,10 @@ import {
   type Feed,
   interpret,
   type MocoConfig,
+  microBatches,
   mocoState,
   mocoStep,
+  pendingState,
   rng,
   sgd,
   type Tensor,
@@ -46,6 +48,11 @@ export const settings: readonly Setting[] = [
   { name: 'a batch that is none', width: 16, batch: 8, splits: 2, more: { shuffle: true } },
   { name: 'neither', width: 6, batch: 8, splits: 1 },
   { name: 'AdamW', width: 16, batch: 16, splits: 1, more: { optimizer: adamw({ weightDecay: 0.1 }) } },
+  {
+    name: 'gradients of two micro-batches',
+    ...{ width: 16, batch: 8, splits: 2 },
+    more: { accumulate: 2, shuffle: true, exposeGradients: true },
+  },
 ];
 
 export function configOf({ width, batch, splits, more }: Setting): MocoConfig {
@@ -67,31 +74,48 @@ export function configOf({ width, batch, splits, more }: Setting): MocoConfig {
 }
 
 export function feedsOf(config: MocoConfig, step: number): Record<string, Tensor> {
+  const { batch, accumulate = 1 } = config;
+  const count = batch * accumulate;
   const images = (view: string) => {
     const random = rng(0, `kit/${view}`, step);
-    const shape = [config.batch, 3, imageSize, imageSize];
-    const size = config.batch * 3 * imageSize ** 2;
-    return tensor(Float32Array.from({ length: size }, random.normal), shape);
+    const size = count * 3 * imageSize ** 2;
+    return tensor(Float32Array.from({ length: size }, random.normal), [count, 3, imageSize, imageSize]);
   };
   const feeds = { xq: images('xq'), xk: images('xk') };
   if (!config.shuffle) return feeds;
-  return {
-    ...feeds,
-    perm: tensor(rng(0, 'kit/perm', step).permutation(config.batch), [config.batch], 'int32'),
-  };
+  const random = rng(0, 'kit/perm', step);
+  const orders = Array.from({ length: accumulate }, () => [...random.permutation(batch)]);
+  return { ...feeds, perm: tensor(orders.flat(), [count], 'int32') };
+}
+
+/** Of scalars the mean over the micro-batches; a gradient is one already at the last. */
+function overUpdate(results: readonly Record<string, Feed>[]): Record<string, Feed> {
+  const metrics = Object.entries(results.at(-1)!).map(([name, { shape, data }]) => {
+    const sum = results.reduce((total, result) => total + result[name]!.data[0]!, 0);
+    return [name, { shape, data: shape.length === 0 ? [sum / results.length] : data }];
+  });
+  return Object.fromEntries(metrics);
 }
 
 /** The same steps by the oracle, in float64 throughout. */
 function* byOracle(config: MocoConfig, step: TrainingStep, start: Tensors) {
-  let state: Record<string, Feed> = { ...start };
+  const pending = pendingState(step);
+  let state: Record<string, Feed> = { ...start, ...pending };
   for (let i = 0; i < steps; i++) {
     const scalars = Object.entries(step.optimizer.scalars(learningRate, i));
     const feeds = Object.fromEntries(scalars.map(([name, value]) => [name, { shape: [], data: [value] }]));
-    const outputs = interpret(step.graph, { ...state, ...feedsOf(config, i), ...feeds });
-    state = Object.fromEntries(
-      step.state.map(({ input, output }) => [input, output === undefined ? state[input]! : outputs[output]!]),
-    );
-    yield { metrics: outputs, state };
+    const results = microBatches(step, feedsOf(config, i)).map((part) => {
+      const outputs = interpret(step.graph, { ...state, ...part, ...feeds });
+      state = Object.fromEntries(
+        step.state.map(({ input, output }) => [
+          input,
+          output === undefined ? state[input]! : outputs[output]!,
+        ]),
+      );
+      return outputs;
+    });
+    const kept = Object.entries(state).filter(([name]) => !(name in pending));
+    yield { metrics: overUpdate(results), state: Object.fromEntries(kept) };
   }
 }
 

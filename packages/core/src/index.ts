@@ -55,6 +55,7 @@ export * from './ssl/queue.ts';
 export * from './ssl/simclr.ts';
 export * from './tensor/tensor.ts';
 export * from './text.ts';
+export { microBatches, pendingState } from './train/accumulation.ts';
 export * from './train/branch.ts';
 export * from './train/step.ts';
 export * from './train/trainer.ts';

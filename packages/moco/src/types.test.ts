@@ -32,7 +32,15 @@ it('names every setting of a run, and no other', () => {
       patchSize: true,
     },
     ...{ stopGradConv1: true, augPlus: true, blur: true, cropMin: true, mean: true, std: true, epochs: true },
-    ...{ startEpoch: true, batchSize: true, optimizer: true, lr: true, scaleLr: true, schedule: true },
+    ...{
+      startEpoch: true,
+      batchSize: true,
+      accumulate: true,
+      optimizer: true,
+      lr: true,
+      scaleLr: true,
+      schedule: true,
+    },
     ...{ cos: true, lrPerStep: true, warmupEpochs: true, momentum: true, wd: true, seed: true, data: true },
     ...{
       testData: true,

@@ -131,12 +131,13 @@ export class OnnxBuilder {
   }
 
   /**
-   * Makes a node wait for values that it doesn't read: its first operand is reshaped to the shape that it has, and that
-   * shape is computed from an element of each value.
+   * Makes a node wait for values that it doesn't read: an operand is reshaped to the shape that it has, and that shape is computed
+   * from an element of each value.
    * @param position the node's, after all that make the values
-   * @param dims of the node's first operand
+   * @param dims of the node's operand
+   * @param which the operand's number
    */
-  runAfter(position: number, dims: Shape, values: readonly string[]): void {
+  runAfter(position: number, dims: Shape, values: readonly string[], which = 0): void {
     const node = this.built[position]!;
     this.position = position;
     const shape = values.reduce((total, value) => {
@@ -146,8 +147,8 @@ export class OnnxBuilder {
       const nothing = this.op('Mul', [this.op('Cast', [first], { to: elementTypes.int64 }), this.ints([0])]);
       return this.op('Add', [total, nothing]);
     }, this.ints(dims));
-    const operand = this.op('Reshape', [node.input[0]!, shape]);
-    this.built[this.position] = { ...node, input: [operand, ...node.input.slice(1)] };
+    const operand = this.op('Reshape', [node.input[which]!, shape]);
+    this.built[this.position] = { ...node, input: node.input.with(which, operand) };
     this.position = undefined;
   }
 

@@ -111,6 +111,11 @@ function check(config: RunConfig): void {
     throw new SettingError(
       say`${settingRef('warmupEpochs', config.warmupEpochs)} should be less than ${settingRef('epochs', config.epochs)}`,
     );
+  if (config.batchSize % config.accumulate !== 0)
+    throw new SettingError(
+      say`${settingRef('batchSize', config.batchSize)} can't be cut into ${config.accumulate} equal parts: change it or ${settingRef('accumulate')}`,
+      { value: config.batchSize },
+    );
   checkSizes(config);
 }
 

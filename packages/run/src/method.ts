@@ -98,7 +98,10 @@ export interface MethodPlugin<Own extends SettingTable = NoSettings, Name extend
   readonly name: Name;
   /** Settings of its own, by names that no other method has. */
   readonly settings?: Own & SettingTable;
-  /** The opt-in settings of the common table that it takes. */
+  /**
+   * The opt-in settings of the common table that it takes. With `accumulate` the context's `batch` is a micro-batch's, and the step's
+   * tracer is to know their number: `new StepTracer(state, context)`.
+   */
   readonly uses?: readonly CommonName[];
   /**
    * What it sets that differs from the table's defaults. Left out, `lr` and `wd` are those of the optimizer.

@@ -70,7 +70,8 @@ export function createMethod(config: RunConfig, images: number, own?: Encoder): 
     ...encoderOf(config, own),
     config,
     images,
-    batch: config.batchSize,
+    batch: config.batchSize / config.accumulate,
+    accumulate: config.accumulate,
     bnSplits: splitsOf(config),
     optimizer: optimizerOf(config),
   });

@@ -82,14 +82,16 @@ export const takes = ({ settings, uses }: MethodPlugin, key: string): boolean =>
 export function refusalOf(
   method: MethodPlugin,
   key: string,
-  { optIn }: Setting,
+  { optIn, default: usual }: Setting,
   value: unknown,
 ): Message | undefined {
   if (value === undefined || takes(method, key)) return undefined;
   const condition = optIn ?? !Object.hasOwn(commonSettings, key);
   if (condition === false) return undefined;
   const takers = [...registry.values()].filter((other) => takes(other, key)).map(({ name }) => name);
-  if (typeof condition === 'object')
-    return value === condition.value ? condition.refusal(method.name, takers) : undefined;
+  if (typeof condition === 'object') {
+    const applies = 'value' in condition ? value === condition.value : value !== usual;
+    return applies ? condition.refusal(method.name, takers) : undefined;
+  }
   return say`${settingRef(key)} means nothing to ${method.name}; it belongs to ${takers.join(', ')}`;
 }

@@ -13,15 +13,15 @@ export interface SettingEntry {
   readonly doc?: string | (() => string);
   /** The line for `--no-...`, which a setting that is true or false may have. */
   readonly not?: string;
-  /** Only methods that name it in `uses` take it, or this value of it. Default: all methods take all values. */
+  /** Only methods that name it in `uses` take it, or these values of it. Default: all methods take all values. */
   readonly optIn?: true | OptInValue;
   /** The weights in a checkpoint depend on it: a resumed run can't change it. */
   readonly bound?: true;
 }
 
-/** A value of a setting that not every method takes. */
+/** What not every method takes of a setting: a value, or all but the default. */
 export interface OptInValue {
-  readonly value: unknown;
+  readonly value?: unknown;
   /** The line for a method that does not take it. @param takers the methods that do */
   refusal(method: string, takers: readonly string[]): Message;
 }

@@ -203,6 +203,20 @@ export const runSettings = {
     flags: '-b, --batch-size <n>',
     doc: 'images in a step (256)',
   }),
+  /**
+   * Parts of a batch that pass the network one after the other, for less memory: the step follows the mean of their gradients.
+   * Batch normalisation sees one part. Not for methods whose loss compares the images of a batch. Default 1.
+   */
+  accumulate: defaulted(whole(1, 65_536), {
+    default: 1,
+    group: 'Training',
+    flags: '--accumulate <n>',
+    doc: 'parts of a batch that pass the network one after the other, for less memory (1)',
+    optIn: {
+      refusal: (method, takers) =>
+        say`${method} takes no ${settingRef('accumulate')}: its loss needs all images of a batch at once. Leave it out, and choose a smaller ${settingRef('batchSize')} where memory is short; ${takers.join(', ')} take it`,
+    },
+  }),
   /** What applies the gradients. Default `sgd`; `moco-v3` `adamw` for ViTs, else `lars`; `simclr` `lars`. */
   optimizer: defaulted(name(optimizers), {
     default: 'sgd',

@@ -1,5 +1,5 @@
 /** Decides which values of a graph live in the blocked filter layout: weights, and all that is computed alike with them. */
-import { type Graph, type Node, type StateSlot, sameShape } from '@moco-ts/core';
+import { type Graph, type Node, type StateSlot, sameShape, sizeOf } from '@moco-ts/core';
 import { fitsFilter } from './layout.ts';
 
 /** Ops whose same-shaped operands and result may be in any layout, as long as it is the same one. */
@@ -20,6 +20,11 @@ export const elementwiseOps: ReadonlySet<string> = new Set([
   'reluGrad',
 ]);
 
+/** Whether a node computes in any layout: a selection only where one value decides on all elements. */
+export function isElementwise({ op, inputs }: Node, { values }: Graph): boolean {
+  return elementwiseOps.has(op) || (op === 'select' && sizeOf(values[inputs[0]!]!.shape) === 1);
+}
+
 /**
  * The values to store as blocked filters: filters of dense convolutions, and everything tied to them by elementwise
  * ops or as state (momenta, the key encoder's weights), so that an optimizer's update never converts.
@@ -38,7 +43,7 @@ export function filterValues(graph: Graph, state: readonly StateSlot[], block: n
   const shapeOf = (id: number) => graph.values[id]!.shape;
 
   for (const node of graph.nodes) {
-    if (!elementwiseOps.has(node.op)) continue;
+    if (!isElementwise(node, graph)) continue;
     const output = node.outputs[0]!;
     for (const input of node.inputs) if (sameShape(shapeOf(input), shapeOf(output))) unite(input, output);
   }

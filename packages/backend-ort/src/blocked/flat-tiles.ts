@@ -18,6 +18,13 @@ export function onTiles({ op, inputs, outputs }: Node, lowering: BlockedLowering
   const large = inputs.filter((_, i) => !number[i]);
   if (large.length === inputs.length && !large.some((id) => lowering.hasTile(id))) return false;
   const layout = large.map((id) => lowering.layoutOf(id)).find((held) => held !== 'plain') ?? 'plain';
+  if (op === 'select') {
+    const [condition, ...values] = inputs as [number, number, number];
+    if (large.length < values.length) return false;
+    const tiles = values.map((id) => lowering.tile(layout, id));
+    lowering.setTile(layout, output, lowering.onnx.op('Where', [lowering.get(condition), ...tiles]));
+    return true;
+  }
   const [a, b] = inputs as [number, number | undefined];
   if (b !== undefined && number[1]) return withNumber(lowering, layout, op, a, b, output);
   if (b !== undefined && number[0])

@@ -1,10 +1,12 @@
 import {
   add,
   gather,
+  greater,
   interpret,
   matmul,
   mul,
   rng,
+  select,
   sub,
   sum,
   type Tensor,
@@ -36,6 +38,10 @@ const graphOf = (body: (inputs: Inputs) => Record<string, Traced>) =>
 
 const updated = ({ p, g }: Inputs) => sub(p, mul(g, 0.5));
 
+/** The new value where a sum has a sign, which for one of the two it has. */
+const selected = (inputs: Inputs, sign: 1 | -1) =>
+  select(greater(mul(sum(inputs.x), sign), 0), updated(inputs), inputs.p);
+
 const inPlace: readonly (readonly [string, ReturnType<typeof graphOf>])[] = [
   ['nothing else reads', graphOf((inputs) => ({ 'next.p': updated(inputs), x: sum(inputs.x, [0, 1]) }))],
   [
@@ -49,6 +55,14 @@ const inPlace: readonly (readonly [string, ReturnType<typeof graphOf>])[] = [
       const y = matmul(matmul(inputs.x, inputs.p), matmul(inputs.p, inputs.p));
       return { y, 'next.p': updated(inputs) };
     }),
+  ],
+  ['one value selects it', graphOf((inputs) => ({ 'next.p': selected(inputs, 1) }))],
+  [
+    'one value selects it or not, and a result that the selection does not need reads',
+    graphOf((inputs) => ({
+      y: matmul(matmul(inputs.x, inputs.p), matmul(inputs.p, inputs.p)),
+      'next.p': selected(inputs, -1),
+    })),
   ],
 ];
 

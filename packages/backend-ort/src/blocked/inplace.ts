@@ -16,7 +16,7 @@ export interface Update {
 }
 
 /** Ops that read an element of each operand and write the one at the same place. */
-const elementwise: ReadonlySet<string> = new Set(['Add', 'Sub', 'Mul', 'Div']);
+const elementwise: ReadonlySet<string> = new Set(['Add', 'Sub', 'Mul', 'Div', 'Where']);
 
 /**
  * Decides which states can be updated in place, and adds to the model what keeps their readers before the update.
@@ -50,7 +50,9 @@ function arrange(
   const late = readers.filter((reader) => reader !== position && !before.has(reader));
   if (late.some((reader) => reader > position)) return false;
   const results = late.map((reader) => nodes[reader]!.output[0]!);
-  if (late.length > 0) onnx.runAfter(position, shape, results);
+  // The first operand of a selection is its condition, of another shape.
+  const operand = nodes[position]!.opType === 'Where' ? 1 : 0;
+  if (late.length > 0) onnx.runAfter(position, shape, results, operand);
   return true;
 }
 

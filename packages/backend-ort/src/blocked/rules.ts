@@ -1,7 +1,7 @@
 /** The blocked rules, and the plain ones behind them. */
 import { type Node, type Shape4, sameShape } from '@moco-ts/core';
 import { elementwiseTypes, poolOptions, portableRules, positive, type Rules } from '@moco-ts/onnx';
-import { elementwiseOps } from './assign.ts';
+import { elementwiseOps, isElementwise } from './assign.ts';
 import { conv2d, conv2dInputGrad } from './conv.ts';
 import { conv2dFilterGrad } from './filter-grad.ts';
 import { onTiles } from './flat-tiles.ts';
@@ -29,6 +29,9 @@ const elementwise: BlockedRule = (node, lowering) => {
   lowering.setIn(layout, output, name);
   return true;
 };
+
+const select: BlockedRule = (node, lowering) =>
+  isElementwise(node, lowering.graph) && elementwise(node, lowering);
 
 /** relu after a normalisation is that one's activation. */
 const relu: BlockedRule = (node, lowering) => {
@@ -112,6 +115,7 @@ const blockedRules: Readonly<Record<string, BlockedRule>> = {
   ...Object.fromEntries([...elementwiseOps].map((op) => [op, elementwise])),
   add,
   relu,
+  select,
   reshape,
   mean,
   broadcastTo,

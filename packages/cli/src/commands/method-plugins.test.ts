@@ -27,8 +27,8 @@ const small = [
 const methods = [
   {
     name: 'byol',
-    own: ['--byol-hidden', '16'],
-    stored: { byolHidden: 16 },
+    own: ['--byol-hidden', '16', '--accumulate', '2'],
+    stored: { byolHidden: 16, accumulate: 2 },
     shown: '',
     elsewhere: '--byol-hidden means nothing to moco-v2; it belongs to byol',
   },

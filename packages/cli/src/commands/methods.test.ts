@@ -10,7 +10,11 @@ const small = ['--image-size', '16', '-b', '8', '--moco-dim', '8', '-j', '0', '-
 const resnet = ['-a', 'resnet-tiny'];
 const vit = ['-a', 'vit_tiny', '--patch-size', '8', '--moco-mlp-dim', '16'];
 
+const queue = [...resnet, '--moco-k', '16', '--bn-splits', '2'];
+
 const runs: readonly [name: string, flags: readonly string[]][] = [
+  ['moco-v2', [...queue, '--accumulate', '2']],
+  ['instdisc', [...resnet, '--moco-k', '12', '--accumulate', '4']],
   ['moco-v3', [...resnet, '--moco-mlp-dim', '16']],
   ['moco-v3', vit],
   ['simclr', resnet],
@@ -56,6 +60,16 @@ it('keeps the bank and its constant with a run', async () => {
   expect(bank_z!.data[0]).toBeGreaterThan(0);
 });
 
+it('resumes with gradients of other micro-batches, of which a checkpoint holds nothing', async () => {
+  const folder = join(temporaryFolder(), 'r');
+  await train(folder, 'moco-v2', [...queue, '--accumulate', '2'], '--max-steps', '1');
+  expect(Object.keys(await tensors(folder)).filter((name) => name.startsWith('accumulate'))).toEqual([]);
+  const goOn = ['pretrain', '--resume', folder, '--accumulate', '1', '--max-steps', '3'];
+  expect(await moco(...goOn)).toMatchObject({ code: 0, err: '' });
+  const { config } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+  expect(config.accumulate).toBe(1);
+});
+
 it('leaves the patch projection of a ViT alone, unless it is told to train it', async () => {
   const projections: Float32Array[] = [];
   for (const more of [[], ['--no-stop-grad-conv1']]) {
@@ -72,6 +86,18 @@ it.each([
   [['--method', 'moco-v2', '--loss', 'nce'], '--loss nce belongs to instdisc'],
   [['--method', 'instdisc', '--bn', 'shuffle'], '--bn shuffle permutes the keys of a queue'],
   [['--method', 'instdisc', '-b', '64'], '--batch-size 64 is larger'],
+  [
+    ['--method', 'simclr', '--accumulate', '2'],
+    'simclr takes no --accumulate: its loss needs all images of a batch at once',
+  ],
+  [
+    ['-b', '16', '--accumulate', '3'],
+    "--batch-size 16 can't be cut into 3 equal parts: change it or --accumulate",
+  ],
+  [
+    ['-b', '16', '--accumulate', '2'],
+    "a micro-batch of 8, a part by --accumulate 2, can't be normalised in 8 groups",
+  ],
 ])('refuses %j', async (flags, message) => {
   const { code, err } = await moco('pretrain', images, ...resnet, ...flags);
   expect([code, err]).toEqual([1, expect.stringContaining(message)]);

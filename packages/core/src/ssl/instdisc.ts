@@ -14,7 +14,7 @@ import { say, settingRef } from '../message.ts';
 import { normalize } from '../nn/layers.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
 import { rng } from '../rng.ts';
-import { filled, scalar, type Tensor } from '../tensor/tensor.ts';
+import { filled, scalar, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { prefixed } from '../train/branch.ts';
 import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../train/step.ts';
 import { type HeadConfig, head } from './head.ts';
@@ -44,16 +44,21 @@ export interface InstDiscConfig extends PassConfig, HeadConfig {
   readonly exposeGradients?: boolean;
 }
 
+/** Images of an update. */
+const imagesOf = ({ batch, accumulate = 1 }: Pick<InstDiscConfig, 'batch' | 'accumulate'>) =>
+  batch * accumulate;
+
 /** @throws SettingError, in the names of a run's settings, for settings that can't work */
 export function checkInstDisc(
-  config: Pick<InstDiscConfig, 'batch' | 'bnSplits' | 'slots' | 'negatives'>,
+  config: Pick<InstDiscConfig, 'batch' | 'accumulate' | 'bnSplits' | 'slots' | 'negatives'>,
 ): void {
   checkBatch(config);
-  const { batch, slots, negatives } = config;
-  if (batch > slots)
+  const { slots, negatives } = config;
+  const images = imagesOf(config);
+  if (images > slots)
     throw new SettingError(
-      say`a batch of ${batch} has more images than the ${slots} of the data set; use a smaller ${settingRef('batchSize')}`,
-      { value: batch },
+      say`a batch of ${images} has more images than the ${slots} of the data set; use a smaller ${settingRef('batchSize')}`,
+      { value: images },
     );
   if (!(negatives >= 1))
     throw new SettingError(say`${settingRef('mocoK', negatives)} leaves no negatives; it must be at least 1`);
@@ -90,15 +95,16 @@ export function instDiscState(
   };
 }
 
-/** The feed `negatives` of a step: slots from the noise distribution, uniform over all n with replacement. */
+/** The feed `negatives` of an update: slots from the noise distribution, uniform over all n with replacement. */
 export function drawNegatives(
-  { batch, slots, negatives, draw }: Pick<InstDiscConfig, 'batch' | 'slots' | 'negatives' | 'draw'>,
+  config: Pick<InstDiscConfig, 'batch' | 'accumulate' | 'slots' | 'negatives' | 'draw'>,
   seed: number,
   step: number,
 ): Tensor {
-  const shape = draw === 'batch' ? [negatives] : [batch, negatives];
+  const { slots, negatives, draw } = config;
+  const shape = draw === 'batch' ? [negatives] : [imagesOf(config), negatives];
   const random = rng(seed, 'negatives', step);
-  const data = new Int32Array(draw === 'batch' ? negatives : batch * negatives);
+  const data = new Int32Array(sizeOf(shape));
   for (let i = 0; i < data.length; i++) data[i] = random.integer(slots);
   return { shape, dtype: 'int32', data };
 }
@@ -114,7 +120,7 @@ export function drawNegatives(
 export function instDiscStep(config: InstDiscConfig, state: StateTypes): TrainingStep {
   checkInstDisc(config);
   const { encoder, encoderConfig, batch, slots, proximal = 0, optimizer } = config;
-  const step = new StepTracer(state);
+  const step = new StepTracer(state, config);
   const { bank } = step.state as { bank: Traced };
   const images = step.feed('xq', [batch, ...encoder.inputShape(encoderConfig)]);
   const index = step.feed('index', [batch], 'int32');
@@ -149,8 +155,14 @@ export function instDiscStep(config: InstDiscConfig, state: StateTypes): Trainin
   step.keep(q, 'buffers');
   step.minimize(loss, q, optimizer, config.exposeGradients);
   // The bank changes last: the loss and its gradient saw the slots as earlier steps left them.
-  if (z) step.setState('bank_z', z);
-  step.setState('bank', remember(bank, index, own, stopGradient(features), config.bankMomentum));
+  // Z is constant from its estimate on, which is the first micro-batch's.
+  if (z) step.setState('bank_z', z, true);
+  const [slot, old, fresh] = [
+    step.wholeBatch('index', index),
+    step.wholeBatch('own', own),
+    step.wholeBatch('features', stopGradient(features)),
+  ];
+  step.setState('bank', remember(bank, slot, old, fresh, config.bankMomentum));
   return step.finish(optimizer);
 }
 

@@ -41,16 +41,18 @@ export interface MocoConfig extends PassConfig, HeadConfig {
 }
 
 /** @throws SettingError, in the names of a run's settings, when the queue would wrap unevenly or a batch would not split */
-export function checkMoco(config: Pick<MocoConfig, 'batch' | 'queueSize' | 'bnSplits' | 'symmetric'>): void {
-  const { batch, queueSize, bnSplits, symmetric } = config;
-  const keys = symmetric ? 2 * batch : batch;
+export function checkMoco(
+  config: Pick<MocoConfig, 'batch' | 'accumulate' | 'queueSize' | 'bnSplits' | 'symmetric'>,
+): void {
+  const { batch, accumulate = 1, queueSize, symmetric } = config;
+  const keys = (symmetric ? 2 : 1) * batch * accumulate;
   if (queueSize < keys || queueSize % keys !== 0) {
     const nearest = Math.max(1, Math.round(queueSize / keys)) * keys;
     throw new SettingError(
       say`${settingRef('mocoK', queueSize)} is no multiple of the ${keys} keys of a step; the nearest that fits is ${nearest}`,
     );
   }
-  checkBatch({ batch, bnSplits });
+  checkBatch(config);
 }
 
 /** A random encoder with its head, by torchvision's names. */
@@ -92,7 +94,7 @@ export function mocoState(
 export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
   checkMoco(config);
   const { encoder, encoderConfig, batch, momentum, temperature, optimizer } = config;
-  const step = new StepTracer(state);
+  const step = new StepTracer(state, config);
   const frozen = frozenOf(config);
   const { queue, queue_ptr: pointer } = step.state as { queue: Traced; queue_ptr: Traced };
   const images = [batch, ...encoder.inputShape(encoderConfig)];
@@ -131,7 +133,8 @@ export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
 
   // The queue changes last: the loss of this step and its gradient saw the keys of earlier ones alone.
   // With two directions the keys of the first view go first: they are those of the second direction.
-  const after = enqueue(queue, pointer, concat(keys.reverse(), 0));
+  const added = keys.reverse().map((part, direction) => step.wholeBatch(`keys.${direction}`, part));
+  const after = enqueue(queue, pointer, concat(added, 0));
   step.setState('queue', after.queue);
   step.setState('queue_ptr', after.pointer);
   return step.finish(optimizer);

@@ -9,7 +9,10 @@ import type { Branch } from '../train/branch.ts';
 export interface PassConfig {
   readonly encoder: Encoder;
   readonly encoderConfig: EncoderConfig;
+  /** Images of a pass. Where gradients are accumulated, those of a micro-batch. */
   readonly batch: number;
+  /** N, the micro-batches of an update, for methods that accumulate gradients. Default 1. */
+  readonly accumulate?: number;
   /** Groups of batch normalisation; 1 is plain. */
   readonly bnSplits: number;
 }
@@ -43,10 +46,17 @@ export function frozenOf({
 }
 
 /** @throws SettingError, in the names of a run's settings, when a batch doesn't split into groups of two images or more. */
-export function checkBatch({ batch, bnSplits }: Pick<PassConfig, 'batch' | 'bnSplits'>): void {
-  if (batch % bnSplits !== 0 || batch / bnSplits < 2)
-    throw new SettingError(
-      say`a batch of ${batch} can't be normalised in ${bnSplits} groups of two images or more; change ${settingRef('batchSize')} or ${settingRef('bnSplits')}`,
-      { value: batch },
-    );
+export function checkBatch({
+  batch,
+  bnSplits,
+  accumulate = 1,
+}: Pick<PassConfig, 'batch' | 'bnSplits' | 'accumulate'>): void {
+  if (batch % bnSplits === 0 && batch / bnSplits >= 2) return;
+  const groups = say`can't be normalised in ${bnSplits} groups of two images or more`;
+  throw new SettingError(
+    accumulate === 1
+      ? say`a batch of ${batch} ${groups}; change ${settingRef('batchSize')} or ${settingRef('bnSplits')}`
+      : say`a micro-batch of ${batch}, a part by ${settingRef('accumulate', accumulate)}, ${groups}; change ${settingRef('accumulate')}, ${settingRef('batchSize')} or ${settingRef('bnSplits')}`,
+    { value: batch * accumulate },
+  );
 }

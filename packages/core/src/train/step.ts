@@ -8,6 +8,7 @@ import { GraphBuilder, type Traced } from '../graph/trace.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
 import { optimize } from '../passes/passes.ts';
 import { type DType, filled, type Shape, type TensorType } from '../tensor/tensor.ts';
+import { Accumulation } from './accumulation.ts';
 import { Branch, type BranchOptions } from './branch.ts';
 
 /** A traced step. Its state outputs are named `next.<state input>`. */
@@ -18,6 +19,12 @@ export interface TrainingStep {
   readonly metrics: readonly string[];
   readonly optimizer: Optimizer;
   readonly rateGroup?: RateGroup | undefined;
+  /**
+   * N, the micro-batches of an update: runs of the graph, each fed its number and its rows ({@link microBatches}). Default 1.
+   */
+  readonly accumulate?: number;
+  /** What one micro-batch leaves to the next, by name: state that is zero at first, and means nothing between updates. */
+  readonly pending?: StateTypes;
 }
 
 /** Parameters that learn at a rate of their own: SimSiam's predictor, whose rate does not fall. */
@@ -63,21 +70,37 @@ export class StepTracer {
   readonly state: TracedParams;
   private readonly next = new Map<string, Traced>();
   private readonly metrics: string[] = [];
+  private readonly accumulation: Accumulation | undefined;
   private rateGroup: RateGroup | undefined;
 
-  constructor(state: StateTypes) {
+  /** @param accumulate N, the micro-batches of an update */
+  constructor(state: StateTypes, { accumulate = 1 }: { readonly accumulate?: number } = {}) {
     this.state = Object.fromEntries(
       Object.entries(state).map(([name, { shape, dtype }]) => [name, this.builder.input(name, shape, dtype)]),
     );
+    if (accumulate > 1) this.accumulation = new Accumulation(this.builder, accumulate);
   }
 
   feed(name: string, shape: Shape, dtype: DType = 'float32'): Traced {
     return this.builder.input(name, shape, dtype);
   }
 
-  /** The state's value after the step. What is never set stays as it is. */
-  setState(name: string, value: Traced): void {
-    this.next.set(name, value);
+  /**
+   * The state's value after the step. What is never set stays as it is.
+   * @param each with each micro-batch, as running statistics; default once, after the last one of an update
+   */
+  setState(name: string, value: Traced, each = false): void {
+    const { accumulation } = this;
+    this.next.set(name, !accumulation || each ? value : accumulation.once(this.stateNamed(name), value));
+  }
+
+  /**
+   * Rows of a micro-batch, [M, ...], as those of the whole update, [N M, ...], for state that is set once: complete at the last
+   * micro-batch, in the order of the batch.
+   * @param name of its own in the step
+   */
+  wholeBatch(name: string, rows: Traced): Traced {
+    return this.accumulation?.rows(name, rows) ?? rows;
   }
 
   metric(name: string, value: Traced): void {
@@ -94,12 +117,12 @@ export class StepTracer {
   keep(branch: Branch, what: 'buffers' | 'all'): void {
     for (const [name, value] of Object.entries(branch.params))
       if (what === 'all' ? !branch.frozen.has(name) : isBuffer(name))
-        this.setState(branch.stateName(name), value);
+        this.setState(branch.stateName(name), value, isBuffer(name));
   }
 
   /**
-   * One optimizer update of a branch's parameters by the gradient of a loss. Gradients and slots are named as the branch
-   * names parameters.
+   * One optimizer update of a branch's parameters by the gradient of a loss, its mean over the micro-batches. Gradients and slots
+   * are named as the branch names parameters.
    * @param expose also output the gradients, as `grad.<name>`
    * @param rateGroup parameters with a rate of their own
    */
@@ -116,7 +139,8 @@ export class StepTracer {
     const common = fed('');
     const own = rateGroup && fed('group.');
     params.forEach(([name, parameter], i) => {
-      const gradient = derivatives[i]!;
+      const derivative = derivatives[i]!;
+      const gradient = this.accumulation?.mean(`grad.${name}`, derivative) ?? derivative;
       const slotNames = optimizer.slots.map((slot) => `opt.${slot}.${name}`);
       const slots = slotNames.map((slot) => this.stateNamed(slot));
       const scalars = own && rateGroup.has(name) ? own : common;
@@ -139,18 +163,17 @@ export class StepTracer {
   }
 
   finish(optimizer: Optimizer): TrainingStep {
+    const { accumulation, rateGroup, metrics } = this;
     const state = Object.keys(this.state).map((input): StateSlot => {
       const value = this.next.get(input);
       if (!value) return { input };
       this.builder.output(`next.${input}`, value);
       return { input, output: `next.${input}` };
     });
-    return {
-      graph: optimize(this.builder.graph()),
-      state,
-      metrics: this.metrics,
-      optimizer,
-      rateGroup: this.rateGroup,
-    };
+    const graph = optimize(this.builder.graph());
+    if (!accumulation) return { graph, state, metrics, optimizer, rateGroup };
+    const { count: accumulate, state: pending } = accumulation;
+    const kept = Object.keys(pending).map((input): StateSlot => ({ input, output: `next.${input}` }));
+    return { graph, state: [...state, ...kept], metrics, optimizer, rateGroup, accumulate, pending };
   }
 }

@@ -1,15 +1,18 @@
 /** Runs a training step on a backend. */
 import type { Backend, Program, Tensors } from '../backend.ts';
 import { scalar, type Tensor } from '../tensor/tensor.ts';
+import { microBatches, pendingState, updateMetrics } from './accumulation.ts';
 import { stepScalars, type TrainingStep } from './step.ts';
 
 export interface Trainer {
   /**
-   * One step.
-   * @param feeds images and orders, as the method asks for
+   * One step; where it accumulates gradients, all of its micro-batches. If a later one of them fails, running statistics have moved
+   * already.
+   * @param feeds images and orders, as the method asks for, of the whole batch
    * @param learningRate of this step
    * @param step counted from 0 over the whole run: optimizers correct their bias by it
-   * @returns the metrics
+   * @returns the metrics; of micro-batches their mean: for the loss and accuracies that of the batch, for the feature std the mean of
+   * theirs
    */
   step(feeds: Tensors, learningRate: number, step: number): Promise<Record<string, Tensor>>;
   /** The names of all that the state holds. */
@@ -23,21 +26,31 @@ export interface Trainer {
 /** Compiles a step and loads its state. */
 export async function createTrainer(backend: Backend, step: TrainingStep, state: Tensors): Promise<Trainer> {
   const program = await backend.compile(step.graph, { state: step.state });
+  const { overlapping = false } = backend.capabilities();
+  const stateNames = step.state
+    .map(({ input }) => input)
+    .filter((name) => !Object.hasOwn(step.pending ?? {}, name));
   try {
-    await program.load(state);
+    await program.load({ ...state, ...pendingState(step) });
   } catch (error) {
     await program.dispose();
     throw error;
   }
   return {
-    step: (feeds, learningRate, count) => {
+    step: async (feeds, learningRate, count) => {
       const scalars = Object.entries(stepScalars(step, learningRate, count));
       // Object.assign in all that runs each step: of `{ ...a, b }` Node 20 makes a new hidden class each time (docs/reliability.md).
       const rates = Object.fromEntries(scalars.map(([name, value]) => [name, scalar(value)]));
-      return program.run(Object.assign(rates, feeds));
+      const runs: ReturnType<Program['run']>[] = [];
+      for (const part of microBatches(step, feeds)) {
+        const run = program.run(Object.assign({}, rates, part));
+        runs.push(run);
+        if (!overlapping) await run;
+      }
+      return updateMetrics(await Promise.all(runs));
     },
-    stateNames: step.state.map(({ input }) => input),
-    state: (names) => program.read(names),
+    stateNames,
+    state: (names = stateNames) => program.read(names),
     memory: program.memory,
     dispose: () => program.dispose(),
   };

@@ -54,7 +54,7 @@ export const instDiscSettings = {
 export const instDisc = defineMethod({
   name: 'instdisc',
   settings: instDiscSettings,
-  uses: ['mocoK', 'mocoT', 'mlp', 'augPlus'],
+  uses: ['mocoK', 'mocoT', 'mlp', 'augPlus', 'accumulate'],
   defaults: () => ({ loss: 'nce' as const, mocoK: 4096, bn: 'sync' }),
   views: (config) => plainViews(config).slice(0, 1),
   metrics: ({ mocoK }) => contrastiveMetrics(`1 + ${mocoK} classes`),

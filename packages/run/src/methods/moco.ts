@@ -42,7 +42,7 @@ function queueMethod<const Name extends string>(name: Name, row: Partial<Config>
   return defineMethod({
     name,
     settings: mocoSettings,
-    uses: ['mocoK', 'mocoM', 'mocoT', 'mlp', 'augPlus', 'bn'],
+    uses: ['mocoK', 'mocoM', 'mocoT', 'mlp', 'augPlus', 'bn', 'accumulate'],
     defaults: () => row,
     views: plainViews,
     metrics: ({ mocoK }) => contrastiveMetrics(`1 + ${mocoK} classes`),
@@ -83,7 +83,9 @@ function create({ config, images: _, ...pass }: MethodContext<Config>): RunMetho
     feeds: (batch, { epoch, step }) => {
       const feeds = viewFeeds(config, batch);
       if (!moco.shuffle) return feeds;
-      const data = rng(seed, 'shuffle-bn', epoch, step).permutation(batchSize);
+      const random = rng(seed, 'shuffle-bn', epoch, step);
+      const data = new Int32Array(batchSize);
+      for (let at = 0; at < batchSize; at += pass.batch) data.set(random.permutation(pass.batch), at);
       // No spread: see createTrainer.
       return Object.assign(feeds, { perm: { shape: [batchSize], dtype: 'int32', data } });
     },
