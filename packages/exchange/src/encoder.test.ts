@@ -254,6 +254,21 @@ describe('an encoder under a prefix', () => {
     );
   });
 
+  it('whose layers are numbered, as in the Sequential of a torchvision ResNet', async () => {
+    const numbers = { conv1: 0, bn1: 1, layer1: 4, layer2: 5, layer3: 6, layer4: 7 };
+    const numbered = Object.fromEntries(
+      Object.entries(await query).map(([name, value]) => {
+        const [layer, ...rest] = name.split('.');
+        return [[numbers[layer as keyof typeof numbers], ...rest].join('.'), value];
+      }),
+    );
+    const head = { 'projection_head.layers.0.weight': (await query)['conv1.weight']! };
+    const { query: own, unexpected } = await open({ ...moved(numbered, 'backbone.'), ...head });
+    expect(own).toEqual(await query);
+    expect(unexpected).toEqual(Object.keys(head));
+    expect((await open(moved(numbered, ''))).query).toEqual(await query);
+  });
+
   it('in dicts of their own, as DINO saves them', async () => {
     const bytes = await encodeTorch({
       student: moved(await query, 'module.backbone.', 1),

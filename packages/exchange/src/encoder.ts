@@ -173,16 +173,21 @@ function archOf(
 
 function checkShapes(file: string, arch: string, expected: Shapes, shapes: Shapes): void {
   const names = Object.keys(expected);
+  const found = inferArch(shapes)?.arch ?? arch;
+  const verdict = found === arch ? 'it is another model' : `it is of ${found}`;
   const missing = names.filter((name) => shapes[name] === undefined);
   if (missing.length === names.length)
-    throw new CheckpointError(`${file}: none of its tensors is one of ${arch}`, {
-      code: 'checkpoint-mismatch',
-    });
+    throw new CheckpointError(
+      `${file}: none of its tensors is one of ${arch}${found === arch ? '' : `: ${verdict}`}`,
+      {
+        code: 'checkpoint-mismatch',
+      },
+    );
   for (const name of names) {
     const shape = shapes[name];
     if (shape !== undefined && !sameShape(shape, expected[name]!))
       throw new CheckpointError(
-        `${file}: "${printable(name)}" is [${shape.join(', ')}], that of ${arch} [${expected[name]!.join(', ')}]: it is another model`,
+        `${file}: "${printable(name)}" is [${shape.join(', ')}], that of ${arch} [${expected[name]!.join(', ')}]: ${verdict}`,
         { code: 'checkpoint-mismatch' },
       );
   }

@@ -84,7 +84,7 @@ const preferred: readonly ((prefix: string) => boolean)[] = [
  * @throws CheckpointError when there are several networks, or none under the prefix
  */
 export function layoutOf(names: readonly string[], file = 'the file', prefix?: string): Layout {
-  const bare: Names = Object.fromEntries(names.map((name) => [name.replace(wrapping, ''), name]));
+  const bare = layersByName(Object.fromEntries(names.map((name) => [name.replace(wrapping, ''), name])));
   const has = (front: string) => Object.keys(bare).some((name) => name.startsWith(`${front}.`));
   if (prefix !== undefined) return plainLayout(bare, dotted(prefix), file);
   if (has('encoder_q'))
@@ -106,6 +106,28 @@ export function layoutOf(names: readonly string[], file = 'the file', prefix?: s
       unexpected: Object.values(matching(bare, /^(?!(base_encoder|momentum_encoder|predictor)\.)/)),
     };
   return plainLayout(bare, findPrefix(Object.keys(bare), file), file);
+}
+
+/** The layers of a torchvision ResNet's `children()`, as lightly's examples put them in a `Sequential`. */
+const children = new Map(
+  Object.entries({ 0: 'conv1', 1: 'bn1', 4: 'layer1', 5: 'layer2', 6: 'layer3', 7: 'layer4' }),
+);
+const firstBlock = /^(.*\.)?4\.0\.conv1\.weight$/;
+
+/** Names as they are, but those of a ResNet whose layers are numbered: `backbone.4.0.conv1.weight`. */
+function layersByName(names: Names): Names {
+  const fronts = Object.keys(names).flatMap((name) => {
+    const found = firstBlock.exec(name);
+    return found ? [found[1] ?? ''] : [];
+  });
+  return Object.fromEntries(
+    Object.entries(names).map(([name, own]) => {
+      const front = fronts.find((start) => name.startsWith(start));
+      if (front === undefined) return [name, own];
+      const [child, ...rest] = name.slice(front.length).split('.');
+      return [`${front}${[children.get(child!) ?? child, ...rest].join('.')}`, own];
+    }),
+  );
 }
 
 const dotted = (prefix: string) => (prefix === '' || prefix.endsWith('.') ? prefix : `${prefix}.`);

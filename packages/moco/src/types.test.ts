@@ -52,7 +52,15 @@ it('names every setting of a run, and no other', () => {
       designers: true,
       backend: true,
     },
-    ...{ threads: true, maxSteps: true, out: true, resume: true, printFreq: true, saveEvery: true },
+    ...{
+      threads: true,
+      init: true,
+      maxSteps: true,
+      out: true,
+      resume: true,
+      printFreq: true,
+      saveEvery: true,
+    },
     ...{
       saveEverySteps: true,
       keep: true,

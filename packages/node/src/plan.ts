@@ -22,6 +22,7 @@ import {
 import { chooseBackend } from './backends.ts';
 import { checkNewest, holdsRun, openCheckpoint } from './checkpoint.ts';
 import { openData } from './dataset.ts';
+import { flagsFrom } from './init.ts';
 import { defaultWorkers } from './plugins.ts';
 import { entryIfThere } from './source.ts';
 
@@ -49,15 +50,17 @@ export interface RunPlan {
  * @throws UserError for settings that can't work, data that can't be opened, and a folder that holds another run
  */
 export async function planRun(
-  { flags, preset, out, resume: resumePath, dataset: opened }: Wish,
-  listeners: { warn(text: Wording): void; note(text: string): void },
+  { flags: given, preset, out, resume: resumePath, dataset: opened }: Wish,
+  listeners: { warn(text: Wording): void; note(text: Wording): void },
 ): Promise<RunPlan> {
   if (preset !== undefined && resumePath !== undefined && resumePath !== 'auto')
     throw new SettingError(
       say`${settingRef('preset')} and ${settingRef('resume')} exclude each other: the checkpoint knows its configuration`,
       { code: 'setting-conflict', value: preset },
     );
-  const resume = await findResume(resumePath, out, flags, listeners.warn);
+  const resume = await findResume(resumePath, out, given, listeners.warn);
+  const flags = resume || given.init === undefined ? given : await flagsFrom(given.init, given);
+  if (!resume && given.init !== undefined && given.lr === undefined) listeners.note(gentler);
   const named = resume ? resume.info.config : flags;
   const source = flags.data ?? named.data;
   if (source === undefined)
@@ -77,6 +80,9 @@ export async function planRun(
   const folder = await chooseFolder(out, resume, config, resumePath);
   return { config, dataset, folder, ...(resume && { resume }) };
 }
+
+/** Where the rate is the method's, which is meant for random weights. */
+const gentler = say`Note: the learning rate is the method's, which is meant for random weights: try a tenth of it too (${settingRef('lr')}).`;
 
 /** The run's record names the actual backend, so that it resumes with the same. */
 async function withBackend(config: RunConfig, note: (text: string) => void): Promise<RunConfig> {

@@ -33,6 +33,7 @@ import {
 } from '@moco-ts/run';
 import { type Evaluation, type EvaluationSets, openEvaluation } from './evaluate.ts';
 import { checkFinite } from './foreign.ts';
+import { startingState } from './init.ts';
 import { openBackend } from './open-backend.ts';
 import { openTogether } from './opened.ts';
 import { registerPlugins } from './plugins.ts';
@@ -80,7 +81,7 @@ export async function prepare(
   const { encoder } = encoderOf(config, own.encoder);
   const method = createMethod(config, dataset.length, encoder);
   const fresh = method.state();
-  const state = resume ? fitted(resume, fresh) : fresh;
+  const state = resume ? fitted(resume, fresh) : await startingState(config, fresh, reporter.note);
   const known = new Set(dataset.notes);
   const note = (text: string) => {
     if (!known.has(text)) reporter.warn(text);

@@ -81,7 +81,13 @@ export function resumeConfig(saved: RunConfig, given: RunFlags, source: string):
     if (bound && wanted !== undefined && wanted !== stored) {
       const setting = settingRef(key);
       const origin =
-        typeof stored === 'boolean' ? (stored ? 'was made with it' : 'was made without') : `has ${stored}`;
+        stored === undefined
+          ? 'was made without'
+          : typeof stored === 'boolean'
+            ? stored
+              ? 'was made with it'
+              : 'was made without'
+            : `has ${stored}`;
       throw new SettingError(
         say`${source} ${origin}, but ${setting} asks for ${wanted}; leave ${setting} out, or start a new run without ${settingRef('resume')}`,
         { code: 'setting-conflict', value: wanted },

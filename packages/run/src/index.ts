@@ -38,6 +38,7 @@ export {
   type SettingTable,
 } from './setting.ts';
 export type { CommonConfig, Optimizer } from './settings.ts';
+export { type Start, startFrom } from './start.ts';
 export { checkSettings, storedConfig } from './stored.ts';
 export { currentNames } from './stored-names.ts';
 export {

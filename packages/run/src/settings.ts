@@ -340,6 +340,13 @@ export const runSettings = {
   }),
   /** What the user loaded by `--plugin`; to tell, never to load by itself. */
   plugin: optional(list(text, 0, 64), {}),
+  /** Weights to begin from: a file that `moco import` takes, a checkpoint or a run folder. Default random. */
+  init: optional(text, {
+    group: 'Run',
+    flags: '--init <path>',
+    doc: 'begin from the weights of a run, a checkpoint or a file that moco import takes (random)',
+    bound: true,
+  }),
   /** Stop, and save, after this many steps of the run; one that goes on has its own limit, or none. */
   maxSteps: optional(count, {
     group: 'Run',

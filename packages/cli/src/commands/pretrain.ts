@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { duration } from '../format.ts';
 import { type Io, warnTo } from '../io.ts';
 import { createReporter } from '../reporter.ts';
+import { inFlags } from '../words.ts';
 import { addPretrainOptions } from './pretrain-options.ts';
 import { namedFlags, type RecipeOptions } from './recipe.ts';
 
@@ -40,7 +41,7 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
   const { preset } = recipe;
   const plan = await planRun(
     { flags: namedFlags(data, recipe), preset, out, resume: resumePath },
-    { warn: warnTo(io), note: (text) => io.out(`${text}\n`) },
+    { warn: warnTo(io), note: (text) => io.out(`${inFlags(text)}\n`) },
   );
   const { config, dataset, folder, resume } = plan;
 

@@ -1,0 +1,85 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { encoderNamed, prefixed, rng } from '@moco-ts/core';
+import { registerEncoders } from '@moco-ts/encoders';
+import { encodeTorch } from '@moco-ts/exchange';
+import { describe, expect, it } from 'vitest';
+import { readCheckpoint } from '../../../node/src/checkpoint.ts';
+import { imageFolder, logged, moco, temporaryFolder, tiny } from '../testing.ts';
+
+registerEncoders();
+const folder = temporaryFolder();
+const at = (name: string) => join(folder, name);
+const images = imageFolder(20);
+const resnet18 = at('resnet18.pth');
+writeFileSync(
+  resnet18,
+  await encodeTorch(encoderNamed('resnet18').init({ imageSize: 64 }, (name) => rng(3, name))),
+);
+const [, , ...withoutArch] = tiny;
+const run = (init: string, out: string, ...args: string[]) =>
+  moco('pretrain', images, ...withoutArch, '--init', init, '--epochs', '1', '--out', at(out), ...args);
+const configOf = (out: string) => JSON.parse(readFileSync(join(at(out), 'config.json'), 'utf8')).config;
+
+describe('moco pretrain --init', () => {
+  it("has the file's architecture and stem where no flag says otherwise, and goes on from its weights", async () => {
+    const { code, out } = await run(resnet18, 'r18', '--max-steps', '1', '--lr', '1e-9');
+    expect(code).toBe(0);
+    expect(out).toContain(
+      `From ${resnet18}: 100 tensors of resnet18; random: 4 (fc.0.weight, fc.0.bias, fc.2.weight, fc.2.bias)\n`,
+    );
+    expect(out).not.toContain('--lr');
+    // Images of 16 pixels have the CIFAR stem where nothing says otherwise.
+    expect(configOf('r18')).toMatchObject({ arch: 'resnet18', stem: 'imagenet', init: resnet18 });
+    const { tensors } = await readCheckpoint(join(at('r18'), 'checkpoint-0000-00001.safetensors'));
+    const given = encoderNamed('resnet18').init({ imageSize: 64 }, (name) => rng(3, name));
+    const name = 'layer3.1.conv2.weight';
+    for (const branch of ['q', 'k'])
+      tensors[`${branch}.${name}`]!.data.slice(0, 50).forEach((value, i) => {
+        expect(value).toBeCloseTo(given[name]!.data[i]!, 6);
+      });
+  });
+
+  it('takes a run folder with its head, and the rate that it says to lower', async () => {
+    expect((await moco('pretrain', images, ...tiny, '--epochs', '1', '--out', at('first'))).code).toBe(0);
+    const rate = withoutArch.indexOf('--lr');
+    const open = withoutArch.toSpliced(rate, 2);
+    const second = ['pretrain', images, ...open, '--init', at('first'), '--epochs', '1'];
+    const { code, out } = await moco(...second, '--out', at('second'));
+    expect(code).toBe(0);
+    expect(out).toContain(`From ${at('first')}: 64 tensors of resnet-tiny\n`);
+    expect(out).toMatch(/^Note: .* \(--lr\)\.\n/);
+    expect(logged(at('second'), 'step')).toHaveLength(2);
+    const again = await moco('pretrain', '--resume', at('second'), '--init', at('first'), '--epochs', '2');
+    expect([again.code, again.out.includes('From ')]).toEqual([0, false]);
+    const other = await moco('pretrain', '--resume', at('second'), '--init', resnet18);
+    expect([other.code, other.err]).toEqual([
+      1,
+      expect.stringMatching(/^moco: .* has .*first, but --init asks for .*resnet18\.pth; leave --init out/),
+    ]);
+    const plain = await moco('pretrain', '--resume', at('first'), '--init', resnet18);
+    expect(plain.err).toMatch(/was made without, but --init asks for/);
+  });
+
+  it.each([
+    ['another architecture', ['-a', 'resnet34'], /resnet34 are missing/],
+    ['another kind of block', ['-a', 'resnet50'], /that of resnet50 \[64, 64, 1, 1\]: it is of resnet18/],
+    ['a file that is not there', ['--init', at('no.pth')], /no\.pth: no such file or run folder/],
+    ['a file of another kind', ['--init', join(images, 'p000.png')], /neither a file of torch\.save nor/],
+  ])('refuses %s in one line', async (_, args, message) => {
+    const { code, err } = await run(resnet18, 'never', ...args);
+    expect([code, err.trim().split('\n')]).toEqual([1, [expect.stringMatching(message)]]);
+    expect(existsSync(at('never'))).toBe(false);
+  });
+
+  it('refuses weights that are not finite', async () => {
+    const given = encoderNamed('resnet-tiny').init({ imageSize: 16 }, (name) => rng(3, name));
+    (given['bn1.bias']!.data as Float32Array)[0] = Number.NaN;
+    writeFileSync(at('nan.pth'), await encodeTorch(prefixed('backbone', given)));
+    const { code, err } = await run(at('nan.pth'), 'never');
+    expect([code, err]).toEqual([
+      1,
+      expect.stringMatching(/"q\.bn1\.bias" holds values that are not finite/),
+    ]);
+  });
+});

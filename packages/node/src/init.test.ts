@@ -1,0 +1,81 @@
+import { fileURLToPath } from 'node:url';
+import { encoderGraph, interpret, type Params, registerEncoder, rng, under } from '@moco-ts/core';
+import { defineResnet } from '@moco-ts/encoders';
+import { createMethod, resolveConfig } from '@moco-ts/run';
+import { describe, expect, it } from 'vitest';
+import { startingState } from './init.ts';
+import { readText } from './source.ts';
+
+const fixture = (name: string) =>
+  fileURLToPath(new URL(`../../../parity/fixtures/exchange/${name}`, import.meta.url));
+/** What PyTorch computed in float64 from the weights in its files (parity/exchange.py). */
+const { seed, batch, side, ...expected } = JSON.parse(await readText(fixture('expected.json')));
+const narrow = defineResnet({ name: 'narrow', block: 'basic', depths: [1, 1, 1, 1], width: 2 });
+registerEncoder(narrow);
+
+const image = (() => {
+  const random = rng(seed, 'exchange/picture');
+  const data = Float32Array.from({ length: batch * 3 * side ** 2 }, () => random.uniform(-2, 2));
+  return { shape: [batch, 3, side, side], dtype: 'float32', data } as const;
+})();
+
+function features(params: Params, mlp?: boolean): number[] {
+  const model = {
+    encoder: narrow,
+    encoderConfig: { imageSize: side },
+    ...(mlp !== undefined && { head: { mlp, dim: 4 } }),
+  };
+  return [...interpret(encoderGraph(model, params, batch), { ...params, input: image }).features!.data];
+}
+
+async function begun(init: string, mocoDim: number, stem: 'imagenet' | 'cifar' = 'imagenet') {
+  const config = resolveConfig(
+    {
+      ...{ data: 'photos', init: fixture(init), arch: 'narrow', stem, imageSize: side },
+      ...{ method: 'moco-v2', mocoDim, mocoK: 16, batchSize: 8, bnSplits: 2 },
+    },
+    { source: { data: 'photos', split: 'train' } },
+  );
+  const notes: string[] = [];
+  const state = await startingState(config, createMethod(config, 16).state(), (text) => notes.push(text));
+  return { state, line: notes.join('\n').replace(fixture(init), init) };
+}
+
+function expectClose(found: readonly number[], wanted: readonly number[]): void {
+  expect(found).toHaveLength(wanted.length);
+  // Both sides compute in float64 from the same float32 values.
+  found.forEach((value, i) => {
+    expect(value).toBeCloseTo(wanted[i]!, 9);
+  });
+}
+
+describe('a run from the weights of a PyTorch file', () => {
+  it('has its features, with a head that fits, in both encoders', async () => {
+    const { state, line } = await begun('v2.pth.tar', 4);
+    const wanted = expected['v2.pth.tar'];
+    expectClose(features(under('q', state)), wanted.features);
+    expectClose(features(under('q', state), true), wanted.queries);
+    expectClose(features(under('k', state), true), wanted.queries);
+    expect(line).toBe('From v2.pth.tar: 64 tensors of narrow');
+    // The queue holds keys of other weights.
+    expect(state.queue!.shape).toEqual([4, 16]);
+  });
+
+  it('has its features where the head is random, and says so', async () => {
+    for (const file of ['v2.pth.tar', 'shared.pth']) {
+      const { state, line } = await begun(file, 8);
+      expectClose(features(under('q', state)), expected[file].features);
+      expect(line).toMatch(
+        /^From .*: 60 tensors of narrow; random: 4 \(fc\.0\.weight, fc\.0\.bias, fc\.2\.weight, fc\.2\.bias\); left out: \d \(fc\./,
+      );
+    }
+  });
+
+  it('has a random stem where it is to have another', async () => {
+    const { state, line } = await begun('v2.pth.tar', 4, 'cifar');
+    expect(line).toBe(
+      'From v2.pth.tar: 63 tensors of narrow; random: 1 (conv1.weight); left out: 1 (conv1.weight)',
+    );
+    expect(state['q.conv1.weight']!.shape).toEqual([2, 3, 3, 3]);
+  });
+});

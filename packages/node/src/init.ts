@@ -1,0 +1,73 @@
+/** A run from given weights (`init`): what it takes of their file. */
+import { CheckpointError, counted, type Params, say, settingRef, type Tensor } from '@moco-ts/core';
+import { traitsNamed } from '@moco-ts/encoders';
+import { listed } from '@moco-ts/exchange';
+import { type RunConfig, type RunFlags, startFrom } from '@moco-ts/run';
+import { asCheckpoint, checkFinite, isCheckpoint, openAny } from './foreign.ts';
+import { registerPlugins } from './plugins.ts';
+
+/** An encoder to begin from. */
+interface Weights {
+  readonly config: RunConfig;
+  /** `q.*`, with its head under `q.fc`, and `predictor.*`. */
+  readonly tensors: Params;
+  /** By the file's names: what belongs to no encoder. */
+  readonly unexpected: readonly string[];
+}
+
+/** What an encoder is and what its images are made of, which a run from it shares unless a flag says otherwise. */
+const inherited = new Set(['arch', 'stem', 'patchSize', 'mean', 'std']);
+
+async function openWeights(path: string, arch: string | undefined): Promise<Weights> {
+  await registerPlugins();
+  const opened = await openAny(path, { ...(arch !== undefined && { arch }), withKey: true }, () => undefined);
+  const { info, tensors } = isCheckpoint(opened) ? opened : asCheckpoint(opened, path);
+  const { config } = info;
+  if (arch !== undefined && config.arch !== arch)
+    throw new CheckpointError(
+      say`${path} is of ${config.arch}, not of ${arch}: leave ${settingRef('arch')} out, or give weights of ${arch}`,
+      { code: 'checkpoint-mismatch' },
+    );
+  const own = Object.entries(tensors).filter(([name]) => /^(q|predictor)\./.test(name));
+  const given: Params = Object.fromEntries(own);
+  checkFinite(path, given);
+  return { config, tensors: given, unexpected: isCheckpoint(opened) ? [] : opened.encoder.unexpected };
+}
+
+/**
+ * The flags of a run from given weights: of what the user leaves open, their architecture, its stem and patches, and the
+ * normalisation of images.
+ * @throws UserError for a file that can't be read, or is of another architecture than the flags name
+ */
+export async function flagsFrom(path: string, flags: RunFlags): Promise<RunFlags> {
+  const { config } = await openWeights(path, flags.arch);
+  // Without it a run on small images would choose the CIFAR stem.
+  const stem = traitsNamed(config.arch).stems[0] === 'imagenet' && 'imagenet';
+  const theirs = Object.entries({ ...(stem && { stem }), ...config }).filter(([key]) => inherited.has(key));
+  return { ...Object.fromEntries(theirs), ...flags };
+}
+
+/**
+ * The state of a new run: fresh, or from the weights that `init` names.
+ * @param note called with a line on what was taken and what was not
+ * @throws UserError for a file that can't be read, or is of another model
+ */
+export async function startingState(
+  { init, arch }: RunConfig,
+  fresh: Record<string, Tensor>,
+  note: (text: string) => void,
+): Promise<Record<string, Tensor>> {
+  if (init === undefined) return fresh;
+  const { tensors, unexpected } = await openWeights(init, arch);
+  const { state, taken, random, unused } = startFrom(fresh, tensors, init);
+  const own = (names: readonly string[]) => names.map((name) => name.replace(/^q\./, ''));
+  const told = [
+    ['random', own(random)],
+    ['left out', [...own(unused), ...unexpected]],
+  ] as const;
+  const rest = told.map(([what, names]) =>
+    names.length > 0 ? `; ${what}: ${names.length} (${listed(names, 4)})` : '',
+  );
+  note(`From ${init}: ${counted(taken.length, 'tensor')} of ${arch}${rest.join('')}`);
+  return state;
+}
