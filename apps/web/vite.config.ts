@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
 import { packEmoji } from './build/emoji.ts';
+import { withFields } from './build/form.ts';
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 const { version } = JSON.parse(readFileSync(path('../../packages/cli/package.json'), 'utf8')) as {
@@ -35,5 +36,6 @@ export default defineConfig({
         if (!existsSync(path('generated/emoji.json'))) await packEmoji(path('generated'));
       },
     },
+    { name: 'form', transformIndexHtml: withFields },
   ],
 });

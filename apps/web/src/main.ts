@@ -4,7 +4,6 @@ import type {
   FileKind,
   FromTrainer,
   Mapped,
-  Settings,
   Source,
   Started,
   Stepped,
@@ -112,17 +111,13 @@ function open(source: Source): void {
 
 function start(): void {
   if (!form.reportValidity()) return;
-  const given = Object.fromEntries(new FormData(form)) as Record<keyof Settings, string>;
-  const { backend, arch } = given as unknown as Settings;
-  const [batchSize, queue, epochs, lr, seed] = (['batchSize', 'queue', 'epochs', 'lr', 'seed'] as const).map(
-    (name) => Number(given[name]),
-  ) as [number, number, number, number, number];
   hint('error', undefined);
   training++;
   // The worker gives the earlier training up before it looks at the settings.
   clear();
   enter('starting');
-  tell({ type: 'start', settings: { backend, arch, batchSize, queue, epochs, lr, seed } });
+  // Files are none of its fields.
+  tell({ type: 'start', given: Object.fromEntries(new FormData(form)) as Record<string, string> });
 }
 
 /** Nothing of an earlier training stays. */

@@ -1,4 +1,5 @@
 /** What the page and its workers tell each other. */
+import type { MetricGroup } from '@moco-ts/run';
 import type { ImageInfo, Sheet } from './sheet.ts';
 
 export type Source =
@@ -12,23 +13,13 @@ export type Source =
       readonly seed: number;
     };
 
-export interface Settings {
-  readonly backend: 'auto' | 'webgpu' | 'wasm';
-  readonly arch: 'auto' | 'resnet-tiny' | 'resnet-micro';
-  readonly batchSize: number;
-  /** Keys. */
-  readonly queue: number;
-  readonly epochs: number;
-  readonly lr: number;
-  readonly seed: number;
-}
-
 /** What may be taken home. */
 export type FileKind = 'model' | 'checkpoint' | 'features';
 
 export type ToTrainer =
   | { readonly type: 'open'; readonly source: Source }
-  | { readonly type: 'start'; readonly settings: Settings }
+  /** @property given what the form holds, by the names of its fields */
+  | { readonly type: 'start'; readonly given: Readonly<Record<string, string>> }
   | { readonly type: 'pause' }
   | { readonly type: 'go-on' }
   | { readonly type: 'save'; readonly kind: FileKind };
@@ -61,15 +52,20 @@ export interface Started {
   readonly queue: number;
   /** log(K + 1). */
   readonly chance: number;
+  /** What its steps measure, undefined for a method that only has a loss. */
+  readonly measure?: Measure;
 }
+
+/** What the steps of a method measure, besides the loss. */
+export type Measure = Pick<MetricGroup, 'title' | 'unit' | 'note'>;
 
 export interface Stepped {
   readonly type: 'step';
   /** Steps that are done. */
   readonly step: number;
   readonly loss: number;
-  /** How often the positive is the nearest of K + 1, in percent. */
-  readonly accuracy: number;
+  /** In the unit of {@link Measure}. */
+  readonly measured?: number;
   readonly milliseconds: number;
   /** Of one image of the batch, now and then. */
   readonly views?: { readonly image: number; readonly query: Pixels; readonly key: Pixels };

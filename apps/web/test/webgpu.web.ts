@@ -28,7 +28,7 @@ beforeAll(async () => {
     backend: 'webgpu',
     arch: 'resnet-micro',
     batchSize: '16',
-    queue: '64',
+    mocoK: '64',
     epochs: '5',
     lr: '0.005',
   });
@@ -139,7 +139,7 @@ it('is left for WebAssembly where the processor computes it, unless it is asked 
     return (await gpu.requestAdapter()).info.architecture === 'swiftshader';
   });
   await openFolder(page, images);
-  await set(page, { arch: 'resnet-micro', batchSize: '16', queue: '64', epochs: '1' });
+  await set(page, { arch: 'resnet-micro', batchSize: '16', mocoK: '64', epochs: '1' });
   await page.click('#main');
   await inPhase(page, 'finished');
   const backend = await page.textContent('#n-backend');

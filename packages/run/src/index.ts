@@ -36,6 +36,7 @@ export {
   optional,
   type Setting,
   type SettingTable,
+  summaryOf,
 } from './setting.ts';
 export type { CommonConfig, Optimizer } from './settings.ts';
 export { type Start, startFrom } from './start.ts';

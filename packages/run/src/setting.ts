@@ -11,6 +11,8 @@ export interface SettingEntry {
   readonly flags?: string;
   /** A line for `--help`, with the default in brackets. */
   readonly doc?: string | (() => string);
+  /** What a form calls it. Default its name. */
+  readonly label?: string;
   /** The line for `--no-...`, which a setting that is true or false may have. */
   readonly not?: string;
   /** Only methods that name it in `uses` take it, or these values of it. Default: all methods take all values. */
@@ -35,6 +37,10 @@ export interface Setting<Value = unknown> extends SettingEntry {
 /** `--batch-size`; of two long flags the first. Undefined where no flag sets it. */
 export const longFlag = ({ flags }: SettingEntry): string | undefined =>
   /--[a-z0-9-]+/.exec(flags ?? '')?.[0];
+
+/** The line of `--help` without the default, and what follows it. */
+export const summaryOf = ({ doc = '' }: SettingEntry): string =>
+  (typeof doc === 'function' ? doc() : doc).replace(/( \(|;).*/, '');
 
 /** A setting that every configuration has. */
 type Always<Value> = Setting<Value> & { readonly always: true };

@@ -44,6 +44,7 @@ export const methodSettings = {
     group: 'Method',
     flags: '--moco-k <n>',
     doc: 'keys in the queue, a multiple of the batch (65536); instdisc: noise samples (4096)',
+    label: 'Keys in the queue (K)',
     optIn: true,
     bound: true,
   }),
@@ -123,6 +124,7 @@ export const runSettings = {
     group: 'Encoder and views',
     flags: '-a, --arch <name>',
     doc: 'encoder (resnet50)',
+    label: 'Encoder',
     bound: true,
   }),
   /** Side of a view in pixels. Default 224; 32 for emoji, CIFAR and idx sets. */
@@ -188,6 +190,7 @@ export const runSettings = {
     group: 'Training',
     flags: '--epochs <n>',
     doc: 'epochs in all (200; moco-v3: 300)',
+    label: 'Epochs',
   }),
   /** Epoch to count from, without a checkpoint. Default 0. */
   startEpoch: defaulted(whole(0, longest), {
@@ -202,6 +205,7 @@ export const runSettings = {
     group: 'Training',
     flags: '-b, --batch-size <n>',
     doc: 'images in a step (256)',
+    label: 'Batch',
   }),
   /**
    * Parts of a batch that pass the network one after the other, for less memory: the step follows the mean of their gradients.
@@ -230,6 +234,7 @@ export const runSettings = {
     group: 'Training',
     flags: '--lr <x>',
     doc: 'learning rate (sgd 0.03, lars 0.3, adamw 0.001; moco-v3 with adamw 0.00015)',
+    label: 'Learning rate',
   }),
   /** The rate is for a batch of 256, and grows with it. Default true for `moco-v3` and `simclr`. */
   scaleLr: defaulted(truth, {
@@ -287,6 +292,7 @@ export const runSettings = {
     group: 'Training',
     flags: '--seed <n>',
     doc: 'decides weights, order, views, permutations (0)',
+    label: 'Seed',
   }),
   /** Threads that make views. Default the machine's cores less one, 8 at most; 0: the calling thread. */
   workers: always(whole(0, 256), {
@@ -331,6 +337,7 @@ export const runSettings = {
     group: 'Machine',
     flags: '--backend <name>',
     doc: 'what computes; see moco backends; auto: the quickest (ort)',
+    label: 'Computed by',
   }),
   /** Threads of the backend. Default all cores. */
   threads: optional(whole(1, 1024), {

@@ -1,5 +1,5 @@
 /** The one table of settings: those that methods share, and each method's own. */
-import { type Message, SettingError } from '@moco-ts/core';
+import { type Message, SettingError, say, settingRef } from '@moco-ts/core';
 import type { MethodPlugin } from './method.ts';
 import { instDiscSettings } from './methods/instdisc.ts';
 import { mocoSettings } from './methods/moco.ts';
@@ -52,7 +52,7 @@ export function settingsFault(given: object): SettingError | undefined {
     if (value === undefined || setting === undefined) continue;
     const fault = faultOf(setting.rule, value);
     if (fault !== undefined)
-      return new SettingError(`${key} is ${shown(value)}. ${fault}`, { setting: key, value });
+      return new SettingError(say`${settingRef(key)} is ${shown(value)}. ${fault}`, { value });
   }
   return undefined;
 }

@@ -1,5 +1,5 @@
 /** The numbers below the progress bar, the curve and the queue: of the training under way, or of none. */
-import type { Started, Stepped } from '../messages.ts';
+import type { Measure, Started, Stepped } from '../messages.ts';
 import { drawCurve } from './curve.ts';
 import { byId } from './dom.ts';
 import { drawQueue, emptyQueue } from './queue.ts';
@@ -11,15 +11,24 @@ const put = (name: string, text: string) => {
 
 /** As before the first training. */
 export function clearNumbers(): void {
-  for (const name of ['loss', 'accuracy', 'time', 'backend']) put(name, '-');
+  for (const name of ['loss', 'measure', 'time', 'backend']) put(name, '-');
   put('step', '0');
   Object.assign(progress(), { value: 0, max: 1 });
   byId('curve').replaceChildren();
   emptyQueue();
 }
 
+/** What else than the loss the method's steps tell, and its name. */
+function showMeasure(measure: Measure | undefined): void {
+  const place = byId('measure');
+  place.hidden = measure === undefined;
+  place.title = measure?.note ?? '';
+  place.firstElementChild!.textContent = measure?.title ?? '';
+}
+
 /** Before the first step, which takes as long as kernels are compiled. */
-export function showStart({ backend, arch, steps, chance, queue, batchSize }: Started): void {
+export function showStart({ backend, arch, steps, chance, queue, batchSize, measure }: Started): void {
+  showMeasure(measure);
   put('backend', `${backend}, ${arch}`);
   put('step', `0 of ${steps}`);
   put('time', 'compiling');
@@ -35,13 +44,13 @@ export function showCompiling(backend: string): void {
 
 /** @param losses of all steps so far */
 export function showStep(
-  { step, loss, accuracy, milliseconds }: Stepped,
-  { steps, chance, queue, batchSize }: Started,
+  { step, loss, measured, milliseconds }: Stepped,
+  { steps, chance, queue, batchSize, measure }: Started,
   losses: readonly number[],
 ): void {
   put('step', `${step} of ${steps}`);
   put('loss', loss.toFixed(3));
-  put('accuracy', `${accuracy.toFixed(0)} %`);
+  if (measure) put('measure', `${measured!.toFixed(0)} ${measure.unit === 'percent' ? '%' : measure.unit}`);
   put(
     'time',
     milliseconds < 1000 ? `${milliseconds.toFixed(0)} ms` : `${(milliseconds / 1000).toFixed(1)} s`,

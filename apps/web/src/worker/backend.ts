@@ -2,7 +2,7 @@
 import { type Backend, UserError } from '@moco-ts/core';
 import plain from '@tensorflow/tfjs-backend-wasm/wasm-out/tfjs-backend-wasm.wasm?url';
 import simd from '@tensorflow/tfjs-backend-wasm/wasm-out/tfjs-backend-wasm-simd.wasm?url';
-import type { Settings } from '../messages.ts';
+import type { Settings } from '../fields.ts';
 import { type Adapter, softwareName } from './trial.ts';
 
 export interface Opened {

@@ -1,6 +1,6 @@
 /** Settings that suit a set: neither batch nor queue is larger than it. */
 import { UserError } from '@moco-ts/core';
-import type { Settings } from '../messages.ts';
+import type { Settings } from '../fields.ts';
 
 /** Images that a training takes at least: batch normalisation in eight groups needs two in each. */
 export const LEAST = 16;
@@ -20,8 +20,8 @@ export function fit(settings: Settings, images: number): Fitted {
   // A power of two, as all sizes that the page offers.
   const most = 2 ** Math.floor(Math.log2(images));
   const batchSize = Math.min(settings.batchSize, most);
-  const queue = Math.min(settings.queue, most);
-  if (batchSize === settings.batchSize && queue === settings.queue) return { settings };
-  const note = `For ${images} images the batch is ${batchSize}, the queue ${queue} keys.`;
-  return { settings: { ...settings, batchSize, queue }, note };
+  const mocoK = Math.min(settings.mocoK, most);
+  if (batchSize === settings.batchSize && mocoK === settings.mocoK) return { settings };
+  const note = `For ${images} images the batch is ${batchSize}, the queue ${mocoK} keys.`;
+  return { settings: { ...settings, batchSize, mocoK }, note };
 }

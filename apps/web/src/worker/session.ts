@@ -22,6 +22,7 @@ import {
   checksum,
   createMethod,
   encodeCheckpoint,
+  methodOf,
   modelConfig,
   modelMetadata,
   parquetColumns,
@@ -37,13 +38,15 @@ import {
   viewsOf,
 } from '@moco-ts/run';
 import { parquetWriteBuffer } from 'hyparquet-writer';
-import type { Settings } from '../messages.ts';
+import type { Settings } from '../fields.ts';
+import type { Measure } from '../messages.ts';
 import { diverged, finiteFeatures, finiteState } from './finite.ts';
 import type { ImageSet } from './images.ts';
 
 export interface StepResult {
   readonly loss: number;
-  readonly accuracy: number;
+  /** In the unit of the session's measure, where it has one. */
+  readonly measured?: number;
   /** Since the last result, or since this step was asked for if that was later. */
   readonly milliseconds: number;
 }
@@ -67,6 +70,7 @@ export interface TabSession {
   readonly steps: number;
   /** log(K + 1) */
   readonly chance: number;
+  readonly measure?: Measure;
   /** Steps that have begun. */
   readonly begun: number;
   /** Whether its state is lost, so that all below but `dispose` fails. */
@@ -85,25 +89,22 @@ export interface TabSession {
 
 /** The demo's recipe, with what the page asks for. */
 function configOf(settings: Settings, arch: string, { name: data }: ImageSet): RunConfig {
-  const { batchSize, queue: mocoK, epochs, lr, seed } = settings;
+  const { batchSize, mocoK } = settings;
   if (mocoK < batchSize)
     throw new SettingError(
       `A queue of ${mocoK} keys has no room for a batch of ${batchSize}: choose more keys, or a smaller batch.`,
       { setting: 'mocoK', value: mocoK },
     );
   const { designers, ...recipe } = presets.emoji.flags;
+  // The backend stays the default: it is where the run may go on, not where it began.
+  const { backend: _, ...asked } = settings;
   const flags = {
     ...recipe,
     ...(data === 'emoji' && { designers }),
+    ...asked,
     data,
     arch,
-    batchSize,
-    mocoK,
-    epochs,
-    lr,
-    seed,
   };
-  // The backend stays the default: it is where the run may go on, not where it began.
   return resolveConfig(
     flags,
     { source: { data, split: 'train' } },
@@ -134,10 +135,18 @@ export async function createTabSession(
     clock: () => performance.now(),
     diverged: (loss, { globalStep }) => diverged(`The loss is ${loss} at step ${globalStep + 1}`),
   });
+  const [measure] = methodOf(config).metrics?.(config) ?? [];
+  const [measured] = Object.keys(measure?.labels ?? {});
+  const resultOf = ({ metrics, seconds }: StepInfo): StepResult => ({
+    loss: metrics.loss!,
+    ...(measured !== undefined && { measured: metrics[measured]! }),
+    milliseconds: 1000 * seconds,
+  });
   return {
     config,
     steps: stepsPerEpoch * epochs,
     chance: method.chance!.loss,
+    ...(measure && { measure }),
     get begun() {
       return session.position.globalStep;
     },
@@ -162,12 +171,6 @@ export async function createTabSession(
     },
   };
 }
-
-const resultOf = ({ metrics, seconds }: StepInfo): StepResult => ({
-  loss: metrics.loss!,
-  accuracy: metrics.acc1!,
-  milliseconds: 1000 * seconds,
-});
 
 /** Views of images in memory, made in this thread. */
 function loaderOf(set: ImageSet, config: RunConfig) {

@@ -1,12 +1,13 @@
 /** What the worker tells of trainings that fail, or that others take the place of. The work itself is played. */
 import type * as core from '@moco-ts/core';
 import { beforeEach, expect, it, vi } from 'vitest';
-import type { FromTrainer, Settings, ToTrainer } from '../messages.ts';
+import type { Settings } from '../fields.ts';
+import type { FromTrainer, ToTrainer } from '../messages.ts';
 import { LIMITS } from './trial.ts';
 
-const settings: Settings = {
-  ...{ backend: 'auto', arch: 'auto', epochs: 1, lr: 0.1, seed: 0 },
-  ...{ batchSize: 16, queue: 16 },
+const given = {
+  ...{ backend: 'auto', arch: 'auto', epochs: '1', lr: '0.1', seed: '0' },
+  ...{ batchSize: '16', mocoK: '16' },
 };
 
 /** A step whose end the test decides. */
@@ -56,7 +57,7 @@ vi.mock('./backend.ts', () => {
 vi.mock('./session.ts', () => ({
   createTabSession: async (
     _: unknown,
-    { batchSize, queue }: Settings,
+    { batchSize, mocoK }: Settings,
     arch: string,
     backend: { name: string },
   ) => {
@@ -66,7 +67,7 @@ vi.mock('./session.ts', () => ({
     let begun = 0;
     let broken = false;
     return {
-      ...{ config: { arch, batchSize, mocoK: queue, imageSize: 1, mean: [0, 0, 0], std: [1, 1, 1] } },
+      ...{ config: { arch, batchSize, mocoK, imageSize: 1, mean: [0, 0, 0], std: [1, 1, 1] } },
       ...{ steps: 9, chance: 1, most: 0 },
       get begun() {
         return begun;
@@ -82,7 +83,7 @@ vi.mock('./session.ts', () => ({
             end: (error) => {
               broken = error !== undefined;
               if (error) reject(error);
-              else resolve({ loss: 1, accuracy: 1, milliseconds: 1 });
+              else resolve({ loss: 1, measured: 1, milliseconds: 1 });
             },
           });
         });
@@ -122,9 +123,9 @@ const open = async (name: string) => {
 const failures = () => told.filter((message) => message.type === 'failed');
 
 it('tells nothing of a step that fails after another training was asked for', async () => {
-  send({ type: 'start', settings });
+  send({ type: 'start', given });
   const old = await stepOf(1);
-  send({ type: 'start', settings });
+  send({ type: 'start', given });
   old.end(new errors.UserError('The loss is NaN'));
   await has('started', 2);
   (await stepOf(2)).end();
@@ -136,7 +137,7 @@ it('tells nothing of a step that fails after another training was asked for', as
 });
 
 it('tells of a step that fails after a pause', async () => {
-  send({ type: 'start', settings });
+  send({ type: 'start', given });
   const step = await stepOf(1);
   send({ type: 'pause' });
   step.end(new errors.UserError('The loss is NaN'));
@@ -145,7 +146,7 @@ it('tells of a step that fails after a pause', async () => {
 });
 
 it('tells of a device that is lost by what it is, whatever is said of it', async () => {
-  send({ type: 'start', settings });
+  send({ type: 'start', given });
   (await stepOf(1)).end(new errors.BackendError('gone', { code: 'device-lost' }));
   await has('failed');
   const message = 'The GPU was lost, and the training with it: reload the page to start again.';
@@ -153,7 +154,7 @@ it('tells of a device that is lost by what it is, whatever is said of it', async
 });
 
 it('names settings as its form does', async () => {
-  send({ type: 'start', settings });
+  send({ type: 'start', given });
   const text = errors.say`a batch of 24: change ${errors.settingRef('batchSize')} or ${errors.settingRef('mocoK', 16)}`;
   (await stepOf(1)).end(new errors.SettingError(text));
   await has('failed');
@@ -162,7 +163,7 @@ it('names settings as its form does', async () => {
 });
 
 it('keeps a training when a folder is refused', async () => {
-  send({ type: 'start', settings });
+  send({ type: 'start', given });
   const step = await stepOf(1);
   send({ type: 'open', source: { kind: 'folder', name: 'none', files: [], seed: 0 } });
   await has('failed');
@@ -176,7 +177,7 @@ it('keeps a training when a folder is refused', async () => {
 it('leaves WebGPU where a step does not end', async () => {
   vi.useFakeTimers();
   backends.push('webgpu');
-  send({ type: 'start', settings });
+  send({ type: 'start', given });
   await has('compiling');
   await stepOf(1);
   await vi.advanceTimersByTimeAsync(LIMITS[0]);
@@ -192,7 +193,7 @@ it('leaves WebGPU where a step does not end', async () => {
 
 it('leaves WebGPU where a step fails, and tries it once where it works', async () => {
   backends.push('webgpu');
-  send({ type: 'start', settings });
+  send({ type: 'start', given });
   (await stepOf(1)).end(new errors.BackendError('no buffer is large enough'));
   await has('started');
   expect(told.find(({ type }) => type === 'started')).toMatchObject({
@@ -201,8 +202,8 @@ it('leaves WebGPU where a step fails, and tries it once where it works', async (
   });
   const onWasm = await stepOf(2);
   // Another encoder is another matter.
-  const tiny = { ...settings, arch: 'resnet-tiny' } as const;
-  send({ type: 'start', settings: tiny });
+  const tiny = { ...given, arch: 'resnet-tiny' };
+  send({ type: 'start', given: tiny });
   onWasm.end();
   (await stepOf(3)).end();
   (await stepOf(3, 1)).end();
@@ -212,14 +213,14 @@ it('leaves WebGPU where a step fails, and tries it once where it works', async (
     arch: 'resnet-tiny',
   });
   const onGpu = await stepOf(4);
-  send({ type: 'start', settings: tiny });
+  send({ type: 'start', given: tiny });
   onGpu.end();
   await has('started', 3);
   expect(told.filter(({ type }) => type === 'compiling')).toHaveLength(2);
 });
 
 it('says when a set is too small, and what it shrinks', async () => {
-  send({ type: 'start', settings: { ...settings, batchSize: 64, queue: 512 } });
+  send({ type: 'start', given: { ...given, batchSize: '64', mocoK: '512' } });
   await has('started');
   expect(told.find(({ type }) => type === 'started')).toMatchObject({
     ...{ batchSize: 16, queue: 16, note: 'For 20 images the batch is 16, the queue 16 keys.' },

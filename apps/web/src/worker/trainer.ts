@@ -2,7 +2,8 @@
 import { BackendError, UserError } from '@moco-ts/core';
 import type { Batch } from '@moco-ts/data/portable';
 import { registerEncoders } from '@moco-ts/encoders';
-import type { FileKind, FromTrainer, Pixels, Settings, Source, ToTrainer } from '../messages.ts';
+import { type Settings, settingsOf } from '../fields.ts';
+import type { FileKind, FromTrainer, Pixels, Source, ToTrainer } from '../messages.ts';
 import { fallBack, type Opened, openBackend } from './backend.ts';
 import { fit } from './fit.ts';
 import { type ImageSet, openImages } from './images.ts';
@@ -43,7 +44,7 @@ async function handle(message: ToTrainer): Promise<void> {
     case 'start':
       loop = undefined;
       if (session) givenUp.add(session);
-      await inTurn(() => start(message.settings));
+      await inTurn(() => start(message.given));
       return train();
     case 'pause':
       loop = undefined;
@@ -92,13 +93,13 @@ async function close(): Promise<void> {
   await old?.dispose();
 }
 
-async function start(settings: Settings): Promise<void> {
+async function start(given: Readonly<Record<string, string>>): Promise<void> {
   if (!set) return;
   await close();
-  const { settings: fitted, note: changed } = fit(settings, set.images.length);
+  const { settings: fitted, note: changed } = fit(settingsOf(given), set.images.length);
   const { opened, made } = await openSession(set, fitted);
   session = made;
-  const { steps, chance, config } = made;
+  const { steps, chance, config, measure } = made;
   const note = [changed, opened.note].filter(Boolean).join(' ');
   tell({
     type: 'started',
@@ -109,6 +110,7 @@ async function start(settings: Settings): Promise<void> {
     batchSize: config.batchSize,
     queue: config.mocoK,
     chance,
+    ...(measure && { measure }),
   });
 }
 
@@ -124,8 +126,8 @@ async function openSession(images: ImageSet, settings: Settings) {
   };
   const opened = await openBackend(settings.backend);
   if (settings.backend !== 'auto' || opened.backend.name !== 'webgpu') return on(opened);
-  const { arch, batchSize, queue } = settings;
-  const kind = [arch, batchSize, queue].join();
+  const { arch, batchSize, mocoK } = settings;
+  const kind = [arch, batchSize, mocoK].join();
   if (!tried.has(kind)) {
     tell({ type: 'compiling', backend: opened.name });
     tried.set(kind, await trial(async () => (await on(opened)).made));

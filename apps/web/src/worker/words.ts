@@ -1,18 +1,9 @@
 /** The page's words for settings: the labels of its form. */
 import type { UserError, Words } from '@moco-ts/core';
-
-const labels: Readonly<Record<string, string>> = {
-  backend: 'Computed by',
-  arch: 'Encoder',
-  batchSize: 'Batch',
-  mocoK: 'Keys in the queue (K)',
-  epochs: 'Epochs',
-  lr: 'Learning rate',
-  seed: 'Seed',
-};
+import { settingNamed } from '@moco-ts/run';
 
 const asLabel: Words = ({ setting, value }) => {
-  const name = `"${labels[setting] ?? setting}"`;
+  const name = `"${settingNamed(setting)?.label ?? setting}"`;
   return value === undefined ? name : `${name} ${value}`;
 };
 
