@@ -39,6 +39,7 @@ export function labelsFor(sets: Sets, resume: ClassifierFile | undefined, note: 
   if (gone.length > 0)
     throw new UserError(
       say`${resume.path} was trained on ${gone.length === 1 ? 'a class' : 'classes'} that ${sets.train.name} no longer has: ${some(gone)}; train anew in another ${settingRef('out')}`,
+      { code: 'checkpoint-mismatch' },
     );
   const silent = () => undefined;
   const [train, test] = [labelled(sets.train, classes, silent), labelled(sets.test, classes, silent)];

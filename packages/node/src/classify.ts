@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import {
+  BackendError,
   type ClassifierConfig,
   classifierState,
   classifierStep,
@@ -19,7 +20,6 @@ import {
   sgd,
   type Tensor,
   type Trainer,
-  UserError,
   under,
 } from '@moco-ts/core';
 import type { LabelledSet } from '@moco-ts/data';
@@ -67,7 +67,7 @@ export interface ClassifyResult {
 
 /**
  * Trains a classifier, validates it after each epoch, and keeps the last and the best.
- * @throws UserError for a batch larger than the set and a frozen encoder that changed; DivergedError for a loss, weights or logits
+ * @throws SettingError for a batch larger than the set; BackendError for a frozen encoder that changed; DivergedError for a loss, weights or logits
  * that are not finite, by which nothing is saved
  */
 export function classify(job: ClassifyJob): Promise<ClassifyResult> {
@@ -214,12 +214,12 @@ export function worseThanGuessing(loss: number, classes: number, atEnd: boolean)
 const tagged = (split: 'train' | 'test', values: Readonly<Record<string, number>>) =>
   Object.fromEntries(Object.entries(values).map(([name, value]) => [`${split}/${name}`, value]));
 
-/** @throws UserError when training changed a frozen encoder: the check of the official linear probe */
+/** @throws BackendError when training changed a frozen encoder: the check of the official linear probe */
 function expectUnchanged(tensors: Readonly<Record<string, Tensor>>, backbone: Params): void {
   for (const [name, { data }] of Object.entries(backbone)) {
     const after = tensors[`q.${name}`]!.data;
     if (data.some((value, i) => after[i] !== value))
-      throw new UserError(
+      throw new BackendError(
         `the frozen encoder changed: ${isBuffer(name) ? 'statistics' : 'weights'} of ${name}; this is a defect of the backend`,
       );
   }

@@ -83,7 +83,7 @@ export async function makeModel(
   if (largest !== undefined && !(largest <= largestHalf))
     throw new UserError(
       `fp16 holds values up to ${largestHalf}, and this network's reach ${largest.toExponential(1)}: not written; export in fp32 or int8`,
-      { setting: 'precision', value: precision },
+      { code: 'setting-invalid', setting: 'precision', value: precision },
     );
   const difference = largestDifference(actual, expected.features);
   const cosine = meanCosine(actual, expected.features, expected.dim);
@@ -95,7 +95,7 @@ export async function makeModel(
   if (precision !== 'fp32' && !(cosine >= LEAST_COSINE[precision]))
     throw new UserError(
       say`in ${precision} the features keep a cosine of ${cosine.toFixed(3)} to the trainer's, less than ${LEAST_COSINE[precision]}: not written; ${calibration ? 'export in fp16' : say`calibrate with ${settingRef('calibrate', 'DATA')}, or export in fp16`}`,
-      { setting: 'precision', value: precision },
+      { code: 'setting-invalid', setting: 'precision', value: precision },
     );
   return { bytes, difference, cosine, dim: expected.dim, ...(largest !== undefined && { largest }) };
 }

@@ -17,7 +17,9 @@ export function storedClassifier(text: string, source: string): unknown {
     throw new CheckpointError(`${source} is damaged: its settings can't be read`);
   }
   const refuse = (fault: string): never => {
-    throw new UserError(`${source} stores settings that no classifier has: ${fault}`);
+    throw new UserError(`${source} stores settings that no classifier has: ${fault}`, {
+      code: 'checkpoint-invalid',
+    });
   };
   const { recipe, run, encoder, classes, epoch, moco, ...measures } = info ?? {};
   if (typeof recipe !== 'object' || recipe === null) return refuse('its recipe is missing.');

@@ -169,6 +169,8 @@ async function readCell(path: string, config: RunConfig): Promise<Outcome | unde
   if (text === undefined) return undefined;
   const known = storedCell(text, path);
   if (recipeOf(known.config) !== recipeOf(config))
-    throw new UserError(`${path} was made with another recipe; choose another --out, or remove it`);
+    throw new UserError(`${path} was made with another recipe; choose another --out, or remove it`, {
+      code: 'file-taken',
+    });
   return known;
 }

@@ -53,6 +53,7 @@ async function install(name: string, { index, from }: InstallFlags, io: Io): Pro
 function noIndex(): never {
   throw new UserError(
     "no package index is configured for pip; name one by --index URL or PIP_INDEX_URL (the page of PyPI's that ends in /simple), or a folder with the wheels by --from",
+    { code: 'setting-missing', setting: 'index' },
   );
 }
 

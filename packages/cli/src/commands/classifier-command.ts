@@ -177,6 +177,7 @@ async function findResume(
   if (!resume)
     throw new UserError(
       `${folder} holds a classifier already; go on with --resume, or choose ${out ? 'another' : 'an'} --out`,
+      { code: 'file-taken' },
     );
   const stored = await readClassifier(path);
   const { epochs: _, ...before } = stored.info.recipe;
@@ -185,6 +186,7 @@ async function findResume(
     if (JSON.stringify(before[key]) !== JSON.stringify(now[key]))
       throw new UserError(
         `${path} was trained with ${key} ${before[key]}, and can't go on with ${now[key]}; give the same flags`,
+        { code: 'setting-conflict', setting: key, value: now[key] },
       );
   return stored;
 }

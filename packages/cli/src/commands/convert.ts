@@ -59,6 +59,7 @@ Examples:
       if (!output.endsWith('.safetensors') && !torchName.test(output))
         throw new UserError(
           `-o ${output}: the name should end in .safetensors, or for PyTorch in .pth, .pth.tar, .pt or .bin`,
+          { code: 'setting-invalid', setting: 'output' },
         );
       const warn = warnTo(io);
       await withOutput(output, warn, () => convert(run, options, io));
@@ -75,7 +76,11 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
   const query = under('q', tensors);
   checkFinite(run, query);
   const hasHead = Object.keys(query).some(isHead);
-  if (withHead && !hasHead) throw new UserError(`${run} has no contrastive head: leave --with-head out`);
+  if (withHead && !hasHead)
+    throw new UserError(`${run} has no contrastive head: leave --with-head out`, {
+      code: 'setting-conflict',
+      setting: 'withHead',
+    });
   const plain: Params = Object.fromEntries(
     Object.entries(query).filter(([name]) => withHead || !isHead(name)),
   );

@@ -148,7 +148,9 @@ export function aliasLine(
 async function clear(folder: string): Promise<void> {
   const text = await textIfThere(join(folder, 'config.json'));
   if (text !== undefined && dataOf(text) !== RECIPE.data)
-    throw new UserError(`${folder} holds a run on other images; choose another --out`);
+    throw new UserError(`${folder} holds a run on other images; choose another --out`, {
+      code: 'file-taken',
+    });
   const own =
     /^(checkpoint-.*\.safetensors(\.damaged|\.diverged)?|latest\.json|config\.json|(log|skipped)\.jsonl|model\.onnx|events\.out\.tfevents\..*)$/;
   for (const name of await namesIn(folder)) if (own.test(name)) await rm(join(folder, name), { force: true });

@@ -47,7 +47,10 @@ Examples:
 async function embed(model: string, data: string, options: EmbedOptions, io: Io): Promise<number> {
   const { out: output, raw = false, withHead = false, restart = false, split, designers, holdOut } = options;
   if (formatOf(output) === undefined)
-    throw new UserError(`--out ${output}: the name should end in .parquet or .npy`);
+    throw new UserError(`--out ${output}: the name should end in .parquet or .npy`, {
+      code: 'setting-invalid',
+      setting: 'out',
+    });
   const warn = warnTo(io);
   const embedder = await openEmbedder(model, { ...options, warn });
   const known = designers ?? embedder.config?.designers;

@@ -101,7 +101,10 @@ Examples:
 
 async function exportRun(run: string, options: ExportOptions, io: Io): Promise<void> {
   if (!options.transformersJs && !options.output.endsWith('.onnx'))
-    throw new UserError(`-o ${options.output}: the model's name should end in .onnx`);
+    throw new UserError(`-o ${options.output}: the model's name should end in .onnx`, {
+      code: 'setting-invalid',
+      setting: 'output',
+    });
   await registerPlugins();
   const warn = warnTo(io);
   const source = withMaxBad(
@@ -193,13 +196,23 @@ function checkOptions(
   if (transformersJs && withPreprocess)
     throw new UserError(
       '--transformers-js and --with-preprocess exclude each other: transformers.js prepares images itself',
+      { code: 'setting-conflict', setting: 'transformersJs' },
     );
   if (withHead && (classes || !Object.keys(params).some((name) => name.startsWith('fc.'))))
-    throw new UserError(`${path} has no contrastive head: leave --with-head out`);
+    throw new UserError(`${path} has no contrastive head: leave --with-head out`, {
+      code: 'setting-conflict',
+      setting: 'withHead',
+    });
   if (calibrate !== undefined && precision === 'fp32')
-    throw new UserError('--calibrate is for --precision int8 and fp16');
+    throw new UserError('--calibrate is for --precision int8 and fp16', {
+      code: 'setting-conflict',
+      setting: 'calibrate',
+    });
   if (measure && classes)
-    throw new UserError('--measure is for features; a classifier is measured by moco lincls -e');
+    throw new UserError('--measure is for features; a classifier is measured by moco lincls -e', {
+      code: 'setting-conflict',
+      setting: 'measure',
+    });
 }
 
 function closeness({ difference, cosine }: ExportedModel, precision: PrecisionName): string {

@@ -52,7 +52,10 @@ Examples:
     .action(async (file: string, { output, ...options }: ImportOptions) => {
       await registerPlugins();
       if (!output.endsWith('.safetensors'))
-        throw new UserError(`-o ${output}: the checkpoint's name should end in .safetensors`);
+        throw new UserError(`-o ${output}: the checkpoint's name should end in .safetensors`, {
+          code: 'setting-invalid',
+          setting: 'output',
+        });
       const warn = warnTo(io);
       await withOutput(output, warn, () => importFile(file, output, options, io, warn));
     });

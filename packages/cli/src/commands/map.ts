@@ -45,8 +45,17 @@ Examples:
     )
     .action(async (set: string, options: MapOptions) => {
       const { out, thumbnail } = options;
-      if (!/\.html?$/i.test(out)) throw new UserError(`--out ${out}: the page's name should end in .html`);
-      if (thumbnail > 256) throw new UserError(`--thumbnail ${thumbnail}: give at most 256`);
+      if (!/\.html?$/i.test(out))
+        throw new UserError(`--out ${out}: the page's name should end in .html`, {
+          code: 'setting-invalid',
+          setting: 'out',
+        });
+      if (thumbnail > 256)
+        throw new UserError(`--thumbnail ${thumbnail}: give at most 256`, {
+          code: 'setting-invalid',
+          setting: 'thumbnail',
+          value: thumbnail,
+        });
       await withOutput(
         out,
         (text) => io.err(`${text}\n`),

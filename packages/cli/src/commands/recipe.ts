@@ -26,6 +26,9 @@ export function recipeFlags(
 ): RunFlags & { data: string } {
   const flags = namedFlags(data, options);
   if (flags.data === undefined)
-    throw new UserError(`${command} needs DATA: an image folder, an idx or CIFAR folder, or emoji`);
+    throw new UserError(`${command} needs DATA: an image folder, an idx or CIFAR folder, or emoji`, {
+      code: 'setting-missing',
+      setting: 'data',
+    });
   return { ...flags, data: flags.data };
 }

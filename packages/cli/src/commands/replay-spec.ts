@@ -62,13 +62,29 @@ export function parseSpec(text: string, source: string): ReplaySpec {
   const known: Readonly<Record<string, unknown>> = { ...defaults, steps: 1 };
   for (const [key, value] of Object.entries(given)) {
     if (!(key in known))
-      throw new UserError(`${source}: unknown key "${key}"; known are ${Object.keys(known).join(', ')}`);
+      throw new UserError(`${source}: unknown key "${key}"; known are ${Object.keys(known).join(', ')}`, {
+        code: 'setting-unknown',
+        setting: key,
+      });
     const kind = typeof known[key];
-    if (typeof value !== kind) throw new UserError(`${source}: "${key}" should be a ${kind}`);
+    if (typeof value !== kind)
+      throw new UserError(`${source}: "${key}" should be a ${kind}`, {
+        code: 'setting-invalid',
+        setting: key,
+        value,
+      });
     if (choices[key] && !choices[key].includes(value as string))
-      throw new UserError(`${source}: "${key}" should be one of ${choices[key].join(', ')}`);
+      throw new UserError(`${source}: "${key}" should be one of ${choices[key].join(', ')}`, {
+        code: 'setting-invalid',
+        setting: key,
+        value,
+      });
     if (integers.includes(key) && !(Number.isSafeInteger(value) && (value as number) > 0))
-      throw new UserError(`${source}: "${key}" should be a whole number from 1`);
+      throw new UserError(`${source}: "${key}" should be a whole number from 1`, {
+        code: 'setting-invalid',
+        setting: key,
+        value,
+      });
   }
   const v1 = given.method === 'moco-v1';
   return { ...defaults, ...(v1 && { mlp: false, t: 0.07 }), ...given };

@@ -128,6 +128,7 @@ function initialState(config: MocoConfig, given: NamedTensors, source: string): 
     if (missing.length > 0 || strange.length > 0)
       throw new CheckpointError(
         `${source}: ${prefix}.* is not of this arch: missing ${list(missing)}, unknown ${list(strange)}`,
+        { code: 'checkpoint-mismatch' },
       );
     for (const [name, { shape }] of Object.entries(known))
       expectShape(source, `${prefix}.${name}`, own[name]!, shape);
@@ -163,6 +164,7 @@ function expectShape(source: string, name: string, tensor: Tensor, shape: readon
   if (tensor.shape.join() !== shape.join())
     throw new CheckpointError(
       `${source}: "${name}" is [${tensor.shape.join(', ')}], not [${shape.join(', ')}]`,
+      { code: 'checkpoint-mismatch' },
     );
 }
 

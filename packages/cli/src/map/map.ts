@@ -29,14 +29,22 @@ export async function makeMap(set: VectorSet, dataset: ImageDataset, settings: M
   const { ids, dim, vectors, name } = set;
   const { seed, note } = settings;
   if (ids.length < 2)
-    throw new UserError(`${name} has ${counted(ids.length, 'vector')}: a map needs two at least`);
+    throw new UserError(`${name} has ${counted(ids.length, 'vector')}: a map needs two at least`, {
+      code: 'data-invalid',
+    });
   if (ids.length > mostImages)
-    throw new UserError(`${name} has ${ids.length} vectors: a map takes ${mostImages}; give --limit`);
+    throw new UserError(`${name} has ${ids.length} vectors: a map takes ${mostImages}; give --limit`, {
+      code: 'setting-missing',
+      setting: 'limit',
+    });
   const numberOf = numbersOf(dataset);
   const numbers = ids.map(numberOf);
   const gone = numbers.filter((number) => number < 0).length;
   if (gone === ids.length)
-    throw new UserError(`${dataset.name} has none of the images of ${name}: name their folder with --data`);
+    throw new UserError(`${dataset.name} has none of the images of ${name}: name their folder with --data`, {
+      code: 'setting-invalid',
+      setting: 'data',
+    });
   if (gone > 0)
     note(`moco: warning: ${gone} of ${counted(ids.length, 'image')} are gone; their places stay empty`);
   const neighbours = await neighboursOf(set, settings);

@@ -30,7 +30,10 @@ export interface History {
 export async function readHistory(folder: string): Promise<History> {
   const path = join(folder, 'log.jsonl');
   const text = await readText(path).catch((error: unknown) => {
-    throw new UserError(`${(error as Error).message}; name the folder of a run`);
+    throw new UserError(
+      `${(error as Error).message}; name the folder of a run`,
+      error instanceof UserError ? error : {},
+    );
   });
   return historyOf(text);
 }

@@ -1,6 +1,6 @@
 /** The page of a run: curves, images, settings. */
 import { join } from 'node:path';
-import { counted, risingMomentum, say, UserError, under, type Wording } from '@moco-ts/core';
+import { CheckpointError, counted, risingMomentum, say, UserError, under, type Wording } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
 import {
   type ClassifierInfo,
@@ -77,7 +77,8 @@ async function runBody(folder: string, history: History, options: ReportOptions)
     return undefined;
   });
   const config = checkpoint?.info.config ?? recorded.config;
-  if (!config) throw new UserError(`${folder} has neither a checkpoint nor a config.json that can be read`);
+  if (!config)
+    throw new CheckpointError(`${folder} has neither a checkpoint nor a config.json that can be read`);
   const { method, arch, imageSize, data, epochs, batchSize } = config;
   const last = history.epochs.at(-1);
   const figures: [string, string][] = [

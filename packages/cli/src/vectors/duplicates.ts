@@ -26,6 +26,7 @@ export function checkCount(name: string, count: number, dim: number, max: number
   const time = hours < 1 ? `${Math.ceil(60 * hours)} minutes` : `${Math.round(hours)} hours`;
   throw new UserError(
     `${name} has ${counted(count, 'vector')}, more than ${max}: dedupe compares each with each, which may take ${time} here; give --max ${count} to do it all the same, or dedupe parts of the set`,
+    { code: 'setting-invalid', setting: 'max', value: max },
   );
 }
 

@@ -56,7 +56,10 @@ export async function embedToFile(
 ): Promise<EmbedResult> {
   const { output } = settings;
   if (formatOf(output) === undefined)
-    throw new UserError(`--out ${output}: the name should end in .parquet or .npy`);
+    throw new UserError(`--out ${output}: the name should end in .parquet or .npy`, {
+      code: 'setting-invalid',
+      setting: 'out',
+    });
   const lock = await lockOutput(output, events.onNote);
   try {
     return await embedLocked(embedder, dataset, settings, events, lock);
@@ -112,7 +115,9 @@ async function embedLocked(
     // A model that gives nothing leaves nothing to resume.
     if (error instanceof DivergedError && journal.rows === 0) await journal.remove();
     const reason = systemReason(error);
-    throw reason === undefined ? error : new UserError(`${output} could not be written: ${reason}`);
+    throw reason === undefined
+      ? error
+      : new UserError(`${output} could not be written: ${reason}`, { code: 'file-unwritable' });
   } finally {
     await journal.close().catch(() => undefined);
   }

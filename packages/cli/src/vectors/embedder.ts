@@ -95,7 +95,10 @@ async function openRun(model: string, options: EmbedderOptions): Promise<Embedde
   const all = under('q', tensors);
   const withHead = options.withHead ?? false;
   if (withHead && !Object.keys(all).some((name) => name.startsWith('fc.')))
-    throw new UserError(`${path} has no contrastive head: leave --with-head out`);
+    throw new UserError(`${path} has no contrastive head: leave --with-head out`, {
+      code: 'setting-conflict',
+      setting: 'withHead',
+    });
   const params: Params = withHead
     ? all
     : Object.fromEntries(Object.entries(all).filter(([name]) => !name.startsWith('fc.')));
@@ -124,15 +127,26 @@ async function openRun(model: string, options: EmbedderOptions): Promise<Embedde
 }
 
 async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOptions): Promise<Embedder> {
-  if (withHead) throw new UserError(`${model} is exported already: leave --with-head out`);
-  if (backend !== 'ort') throw new UserError(`${model} runs in ONNX Runtime: leave --backend out`);
+  if (withHead)
+    throw new UserError(`${model} is exported already: leave --with-head out`, {
+      code: 'setting-conflict',
+      setting: 'withHead',
+    });
+  if (backend !== 'ort')
+    throw new UserError(`${model} runs in ONNX Runtime: leave --backend out`, {
+      code: 'setting-conflict',
+      setting: 'backend',
+      value: backend,
+    });
   let known: number | undefined;
   const bytes = await readWhole(model);
   checkDemands(model, bytes);
   return openTogether(async (keep) => {
     const session = keep(
       await openModel(bytes).catch((error: Error) => {
-        throw new UserError(`${model} is no model that ONNX Runtime takes: ${error.message}`);
+        throw new UserError(`${model} is no model that ONNX Runtime takes: ${error.message}`, {
+          code: 'checkpoint-invalid',
+        });
       }),
     );
     const one = async (data: Uint8Array, height: number, width: number): Promise<Float32Array> => {
@@ -141,10 +155,13 @@ async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOp
         .catch((error: Error) => {
           throw new UserError(
             `${model} takes no raw images (moco export --with-preprocess makes one that does): ${error.message}`,
+            { code: 'checkpoint-mismatch' },
           );
         });
       if (type !== 'float32')
-        throw new UserError(`${model} gives ${type ?? 'no tensor'}, not vectors of float32`);
+        throw new UserError(`${model} gives ${type ?? 'no tensor'}, not vectors of float32`, {
+          code: 'checkpoint-mismatch',
+        });
       if (
         dims[0] !== 1 ||
         first.length < 1 ||
@@ -153,6 +170,7 @@ async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOp
       )
         throw new UserError(
           `${model} gives [${dims.join(', ')}] for an image of ${width} x ${height}, not a vector [1, ${known ?? 'D'}]`,
+          { code: 'checkpoint-mismatch' },
         );
       known = first.length;
       return first;
@@ -193,16 +211,21 @@ function checkDemands(model: string, bytes: Uint8Array): void {
   try {
     demands = modelDemands(bytes);
   } catch (error) {
-    throw new UserError(`${model} is no ONNX model: ${printable((error as Error).message)}`);
+    throw new UserError(`${model} is no ONNX model: ${printable((error as Error).message)}`, {
+      code: 'checkpoint-invalid',
+    });
   }
   const [file] = demands.externalData;
   if (file !== undefined)
     throw new UserError(
       `${model} keeps weights in another file (${printable(file)}), which is not opened: save it with its weights inside, as onnx.save(onnx.load(MODEL), MODEL) does`,
+      { code: 'checkpoint-invalid' },
     );
   const [loop] = demands.endless;
   if (loop !== undefined)
-    throw new UserError(`${model} holds a ${loop}, which may never end: export it without`);
+    throw new UserError(`${model} holds a ${loop}, which may never end: export it without`, {
+      code: 'checkpoint-invalid',
+    });
 }
 
 /** Scales vectors to length 1 if `unit`. */

@@ -22,6 +22,8 @@ export function formatOf(path: string): VectorFormat | undefined {
 export async function openVectors(path: string): Promise<VectorFile> {
   const format = formatOf(path);
   if (format === undefined)
-    throw new UserError(`${path}: the name of a file of vectors ends in ${formats.join(' or ')}`);
+    throw new UserError(`${path}: the name of a file of vectors ends in ${formats.join(' or ')}`, {
+      code: 'data-invalid',
+    });
   return format === '.npy' ? openNpy(path) : openParquet(path);
 }

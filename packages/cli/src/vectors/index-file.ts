@@ -161,7 +161,9 @@ async function save(
   try {
     index.save(temporary);
   } catch (error) {
-    throw new UserError(`${path} could not be written: ${(error as Error).message}`);
+    throw new UserError(`${path} could not be written: ${(error as Error).message}`, {
+      code: 'file-unwritable',
+    });
   }
   // Of what was written, not of what is there by then.
   const written = { indexBytes: (await stat(temporary)).size, indexCrc32: await checksumOf(temporary) };
@@ -206,6 +208,7 @@ async function describe(
   if (known?.format === 1)
     throw new UserError(
       `${index} is of an earlier version, without a checksum: remove it, and the same command makes it anew`,
+      { code: 'data-invalid' },
     );
   const { crc32: sum, ...rest } = known ?? {};
   if (known?.format !== 2 || sum !== sumOf(rest as Description)) {

@@ -81,6 +81,7 @@ export async function openJournal(output: string, dim: number, images: number, j
       } catch (error) {
         throw new UserError(
           `${folder} could not be written: ${describeSystemError(error) ?? (error as Error).message}; what is there stays, and the same command goes on`,
+          { code: 'file-unwritable' },
         );
       }
       next = done;
@@ -93,7 +94,9 @@ export async function openJournal(output: string, dim: number, images: number, j
         const bytes = new Uint8Array(4 * ids.length * dim);
         const { bytesRead } = await vectors.read(bytes, 0, bytes.length, 4 * at * dim);
         if (bytesRead < bytes.length)
-          throw new UserError(`${path('vectors.f32')} became shorter; use --restart`);
+          throw new UserError(`${path('vectors.f32')} became shorter; use --restart`, {
+            code: 'data-invalid',
+          });
         at += ids.length;
         yield { ids, vectors: new Float32Array(bytes.buffer) };
       }
@@ -111,12 +114,15 @@ function checkSame(folder: string, text: string, job: Job): void {
   try {
     before = Object(currentNames(JSON.parse(text)));
   } catch {
-    throw new UserError(`${join(folder, 'job.json')} is damaged: begin anew with --restart`);
+    throw new UserError(`${join(folder, 'job.json')} is damaged: begin anew with --restart`, {
+      code: 'data-invalid',
+    });
   }
   const differing = Object.keys(job).filter((key) => before[key] !== job[key]);
   if (differing.length > 0)
     throw new UserError(
       `${folder} is of an interrupted run with another ${differing.join(', ')}: repeat that command, or begin anew with --restart`,
+      { code: 'setting-conflict' },
     );
 }
 

@@ -72,7 +72,9 @@ async function readSidecar(path: string, { rows }: NpyHeader): Promise<Sidecar> 
   const name = idsPath(path);
   const text = await textIfThere(name);
   if (text === undefined)
-    throw new DataError(`${name} is missing: it holds the ids of ${path}, as {"ids": ["...", ...]}`);
+    throw new DataError(`${name} is missing: it holds the ids of ${path}, as {"ids": ["...", ...]}`, {
+      code: 'file-missing',
+    });
   let side: Partial<Sidecar> | null;
   try {
     side = JSON.parse(text) as Partial<Sidecar> | null;

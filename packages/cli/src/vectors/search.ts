@@ -1,6 +1,6 @@
 /** The nearest images of a set to some others. */
 import { stat } from 'node:fs/promises';
-import { type Neighbour, nearestNeighbours, UserError, type Wording } from '@moco-ts/core';
+import { DataError, type Neighbour, nearestNeighbours, UserError, type Wording } from '@moco-ts/core';
 import { openBackend } from '@moco-ts/node';
 import { type Io, warnTo } from '../io.ts';
 import { type Embedder, openEmbedder } from './embedder.ts';
@@ -48,7 +48,9 @@ export async function search(
     const isFile = (await stat(query).catch(() => undefined))?.isFile() ?? false;
     const number = isFile ? undefined : numbers.get(query);
     if (!isFile && number === undefined)
-      throw new UserError(`${query} is no file, and no image of ${set.name} has that id`);
+      throw new UserError(`${query} is no file, and no image of ${set.name} has that id`, {
+        code: 'file-missing',
+      });
     own.push(number);
   }
   const vectors = new Float32Array(queries.length * set.dim);
@@ -82,6 +84,7 @@ async function searcherOf(source: string, options: SearchOptions, io: Io): Promi
   if (formatOf(source) === undefined)
     throw new UserError(
       `${source} is no file of moco embed, which alone can have an index: leave --index out`,
+      { code: 'setting-conflict', setting: 'index' },
     );
   const file = await openVectors(source);
   return indexed(file, await openIndex(file, options, (text) => io.err(`${text}\n`)));
@@ -138,13 +141,16 @@ async function embedFiles(
 ): Promise<Float32Array> {
   const model = options.model ?? set.info?.model;
   if (model === undefined)
-    throw new UserError(`${set.name} does not say what made its vectors: name the encoder with --model`);
+    throw new UserError(`${set.name} does not say what made its vectors: name the encoder with --model`, {
+      code: 'setting-missing',
+      setting: 'model',
+    });
   const warn = warnTo(io);
   const embedder = await openSame(model, set, { ...options, warn });
   try {
     const vectors = new Float32Array(paths.length * set.dim);
     const onSkip = ({ reason }: { reason: string }) => {
-      throw new UserError(reason);
+      throw new DataError(reason);
     };
     for await (const batch of embedder.embed(filesAsDataset(paths), 0, { onSkip }))
       vectors.set(batch.vectors, batch.indices[0]! * set.dim);
@@ -176,5 +182,6 @@ async function openSame(
     info === undefined
       ? `${name} has vectors of ${dim} values, ${model} gives ${tried!.dim}: name the encoder that made them with --model`
       : `${model} has other weights than what made ${name} (${info.model}): name that with --model, or embed again`,
+    { code: 'checkpoint-mismatch', setting: 'model', value: model },
   );
 }

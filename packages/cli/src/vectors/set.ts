@@ -1,5 +1,5 @@
 /** A set of vectors to work on: a file of moco embed, or images that are embedded at once. */
-import { UserError } from '@moco-ts/core';
+import { DataError, UserError } from '@moco-ts/core';
 import { decodeFile, type ImageDataset, nameOfText, reopenDataset } from '@moco-ts/data';
 import { leftOut, type Note, openData, skipList } from '@moco-ts/node';
 import { type Io, noteTo, warnTo } from '../io.ts';
@@ -39,7 +39,10 @@ export async function openSet(source: string, options: SetOptions, io: Io): Prom
     return readSet(file);
   }
   if (options.model === undefined)
-    throw new UserError(`${source} is no file of moco embed: name the encoder of its images with --model`);
+    throw new UserError(`${source} is no file of moco embed: name the encoder of its images with --model`, {
+      code: 'setting-missing',
+      setting: 'model',
+    });
   const embedder = await openEmbedder(options.model, { ...options, warn: warnTo(io) });
   try {
     return await embedSet(source, embedder, options, io);
@@ -63,7 +66,7 @@ async function embedSet(source: string, embedder: Embedder, options: SetOptions,
   );
   options.expect?.(dataset.length, embedder.dim);
   const { ids, vectors } = await embedAll(embedder, dataset, options.maxBad, io);
-  if (ids.length === 0) throw new UserError(`${source}: none of its images could be read`);
+  if (ids.length === 0) throw new DataError(`${source}: none of its images could be read`);
   return { name: source, ids, dim: embedder.dim, vectors, dataset };
 }
 
@@ -93,7 +96,10 @@ export async function datasetOf(
   if (data !== undefined) return openData({ data }, 'train', note);
   if (dataset !== undefined) return dataset;
   if (info !== undefined) return reopenDataset(info.data);
-  throw new UserError(`${name} does not say where its images are: name their folder with --data`);
+  throw new UserError(`${name} does not say where its images are: name their folder with --data`, {
+    code: 'setting-missing',
+    setting: 'data',
+  });
 }
 
 /** The number of an image in its data set by its id; -1 when it is gone. */
