@@ -1,15 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../backend.ts';
 import { defineEncoder, type Params } from '../encoder.ts';
-import { relu } from '../graph/ops/elementwise.ts';
+import { mul, relu } from '../graph/ops/elementwise.ts';
 import { mean } from '../graph/ops/reduce.ts';
+import { slice } from '../graph/ops/shape.ts';
 import { initBatchNorm, initConv } from '../nn/init.ts';
 import { batchNorm, conv } from '../nn/layers.ts';
 import { interpret } from '../reference/interpreter.ts';
 import { rng } from '../rng.ts';
 import { initHead } from '../ssl/head.ts';
 import { filled, tensor } from '../tensor/tensor.ts';
-import { createExtractor, encoderGraph } from './features.ts';
+import { createExtractor, encoderGraph, type OwnHead } from './features.ts';
 
 const encoder = defineEncoder({
   name: 'test',
@@ -113,5 +114,24 @@ describe('createExtractor', () => {
     expect(extractor.dim).toBe(3);
     const found = await extractor.extract(images);
     for (let i = 0; i < 5; i++) expect(Math.hypot(...found.subarray(3 * i, 3 * i + 3))).toBeCloseTo(1, 6);
+  });
+  it("computes a method's own head, by its parameters and scaled to unit length", async () => {
+    // The first two features, by factors: what a head that core does not know may do.
+    const head: OwnHead = {
+      dim: 2,
+      project: (_, { 'fc.factors': factors }, features) =>
+        mul(slice(features, [0, 0], [features.shape[0]!, 2]), factors!),
+    };
+    const own = { ...params, 'fc.factors': tensor([2, -3], [2]) };
+    const extractor = await createExtractor(counting().backend, { encoder, encoderConfig, head }, own, 2);
+    expect(extractor.dim).toBe(2);
+    const projected = await extractor.extract(images);
+    const plain = await createExtractor(counting().backend, { encoder, encoderConfig }, params, 2);
+    const features = await plain.extract(images);
+    for (let i = 0; i < 5; i++) {
+      const [x, y] = [2 * features[5 * i]!, -3 * features[5 * i + 1]!];
+      expect(projected[2 * i]).toBeCloseTo(x / Math.hypot(x, y), 6);
+      expect(projected[2 * i + 1]).toBeCloseTo(y / Math.hypot(x, y), 6);
+    }
   });
 });
