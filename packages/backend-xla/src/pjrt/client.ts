@@ -12,11 +12,21 @@ export interface DeviceMemory {
   readonly limit?: number;
 }
 
+/** What a client has made and not freed. */
+export interface LiveHandles {
+  buffers: number;
+  events: number;
+  executables: number;
+}
+
 /** PJRT_HostBufferSemantics: the data are copied before the call returns. */
 const IMMUTABLE_ONLY_DURING_CALL = 0;
 
 export class PjrtClient {
   readonly plugin: PjrtPlugin;
+  readonly live: LiveHandles = { buffers: 0, events: 0, executables: 0 };
+  /** Devices of this process, of which the first computes. */
+  readonly devices: number;
   private readonly handle: Word;
   private readonly device: Word;
 
@@ -24,6 +34,7 @@ export class PjrtClient {
     this.plugin = plugin;
     this.handle = handle;
     const found = plugin.call('Client_AddressableDevices', (a) => a.word('client', handle));
+    this.devices = Number(found.readWord('num_devices'));
     this.device = wordsAt(found.readWord('devices'), 1)[0]!;
   }
 
@@ -69,7 +80,7 @@ export class PjrtClient {
         .int('host_buffer_semantics', IMMUTABLE_ONLY_DURING_CALL)
         .word('device', this.device),
     );
-    this.destroyEvent(args.readWord('done_with_host_buffer'));
+    this.destroyEvent(this.opened(args.readWord('done_with_host_buffer')));
     return new DeviceBuffer(this, args.readWord('buffer'), { shape, dtype });
   }
 
@@ -90,7 +101,14 @@ export class PjrtClient {
     return new Executable(this, args.readWord('executable'));
   }
 
+  /** Counts an event, which is to be waited for by {@link settled}. */
+  opened(event: Word): Word {
+    this.live.events++;
+    return event;
+  }
+
   private destroyEvent(event: Word): void {
+    this.live.events--;
     this.plugin.call('Event_Destroy', (a) => a.word('event', event));
   }
 
@@ -120,25 +138,32 @@ export class DeviceBuffer {
     this.client = client;
     this.handle = handle;
     this.type = type;
+    client.live.buffers++;
   }
 
   /**
    * Starts a copy to the host, in row-major order.
-   * @returns what waits for it; to be called once
-   * @throws PjrtError when the computation that makes the value failed
+   * @returns what waits for it, to be called once; it throws PjrtError when the computation that makes the value failed
    */
   download(): () => Promise<Tensor> {
     const { shape, dtype } = this.type;
     const data = allocate(dtype, sizeOf(shape));
-    const args = this.client.plugin.call('Buffer_ToHostBuffer', (a) =>
-      a
-        .word('src', this.handle)
-        .pointer('host_layout', rowMajor(shape.length))
-        .pointer('dst', data)
-        .word('dst_size', data.byteLength),
-    );
+    let event: Word;
+    try {
+      const args = this.client.plugin.call('Buffer_ToHostBuffer', (a) =>
+        a
+          .word('src', this.handle)
+          .pointer('host_layout', rowMajor(shape.length))
+          .pointer('dst', data)
+          .word('dst_size', data.byteLength),
+      );
+      event = this.client.opened(args.readWord('event'));
+    } catch (error) {
+      // Copies that began before this one still write: whoever waits for all of them learns it in its turn.
+      return () => Promise.reject(error);
+    }
     return async () => {
-      await this.client.settled(args.readWord('event'));
+      await this.client.settled(event);
       return { shape, dtype, data };
     };
   }
@@ -147,6 +172,7 @@ export class DeviceBuffer {
   destroy(): void {
     if (this.freed) return;
     this.freed = true;
+    this.client.live.buffers--;
     this.client.plugin.call('Buffer_Destroy', (a) => a.word('buffer', this.handle));
   }
 }
@@ -165,10 +191,12 @@ function rowMajor(rank: number): CStruct {
 export class Executable {
   private readonly client: PjrtClient;
   private readonly handle: Word;
+  private freed = false;
 
   constructor(client: PjrtClient, handle: Word) {
     this.client = client;
     this.handle = handle;
+    client.live.executables++;
   }
 
   /**
@@ -194,6 +222,9 @@ export class Executable {
   }
 
   destroy(): void {
+    if (this.freed) return;
+    this.freed = true;
+    this.client.live.executables--;
     this.client.plugin.call('LoadedExecutable_Destroy', (a) => a.word('executable', this.handle));
   }
 }
