@@ -1,7 +1,7 @@
 /** Where plugins lie: PJRT's are shared libraries in Python wheels, which are zip files that need no Python. */
 import { existsSync, readdirSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { isAbsolute, join, resolve } from 'node:path';
+import { basename, isAbsolute, join, resolve } from 'node:path';
 import { BackendError } from '@moco-ts/core';
 
 /** The devices that have a name, and where their plugins lie in a folder of Python packages, best first. */
@@ -9,6 +9,9 @@ const plugins: Readonly<Record<string, readonly string[]>> = {
   cpu: ['lammps_jax_pjrt_cpu/pjrt_c_api_cpu_plugin.so', 'fastatomstruct_xla_cpu/libpjrt_cpu.so'],
   cuda: ['jax_plugins/xla_cuda13/xla_cuda_plugin.so', 'jax_plugins/xla_cuda12/xla_cuda_plugin.so'],
 };
+
+/** How the folder of a plugin begins that is not there whole yet. */
+export const UNPACKING = '.unpacking-';
 
 /** The names behind the colon of `xla:cuda`. */
 const xlaDevices = Object.keys(plugins);
@@ -55,7 +58,7 @@ function packageFolders(env: NodeJS.ProcessEnv): string[] {
   const roots = [env.VIRTUAL_ENV, env.CONDA_PREFIX, join(homedir(), '.local'), '/usr/local', '/usr'];
   const inLib = roots.flatMap((root) => (root ? pythonFolders(join(root, 'lib')) : []));
   const cached = foldersOf(pluginCache(env)).flatMap(foldersOf);
-  return [...cached.filter((folder) => !folder.includes('/.unpacking-')), ...inLib];
+  return [...cached.filter((folder) => !basename(folder).startsWith(UNPACKING)), ...inLib];
 }
 
 const pythonFolders = (lib: string): string[] =>

@@ -1,8 +1,7 @@
 /** Opens a device: what is native is loaded here, and not before. */
-import { type Backend, BackendError, type BackendOptions } from '@moco-ts/core';
+import { type Backend, BackendError, counted } from '@moco-ts/core';
 import { cudaFailure } from './cuda.ts';
-import { locatePlugin } from './locate.ts';
-import { dtypes, PjrtClient } from './pjrt/client.ts';
+import { type DeviceMemory, dtypes, PjrtClient } from './pjrt/client.ts';
 import type { Options } from './pjrt/options.ts';
 import { PjrtError, PjrtPlugin } from './pjrt/plugin.ts';
 import { compileProgram } from './program.ts';
@@ -15,8 +14,11 @@ const clientOptions: Readonly<Record<string, Options>> = {
 /** A plugin stays loaded while the process lives: one client serves one backend. */
 const loaded = new Map<string, PjrtPlugin>();
 
-export async function openDevice({ device = 'cpu' }: BackendOptions): Promise<Backend> {
-  const path = locatePlugin(device);
+/**
+ * @param path the plugin's
+ * @param device a device's name, or the same path
+ */
+export async function openDevice(path: string, device: string): Promise<Backend> {
   let plugin = loaded.get(path);
   if (!plugin) {
     plugin = new PjrtPlugin(path);
@@ -26,6 +28,7 @@ export async function openDevice({ device = 'cpu' }: BackendOptions): Promise<Ba
   return {
     name: 'xla',
     device: `${client.platform}, ${client.deviceKind}, PJRT ${plugin.version.join('.')}`,
+    details: `PJRT ${plugin.version.join('.')}, ${counted(client.devices, 'device')} (${client.deviceKind}); ${memoryText(client)}; ${path}`,
     capabilities: () => ({
       training: true,
       inference: true,
@@ -46,4 +49,17 @@ async function openClient(plugin: PjrtPlugin, device: string): Promise<PjrtClien
     if (!(error instanceof PjrtError) || cause === undefined) throw error;
     throw new BackendError(`xla:cuda found no GPU: ${cause}`, { code: 'backend-unavailable' });
   }
+}
+
+function memoryText(client: PjrtClient): string {
+  let memory: DeviceMemory;
+  try {
+    memory = client.memory();
+  } catch (error) {
+    if (!(error instanceof PjrtError)) throw error;
+    return 'the plugin counts no memory';
+  }
+  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  const { inUse, limit } = memory;
+  return `memory in use: ${gib(inUse)}${limit === undefined ? '' : ` of ${gib(limit)}`}`;
 }

@@ -1,5 +1,6 @@
 /** The XLA backend: `xla:cpu`, `xla:cuda`, and `xla:PATH` for any other PJRT plugin. */
-import { type BackendDevice, defineBackend } from '@moco-ts/core';
+import { type BackendDevice, BackendError, defineBackend } from '@moco-ts/core';
+import { locatePlugin } from './locate.ts';
 
 const devices: readonly BackendDevice[] = [
   { name: 'xla:cpu', speed: 'training', needs: 'driver' },
@@ -9,6 +10,22 @@ const devices: readonly BackendDevice[] = [
 export const xlaPlugin = defineBackend({
   name: 'xla',
   devices: () => devices,
-  // Devices are listed on machines, too, for which there is no native part.
-  create: async (options) => (await import('./open.ts')).openDevice(options),
+  // Devices are listed, and modules written, on machines, too, for which there is no native part.
+  create: async ({ device = 'cpu' }) => {
+    const path = locatePlugin(device);
+    return (await nativePart()).openDevice(path, device);
+  },
+  lower: async (graph, options) => (await import('./module-of.ts')).moduleOf(graph, options).text,
 });
+
+async function nativePart() {
+  try {
+    return await import('./open.ts');
+  } catch (cause) {
+    const reason = (cause as Error).message.split('\n')[0];
+    throw new BackendError(
+      `xla can call no plugin here, since koffi does not load (${reason}): install it with its optional packages, npm install koffi`,
+      { code: 'backend-unavailable', cause },
+    );
+  }
+}

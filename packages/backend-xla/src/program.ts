@@ -8,15 +8,13 @@ import {
   type Graph,
   type Port,
   type Program,
-  resultPorts,
   sizeOf,
   slotNamed,
-  stateTypes,
   type Tensor,
   type Tensors,
   type TensorType,
 } from '@moco-ts/core';
-import { lowerModule } from './lower/module.ts';
+import { moduleOf } from './module-of.ts';
 import type { DeviceBuffer, Executable, PjrtClient } from './pjrt/client.ts';
 
 interface Slot {
@@ -30,20 +28,11 @@ interface Slot {
 export async function compileProgram(
   client: PjrtClient,
   graph: Graph,
-  { state = [] }: CompileOptions,
+  options: CompileOptions,
 ): Promise<Program> {
-  const slots = stateTypes(graph, state).map(
-    ([{ input, output }, type]): Slot => ({ input, output, type, value: undefined }),
-  );
-  const replaced = slots.filter(({ output }) => output !== undefined);
-  const results = resultPorts(graph, state);
-  const outputs = new Map(graph.outputs.map(({ name, value }) => [name, value]));
-  const module = lowerModule(
-    graph,
-    [...replaced.map(({ output }) => outputs.get(output!)!), ...results.map(({ value }) => value)],
-    replaced.map(({ input }) => input),
-  );
-  return new XlaProgram(client, await client.compile(module), graph, slots, results);
+  const { text, slots, results } = moduleOf(graph, options);
+  const own = slots.map(([{ input, output }, type]): Slot => ({ input, output, type, value: undefined }));
+  return new XlaProgram(client, await client.compile(text), graph, own, results);
 }
 
 class XlaProgram implements Program {

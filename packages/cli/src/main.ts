@@ -73,7 +73,7 @@ Examples:
   ablateCommand(program, io, finish);
   presetsCommand(program, io);
   benchCommand(program, io);
-  backendsCommand(program, io);
+  backendsCommand(program, io, finish);
   replayCommand(program, io);
   for (const command of program.commands) {
     if (!withPlugins.has(command.name())) continue;

@@ -70,6 +70,8 @@ export interface Backend {
   readonly name: string;
   /** What it runs on, for people: 'cpu, 2 threads'. */
   readonly device: string;
+  /** What else there is to say of it, in one line for people: versions, memory, files. */
+  readonly details?: string;
   /** What it can do, for choices and tables. */
   capabilities(): Capabilities;
   /** Throws BackendError naming the op and the node when an op is lacking. */
@@ -112,6 +114,12 @@ export interface BackendPlugin {
   devices?(): readonly BackendDevice[];
   /** Opens the device. @throws BackendError when it is not usable here */
   create(options: BackendOptions): Promise<Backend>;
+  /**
+   * What {@link Backend.compile} gives its engine, as a text; the same graph gives the same one. Opens no device. Missing where the
+   * engine takes no text.
+   * @throws BackendError as compile does
+   */
+  lower?(graph: Graph, options?: CompileOptions): Promise<string>;
 }
 
 /** Marks an object as a backend plugin, with its type checked. */
@@ -152,15 +160,32 @@ export async function backendDevices(): Promise<BackendDevice[]> {
  */
 export async function createBackend(name: string, options: BackendOptions = {}): Promise<Backend> {
   const colon = name.indexOf(':');
-  const base = colon < 0 ? name : name.slice(0, colon);
-  const device = colon < 0 ? undefined : name.slice(colon + 1);
-  const load = registry.get(base);
-  if (!load)
-    throw new BackendError(`there is no backend "${name}"; registered are: ${backendNames().join(', ')}`, {
-      code: 'backend-unknown',
+  const plugin = await pluginOf(name);
+  return plugin.create(colon < 0 ? options : { ...options, device: name.slice(colon + 1) });
+}
+
+/**
+ * A graph as the text that a backend gives its engine. No device is opened.
+ * @param name of the backend, such as `xla:cuda`
+ * @throws BackendError for an unknown name, a backend whose engine takes no text, an op that it lacks
+ */
+export async function lowerGraph(name: string, graph: Graph, options: CompileOptions = {}): Promise<string> {
+  const { lower } = await pluginOf(name);
+  if (!lower)
+    throw new BackendError(`${name} gives its engine no text that could be written out, as xla does`, {
+      code: 'backend-unsupported',
       setting: 'backend',
       value: name,
     });
-  const plugin = await load();
-  return plugin.create(device === undefined ? options : { ...options, device });
+  return lower(graph, options);
+}
+
+async function pluginOf(name: string): Promise<BackendPlugin> {
+  const load = registry.get(name.split(':')[0]!);
+  if (load) return load();
+  throw new BackendError(`there is no backend "${name}"; registered are: ${backendNames().join(', ')}`, {
+    code: 'backend-unknown',
+    setting: 'backend',
+    value: name,
+  });
 }

@@ -12,6 +12,8 @@ interface Usable {
   readonly name: string;
   readonly device: string;
   readonly lowering: string;
+  /** What else the backend says of itself. */
+  readonly details?: string;
   /** 10^9 operations per second in training; missing for devices that are checks, not places to train. */
   readonly speed?: number;
   /** A GPU that is computed in software: for tests. */
@@ -81,11 +83,12 @@ export async function probeHere({ name, gpu, speed }: BackendDevice, family: Fam
     const backend = await openNamedBackend(name);
     try {
       const { lowering, training } = backend.capabilities();
-      const { device } = backend;
+      const { device, details } = backend;
       const software = /swiftshader|llvmpipe|lavapipe|software/i.test(
         `${device} ${process.env.VK_DRIVER_FILES ?? ''}`,
       );
-      const facts = { name, device, lowering, training, software: gpu === true && software };
+      const about = details === undefined ? {} : { details };
+      const facts = { name, device, lowering, training, software: gpu === true && software, ...about };
       return speed === 'check' ? facts : { ...facts, speed: await trainingSpeed(backend, family) };
     } finally {
       await backend.dispose();

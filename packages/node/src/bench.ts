@@ -1,8 +1,9 @@
 /** How long a training step takes here. */
-import { createTrainer, rng } from '@moco-ts/core';
+import { createTrainer, lowerGraph, rng } from '@moco-ts/core';
 import type { Batch } from '@moco-ts/data';
 import { createMethod, type RunConfig, viewsOf } from '@moco-ts/run';
 import { openBackend } from './open-backend.ts';
+import { registerPlugins } from './plugins.ts';
 
 export interface Timed {
   readonly backend: string;
@@ -62,6 +63,17 @@ export async function timeSteps(config: RunConfig, backendName: string, steps: n
   } finally {
     await backend.dispose();
   }
+}
+
+/**
+ * A training step as the text that a backend gives its engine; the same settings give the same one.
+ * @throws UserError for settings that can't work, BackendError for a backend whose engine takes no text
+ */
+export async function stepText(config: RunConfig, backendName: string): Promise<string> {
+  await registerPlugins();
+  const method = createMethod(config, IMAGES);
+  const { graph, state } = method.step(method.state());
+  return lowerGraph(backendName, graph, { state });
 }
 
 function noise(config: RunConfig): Batch {

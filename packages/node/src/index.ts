@@ -1,7 +1,7 @@
 /** What a run needs of Node: its files, lock and log, plugins, training, evaluation and export. */
 export { aboutText } from './about.ts';
 export { deviceName, memoryOf, probe } from './backends.ts';
-export { type Timed, timeSteps } from './bench.ts';
+export { stepText, type Timed, timeSteps } from './bench.ts';
 export { checkpointFile, holdsRun, openCheckpoint, readCheckpoint } from './checkpoint.ts';
 export {
   type ClassifierFile,

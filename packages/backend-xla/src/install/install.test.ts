@@ -23,7 +23,7 @@ const file = 'a_plugin-1.0-py3-none-any.whl';
 let served: Uint8Array;
 let server: Server;
 let index: string;
-let style: 'json' | 'html' = 'json';
+let style: 'json' | 'html' | 'other' = 'json';
 const asked: (string | undefined)[] = [];
 
 const zip = async (entries: Record<string, string>) => {
@@ -43,9 +43,9 @@ beforeAll(async () => {
     asked.push(request.headers.authorization);
     if (request.url === '/simple/a-plugin/') {
       const url = `../../files/${file}`;
-      if (style === 'json') {
+      if (style !== 'html') {
         response.setHeader('content-type', 'application/vnd.pypi.simple.v1+json');
-        response.end(JSON.stringify({ files: [{ filename: file, url }] }));
+        response.end(style === 'json' ? JSON.stringify({ files: [{ filename: file, url }] }) : '<html>');
       } else {
         response.setHeader('content-type', 'text/html');
         response.end(`<a href="x">other.whl</a>\n<a href="${url}#sha256=00" data-x="1">${file}</a>`);
@@ -99,15 +99,51 @@ describe('a plugin', () => {
     await installPlugin(plan, { from });
     expect(existsSync(join(plan.folder, 'a/plugin.so'))).toBe(true);
     expect(asked).toHaveLength(before);
-    await expect(installPlugin(planned('none'), { from: join(root, 'html') })).rejects.toThrow(
-      /has no a_plugin/,
+    const two = { ...plan, wheels: [{ ...plan.wheels[0]!, file: 'b.whl' }, plan.wheels[0]!] };
+    await expect(installPlugin({ ...two, folder: join(root, 'none', 'plugin') }, { from })).rejects.toThrow(
+      /has no b\.whl$/,
     );
+    await expect(installPlugin(two, { from: join(root, 'html') })).rejects.toThrow(
+      /has no b\.whl, no a_plugin/,
+    );
+    expect(existsSync(join(root, 'none'))).toBe(false);
   });
 
   it('with another hash is refused, and nothing is left of it', async () => {
     const plan = planned('other', new Uint8Array(3));
     await expect(installPlugin(plan, { index })).rejects.toThrow(/is not the file that was pinned/);
     expect(readdirSync(join(root, 'other'))).toEqual([]);
+  });
+
+  it('that was half unpacked by an install that was killed is no plugin, and goes', async () => {
+    const plan = planned('killed');
+    mkdirSync(join(root, 'killed', '.unpacking-1', 'packages'), { recursive: true });
+    await installPlugin(plan, { index });
+    expect(readdirSync(join(root, 'killed'))).toEqual(['plugin']);
+  });
+
+  it('of an install that is interrupted leaves nothing', async () => {
+    const controller = new AbortController();
+    const interrupted = installPlugin(
+      planned('interrupted'),
+      { index },
+      { signal: controller.signal, onWheel: () => controller.abort() },
+    );
+    await expect(interrupted).rejects.toThrow(/abort/);
+    expect(readdirSync(join(root, 'interrupted'))).toEqual([]);
+  });
+
+  it.each([
+    ['nonsense', '"nonsense" is no address of a package index'],
+    ['http://127.0.0.1:9/simple', /did not answer/],
+  ])('is not fetched from %s', (address, message) =>
+    expect(installPlugin(planned('nowhere'), { index: address })).rejects.toThrow(message),
+  );
+
+  it('is not fetched from what answers otherwise than an index', async () => {
+    style = 'other';
+    await expect(installPlugin(planned('odd'), { index })).rejects.toThrow(/has no file a_plugin/);
+    style = 'json';
   });
 
   it('that would write outside its folder is refused', async () => {

@@ -1,12 +1,12 @@
 /** Fetches a device's plugin and the libraries that it needs, by hash, and unpacks them into the cache. No Python is needed. */
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { BackendError } from '@moco-ts/core';
-import { pluginCache } from '../locate.ts';
+import { pluginCache, UNPACKING } from '../locate.ts';
 import { fetched, fileAddress } from './package-index.ts';
 import { unpack } from './unpack.ts';
 import type { Wheel } from './wheel.ts';
@@ -53,7 +53,8 @@ export interface InstallOptions {
 }
 
 /**
- * Installs what was planned; a plugin is there whole or not at all.
+ * Installs what was planned; a plugin is there whole or not at all. What an install that was killed left behind goes: so the caller
+ * holds a lock of the folder above.
  * @throws BackendError for a wheel that is missing, can't be fetched, or has another hash
  */
 export async function installPlugin(
@@ -61,9 +62,12 @@ export async function installPlugin(
   source: WheelSource,
   { signal, onWheel }: InstallOptions = {},
 ): Promise<void> {
-  const parent = join(plan.folder, '..');
+  if ('from' in source) checkFolder(source.from, plan.wheels);
+  const parent = dirname(plan.folder);
   await mkdir(parent, { recursive: true });
-  const work = await mkdtemp(join(parent, '.unpacking-'));
+  for (const name of await readdir(parent))
+    if (name.startsWith(UNPACKING)) await rm(join(parent, name), { recursive: true, force: true });
+  const work = await mkdtemp(join(parent, UNPACKING));
   try {
     const packages = join(work, 'packages');
     await mkdir(packages);
@@ -72,15 +76,20 @@ export async function installPlugin(
       onWheel?.(wheel);
       const path = join('from' in source ? source.from : work, wheel.file);
       if ('index' in source) await download(source.index, wheel, path, signal);
-      else if (!existsSync(path)) throw new BackendError(`${source.from} has no ${wheel.file}`);
       await checkHash(path, wheel);
-      await unpack(path, packages);
+      await unpack(path, packages, signal);
       if ('index' in source) await rm(path);
     }
-    if (!existsSync(plan.folder)) await rename(packages, plan.folder);
+    await rename(packages, plan.folder);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
+}
+
+/** All of it before the first is unpacked: they have gigabytes. */
+function checkFolder(folder: string, wheels: readonly Wheel[]): void {
+  const missing = wheels.map(({ file }) => file).filter((file) => !existsSync(join(folder, file)));
+  if (missing.length > 0) throw new BackendError(`${folder} has no ${missing.join(', no ')}`);
 }
 
 async function download(index: string, wheel: Wheel, path: string, signal?: AbortSignal): Promise<void> {

@@ -50,16 +50,25 @@ export async function fileAddress(
   signal?: AbortSignal,
 ): Promise<string> {
   const page = `${index.replace(/\/+$/, '')}/${name}/`;
+  if (!URL.canParse(page)) throw new BackendError(`"${index}" is no address of a package index`);
   const accept = 'application/vnd.pypi.simple.v1+json, text/html;q=0.5';
   const answer = await fetched(page, { headers: { accept }, ...(signal ? { signal } : {}) });
   const text = await answer.text();
   const address = answer.headers.get('content-type')?.includes('json')
-    ? (JSON.parse(text) as { files: { filename: string; url: string }[] }).files.find(
-        ({ filename }) => filename === file,
-      )?.url
+    ? listed(text, file)
     : linkTo(text, file);
   if (!address) throw new BackendError(`${withoutPassword(page)} has no file ${file}`);
   return new URL(address.replaceAll('&amp;', '&'), answer.url || page).href;
+}
+
+/** PEP 691. A text that is something else has no file. */
+function listed(json: string, file: string): string | undefined {
+  try {
+    const { files } = JSON.parse(json) as { readonly files: readonly { filename: string; url: string }[] };
+    return files.find(({ filename }) => filename === file)?.url;
+  } catch {
+    return undefined;
+  }
 }
 
 /** PEP 503: the text of a link is the file's name. */

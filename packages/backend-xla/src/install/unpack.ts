@@ -29,24 +29,26 @@ const EXECUTABLE = 0o755;
 const ANY_EXECUTE = 0o111;
 
 /** @throws BackendError for a file that is no zip, or has an entry that would lie outside the folder */
-export async function unpack(wheel: string, folder: string): Promise<void> {
+export async function unpack(wheel: string, folder: string, signal?: AbortSignal): Promise<void> {
   const file = await open(wheel);
   try {
     const { size } = await file.stat();
     const zip = new ZipReader(new FileReader(file, size));
     try {
-      for (const entry of await zip.getEntries()) await write(entry, folder);
+      for (const entry of await zip.getEntries()) await write(entry, folder, signal);
     } finally {
       await zip.close();
     }
   } catch (error) {
+    if (signal?.aborted) throw error;
     throw new BackendError(`${basename(wheel)} could not be unpacked: ${(error as Error).message}`);
   } finally {
     await file.close();
   }
 }
 
-async function write(entry: Entry, folder: string): Promise<void> {
+async function write(entry: Entry, folder: string, signal?: AbortSignal): Promise<void> {
+  signal?.throwIfAborted();
   // zip.js refuses names that would lie outside the folder.
   const path = join(folder, entry.filename);
   if (entry.directory) return;

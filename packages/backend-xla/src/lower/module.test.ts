@@ -1,4 +1,4 @@
-import { batchNorm, gradients, mul, opNames, relu, reshape, sum, trace } from '@moco-ts/core';
+import { batchNorm, gradients, mul, opNames, relu, reshape, sub, sum, trace } from '@moco-ts/core';
 import { expect, it } from 'vitest';
 import { lowerModule, rules } from './module.ts';
 
@@ -62,4 +62,24 @@ it('normalises groups of a batch, and back, without regrouping a map', () => {
   const reshapes = live.filter((line) => line.includes('stablehlo.reshape'));
   expect(reshapes.length).toBeGreaterThan(0);
   expect(reshapes.filter((line) => line.includes('x3x3x'))).toEqual([]);
+});
+
+it('a graph is one text, by hand', () => {
+  const graph = trace((builder) => {
+    const [w, x] = [builder.input('w', [2, 3]), builder.input('x', [3])];
+    const next = sub(w, x);
+    return { next, y: mul(next, 2) };
+  });
+  const values = graph.outputs.map(({ value }) => value);
+  expect(lowerModule(graph, values, ['w'])).toBe(`module @step {
+func.func public @main(%arg0: tensor<2x3xf32> {tf.aliasing_output = 0 : i32}, %arg1: tensor<3xf32>) -> (tensor<2x3xf32>, tensor<2x3xf32>) {
+%0 = stablehlo.broadcast_in_dim %arg1, dims = [1] : (tensor<3xf32>) -> tensor<2x3xf32>
+%1 = stablehlo.subtract %arg0, %0 : tensor<2x3xf32>
+%2 = stablehlo.constant dense<2.0e+0> : tensor<f32>
+%3 = stablehlo.broadcast_in_dim %2, dims = [] : (tensor<f32>) -> tensor<2x3xf32>
+%4 = stablehlo.multiply %1, %3 : tensor<2x3xf32>
+return %1, %4 : tensor<2x3xf32>, tensor<2x3xf32>
+}
+}
+`);
 });

@@ -1,11 +1,12 @@
+import { dirname } from 'node:path';
 import type { InstallPlan } from '@moco-ts/backend-xla';
 import { counted, UserError } from '@moco-ts/core';
-import { deviceName, knownDevices, memoryOf, probe } from '@moco-ts/node';
+import { catchInterrupts, deviceName, knownDevices, memoryOf, probe, withOutput } from '@moco-ts/node';
 import type { Command } from 'commander';
 import { wrap } from '../format.ts';
-import type { Io } from '../io.ts';
+import { type Io, noteTo } from '../io.ts';
 
-export function backendsCommand(program: Command, io: Io): void {
+export function backendsCommand(program: Command, io: Io, finish: (code: number) => void): void {
   const command = program
     .command('backends')
     .summary('what can compute on this machine')
@@ -27,7 +28,9 @@ export function backendsCommand(program: Command, io: Io): void {
       'after',
       '\nExamples:\n  moco backends install xla:cpu\n  moco backends install xla:cuda --from wheels/',
     )
-    .action((device: string, options: InstallFlags) => install(device, options, io));
+    .action(async (device: string, options: InstallFlags) => {
+      if (!(await install(device, options, io))) finish(130);
+    });
 }
 
 interface InstallFlags {
@@ -35,19 +38,45 @@ interface InstallFlags {
   readonly from?: string;
 }
 
-async function install(name: string, { index, from }: InstallFlags, io: Io): Promise<void> {
+/** @returns false for an interrupt, which leaves nothing behind */
+async function install(name: string, { index, from }: InstallFlags, io: Io): Promise<boolean> {
   // Loaded here: other commands have no use for it.
   const { installPlugin, packageIndex, planInstall } = await import('@moco-ts/backend-xla');
-  const plan = planInstall(name.replace(/^xla:/, ''));
-  if (!plan.installed) {
+  const plan = () => planInstall(name.replace(/^xla:/, ''));
+  const { folder, installed } = plan();
+  if (!installed) {
     const source = from === undefined ? { index: index ?? packageIndex() ?? noIndex() } : { from };
-    io.out(contents(plan, 'from' in source ? source.from : hostOf(source.index)));
-    let count = 0;
-    const onWheel = ({ file }: { readonly file: string }) =>
-      io.out(`  ${++count} of ${plan.wheels.length}: ${file}\n`);
-    await installPlugin(plan, source, { onWheel });
+    const done = await untilInterrupt((signal) =>
+      withOutput(dirname(folder), noteTo(io), async () => {
+        const wanted = plan();
+        // By who had the lock before.
+        if (wanted.installed) return;
+        io.out(contents(wanted, 'from' in source ? source.from : hostOf(source.index)));
+        let count = 0;
+        const onWheel = ({ file }: { readonly file: string }) =>
+          io.out(`  ${++count} of ${wanted.wheels.length}: ${file}\n`);
+        await installPlugin(wanted, source, { onWheel, signal });
+      }),
+    );
+    if (!done) return false;
   }
-  io.out(`${name} is installed in ${plan.folder}\n`);
+  io.out(`${name} is installed in ${folder}\n`);
+  return true;
+}
+
+/** @returns false where an interrupt ended it */
+async function untilInterrupt(work: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
+  const controller = new AbortController();
+  const stop = catchInterrupts(() => controller.abort());
+  try {
+    await work(controller.signal);
+    return true;
+  } catch (error) {
+    if (!controller.signal.aborted) throw error;
+    return false;
+  } finally {
+    stop.release();
+  }
 }
 
 function noIndex(): never {
@@ -72,7 +101,7 @@ async function backends(io: Io): Promise<void> {
     io.out(`${text.trimEnd()}\n`);
   };
   row(['BACKEND', 'RUNS ON', 'MEMORY', 'COMPUTES IN', 'GF/s']);
-  const failures: string[] = [];
+  const [details, failures]: [string[], string[]] = [[], []];
   for (const device of await knownDevices()) {
     const { name } = device;
     const result = await probe(device);
@@ -81,10 +110,19 @@ async function backends(io: Io): Promise<void> {
     else {
       const speed = result.speed === undefined ? 'slow' : result.speed.toFixed(0);
       row([name, deviceName(device, result), memoryOf(device) ?? '', result.lowering, speed]);
+      if (result.details !== undefined) details.push(`${name}: ${result.details}`);
     }
   }
+  if (details.length > 0) io.out('\n');
+  for (const detail of details) io.out(`${wrap(detail, 80, '  ').split('\n').map(endOf).join('\n')}\n`);
   if (failures.length > 0) io.out('\nNot usable here:\n');
   for (const failure of failures) io.out(`${wrap(failure, 80, '  ')}\n`);
+}
+
+/** A line of the terminal: of a path that is longer its end, which tells more. */
+function endOf(line: string): string {
+  const indent = /^ */.exec(line)![0];
+  return line.length <= 80 ? line : `${indent}…${line.slice(line.length - 79 + indent.length)}`;
 }
 
 /** A column: cut where a text is longer. */

@@ -1,8 +1,17 @@
 import { UserError } from '@moco-ts/core';
-import { bytes, defaultWorkers, registerPlugins, type Timed, timeSteps } from '@moco-ts/node';
+import {
+  bytes,
+  defaultWorkers,
+  registerPlugins,
+  stepText,
+  type Timed,
+  timeSteps,
+  withOutput,
+  writeAtomic,
+} from '@moco-ts/node';
 import { methodOf, type RunConfig, resolveConfig, takes } from '@moco-ts/run';
 import type { Command } from 'commander';
-import type { Io } from '../io.ts';
+import { type Io, noteTo } from '../io.ts';
 import { inFlags } from '../words.ts';
 import { integer, names } from './flags.ts';
 import { addRecipeOptions } from './pretrain-options.ts';
@@ -12,6 +21,7 @@ interface BenchOptions extends RecipeOptions {
   readonly backends?: readonly string[];
   readonly steps: number;
   readonly json?: boolean;
+  readonly dump?: string;
 }
 
 export function benchCommand(program: Command, io: Io): void {
@@ -24,6 +34,10 @@ export function benchCommand(program: Command, io: Io): void {
     .option('--backends <names>', 'several, one after the other, as ort,tfjs:wasm', names)
     .option('--steps <n>', 'steps that are timed, behind two that are not', integer(1, 1_000_000), 10)
     .option('--json', 'one line of JSON for each backend')
+    .option(
+      '--dump <file>',
+      "write the step as its backend's engine takes it, and time nothing (xla: StableHLO)",
+    )
     .action((options: BenchOptions) => bench(options, io));
   addRecipeOptions(command).addHelpText(
     'after',
@@ -35,13 +49,15 @@ Examples:
   );
 }
 
-async function bench({ backends, steps, json = false, ...recipe }: BenchOptions, io: Io): Promise<void> {
+async function bench(options: BenchOptions, io: Io): Promise<void> {
+  const { backends, steps, json = false, dump, ...recipe } = options;
   await registerPlugins();
   const config = resolveConfig(
     { ...namedFlags(undefined, recipe), data: 'noise' },
     { source: { data: 'noise', split: 'train' } },
     defaultWorkers(),
   );
+  if (dump !== undefined) return write(config, backends ?? [config.backend], dump, io);
   if (!json) io.out(`${describe(config)}\n\n`);
   const failures: string[] = [];
   if (!json) row(['BACKEND', 'S A STEP', 'QUARTILES', 'IMG/S', 'FIRST STEP', 'STATE'], io);
@@ -55,6 +71,22 @@ async function bench({ backends, steps, json = false, ...recipe }: BenchOptions,
     }
   }
   for (const failure of failures) io.err(`moco: ${failure}\n`);
+}
+
+/** Writes out what the engine of a backend is given. */
+async function write(
+  config: RunConfig,
+  [backend, ...others]: readonly string[],
+  path: string,
+  io: Io,
+): Promise<void> {
+  if (backend === undefined || others.length > 0)
+    throw new UserError('--dump writes the step of one backend: name one', { code: 'setting-conflict' });
+  const text = await stepText(config, backend);
+  await withOutput(path, noteTo(io), () => writeAtomic(path, text));
+  io.out(
+    `Wrote ${path}: ${describe(config)}, as ${backend} gives it to its engine (${bytes(text.length)})\n`,
+  );
 }
 
 function tell(timed: Timed, { batchSize }: RunConfig, json: boolean, io: Io): void {

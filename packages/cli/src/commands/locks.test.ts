@@ -1,7 +1,7 @@
 /** Every command that writes holds a lock on what it writes. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { lockFolder, lockOutput } from '../../../node/src/lock.ts';
 import { moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 
@@ -14,6 +14,19 @@ const work = temporaryFolder();
 const at = (name: string) => join(work, name);
 const note = () => undefined;
 const recipe = ['-a', 'resnet-tiny', '--image-size', '16', '-b', '8', '--moco-k', '16', '--moco-dim', '8'];
+
+/** Into the cache, of which there is one for each kind of plugin. */
+const install = [
+  'backends install',
+  'cache/moco/xla/cpu',
+  () => {
+    vi.stubEnv('XDG_CACHE_HOME', at('cache'));
+    return ['backends', 'install', 'xla:cpu', '--from', work];
+  },
+] as [string, string, (out: string) => string[]];
+afterAll(() => {
+  vi.unstubAllEnvs();
+});
 
 beforeAll(async () => {
   for (const args of [
@@ -55,6 +68,23 @@ describe('what another process writes into', () => {
       'vectors.parquet.usearch',
       () => ['search', at('vectors.parquet'), 'a/0.png', '--index'],
     ],
+    [
+      'bench --dump',
+      'step.mlir',
+      (out: string) => [
+        'bench',
+        ...recipe,
+        '--bn-splits',
+        '2',
+        '--method',
+        'moco-v2',
+        '--backend',
+        'xla:cpu',
+        '--dump',
+        out,
+      ],
+    ],
+    ...(process.platform === 'linux' && process.arch === 'x64' ? [install] : []),
   ])('as a file is refused by %s', async (_, name, args) => {
     const lock = await lockOutput(at(name), note);
     try {
