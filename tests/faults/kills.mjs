@@ -1,8 +1,8 @@
-// SIGKILL at random moments, and while a checkpoint is written.
+// SIGKILL at random moments, in mid-step, and while a checkpoint is written.
 import { mkdirSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { rng } from '../../packages/core/dist/index.js';
-import { checkpoints, flags, losses, SAVE_EVERY, sleep, start, stepOf, unlike } from './lib.mjs';
+import { checkpoints, flags, losses, SAVE_EVERY, sleep, start, stepOf, steps, unlike } from './lib.mjs';
 
 export const name = 'killed processes (SIGKILL)';
 
@@ -14,14 +14,21 @@ export async function run({ work, data, whole, quick, seed }) {
   let folder = join(work, 'kills-0');
   while (tried < count) {
     mkdirSync(folder, { recursive: true });
-    const { child, ended } = start(flags(data, folder, ['--resume', 'auto']));
+    // In a process group of its own, in which nothing may be left of it.
+    const job = start(flags(data, folder, ['--resume', 'auto']), { detached: true });
+    const { child, ended } = job;
     const atWriting = tried % 2 === 1;
     const watcher = atWriting
       ? killAtWriting(folder, child, 1 + random.integer(3), random.integer(4))
       : undefined;
-    if (!atWriting) void sleep(300 + random.integer(1700)).then(() => child.kill('SIGKILL'));
+    if (!atWriting) {
+      const delay = random.integer(1700);
+      const begun = tried % 4 === 0 ? sleep(300 + delay) : steps(job, 1 + random.integer(3));
+      void begun.then(() => sleep(tried % 4 === 0 ? 0 : delay % 50)).then(() => child.kill('SIGKILL'));
+    }
     const { code, signal, err } = await ended;
     watcher?.close();
+    if (isAlive(-child.pid)) failures.push(`kill ${tried}: a process is left`);
     if (signal !== 'SIGKILL') {
       if (code !== 0) failures.push(`kill ${tried}: ${err.trim()}`);
       const why = code === 0 ? unlike(folder, whole) : undefined;
@@ -46,6 +53,14 @@ export async function run({ work, data, whole, quick, seed }) {
     failures,
     detail: `${within} of them while a checkpoint was written; ${number + 1} runs, equal to the bit`,
   };
+}
+
+function isAlive(pid) {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 function killAtWriting(folder, child, which, delay) {

@@ -10,6 +10,12 @@ export const STEPS = 16;
 export const SAVE_EVERY = 2;
 const IMAGES = 32;
 
+let backend = 'ort';
+/** What all runs compute on from now on. */
+export const computeOn = (name) => {
+  backend = name;
+};
+
 /** Random images as an idx folder: nothing to decode. */
 export function images(folder, count = IMAGES, side = 16) {
   mkdirSync(folder, { recursive: true });
@@ -33,7 +39,8 @@ export function flags(data, out, more = [], method = 'moco-v2') {
   const queue = ['moco-v1', 'moco-v2', 'instdisc'].includes(method) ? ' --moco-k 16' : '';
   const sizes = `-a resnet-tiny --image-size 16 -b 8 --bn-splits 2 --moco-dim 8 --method ${method}${queue}`;
   const run = `-j 0 --threads 1 -p 1 --lr 0.01 --epochs 4 --save-every-steps ${SAVE_EVERY}`;
-  return ['pretrain', data, ...sizes.split(' '), ...run.split(' '), '--out', out, ...more];
+  const recipe = [...sizes.split(' '), ...run.split(' '), '--backend', backend];
+  return ['pretrain', data, ...recipe, '--out', out, ...more];
 }
 
 /** Starts `moco`. `ended` gives the exit code, the signal and all that was printed. */
@@ -111,6 +118,12 @@ export function unclear({ err }) {
   const last = lines.at(-1);
   if (/^\s+at /m.test(err)) return `a stack trace: ${last}`;
   return last.startsWith('moco: ') ? undefined : `no clear last line: ${JSON.stringify(last)}`;
+}
+
+/** Waits until a process has printed so many steps, or has ended. */
+export async function steps({ child, out }, count) {
+  while (out().split('Epoch ').length <= count && child.exitCode === null && child.signalCode === null)
+    await sleep(5);
 }
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

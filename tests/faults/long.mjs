@@ -7,16 +7,11 @@ export const name = 'long runs';
 /** Memory may be this much more at the end than after the first tenth; a short run is still filling its heap. */
 const growth = { long: 1.03, short: 1.15 };
 
-export async function run({ work, quick }) {
+export async function run({ work, quick, backend: only }) {
   if (process.platform !== 'linux') return { notRun: 'needs Linux, to look into a process' };
   const failures = [];
   const lines = [];
-  const backends = quick
-    ? [['ort', 400]]
-    : [
-        ['ort', 5000],
-        ['tfjs:wasm', 1000],
-      ];
+  const backends = backendsOf(quick, only);
   for (const [backend, steps] of backends) {
     const { rss, handles, threads, pace, err, code } = await watched(work, backend, steps);
     if (code !== 0) failures.push(`${backend}: ${err.trim()}`);
@@ -34,6 +29,16 @@ export async function run({ work, quick }) {
     failures,
     detail: lines.join('; '),
   };
+}
+
+/** Which ones, and steps. */
+function backendsOf(quick, only) {
+  if (only !== undefined) return [[only, quick ? 400 : 2000]];
+  if (quick) return [['ort', 400]];
+  return [
+    ['ort', 5000],
+    ['tfjs:wasm', 1000],
+  ];
 }
 
 /** What changed from the first tenth of a run to its end: ratios of memory and of a step's time, and counts. */

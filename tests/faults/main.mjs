@@ -1,8 +1,8 @@
 // What runs survive: each kind of fault, how often it was tried and survived, and the steps that were lost.
 //
-//   pnpm test:faults [--quick] [--only NAME] [--seed 1] [--write]
+//   pnpm test:faults [--quick] [--only NAME,...] [--backend ort] [--seed 1] [--write]
 //
-// --quick takes some minutes, all of it about an hour, most of it for coverage and mutants. --write puts the table into docs/reliability.md. Needs a build.
+// --backend: what the runs compute on. --quick takes some minutes, all of it about an hour, most of it for coverage and mutants. --write puts the table into docs/reliability.md. Needs a build.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,9 +12,10 @@ import * as damage from './damage.mjs';
 import * as disk from './disk.mjs';
 import * as files from './files.mjs';
 import * as imageFaults from './images.mjs';
+import * as interrupts from './interrupts.mjs';
 import * as kills from './kills.mjs';
 import * as large from './large.mjs';
-import { finish, flags, images } from './lib.mjs';
+import { computeOn, finish, flags, images } from './lib.mjs';
 import * as lock from './lock.mjs';
 import * as long from './long.mjs';
 import { coverage, mutation } from './tests.mjs';
@@ -22,6 +23,7 @@ import * as workers from './workers.mjs';
 
 const kinds = {
   kills,
+  interrupts,
   commands,
   damage,
   large,
@@ -38,15 +40,19 @@ const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
+    backend: { type: 'string' },
     seed: { type: 'string', default: '1' },
     write: { type: 'boolean', default: false },
   },
 });
-const chosen = Object.entries(kinds).filter(([key]) => values.only === undefined || key === values.only);
-if (chosen.length === 0) {
-  console.error(`no kind "${values.only}"; there are: ${Object.keys(kinds).join(', ')}`);
+const asked = values.only?.split(',') ?? Object.keys(kinds);
+const unknown = asked.find((key) => !Object.hasOwn(kinds, key));
+if (unknown !== undefined) {
+  console.error(`no kind "${unknown}"; there are: ${Object.keys(kinds).join(', ')}`);
   process.exit(2);
 }
+const chosen = Object.entries(kinds).filter(([key]) => asked.includes(key));
+if (values.backend !== undefined) computeOn(values.backend);
 
 const work = mkdtempSync(join(tmpdir(), 'moco-faults-'));
 const rows = [];
@@ -58,7 +64,8 @@ try {
   if (undisturbed.code !== 0) throw new Error(`the undisturbed run failed: ${undisturbed.err}`);
   for (const [key, { name, run }] of chosen) {
     const started = performance.now();
-    const result = await run({ work, data, whole, quick: values.quick, seed: Number(values.seed) });
+    const { quick, backend, seed } = values;
+    const result = await run({ work, data, whole, quick, backend, seed: Number(seed) });
     const seconds = ((performance.now() - started) / 1000).toFixed(0);
     if (result.notRun) {
       console.log(`${key}: not run: ${result.notRun}`);
