@@ -1,5 +1,6 @@
 // Times whole MoCo v2 steps in MoCo.ts, from random weights and on random images; prints one JSON line.
 // The twin of pytorch_step.py: the same options, the same work, the same result.
+import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import {
@@ -28,6 +29,7 @@ const { values } = parseArgs({
     steps: { type: 'string', default: '10' },
     warmup: { type: 'string', default: '3' },
     accumulate: { type: 'string', default: '1' },
+    'checkpoint-activations': { type: 'boolean', default: false },
   },
 });
 const [batch, size, queueSize] = [values.batch, values.size, values['moco-k']].map(Number);
@@ -53,6 +55,7 @@ const config = {
   bnSplits: split ? Number(values['bn-splits']) : 1,
   shuffle: split,
   symmetric: false,
+  checkpointActivations: values['checkpoint-activations'],
   optimizer: sgd({ momentum: 0.9, weightDecay: 1e-4 }),
 };
 const trainer = await start();
@@ -68,6 +71,22 @@ const feeds = { xq: image(), xk: image() };
 function start() {
   const state = mocoState(config, 0);
   return createTrainer(backend, mocoStep(config, state), state);
+}
+
+/** Linux: the process's memory now, and its peak since it was last reset, in bytes. */
+const held = () => kibibytes('VmRSS');
+const peak = () => kibibytes('VmHWM');
+function kibibytes(name) {
+  const text = new RegExp(`${name}:\\s*(\\d+)`).exec(readFileSync('/proc/self/status', 'utf8'));
+  return Number(text[1]) * 1024;
+}
+const linux = process.platform === 'linux';
+let heldBefore = 0;
+if (linux) {
+  // With --expose-gc: what loading the state left behind is not the steps'.
+  globalThis.gc?.();
+  writeFileSync('/proc/self/clear_refs', '5');
+  heldBefore = held();
 }
 
 const seconds = [];
@@ -91,6 +110,7 @@ console.log(
     secondsPerStep: seconds,
     median: sorted[sorted.length >> 1],
     secondsToFirstStep: first,
+    ...(linux && { heldBytes: heldBefore, stepPeakBytes: peak() - heldBefore }),
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
     loss,
   }),

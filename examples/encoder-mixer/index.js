@@ -34,10 +34,10 @@ export const mixer = defineEncoder({
     const layer = (conv, norm, x, options) =>
       nn.batchNorm(context, params, norm, gelu(nn.conv(params, conv, x, options)));
     const around = { padding: (KERNEL - 1) / 2, groups: WIDTH };
-    let x = layer('patches', 'norm', image, { stride: PATCH });
+    let x = nn.endBlock(context, layer('patches', 'norm', image, { stride: PATCH }));
     for (const name of blocks) {
       x = add(x, layer(`${name}.places`, `${name}.norm1`, x, around));
-      x = layer(`${name}.channels`, `${name}.norm2`, x);
+      x = nn.endBlock(context, layer(`${name}.channels`, `${name}.norm2`, x));
     }
     return mean(x, [2, 3]);
   },

@@ -7,6 +7,8 @@ export interface KitOptions {
   readonly tolerance: number;
   /** The backend says that it does not train: forward graphs alone are run. */
   readonly inferenceOnly?: boolean;
+  /** An op gives the same bits wherever it stands in a graph: activations that are computed again are those that were kept. */
+  readonly repeatsBits?: boolean;
 }
 
 /** How a suite gets at the backend, which exists only while tests run. */

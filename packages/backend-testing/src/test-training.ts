@@ -39,6 +39,7 @@ interface Setting {
   readonly more?: Partial<MocoConfig>;
 }
 
+const again: Partial<MocoConfig> = { shuffle: true, checkpointActivations: true };
 export const settings: readonly Setting[] = [
   { name: 'v2, split and shuffled', width: 16, batch: 16, splits: 2, more: { shuffle: true } },
   { name: 'v1, plain', width: 16, batch: 16, splits: 1, more: { mlp: false, temperature: 0.07 } },
@@ -53,6 +54,8 @@ export const settings: readonly Setting[] = [
     ...{ width: 16, batch: 8, splits: 2 },
     more: { accumulate: 2, shuffle: true, exposeGradients: true },
   },
+  { name: 'activations computed again', width: 16, batch: 16, splits: 2, more: again },
+  { name: 'the same, symmetric', width: 12, batch: 8, splits: 2, more: { ...again, symmetric: true } },
 ];
 
 export function configOf({ width, batch, splits, more }: Setting): MocoConfig {
@@ -119,7 +122,7 @@ function* byOracle(config: MocoConfig, step: TrainingStep, start: Tensors) {
   }
 }
 
-export function testTraining(subject: Subject, { tolerance }: KitOptions): void {
+export function testTraining(subject: Subject, { tolerance, repeatsBits = false }: KitOptions): void {
   const trainerOf = async (config: MocoConfig) => {
     const start = mocoState(config, 1);
     const step = mocoStep(config, start);
@@ -175,5 +178,10 @@ export function testTraining(subject: Subject, { tolerance }: KitOptions): void 
         expectSameBits(await run(config), await run(config));
       },
     );
+    if (repeatsBits)
+      it('the same bits with activations computed again', async () => {
+        const config = configOf(settings[0]!);
+        expectSameBits(await run({ ...config, checkpointActivations: true }), await run(config));
+      });
   });
 }

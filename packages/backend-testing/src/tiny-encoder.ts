@@ -31,9 +31,10 @@ export const tinyEncoder: Encoder<TinyConfig> = defineEncoder<TinyConfig>({
   },
   forward: (context, params, x) => {
     const stem = nn.batchNorm(context, params, 'bn1', nn.conv(params, 'conv1', x, { padding: 1 }));
-    const pooled = maxPool2d(relu(stem), { kernel: 3, stride: 2, padding: 1 });
+    const pooled = nn.endBlock(context, maxPool2d(relu(stem), { kernel: 3, stride: 2, padding: 1 }));
     const inner = nn.conv(params, 'conv2', pooled, { stride: 2, padding: 1 });
     const skip = nn.conv(params, 'skip', pooled, { stride: 2 });
-    return mean(relu(add(nn.batchNorm(context, params, 'bn2', inner), skip)), [2, 3]);
+    const y = relu(add(nn.batchNorm(context, params, 'bn2', inner), skip));
+    return nn.endBlock(context, mean(nn.endBlock(context, y), [2, 3]));
   },
 });

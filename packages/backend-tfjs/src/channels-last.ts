@@ -60,6 +60,7 @@ class Rewriter {
     const { op } = node;
     if (op in spatial) this.emit(node, spatial[op]!, (id) => this.mapOf(id));
     else if (op in normalising) this.normalise(node, normalising[op]!);
+    else if (op === 'barrier') this.barrier(node);
     else if (!(op === 'reshape' && this.view(node)) && !this.follow(node)) this.keep(node);
   }
 
@@ -139,6 +140,13 @@ class Rewriter {
     if (map === undefined || before[0]! % after[0]! !== 0) return false;
     this.groups.set(to!, map);
     return true;
+  }
+
+  /** What it waits for came before: nodes run in their order. So a map is the map itself. */
+  private barrier({ op, inputs: [x], outputs: [out], attrs }: Node): void {
+    const map = this.last.get(x!);
+    if (map !== undefined) this.last.set(out!, map);
+    else this.keep({ op, inputs: [x!], outputs: [out!], attrs });
   }
 
   /** Ops that take any layout take that of their inputs. */

@@ -31,6 +31,8 @@ export interface ForwardContext<Config extends EncoderConfig = EncoderConfig> {
   readonly normalization: Normalization;
   /** The buffers' new values by name, filled by layers in training. */
   readonly updates: Map<string, Traced>;
+  /** Whether the backward pass computes what blocks computed inside again: see `nn.endBlock`. Default false. */
+  readonly checkpointActivations?: boolean;
 }
 
 const families = ['resnet', 'vit'] as const;

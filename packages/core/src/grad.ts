@@ -4,11 +4,13 @@ import { type Graph, portNamed } from './graph/graph.ts';
 import { opNamed } from './graph/op.ts';
 import { add } from './graph/ops/elementwise.ts';
 import { GraphBuilder, Traced } from './graph/trace.ts';
+import { Recomputation } from './recomputation.ts';
 import { describe, filled, isFloat, scalar, sizeOf } from './tensor/tensor.ts';
 
 /**
  * The gradients of a scalar by some values, as new nodes of the same graph.
  * Nothing is computed for values that the loss doesn't reach: their gradient is a constant zero.
+ * Where blocks were marked ({@link GraphBuilder.endBlock}), what they computed inside is computed again instead of kept.
  * @param loss float32 with one element
  * @throws ShapeError when the loss or one of the values is not of a float type, when the loss is no scalar, and when its
  * path crosses an op, or a cast to a type without gradients, that can't be differentiated
@@ -23,7 +25,7 @@ export function gradients(loss: Traced, by: readonly Traced[]): Traced[] {
   const upstream = new Map<number, Traced>([
     [loss.id, builder.constant(loss.shape.length === 0 ? scalar(1) : filled(loss.shape, 1))],
   ]);
-  const wrap = (id: number) => new Traced(builder, id);
+  const recomputation = new Recomputation(builder, nodes, active, by);
 
   for (const node of nodes.reverse()) {
     const dOutputs = node.outputs.map((id) => upstream.get(id));
@@ -32,8 +34,10 @@ export function gradients(loss: Traced, by: readonly Traced[]): Traced[] {
     const op = opNamed(node.op);
     if (op.gradient === 'none') continue;
     if (!op.grad) throw new ShapeError(`${node.op} can't be differentiated: put stopGradient before it`);
-    const inputs = node.inputs.map(wrap);
-    const outputs = node.outputs.map(wrap);
+    const after = dOutputs.find((gradient) => gradient !== undefined)!;
+    const read = (id: number) => recomputation.read(node, id, after);
+    const inputs = node.inputs.map(read);
+    const outputs = node.outputs.map(read);
     const dInputs = op.grad({ inputs, outputs, dOutputs, attrs: node.attrs, needs });
     dInputs.forEach((gradient, i) => {
       if (!needs[i]) return;

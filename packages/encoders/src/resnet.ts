@@ -190,13 +190,14 @@ function forward(
   };
   let y = relu(convBn(first, 'conv1', 'bn1', x));
   if (stem.pool) y = maxPool2d(y, { kernel: 3, stride: 2, padding: 1 });
+  nn.endBlock(context, y);
   for (const { name, convs, downsample } of blocks) {
     const skip = downsample ? convBn(downsample, `${name}.downsample.0`, `${name}.downsample.1`, y) : y;
     convs.forEach((conv, i) => {
       y = convBn(conv, `${name}.conv${i + 1}`, `${name}.bn${i + 1}`, y);
       if (i < convs.length - 1) y = relu(y);
     });
-    y = relu(add(y, skip));
+    y = nn.endBlock(context, relu(add(y, skip)));
   }
   return mean(y, [2, 3]);
 }

@@ -99,7 +99,7 @@ function forward(
   // The class token in front of the patches, written as a sum: the batch is in no shape, and so may stay free.
   const token = reshape(nn.parameter(params, 'cls_token'), [1, dim]);
   const first = add(positions, pad(token, [0, 0], [grid ** 2, 0]));
-  let x = add(pad(patches, [0, 1, 0], [0, 0, 0]), first);
+  let x = nn.endBlock(context, add(pad(patches, [0, 1, 0], [0, 0, 0]), first));
   const last = vit.blocks.length - 1;
   vit.blocks.forEach((name, block) => {
     const attended = nn.layerNorm(params, `${name}.norm1`, x, epsilon);
@@ -109,7 +109,8 @@ function forward(
         ? add(x, nn.attention(params, `${name}.attn`, attended, heads))
         : add(classToken(x), nn.firstAttention(params, `${name}.attn`, attended, heads));
     const inner = nn.layerNorm(params, `${name}.norm2`, x, epsilon);
-    x = add(x, nn.linear(params, `${name}.mlp.fc2`, gelu(nn.linear(params, `${name}.mlp.fc1`, inner))));
+    const mixed = gelu(nn.linear(params, `${name}.mlp.fc1`, inner));
+    x = nn.endBlock(context, add(x, nn.linear(params, `${name}.mlp.fc2`, mixed)));
   });
   const cls = reshape(x, [image.shape[0]!, dim]);
   return nn.layerNorm(params, 'norm', cls, epsilon);

@@ -44,6 +44,12 @@ export interface Initializer {
   readonly rawData: Uint8Array;
 }
 
+/** A value that waits for others, by zeros that are computed from those. */
+interface Late {
+  readonly value: string;
+  readonly zeros: readonly string[];
+}
+
 export class OnnxBuilder {
   private built: OnnxNode[] = [];
   /** Where the next node goes; at the end if undefined. */
@@ -54,6 +60,7 @@ export class OnnxBuilder {
   private readonly outputs: object[] = [];
   private readonly made = new Set<string>();
   private readonly constants = new Map<string, string>();
+  private readonly late = new Map<string, Late>();
   private readonly domains = new Set<Domain>(['']);
   private count = 0;
 
@@ -69,6 +76,8 @@ export class OnnxBuilder {
     attributes: Readonly<Record<string, OnnxAttribute>> = {},
     domain: Domain = '',
   ): string {
+    const late = type === 'Reshape' ? this.late.get(inputs[0]!) : undefined;
+    if (late) return this.lateView(late, inputs[1]!);
     return this.node(type, inputs, attributes, 1, domain)[0]!;
   }
 
@@ -131,8 +140,7 @@ export class OnnxBuilder {
   }
 
   /**
-   * Makes a node wait for values that it doesn't read: an operand is reshaped to the shape that it has, and that shape is computed
-   * from an element of each value.
+   * Makes a node wait for values that it doesn't read, by an operand.
    * @param position the node's, after all that make the values
    * @param dims of the node's operand
    * @param which the operand's number
@@ -140,16 +148,34 @@ export class OnnxBuilder {
   runAfter(position: number, dims: Shape, values: readonly string[], which = 0): void {
     const node = this.built[position]!;
     this.position = position;
-    const shape = values.reduce((total, value) => {
-      const first = this.op('Gather', [this.op('Reshape', [value, this.ints([-1])]), this.ints([0])], {
-        axis: 0,
-      });
-      const nothing = this.op('Mul', [this.op('Cast', [first], { to: elementTypes.int64 }), this.ints([0])]);
-      return this.op('Add', [total, nothing]);
-    }, this.ints(dims));
-    const operand = this.op('Reshape', [node.input[which]!, shape]);
+    const operand = this.after(node.input[which]!, dims, values);
     this.built[this.position] = { ...node, input: node.input.with(which, operand) };
     this.position = undefined;
+  }
+
+  /**
+   * A value that is there only once others are, without a copy: it is reshaped to the shape that it has, and that shape is
+   * computed from an element of each of the others.
+   */
+  after(value: string, dims: Shape, values: readonly string[]): string {
+    const zeros = values.map((other) => {
+      const first = this.op('Gather', [this.op('Reshape', [other, this.ints([-1])]), this.ints([0])], {
+        axis: 0,
+      });
+      return this.op('Mul', [this.op('Cast', [first], { to: elementTypes.int64 }), this.ints([0])]);
+    });
+    return this.lateView({ value, zeros }, this.ints(dims));
+  }
+
+  /**
+   * ONNX Runtime 1.30 fails at a reshape to a computed shape before one to a constant shape, which it tries to make one. So each
+   * view of a late value is taken of what that one is a view of.
+   */
+  private lateView(late: Late, shape: string): string {
+    const computed = late.zeros.reduce((total, zero) => this.op('Add', [total, zero]), shape);
+    const view = this.node('Reshape', [late.value, computed], {}, 1)[0]!;
+    this.late.set(view, late);
+    return view;
   }
 
   /** An int64 vector, as shapes and axes are given. */

@@ -1,6 +1,8 @@
+import { registerEncoders } from '@moco-ts/encoders';
 import { expect, it } from 'vitest';
 import { resolveConfig } from './config.ts';
-import { encoderOf, rateAt } from './model.ts';
+import { builtInMethods } from './methods/index.ts';
+import { createMethod, encoderOf, rateAt } from './model.ts';
 import type { RunFlags } from './table.ts';
 
 const folder = { source: { data: 'photos', split: 'train' as const } };
@@ -31,6 +33,18 @@ it('the learning rate grows with the batch where the method asks for it', () => 
   const flags = { method: 'moco-v3', batchSize: 1024, warmupEpochs: 0 } as const;
   expect(at(flags, 0, 0)).toBeCloseTo(1.2, 12);
   expect(at({ ...flags, scaleLr: false }, 0, 0)).toBeCloseTo(0.3, 12);
+});
+
+it.each(builtInMethods)('$name computes activations again if asked to', ({ name: method }) => {
+  registerEncoders();
+  const flags = { method, arch: 'resnet-micro', imageSize: 16, batchSize: 4, bnSplits: 2, mocoK: 8 };
+  const barriers = (more: RunFlags) => {
+    const { state, step } = createMethod(resolveConfig({ data: 'photos', ...flags, ...more }, folder), 8);
+    return step(state()).graph.nodes.filter(({ op }) => op === 'barrier').length;
+  };
+  expect(barriers({})).toBe(0);
+  // A block has one or more: what it begins at, in each pass.
+  expect(barriers({ checkpointActivations: true })).toBeGreaterThanOrEqual(4);
 });
 
 it('the plugin that a checkpoint names is shown escaped, and loading it is left to the user', () => {

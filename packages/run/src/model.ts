@@ -73,6 +73,7 @@ export function createMethod(config: RunConfig, images: number, own?: Encoder): 
     batch: config.batchSize / config.accumulate,
     accumulate: config.accumulate,
     bnSplits: splitsOf(config),
+    checkpointActivations: config.checkpointActivations,
     optimizer: optimizerOf(config),
   });
 }

@@ -345,6 +345,14 @@ export const runSettings = {
     flags: '--threads <n>',
     doc: 'threads of the backend (all cores)',
   }),
+  /** Compute activations again in the backward pass instead of keeping them: less memory, longer steps, the same training. Default false. */
+  checkpointActivations: defaulted(truth, {
+    default: false,
+    group: 'Machine',
+    flags: '--checkpoint-activations',
+    doc: 'compute activations again in the backward pass: less memory, longer steps',
+    not: 'keep activations for the backward pass (on)',
+  }),
   /** What the user loaded by `--plugin`; to tell, never to load by itself. */
   plugin: optional(list(text, 0, 64), {}),
   /** Weights to begin from: a file that `moco import` takes, a checkpoint or a run folder. Default random. */

@@ -139,14 +139,33 @@ export const batchNorm: BlockedRule = ({ inputs, outputs, attrs }, lowering) => 
   const squares = partial.products(data, data, average);
   // Rounding may leave less than nothing of a constant channel.
   lowering.set(variance, onnx.op('Relu', [onnx.op('Mul', [squares, onnx.scalar(1 / partial.count)])]));
-  const deviation = inverseDeviation(lowering, variance, attrs.epsilon as number);
-  const factor = onnx.op('Mul', [lowering.get(gamma), deviation]);
-  const bias = onnx.op('Sub', [lowering.get(beta), onnx.op('Mul', [factor, average])]);
-  lowering.defer(y, {
-    emit: (addend, relu) => affine(lowering, data, shape[1], factor, bias, addend, relu),
-  });
+  normalise(lowering, { x, gamma, beta, mean, variance, y, epsilon: attrs.epsilon as number });
   return true;
 };
+
+export const batchNormInference: BlockedRule = ({ inputs, outputs, attrs }, lowering) => {
+  const [x, gamma, beta, mean, variance] = inputs as [number, number, number, number, number];
+  if (!lowering.fitsData(x) || lowering.layoutOf(x) !== 'data') return false;
+  const y = outputs[0]!;
+  normalise(lowering, { x, gamma, beta, mean, variance, y, epsilon: attrs.epsilon as number });
+  return true;
+};
+
+/** What is normalised by which values. */
+type Normalised = Readonly<Record<'x' | 'gamma' | 'beta' | 'mean' | 'variance' | 'y' | 'epsilon', number>>;
+
+/** y = factor x + bias, put off: what follows may be fused into it. */
+function normalise(lowering: BlockedLowering, normalised: Normalised): void {
+  const { x, gamma, beta, mean, variance, y, epsilon } = normalised;
+  const { onnx } = lowering;
+  const data = lowering.data(x);
+  const deviation = inverseDeviation(lowering, variance, epsilon);
+  const factor = onnx.op('Mul', [lowering.get(gamma), deviation]);
+  const bias = onnx.op('Sub', [lowering.get(beta), onnx.op('Mul', [factor, lowering.get(mean)])]);
+  lowering.defer(y, {
+    emit: (addend, relu) => affine(lowering, data, lowering.shape(x)[1]!, factor, bias, addend, relu),
+  });
+}
 
 export const batchNormGrad: BlockedRule = ({ inputs, outputs, attrs }, lowering) => {
   const [dy, x, gamma, mean, variance] = inputs as [number, number, number, number, number];

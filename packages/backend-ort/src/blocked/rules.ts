@@ -5,8 +5,9 @@ import { elementwiseOps, isElementwise } from './assign.ts';
 import { conv2d, conv2dInputGrad } from './conv.ts';
 import { conv2dFilterGrad } from './filter-grad.ts';
 import { onTiles } from './flat-tiles.ts';
+import type { Layout } from './layout.ts';
 import { type BlockedLowering, nchwc } from './lowering.ts';
-import { batchNorm, batchNormGrad } from './norm.ts';
+import { batchNorm, batchNormGrad, batchNormInference } from './norm.ts';
 import type { BlockedRule } from './rule.ts';
 
 /** Elementwise ops work on any layout, if all operands but single numbers are in the same one. */
@@ -81,6 +82,14 @@ const reshape: BlockedRule = ({ inputs, outputs }, lowering) => {
   return true;
 };
 
+/** Both values stay in the layouts that they have. */
+const barrier: BlockedRule = ({ inputs, outputs }, lowering) => {
+  const [layout, after] = inputs.map((id) => lowering.layoutOf(id)) as [Layout, Layout];
+  const [x, other] = [lowering.getIn(layout, inputs[0]!), lowering.getIn(after, inputs[1]!)];
+  lowering.setIn(layout, outputs[0]!, lowering.onnx.after(x, lowering.shape(inputs[0]!), [other]));
+  return true;
+};
+
 /** The mean of whole maps. */
 const mean: BlockedRule = ({ inputs, outputs, attrs }, lowering) => {
   const axes = attrs.axes as readonly number[];
@@ -114,6 +123,7 @@ const maxPool2d: BlockedRule = ({ inputs, outputs, attrs }, lowering) => {
 const blockedRules: Readonly<Record<string, BlockedRule>> = {
   ...Object.fromEntries([...elementwiseOps].map((op) => [op, elementwise])),
   add,
+  barrier,
   relu,
   select,
   reshape,
@@ -122,6 +132,7 @@ const blockedRules: Readonly<Record<string, BlockedRule>> = {
   maxPool2d,
   batchNorm,
   batchNormGrad,
+  batchNormInference,
   conv2d,
   conv2dInputGrad,
   conv2dFilterGrad,

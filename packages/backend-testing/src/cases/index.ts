@@ -1,3 +1,4 @@
+import { barrierCases } from './barrier.ts';
 import type { Case } from './case.ts';
 import { chainCases } from './chains.ts';
 import { convCases } from './conv.ts';
@@ -23,6 +24,7 @@ export const cases: readonly Case[] = [
   ...poolCases,
   ...normCases,
   ...transformerCases,
+  ...barrierCases,
   ...chainCases,
 ];
 

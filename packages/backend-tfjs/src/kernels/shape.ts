@@ -43,6 +43,8 @@ export const shape: Kernels = {
   mean: reduction(tf.mean),
   max: reduction(tf.max),
   reshape: ([x], _, [type]) => tf.reshape(x!, dims(type!.shape)),
+  // Nodes run in the graph's order.
+  barrier: ([x]) => tf.clone(x!),
   transpose: ([x], attrs) => tf.transpose(x!, numbers(attrs.permutation)),
   broadcastTo: ([x], _, [type]) => tf.broadcastTo(x!, dims(type!.shape)),
   slice: ([x], attrs) => {

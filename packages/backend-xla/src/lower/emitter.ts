@@ -52,6 +52,14 @@ export class Emitter {
     return value;
   }
 
+  /** The value itself, once another is there: XLA neither merges nor moves what is computed with it. */
+  barrier(x: Value, after: Value): Value {
+    const name = `%${this.count++}`;
+    const types = [x, after].map(typeText).join(', ');
+    this.lines.push(`${name}:2 = stablehlo.optimization_barrier ${x.name}, ${after.name} : ${types}`);
+    return { ...x, name: `${name}#0` };
+  }
+
   /** A constant, or a tensor filled with it. Made once. */
   constant(value: number, type: TensorType = scalarOf('float32')): Value {
     const key = `${value} ${typeText(type)} ${Object.is(value, -0)}`;

@@ -16,6 +16,7 @@ export const shape: Rules = {
     emit.reshape(emit.reduce('maximum', x!, axes as readonly number[]), type!.shape),
   ],
   reshape: (emit, [x], _, [type]) => [emit.reshape(x!, type!.shape)],
+  barrier: (emit, [x, after]) => [emit.barrier(x!, after!)],
   transpose: (emit, [x], { permutation }) => [emit.transpose(x!, permutation as readonly number[])],
   broadcastTo: (emit, [x], _, [type]) => [emit.broadcastTo(x!, type!.shape)],
   slice: (emit, [x], { starts, sizes }, [type]) => [

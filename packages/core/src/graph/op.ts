@@ -13,12 +13,25 @@ export interface GradContext {
   readonly needs: readonly boolean[];
 }
 
+/** What a rule that computes an op's outputs once more sees. */
+export interface AgainContext {
+  readonly inputs: readonly Traced[];
+  /** Those that were kept. */
+  readonly outputs: readonly (Traced | undefined)[];
+  readonly attrs: Attributes;
+}
+
 /** An operation: its shape rule and, where it has one, its gradient. */
 export interface Op {
   readonly name: string;
   readonly infer: ShapeRule;
   /** The gradients by the inputs, as new nodes; undefined for what `needs` does not ask for, and where there is none: an error. */
   grad?(context: GradContext): (Traced | undefined)[];
+  /**
+   * The outputs once more, where some that were kept make that cheaper than the whole op; undefined where they don't. Default:
+   * the op itself.
+   */
+  again?(context: AgainContext): readonly Traced[] | undefined;
   /**
    * Why the op has no gradient: 'none' for a derivative that is zero or undefined everywhere (comparisons, indices),
    * 'stop' for ops that are themselves gradients or statistics and can't be differentiated again.

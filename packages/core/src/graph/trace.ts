@@ -28,6 +28,8 @@ export class GraphBuilder {
   readonly nodes: Node[] = [];
   readonly inputs: Port[] = [];
   readonly outputs: Port[] = [];
+  /** The values that {@link endBlock} was told of, in order. */
+  readonly blockEnds: number[] = [];
 
   /** Declares an input. Throws ShapeError when the name is taken. */
   input(name: string, shape: Shape, dtype: DType = 'float32'): Traced {
@@ -43,6 +45,14 @@ export class GraphBuilder {
     if (this.outputs.some((port) => port.name === name))
       throw new ShapeError(`two outputs are named "${name}"`);
     this.outputs.push({ name, value: traced.id });
+  }
+
+  /**
+   * Says that a value ends a block: a gradient keeps it and computes what lies between it and the block before again. See
+   * {@link Recomputation}.
+   */
+  endBlock(value: Traced): void {
+    this.blockEnds.push(value.id);
   }
 
   constant(value: Tensor | number): Traced {

@@ -22,6 +22,16 @@ export function parameter(params: TracedParams, name: string): Traced {
   return value;
 }
 
+/**
+ * Marks the end of a block and gives it back. With {@link ForwardContext.checkpointActivations} it stays in memory for the
+ * backward pass, which computes what lies between it and the end before again (Chen et al., arXiv 1604.06174). An encoder marks
+ * each of its blocks; one that marks none keeps everything.
+ */
+export function endBlock({ checkpointActivations = false }: ForwardContext, x: Traced): Traced {
+  if (checkpointActivations) x.builder.endBlock(x);
+  return x;
+}
+
 /** A convolution without bias: `name.weight` [O, C/groups, kH, kW]. */
 export function conv(params: TracedParams, name: string, x: Traced, options?: ConvOptions): Traced {
   return conv2d(x, parameter(params, `${name}.weight`), options);

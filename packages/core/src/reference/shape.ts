@@ -32,6 +32,7 @@ export const shape: Record<string, Kernel> = {
     return [sum(inputs, attrs, types)[0]!.map((total) => total / count)];
   },
   reshape: ([x]) => [x!.data.slice()],
+  barrier: ([x]) => [x!.data],
   transpose: ([x], attrs, [type]) => {
     const order = attrs.permutation as Numbers;
     const source = x!.shape.map(() => 0);

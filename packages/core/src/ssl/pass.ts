@@ -15,6 +15,8 @@ export interface PassConfig {
   readonly accumulate?: number;
   /** Groups of batch normalisation; 1 is plain. */
   readonly bnSplits: number;
+  /** Compute activations again in the backward pass: less memory, longer steps, the same results. Default false. */
+  readonly checkpointActivations?: boolean;
 }
 
 /**
@@ -24,14 +26,20 @@ export interface PassConfig {
  * @param project from features [N, featureDim] to what the loss compares
  */
 export function trainingPass(
-  { encoder, encoderConfig, bnSplits }: PassConfig,
+  { encoder, encoderConfig, bnSplits, checkpointActivations = false }: PassConfig,
   branch: Branch,
   x: Traced,
   project: (features: Traced, params: TracedParams, context: ForwardContext) => Traced,
 ): Traced {
   const { params } = branch;
   const updates = new Map<string, Traced>();
-  const context = { config: encoderConfig, training: true, normalization: { splits: bnSplits }, updates };
+  const context = {
+    config: encoderConfig,
+    training: true,
+    normalization: { splits: bnSplits },
+    updates,
+    checkpointActivations,
+  };
   const projected = project(encoder.forward(context, params, x), params, context);
   branch.params = { ...params, ...Object.fromEntries(updates) };
   return projected;

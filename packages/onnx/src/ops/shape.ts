@@ -49,6 +49,10 @@ export const shape: Rules = {
     const target = onnx.ints(freed(lowering, inputs[0]!, attrs.shape as readonly number[], 0, -1));
     lowering.set(outputs[0]!, onnx.op('Reshape', [lowering.get(inputs[0]!), target]));
   },
+  barrier: ({ inputs, outputs }, lowering) => {
+    const [x, after] = inputs.map((id) => lowering.get(id)) as [string, string];
+    lowering.set(outputs[0]!, lowering.onnx.after(x, lowering.type(inputs[0]!).shape, [after]));
+  },
   transpose: ({ inputs, outputs, attrs }, lowering) => {
     const perm = attrs.permutation as readonly number[];
     lowering.set(outputs[0]!, lowering.onnx.op('Transpose', [lowering.get(inputs[0]!)], { perm }));

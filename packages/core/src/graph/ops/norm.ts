@@ -30,6 +30,10 @@ defineOp({
     if (dOutputs[1] || dOutputs[2]) throw new ShapeError('batchNorm: the statistics have no gradient');
     return [...batchNormGrad(dOutputs[0]!, x!, gamma!, mean!, variance!, attrs.epsilon as number)];
   },
+  again: ({ inputs: [x, gamma, beta], outputs: [, mean, variance], attrs }) =>
+    mean && variance
+      ? [batchNormInference(x!, gamma!, beta!, mean, variance, attrs.epsilon as number), mean, variance]
+      : undefined,
 });
 /**
  * Normalises each channel by the batch's own statistics: y = gamma (x - mean) / sqrt(variance + epsilon) + beta.
