@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { resolveConfig } from './config.ts';
 import { builtInMethods } from './methods/index.ts';
 import { createMethod, encoderOf, rateAt } from './model.ts';
-import type { RunFlags } from './table.ts';
+import { meaningful, type RunFlags } from './table.ts';
 
 const folder = { source: { data: 'photos', split: 'train' as const } };
 const at = (flags: RunFlags, epoch: number, step: number) =>
@@ -37,7 +37,8 @@ it('the learning rate grows with the batch where the method asks for it', () => 
 
 it.each(builtInMethods)('$name computes activations again if asked to', ({ name: method }) => {
   registerEncoders();
-  const flags = { method, arch: 'resnet-micro', imageSize: 16, batchSize: 4, bnSplits: 2, mocoK: 8 };
+  const sizes = { imageSize: 16, batchSize: 4, bnSplits: 2, mocoK: 8, mocoMlpDim: 8 };
+  const flags = meaningful(method, { method, arch: 'resnet-micro', ...sizes });
   const barriers = (more: RunFlags) => {
     const { state, step } = createMethod(resolveConfig({ data: 'photos', ...flags, ...more }, folder), 8);
     return step(state()).graph.nodes.filter(({ op }) => op === 'barrier').length;
