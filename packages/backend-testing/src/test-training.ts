@@ -55,7 +55,13 @@ export const settings: readonly Setting[] = [
     more: { accumulate: 2, shuffle: true, exposeGradients: true },
   },
   { name: 'activations computed again', width: 16, batch: 16, splits: 2, more: again },
-  { name: 'the same, symmetric', width: 12, batch: 8, splits: 2, more: { ...again, symmetric: true } },
+  {
+    name: 'activations computed again, symmetric',
+    width: 12,
+    batch: 8,
+    splits: 2,
+    more: { ...again, symmetric: true },
+  },
 ];
 
 export function configOf({ width, batch, splits, more }: Setting): MocoConfig {

@@ -28,7 +28,7 @@ export class GraphBuilder {
   readonly nodes: Node[] = [];
   readonly inputs: Port[] = [];
   readonly outputs: Port[] = [];
-  /** The values that {@link endBlock} was told of, in order. */
+  /** The values that {@link GraphBuilder.endBlock} was told of, in order. */
   readonly blockEnds: number[] = [];
 
   /** Declares an input. Throws ShapeError when the name is taken. */
@@ -48,8 +48,7 @@ export class GraphBuilder {
   }
 
   /**
-   * Says that a value ends a block: a gradient keeps it and computes what lies between it and the block before again. See
-   * {@link Recomputation}.
+   * Says that a value ends a block: a gradient keeps it and computes what lies between it and the block before again.
    */
   endBlock(value: Traced): void {
     this.blockEnds.push(value.id);
