@@ -1,7 +1,15 @@
 import { basename } from 'node:path';
 import { counted, type Params, safetensorsParts, UserError, under } from '@moco-ts/core';
 import { traitsNamed } from '@moco-ts/encoders';
-import { aboutKey, type EncoderOptions, encodeTorch, positionsTensor, StateDict } from '@moco-ts/exchange';
+import {
+  aboutKey,
+  detectron2Config,
+  type EncoderOptions,
+  encodeDetectron2,
+  encodeTorch,
+  positionsTensor,
+  StateDict,
+} from '@moco-ts/exchange';
 import {
   aboutText,
   asCheckpoint,
@@ -15,7 +23,7 @@ import {
   withOutput,
   writeAtomic,
 } from '@moco-ts/node';
-import { methodOf, type RunConfig } from '@moco-ts/run';
+import { type CheckpointInfo, methodOf, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { type Io, warnTo } from '../io.ts';
 import { inFlags } from '../words.ts';
@@ -28,23 +36,50 @@ interface ConvertOptions extends EncoderOptions {
   readonly names: Naming;
 }
 
-/** `plain`: torchvision's and timm's names; `moco`: the names in the official checkpoints. */
-const namings = ['plain', 'moco'] as const;
+/** `plain`: torchvision's and timm's names; `moco`: the names in the official checkpoints; `detectron2`: its model zoo's. */
+const namings = ['plain', 'moco', 'detectron2'] as const;
 type Naming = (typeof namings)[number];
 
 const torchName = /\.(pth\.tar|pth|pt|bin)$/;
+
+/** @throws UserError for a name or flag that does not go with the naming */
+function checkOptions({ output, names, withHead }: ConvertOptions): void {
+  const isPickle = output.endsWith('.pkl');
+  if ((names === 'detectron2') !== isPickle)
+    throw new UserError(
+      isPickle
+        ? `-o ${output}: a .pkl is for detectron2: add --names detectron2`
+        : `-o ${output}: for --names detectron2 the name should end in .pkl`,
+      { code: 'setting-invalid', setting: 'output' },
+    );
+  if (isPickle && withHead)
+    throw new UserError('detectron2 has no place for a contrastive head: leave --with-head out', {
+      code: 'setting-conflict',
+      setting: 'withHead',
+    });
+  if (!isPickle && !output.endsWith('.safetensors') && !torchName.test(output))
+    throw new UserError(
+      `-o ${output}: the name should end in .safetensors, or for PyTorch in .pth, .pth.tar, .pt or .bin`,
+      { code: 'setting-invalid', setting: 'output' },
+    );
+}
 
 export function convertCommand(program: Command, io: Io): void {
   const command = program
     .command('convert')
     .summary('write an encoder for PyTorch')
     .description(
-      'Writes an encoder as safetensors or as a file that torch.load(weights_only=True) reads, by the names of torchvision (ResNets) and timm (ViTs), for load_state_dict. Takes runs and checkpoints, and whatever moco import takes.',
+      'Writes an encoder as safetensors or as a file that torch.load(weights_only=True) reads, by the names of torchvision (ResNets) and timm (ViTs), for load_state_dict; or ResNets for detectron2. Takes runs and checkpoints, and whatever moco import takes.',
     )
     .argument('<run>', 'run folder, checkpoint, or a file that moco import takes')
-    .requiredOption('-o, --output <file>', '*.safetensors, *.pth, *.pth.tar, *.pt or *.bin')
+    .requiredOption('-o, --output <file>', '*.safetensors, *.pth, *.pth.tar, *.pt, *.bin or *.pkl')
     .option('--with-head', 'with the contrastive head, as fc.*')
-    .option('--names <kind>', 'plain, or moco: as the official checkpoints', oneOf(namings), 'plain');
+    .option(
+      '--names <kind>',
+      'plain, moco (as the official checkpoints), or detectron2 (*.pkl)',
+      oneOf(namings),
+      'plain',
+    );
   foreignFlags(command)
     .addHelpText(
       'after',
@@ -52,15 +87,12 @@ export function convertCommand(program: Command, io: Io): void {
 Examples:
   moco convert runs/photos -o photos.pth
   moco convert runs/photos -o photos.safetensors
-  moco convert runs/photos -o photos.pth.tar --names moco --with-head`,
+  moco convert runs/photos -o photos.pth.tar --names moco --with-head
+  moco convert runs/photos -o photos.pkl --names detectron2`,
     )
     .action(async (run: string, options: ConvertOptions) => {
+      checkOptions(options);
       const { output } = options;
-      if (!output.endsWith('.safetensors') && !torchName.test(output))
-        throw new UserError(
-          `-o ${output}: the name should end in .safetensors, or for PyTorch in .pth, .pth.tar, .pt or .bin`,
-          { code: 'setting-invalid', setting: 'output' },
-        );
       const warn = warnTo(io);
       await withOutput(output, warn, () => convert(run, options, io));
     });
@@ -69,7 +101,6 @@ Examples:
 async function convert(run: string, options: ConvertOptions, io: Io): Promise<void> {
   await registerPlugins();
   const { output, withHead = false, names, ...reading } = options;
-  const safetensors = output.endsWith('.safetensors');
   const opened = await openAny(run, reading, warnTo(io));
   const { info, tensors } = isCheckpoint(opened) ? opened : asCheckpoint(opened, basename(run));
   const { arch, imageSize, patchSize = 16 } = info.config;
@@ -87,18 +118,33 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
   const token = plain.cls_token;
   if (token && traitsNamed(arch).family === 'vit')
     plain.pos_embed = positionsTensor(token.shape[2]!, imageSize / patchSize);
-  const named = names === 'moco' ? officialNames(plain, info.config) : plain;
-  const about = aboutText(info.config, info.epoch);
-  const state = new StateDict(named, about);
-  const written = safetensors
-    ? safetensorsParts(named, { format: 'pt', arch, [aboutKey]: about })
-    : await encodeTorch(names === 'moco' ? { epoch: info.epoch, arch, state_dict: state } : state);
+  const written = await encoded(output, plain, names, info);
   await writeAtomic(output, written);
   io.out(
-    `${output}: ${arch}, ${counted(Object.keys(named).length, 'tensor')}${withHead ? ' with its head' : ''}, ${bytes(sizeOfData(written))}\n`,
+    `${output}: ${arch}, ${counted(Object.keys(plain).length, 'tensor')}${withHead ? ' with its head' : ''}, ${bytes(sizeOfData(written))}\n`,
   );
+  if (names === 'detectron2')
+    io.out(
+      `Next: train a detector with these lines in its configuration (docs/transfer.md):\n${detectron2Config(output, arch, plain, info.config)}`,
+    );
   if (isCheckpoint(opened)) return;
   for (const remark of describeForeign(opened).remarks) io.err(`moco: note: ${inFlags(remark)}\n`);
+}
+
+async function encoded(
+  output: string,
+  plain: Params,
+  names: Naming,
+  { config, epoch }: Pick<CheckpointInfo, 'config' | 'epoch'>,
+): Promise<Uint8Array | readonly Uint8Array[]> {
+  const { arch } = config;
+  if (names === 'detectron2') return encodeDetectron2(arch, plain);
+  const named = names === 'moco' ? officialNames(plain, config) : plain;
+  const about = aboutText(config, epoch);
+  if (output.endsWith('.safetensors'))
+    return safetensorsParts(named, { format: 'pt', arch, [aboutKey]: about });
+  const state = new StateDict(named, about);
+  return encodeTorch(names === 'moco' ? { epoch, arch, state_dict: state } : state);
 }
 
 const isHead = (name: string) => name.startsWith('fc.');
