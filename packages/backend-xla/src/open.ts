@@ -35,6 +35,7 @@ export async function openDevice(path: string, device: string): Promise<Backend>
       dtypes,
       lowering: 'StableHLO',
       overlapping: true,
+      byteImages: true,
     }),
     compile: (graph, options = {}) => compileProgram(client, graph, options),
     dispose: async () => client.destroy(),

@@ -62,6 +62,11 @@ export interface Capabilities {
    * by itself. State is replaced, loaded and read in the order of the calls. Default false.
    */
   readonly overlapping?: boolean;
+  /**
+   * Whether images are better given as bytes, to be normalised by the graph: where they are copied to a device of its own memory.
+   * Default false.
+   */
+  readonly byteImages?: boolean;
 }
 
 /** What compiles and runs graphs. */

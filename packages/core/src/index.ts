@@ -57,5 +57,6 @@ export * from './tensor/tensor.ts';
 export * from './text.ts';
 export { microBatches, pendingState } from './train/accumulation.ts';
 export * from './train/branch.ts';
+export * from './train/byte-images.ts';
 export * from './train/step.ts';
 export * from './train/trainer.ts';

@@ -47,7 +47,7 @@ export {
 } from './retrieval.ts';
 export { divide } from './subset.ts';
 export { type Survey, surveyOf } from './survey.ts';
-export { applyEvalTransform, applyView, clearSide, type Target } from './views/apply.ts';
+export { applyEvalTransform, applyView, clearSide, type Pixels, type Target } from './views/apply.ts';
 export {
   classifierView,
   type ViewConfig,

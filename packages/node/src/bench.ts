@@ -1,61 +1,103 @@
 /** How long a training step takes here. */
-import { createTrainer, lowerGraph, rng } from '@moco-ts/core';
-import type { Batch } from '@moco-ts/data';
+import {
+  type Backend,
+  createTrainer,
+  lowerGraph,
+  type Program,
+  portType,
+  rng,
+  sizeOf,
+  type Tensors,
+} from '@moco-ts/core';
+import type { Batch, Pixels } from '@moco-ts/data';
 import { createMethod, type RunConfig, viewsOf } from '@moco-ts/run';
 import { openBackend } from './open-backend.ts';
 import { registerPlugins } from './plugins.ts';
+import { type RunStep, runStep } from './run-step.ts';
 
 export interface Timed {
   readonly backend: string;
   readonly device: string;
+  /** The step's graph, once. */
+  readonly secondsToCompile: number;
   /** From opening the backend to the end of the first step: compiling is in it. */
   readonly secondsToFirstStep: number;
-  /** Of each step behind the warm-up. */
+  /** Of each step behind the warm-up, its images given to it. */
   readonly secondsPerStep: readonly number[];
+  /** The same with images that lie on the device already. */
+  readonly secondsPerHeldStep?: readonly number[];
   /** Weights, keys, queue and optimizer, in bytes, as the backend holds them. */
   readonly stateBytes: number;
   /** The last loss: to see that something was computed. */
   readonly loss: number;
 }
 
+export interface TimingOptions {
+  /** Steps between the first one and those that are timed; default 1, which may still allocate. */
+  readonly warmUp?: number;
+  /** Time steps with images that lie on the device, too. Default false. */
+  readonly held?: boolean;
+  /** Awaited before the device is opened, when all else is there. */
+  readonly ready?: (() => Promise<void>) | undefined;
+}
+
 /** Number of images for a method with a slot for each (instdisc). */
 const IMAGES = 4096;
-/** The second step may still allocate. */
-const WARM_UP = 1;
 
 /**
  * Trains on noise that is made in advance: only the steps are timed, no decoding or views.
  * @param steps that are timed
  * @throws UserError for settings that can't work, BackendError for a backend that is not usable
  */
-export async function timeSteps(config: RunConfig, backendName: string, steps: number): Promise<Timed> {
+export async function timeSteps(
+  config: RunConfig,
+  backendName: string,
+  steps: number,
+  { warmUp = 1, held = false, ready }: TimingOptions = {},
+): Promise<Timed> {
+  const method = createMethod(config, IMAGES);
+  const state = method.state();
+  const traced = method.step(state);
+  await ready?.();
   const started = performance.now();
   const backend = await openBackend(backendName, {
     deterministic: true,
     ...(config.threads !== undefined && { threads: config.threads }),
   });
   try {
-    const method = createMethod(config, IMAGES);
-    const state = method.state();
-    const trainer = await createTrainer(backend, method.step(state), state);
+    const own = runStep(backend, method, config, traced);
+    const batch = noise(config, own.bytes);
+    const feedsOf = (step: number) => method.feeds(batch, { epoch: 0, step, globalStep: step, progress: 0 });
+    const { step, views } = held ? holdingViews(own, feedsOf(0)) : { step: own.step, views: {} };
+    const watched = watching(backend);
+    const trainer = await createTrainer(watched, step, { ...state, ...views });
     try {
-      const batch = noise(config);
-      const seconds: number[] = [];
-      let first = 0;
-      let loss = Number.NaN;
-      for (let step = 0; step < 1 + WARM_UP + steps; step++) {
-        const feeds = method.feeds(batch, { epoch: 0, step, globalStep: step, progress: 0 });
-        const asked = performance.now();
-        const metrics = await trainer.step(feeds, config.lr, step);
-        loss = metrics.loss!.data[0]!;
-        if (step === 0) first = (performance.now() - started) / 1000;
-        if (step > WARM_UP) seconds.push((performance.now() - asked) / 1000);
-      }
+      let [count, loss, first] = [0, Number.NaN, 0];
+      const timed = async (steps: number, before?: () => Promise<void>) => {
+        const seconds: number[] = [];
+        for (let i = 0; i < steps; i++, count++) {
+          const feeds = feedsOf(count);
+          for (const name of Object.keys(views)) delete feeds[name];
+          const asked = performance.now();
+          await before?.();
+          const metrics = await trainer.step(feeds, config.lr, count);
+          loss = metrics.loss!.data[0]!;
+          seconds.push((performance.now() - asked) / 1000);
+          first ||= (performance.now() - started) / 1000;
+        }
+        return seconds;
+      };
+      await timed(1 + warmUp);
+      const secondsPerHeldStep = held ? await timed(steps) : undefined;
+      const upload = async () => {
+        for (let part = 0; part < (step.accumulate ?? 1); part++) await watched.program!.load(views);
+      };
+      const secondsPerStep = await timed(steps, held ? upload : undefined);
       const { stateBytes } = trainer.memory;
-      const { device } = backend;
       return {
-        ...{ backend: backendName, device, stateBytes, loss },
-        ...{ secondsToFirstStep: first, secondsPerStep: seconds },
+        ...{ backend: backendName, device: backend.device, stateBytes, loss, secondsPerStep },
+        ...{ secondsToCompile: watched.seconds, secondsToFirstStep: first },
+        ...(secondsPerHeldStep && { secondsPerHeldStep }),
       };
     } finally {
       await trainer.dispose();
@@ -66,7 +108,8 @@ export async function timeSteps(config: RunConfig, backendName: string, steps: n
 }
 
 /**
- * A training step as the text that a backend gives its engine; the same settings give the same one.
+ * A training step as the text that a backend gives its engine; the same settings give the same one. Its images are normalised floats,
+ * of which a step that is given bytes begins with looking them up.
  * @throws UserError for settings that can't work, BackendError for a backend whose engine takes no text
  */
 export async function stepText(config: RunConfig, backendName: string): Promise<string> {
@@ -76,10 +119,52 @@ export async function stepText(config: RunConfig, backendName: string): Promise<
   return lowerGraph(backendName, graph, { state });
 }
 
-function noise(config: RunConfig): Batch {
+/** A backend that tells what it compiled, and in what time. */
+function watching(backend: Backend) {
+  const watched = {
+    ...backend,
+    program: undefined as Program | undefined,
+    seconds: 0,
+    compile: async (...args: Parameters<Backend['compile']>) => {
+      const asked = performance.now();
+      watched.program = await backend.compile(...args);
+      watched.seconds = (performance.now() - asked) / 1000;
+      return watched.program;
+    },
+  };
+  return watched;
+}
+
+/** A step whose views are state that stays as it is: on the device between steps. @param feeds of a step */
+function holdingViews({ step, views: names }: RunStep, feeds: Tensors) {
+  const views = names.map((name) => {
+    // Of one micro-batch, where the step accumulates gradients.
+    const type = portType(step.graph, step.graph.inputs, name);
+    return [name, { ...type, data: feeds[name]!.data.subarray(0, sizeOf(type.shape)) }] as const;
+  });
+  const slots = names.map((input) => ({ input }));
+  return { step: { ...step, state: [...step.state, ...slots] }, views: Object.fromEntries(views) as Tensors };
+}
+
+/** Numbers that are drawn for noise; views repeat them from other places on. */
+const DRAWN = 2 ** 20;
+
+function noise(config: RunConfig, bytes: boolean): Batch<Pixels> {
   const { batchSize, imageSize, seed } = config;
   const random = rng(seed, 'bench/pictures');
-  const view = () => Float32Array.from({ length: batchSize * 3 * imageSize ** 2 }, random.normal);
+  const drawn = bytes
+    ? Uint8Array.from({ length: DRAWN }, () => random.integer(256))
+    : Float32Array.from({ length: DRAWN }, random.normal);
+  const view = () => {
+    const length = batchSize * 3 * imageSize ** 2;
+    const data = bytes ? new Uint8Array(length) : new Float32Array(length);
+    for (let at = 0; at < data.length; ) {
+      const part = drawn.subarray(Math.floor(random.uniform() * (DRAWN / 2)));
+      data.set(part.subarray(0, data.length - at), at);
+      at += part.length;
+    }
+    return data;
+  };
   return {
     indices: Int32Array.from({ length: batchSize }, (_, i) => i % IMAGES),
     views: viewsOf(config).map(view),

@@ -18,6 +18,7 @@ import {
   createPool,
   type ImageDataset,
   type Loader,
+  type Pixels,
   type Pool,
   type SkippedImage,
 } from '@moco-ts/data';
@@ -38,6 +39,7 @@ import { openBackend } from './open-backend.ts';
 import { openTogether } from './opened.ts';
 import { registerPlugins } from './plugins.ts';
 import type { Reporter } from './reporter.ts';
+import { runStep } from './run-step.ts';
 
 /** Objects that a program passes: the run keeps these, even if others take their names meanwhile. */
 export interface OwnParts {
@@ -47,7 +49,7 @@ export interface OwnParts {
 
 export interface Prepared {
   readonly dataset: ImageDataset;
-  readonly loader: Loader;
+  readonly loader: Loader<Pixels>;
   readonly pool: Pool;
   readonly backend: Backend;
   /** The run's own, even if another one takes its name meanwhile. */
@@ -107,16 +109,18 @@ export async function prepare(
     for (const remark of methodOf(config).remarks?.(config, dataset.length) ?? [])
       if (remark.kind === 'warning') reporter.warn(remark.text);
       else reporter.note(remark.text);
-    const trainer = keep(await createTrainer(backend, method.step(state), state));
+    const { step, bytes } = runStep(backend, method, config, method.step(state));
+    const trainer = keep(await createTrainer(backend, step, state));
     const pool = keep(createPool(config.workers, { isolate: config.isolate ?? false }));
     const { imageSize: size, mean, std, batchSize: batch, seed, maxBad } = config;
     const loader = keep(
-      createLoader(dataset, {
+      createLoader<Pixels>(dataset, {
         batch,
         size,
         views: viewsOf(config),
         mean,
         std,
+        bytes,
         seed,
         workers: config.workers,
         pool,
@@ -153,7 +157,7 @@ function startOf(
   config: RunConfig,
   dataset: ImageDataset,
   resume: Checkpoint | undefined,
-  { stepsPerEpoch }: Loader,
+  { stepsPerEpoch }: Loader<Pixels>,
   reporter: Reporter,
 ): Position {
   if (!resume) return { epoch: config.startEpoch, step: 0, globalStep: 0 };

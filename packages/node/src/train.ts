@@ -1,8 +1,8 @@
 /** A pretraining run: its folder, its session, and what it saves, logs and measures. */
 
 import { basename, dirname, join, resolve } from 'node:path';
-import { BackendError, type Params, say, type Trainer, UserError } from '@moco-ts/core';
-import type { Batch, ImageDataset } from '@moco-ts/data';
+import { BackendError, normaliseBytes, type Params, say, type Trainer, UserError } from '@moco-ts/core';
+import type { Batch, ImageDataset, Pixels } from '@moco-ts/data';
 import {
   type Checkpoint,
   type Moment,
@@ -137,7 +137,7 @@ async function loop(
   const { dataset, method, trainer } = prepared;
   const started = performance.now();
   const commit = commitField();
-  const batches = lastImages(prepared);
+  const batches = lastImages(prepared, config);
   const session = sessionOf(job, prepared, batches.feeds, log, keeper);
   const save = async () => {
     const stored = { config, images: dataset.length, ...session.record(), ...commit };
@@ -179,18 +179,18 @@ async function loop(
   };
 }
 
-/** What to feed the steps, and the images of the last step, to try a state on. */
-function lastImages({ method }: Prepared) {
-  let images: Float32Array | undefined;
+/** What to feed the steps, and the images of the last step, normalised, to try a state on. */
+function lastImages({ method }: Prepared, config: RunConfig) {
+  let images: Pixels | undefined;
   return {
-    feeds: (batch: Batch, at: Moment) => {
+    feeds: (batch: Batch<Pixels>, at: Moment) => {
       images = batch.views[0];
       return method.feeds(batch, at);
     },
     take: () => {
       const taken = images;
       images = undefined;
-      return taken;
+      return taken instanceof Uint8Array ? normaliseBytes(taken, config.imageSize ** 2, config) : taken;
     },
   };
 }
@@ -198,10 +198,10 @@ function lastImages({ method }: Prepared) {
 function sessionOf(
   { config, resume, reporter }: TrainJob,
   { loader, trainer, backend, position }: Prepared,
-  feeds: SessionOptions<Batch>['feeds'],
+  feeds: SessionOptions<Batch<Pixels>>['feeds'],
   log: RunLog,
   keeper: Keeper,
-): Session<Batch> {
+): Session<Batch<Pixels>> {
   const { epochs, batchSize, printFreq } = config;
   const { stepsPerEpoch } = loader;
   const step: Trainer['step'] = (...args) =>
@@ -209,7 +209,7 @@ function sessionOf(
       if (!(error instanceof BackendError)) throw error;
       throw new BackendError(say`${error.text}; ${keeper.kept}`, error);
     });
-  return new Session({
+  return new Session<Batch<Pixels>>({
     trainer: { step },
     ...{ epochs, stepsPerEpoch, batchSize, feeds },
     position,

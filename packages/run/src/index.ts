@@ -22,7 +22,15 @@ export {
 } from './meters.ts';
 export * from './method.ts';
 export type { Method } from './methods/index.ts';
-export { createMethod, encoderOf, initialParams, modelConfig, queryParams, rateAt } from './model.ts';
+export {
+  createMethod,
+  encoderOf,
+  initialParams,
+  modelConfig,
+  queryParams,
+  rateAt,
+  viewNames,
+} from './model.ts';
 export * from './presets.ts';
 export { methodOf, registerMethod, takes } from './registry.ts';
 export * as rules from './rule.ts';

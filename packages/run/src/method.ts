@@ -14,7 +14,7 @@ import type {
   TrainingStep,
   Wording,
 } from '@moco-ts/core';
-import type { Batch, ViewConfig } from '@moco-ts/data/portable';
+import type { Batch, Pixels, ViewConfig } from '@moco-ts/data/portable';
 import type { ConfigOf, SettingTable } from './setting.ts';
 import type { CommonConfig, CommonName } from './settings.ts';
 
@@ -41,7 +41,7 @@ export interface RunMethod {
    */
   step(state: Readonly<Record<string, Tensor>>): TrainingStep;
   /** The step's feeds, except the optimizer's scalars. */
-  feeds(batch: Batch, at: Moment): Record<string, Tensor>;
+  feeds(batch: Batch<Pixels>, at: Moment): Record<string, Tensor>;
   /** The loss of guessing, with its formula; undefined where it depends on the data. */
   readonly chance?: { readonly loss: number; readonly formula: string };
 }
@@ -140,12 +140,14 @@ export const splitsOf = (config: Pick<CommonConfig, 'bn' | 'bnSplits'>) =>
 
 type Sizes = Pick<CommonConfig, 'batchSize' | 'imageSize'>;
 
-/** A view of a batch's images, as the feed that steps name `xq` or `xk`: float32 [N, 3, S, S]. */
-export function viewFeed({ batchSize, imageSize }: Sizes, batch: Batch, which: number): Tensor {
-  return { shape: [batchSize, 3, imageSize, imageSize], dtype: 'float32', data: batch.views[which]! };
+/** A view of a batch's images, as the feed that steps name `xq` or `xk`: [N, 3, S, S], float32 or bytes as the batch has them. */
+export function viewFeed({ batchSize, imageSize }: Sizes, batch: Batch<Pixels>, which: number): Tensor {
+  const data = batch.views[which]!;
+  const dtype = data instanceof Uint8Array ? 'uint8' : 'float32';
+  return { shape: [batchSize, 3, imageSize, imageSize], dtype, data };
 }
 
 /** Both views. */
-export function viewFeeds(config: Sizes, batch: Batch): Record<'xq' | 'xk', Tensor> {
+export function viewFeeds(config: Sizes, batch: Batch<Pixels>): Record<'xq' | 'xk', Tensor> {
   return { xq: viewFeed(config, batch, 0), xk: viewFeed(config, batch, 1) };
 }

@@ -1,8 +1,9 @@
 import { registerEncoders } from '@moco-ts/encoders';
 import { expect, it } from 'vitest';
 import { resolveConfig } from './config.ts';
+import type { RunMethod } from './method.ts';
 import { builtInMethods } from './methods/index.ts';
-import { createMethod, encoderOf, rateAt } from './model.ts';
+import { createMethod, encoderOf, rateAt, viewNames } from './model.ts';
 import { meaningful, type RunFlags } from './table.ts';
 
 const folder = { source: { data: 'photos', split: 'train' as const } };
@@ -65,4 +66,30 @@ it('the plugin that a checkpoint names is shown escaped, and loading it is left 
   expect(message).toContain('came with a plugin');
   expect(message).not.toMatch(/--plugin \W*evil/);
   expect(message).not.toContain('\u001b');
+});
+
+it('a method’s views are fed as they are, or it is given normalised ones alone', () => {
+  registerEncoders();
+  const named = (method: string) => {
+    const small = { arch: 'resnet-micro', imageSize: 16, batchSize: 8, mocoK: 16 } as const;
+    const { mocoK: _, ...free } = small;
+    const queue = method === 'moco-v1' || method === 'moco-v2' || method === 'instdisc';
+    const config = resolveConfig({ data: 'photos', method, ...(queue ? small : free) }, folder);
+    return { config, method: createMethod(config, 20) };
+  };
+  const names = (method: string) => {
+    const made = named(method);
+    return viewNames(made.method, made.config);
+  };
+  expect(['moco-v1', 'moco-v2', 'moco-v3', 'simclr'].map(names)).toEqual(Array(4).fill(['xq', 'xk']));
+  expect(names('instdisc')).toEqual(['xq']);
+  const { method, config } = named('simclr');
+  const mixing: RunMethod = {
+    ...method,
+    feeds: (batch, at) => {
+      const { xq, xk } = method.feeds(batch, at);
+      return { xq: { ...xq!, data: xq!.data.map((value) => value / 2) }, xk: xk! };
+    },
+  };
+  expect(viewNames(mixing, config)).toEqual([]);
 });

@@ -15,6 +15,7 @@ import {
   traitsOf,
   under,
 } from '@moco-ts/core';
+import { viewsOf } from './config.ts';
 import { type RunMethod, splitsOf } from './method.ts';
 import { methodOf, pluginNeeded } from './registry.ts';
 import type { RunConfig } from './table.ts';
@@ -99,4 +100,18 @@ export function rateAt(config: RunConfig, epoch: number, step: number, stepsPerE
   const at = within ? epoch + (step + (epoch < warmupEpochs ? 1 : 0)) / stepsPerEpoch : epoch;
   const base = scaleLr ? (config.lr * batchSize) / 256 : config.lr;
   return learningRate(base, { cosine, milestones, epochs, warmupEpochs }, at);
+}
+
+/**
+ * The names of the feeds that are a batch's views as they are.
+ * @returns none, where the method makes something of a view itself
+ */
+export function viewNames(method: RunMethod, config: RunConfig): readonly string[] {
+  const views = viewsOf(config).map(() => new Uint8Array(0));
+  const batch = { indices: new Int32Array(config.batchSize), views, waitMs: 0 };
+  const feeds = Object.entries(method.feeds(batch, { epoch: 0, step: 0, globalStep: 0, progress: 0 }));
+  const names = views.map(
+    (view) => feeds.find(([, { dtype, data }]) => dtype === 'uint8' && data === view)?.[0],
+  );
+  return names.every((name) => name !== undefined) ? names : [];
 }

@@ -1,4 +1,5 @@
 import type { ImageDataset } from '../dataset.ts';
+import type { Pixels } from '../views/apply.ts';
 import { type BatchOptions, createLoaderOn, type Loader } from './loader.ts';
 import { createPool, type Pool } from './pool.ts';
 
@@ -13,9 +14,12 @@ export interface LoaderOptions extends BatchOptions {
  * A loader that makes its batches in threads.
  * @throws DataError as {@link createLoaderOn}
  */
-export function createLoader(dataset: ImageDataset, options: LoaderOptions): Loader {
+export function createLoader<P extends Pixels = Float32Array>(
+  dataset: ImageDataset,
+  options: LoaderOptions,
+): Loader<P> {
   const pool = options.pool ?? createPool(options.workers);
-  const loader = createLoaderOn(pool, dataset, options);
+  const loader = createLoaderOn<P>(pool, dataset, options);
   return {
     stepsPerEpoch: loader.stepsPerEpoch,
     skipped: loader.skipped,

@@ -1,6 +1,6 @@
 import { DataError, rng } from '@moco-ts/core';
 import type { RgbImage } from '../dataset.ts';
-import { applyEvalTransform, applyView, type Target } from '../views/apply.ts';
+import { applyEvalTransform, applyView, type Pixels, type Target } from '../views/apply.ts';
 import type { ViewConfig } from '../views/config.ts';
 import { sampleView } from '../views/sample.ts';
 import type { Cache } from './cache.ts';
@@ -20,6 +20,8 @@ export interface Job {
         readonly seed: number;
         readonly epoch: number;
         readonly purpose: string;
+        /** Leave the normalisation to who takes them. */
+        readonly bytes?: boolean;
       }
     | { readonly kind: 'eval'; readonly size: number; readonly resize?: number };
 }
@@ -29,11 +31,11 @@ export interface Skipped {
   readonly reason: string;
 }
 
-export interface JobResult {
+export interface JobResult<P extends Pixels = Float32Array> {
   /** The images that the rows hold: fewer than asked for if the spares ran out. */
   readonly indices: Int32Array;
   /** Per view `[rows, 3, S, S]`. */
-  readonly views: Float32Array[];
+  readonly views: P[];
   readonly skipped: Skipped[];
 }
 
@@ -52,9 +54,14 @@ export async function runJob(reader: ImageReader, job: Job): Promise<JobResult> 
   const { indices, rows } = job;
   const { ahead = AHEAD } = reader;
   const side = job.make.kind === 'eval' ? job.make.size : job.make.configs[0]!.size;
-  const floats = 3 * side * side;
+  const numbers = 3 * side * side;
   const count = job.make.kind === 'eval' ? 1 : job.make.configs.length;
-  const views = Array.from({ length: count }, () => new Float32Array(rows * floats));
+  // Typed as floats: who asks for bytes knows better.
+  const Numbers = job.make.kind === 'views' && job.make.bytes ? Uint8Array : Float32Array;
+  const views = Array.from(
+    { length: count },
+    () => new Numbers(rows * numbers),
+  ) as Float32Array<ArrayBuffer>[];
   const kept = new Int32Array(rows);
   const skipped: Skipped[] = [];
 
@@ -97,20 +104,20 @@ export async function runJob(reader: ImageReader, job: Job): Promise<JobResult> 
   }
   return missing === 0
     ? { indices: kept, views, skipped }
-    : compact({ indices: kept, views, skipped }, floats);
+    : compact({ indices: kept, views, skipped }, numbers);
 
   function fill(image: RgbImage, index: number, row: number): void {
     kept[row] = index;
     const { make, mean, std } = job;
     const target: Target = { size: side, mean, std };
     if (make.kind === 'eval') {
-      applyEvalTransform(image, target, make.resize, views[0], row * floats);
+      applyEvalTransform(image, target, make.resize, views[0], row * numbers);
       return;
     }
     for (let v = 0; v < make.configs.length; v++) {
       const random = rng(make.seed, `${make.purpose}.${v}`, make.epoch, index);
       const params = sampleView(make.configs[v]!, random, image.width, image.height);
-      applyView(image, params, target, views[v], row * floats);
+      applyView(image, params, target, views[v], row * numbers);
     }
   }
 }
@@ -128,14 +135,13 @@ export async function read(reader: ImageReader, index: number): Promise<RgbImage
 }
 
 /** Closes the gaps that damaged images left. */
-function compact(result: JobResult, floats: number): JobResult {
+function compact(result: JobResult, numbers: number): JobResult {
   const rows = [...result.indices.keys()].filter((row) => result.indices[row]! >= 0);
   const views = result.views.map((view) => {
-    const out = new Float32Array(rows.length * floats);
     rows.forEach((row, i) => {
-      out.set(view.subarray(row * floats, (row + 1) * floats), i * floats);
+      view.copyWithin(i * numbers, row * numbers, (row + 1) * numbers);
     });
-    return out;
+    return view.slice(0, rows.length * numbers);
   });
   return { indices: Int32Array.from(rows, (row) => result.indices[row]!), views, skipped: result.skipped };
 }

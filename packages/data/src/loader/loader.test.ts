@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Worker } from 'node:worker_threads';
+import { normaliseBytes } from '@moco-ts/core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ImageDataset } from '../dataset.ts';
 import { openDataset } from '../open.ts';
@@ -87,6 +88,21 @@ describe('the loader', () => {
     const alone = await collect(good, base, [0, 1]);
     same(await collect(good, { ...base, workers: 1 }, [0, 1]), alone);
     same(await collect(good, { ...base, workers: 2 }, [0, 1]), alone);
+  });
+
+  it('hands out bytes that normalise to the same views, damaged images or not', async () => {
+    for (const set of [good, flawed]) {
+      const floats = await collect(set, base);
+      const loader = createLoader<Uint8Array>(set, { ...base, bytes: true });
+      let at = 0;
+      for await (const { indices, views: bytes } of loader.epoch(0)) {
+        expect(indices).toEqual(floats[at]!.indices);
+        expect(bytes.every((view) => view instanceof Uint8Array)).toBe(true);
+        const normalised = bytes.map((view) => normaliseBytes(view, 16 * 16, { mean, std }));
+        expect(normalised).toEqual(floats[at++]!.views);
+      }
+      expect(at).toBe(floats.length);
+    }
   });
 
   it('resumes in the middle of an epoch', async () => {

@@ -1,16 +1,17 @@
 import { DataError, rng } from '@moco-ts/core';
 import type { ImageDataset } from '../dataset.ts';
+import type { Pixels } from '../views/apply.ts';
 import { IMAGENET_MEAN, IMAGENET_STD, type ViewConfig } from '../views/config.ts';
 import type { Job, JobResult } from './job.ts';
 import type { Pool } from './pool.ts';
 import { createSkipLog, type SkippedImage } from './skips.ts';
 
 /** One step's input. The arrays belong to the consumer. */
-export interface Batch {
+export interface Batch<P extends Pixels = Float32Array> {
   /** The images of the rows, as indices of the data set. */
   readonly indices: Int32Array;
-  /** Per view `[N, 3, S, S]`, normalised. */
-  readonly views: Float32Array[];
+  /** Per view `[N, 3, S, S]`: normalised, or as bytes. */
+  readonly views: P[];
   /** How long the consumer waited for this batch, in milliseconds. */
   readonly waitMs: number;
 }
@@ -25,6 +26,8 @@ export interface BatchOptions {
   /** Of the channels, by which they are divided; default ImageNet's. */
   readonly std?: readonly number[];
   readonly seed: number;
+  /** Views as bytes, whose normalisation is left to the step that takes them. Default false. */
+  readonly bytes?: boolean;
   /** Damaged images that are skipped before it is an error; default 1 % of the set, at least 10. */
   readonly maxBad?: number;
   /** Default true: a new order each epoch. */
@@ -35,10 +38,10 @@ export interface BatchOptions {
   readonly onSkip?: (skipped: SkippedImage) => void;
 }
 
-export interface Loader {
+export interface Loader<P extends Pixels = Float32Array> {
   readonly stepsPerEpoch: number;
   /** The batches of an epoch, from step `fromStep` (default 0) on: the same whether or not it starts in the middle. */
-  epoch(epoch: number, fromStep?: number): AsyncIterable<Batch>;
+  epoch(epoch: number, fromStep?: number): AsyncIterable<Batch<P>>;
   /** The damaged images met so far. */
   readonly skipped: readonly SkippedImage[];
   close(): Promise<void>;
@@ -54,7 +57,11 @@ const SPARES = 8;
  * image's row goes to the next good image of the epoch's order after the batch.
  * @throws DataError if the set is smaller than a batch, or (while iterating) if too many images are damaged
  */
-export function createLoaderOn(pool: Pool, dataset: ImageDataset, options: BatchOptions): Loader {
+export function createLoaderOn<P extends Pixels = Float32Array>(
+  pool: Pool,
+  dataset: ImageDataset,
+  options: BatchOptions,
+): Loader<P> {
   check(dataset, options);
   return new PoolLoader(pool, dataset, options);
 }
@@ -71,7 +78,7 @@ function check({ name, length }: ImageDataset, { batch, views, size, dropLast = 
     );
 }
 
-class PoolLoader implements Loader {
+class PoolLoader<P extends Pixels> implements Loader<P> {
   readonly stepsPerEpoch: number;
   readonly skipped: readonly SkippedImage[];
   private readonly pool: Pool;
@@ -81,11 +88,11 @@ class PoolLoader implements Loader {
   /** Batches that are made at a time. */
   private readonly ahead: number;
   /** Batches in flight, by `epoch/step`. */
-  private readonly started = new Map<string, Promise<JobResult>>();
+  private readonly started = new Map<string, Promise<JobResult<P>>>();
   private readonly orders = new Map<number, Int32Array>();
 
   constructor(pool: Pool, dataset: ImageDataset, options: BatchOptions) {
-    const { batch, views, size, dropLast = true } = options;
+    const { batch, views, size, bytes, dropLast = true } = options;
     this.pool = pool;
     this.dataset = dataset;
     this.options = options;
@@ -93,13 +100,13 @@ class PoolLoader implements Loader {
     this.stepsPerEpoch = dropLast ? Math.floor(epochs) : Math.ceil(epochs);
     this.skips = createSkipLog(dataset, options);
     this.skipped = this.skips.list;
-    const batchBytes = batch * views.length * 3 * size * size * 4;
+    const batchBytes = batch * views.length * 3 * size * size * (bytes ? 1 : 4);
     // Two per thread keep it busy; without threads nothing is gained by making a batch early.
     this.ahead =
       pool.workers === 0 ? 1 : Math.max(2, Math.min(2 * pool.workers, Math.floor(MOST_BYTES / batchBytes)));
   }
 
-  async *epoch(epoch: number, fromStep = 0): AsyncGenerator<Batch> {
+  async *epoch(epoch: number, fromStep = 0): AsyncGenerator<Batch<P>> {
     const { ahead, skips, started, stepsPerEpoch } = this;
     for (const key of started.keys()) {
       const [e, s] = key.split('/').map(Number) as [number, number];
@@ -123,7 +130,7 @@ class PoolLoader implements Loader {
     this.started.clear();
   }
 
-  private begin(epoch: number, step: number): Promise<JobResult> {
+  private begin(epoch: number, step: number): Promise<JobResult<P>> {
     const key = `${epoch}/${step}`;
     let result = this.started.get(key);
     if (result === undefined) {
@@ -135,9 +142,9 @@ class PoolLoader implements Loader {
     return result;
   }
 
-  private async make(epoch: number, step: number): Promise<JobResult> {
+  private async make(epoch: number, step: number): Promise<JobResult<P>> {
     const { dataset, skips } = this;
-    const { batch, mean = IMAGENET_MEAN, std = IMAGENET_STD, views, seed } = this.options;
+    const { batch, mean = IMAGENET_MEAN, std = IMAGENET_STD, views, seed, bytes = false } = this.options;
     const n = dataset.length;
     const order = this.orderOf(epoch);
     const rows = Math.min(batch, n - step * batch);
@@ -148,9 +155,9 @@ class PoolLoader implements Loader {
         rows,
         mean,
         std,
-        make: { kind: 'views', configs: views, seed, epoch, purpose: 'view' },
+        make: { kind: 'views', configs: views, seed, epoch, purpose: 'view', bytes },
       };
-      const result = await this.pool.run(dataset, job);
+      const result = (await this.pool.run(dataset, job)) as JobResult<Pixels> as JobResult<P>;
       if (result.indices.length === rows) return result;
       if (result.skipped.length > skips.limit || length === n) {
         skips.add(result.skipped);

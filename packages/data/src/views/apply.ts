@@ -1,3 +1,4 @@
+import { byteTable } from '@moco-ts/core';
 import type { RgbImage } from '../dataset.ts';
 import { blurInPlace } from './blur.ts';
 import * as color from './color.ts';
@@ -13,17 +14,20 @@ export interface Target {
   readonly std: readonly number[];
 }
 
+/** Images as numbers: normalised floats, or the bytes that are to be normalised. */
+export type Pixels = Float32Array | Uint8Array;
+
 /**
- * Cuts, resizes, colours and normalises: one view, written as `[3, size, size]` planes.
- * @param out where to write, by default a new array; `offset` counts floats
+ * Cuts, resizes and colours: one view, written as `[3, size, size]` planes, normalised unless they are to be bytes.
+ * @param out where to write, by default a new array of floats; `offset` counts numbers
  */
-export function applyView(
+export function applyView<P extends Pixels = Float32Array>(
   image: RgbImage,
   params: ViewParams,
   target: Target,
-  out = new Float32Array(3 * target.size * target.size),
+  out: P = new Float32Array(3 * target.size * target.size) as P,
   offset = 0,
-): Float32Array {
+): P {
   const { size } = target;
   const length = size * size * 3;
   const work = scratch('view', length).subarray(0, length);
@@ -34,7 +38,8 @@ export function applyView(
     if (step.op === 'flip') mirrored = !mirrored;
     else applyInPlace(work, size, step);
   }
-  normaliseInto(work, target, mirrored, out, offset);
+  if (out instanceof Uint8Array) planesInto(work, size, mirrored, out, offset);
+  else normaliseInto(work, target, mirrored, out, offset);
   return out;
 }
 
@@ -114,9 +119,7 @@ export function normaliseInto(
   const key = `${mean.join()};${std.join()}`;
   if (key !== tableKey) {
     tableKey = key;
-    for (let c = 0; c < 3; c++) {
-      for (let v = 0; v < 256; v++) tables[c * 256 + v] = (v / 255 - mean[c]!) / std[c]!;
-    }
+    tables.set(byteTable({ mean, std }));
   }
   const plane = size * size;
   if (fast !== null) {
@@ -128,14 +131,39 @@ export function normaliseInto(
     out.set(new Float32Array(bytes.buffer, to, plane * 3), offset);
     return;
   }
+  eachPixel(size, mirrored, (from, place) => {
+    const to = offset + place;
+    out[to] = tables[work[from]!]!;
+    out[to + plane] = tables[256 + work[from + 1]!]!;
+    out[to + 2 * plane] = tables[512 + work[from + 2]!]!;
+  });
+}
+
+/** Interleaved bytes as planes. */
+function planesInto(
+  work: Uint8Array,
+  size: number,
+  mirrored: boolean,
+  out: Uint8Array,
+  offset: number,
+): void {
+  const plane = size * size;
+  eachPixel(size, mirrored, (from, place) => {
+    const to = offset + place;
+    out[to] = work[from]!;
+    out[to + plane] = work[from + 1]!;
+    out[to + 2 * plane] = work[from + 2]!;
+  });
+}
+
+/** Calls back with each pixel's place among interleaved channels, and in a plane. */
+function eachPixel(size: number, mirrored: boolean, visit: (from: number, to: number) => void): void {
   const step = mirrored ? -1 : 1;
   let from = 0;
   for (let y = 0; y < size; y++) {
-    let to = offset + y * size + (mirrored ? size - 1 : 0);
+    let to = y * size + (mirrored ? size - 1 : 0);
     for (let x = 0; x < size; x++) {
-      out[to] = tables[work[from]!]!;
-      out[to + plane] = tables[256 + work[from + 1]!]!;
-      out[to + 2 * plane] = tables[512 + work[from + 2]!]!;
+      visit(from, to);
       from += 3;
       to += step;
     }
