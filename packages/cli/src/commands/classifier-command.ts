@@ -34,6 +34,7 @@ import { milestones, setting } from './flags.ts';
 export type Defaults = Omit<ClassifierRecipe, 'data' | 'holdOut' | 'cacheFeatures'>;
 
 interface ClassifierOptions extends Partial<Omit<ClassifierRecipe, 'train' | 'data' | 'wd'>> {
+  readonly pretrained?: string;
   readonly weightDecay?: number;
   readonly random?: boolean;
   readonly evaluate?: boolean;
@@ -49,6 +50,9 @@ interface ClassifierOptions extends Partial<Omit<ClassifierRecipe, 'train' | 'da
 export function addClassifierOptions(command: Command, defaults: Defaults): Command {
   const { epochs, batchSize, lr, momentum, wd, schedule, cropMin } = defaults;
   command
+    .argument('[run]', 'run folder or checkpoint; with -e a classifier')
+    .argument('[data]', "labelled data, if not the run's")
+    .option('--pretrained <file>', 'what RUN would name, as in the official command: DATA comes first')
     .option('--epochs <n>', `epochs in all (${epochs})`, setting('epochs'))
     .option('-b, --batch-size <n>', `images in a step (${batchSize})`, setting('batchSize'))
     .option('--lr <x>', `learning rate (${lr})`, setting('lr'))
@@ -80,23 +84,43 @@ export function addClassifierOptions(command: Command, defaults: Defaults): Comm
 }
 
 interface Given {
-  readonly path: string;
+  /** The first two words behind the command. */
+  readonly path: string | undefined;
   readonly data: string | undefined;
   readonly options: ClassifierOptions;
-  readonly defaults: Defaults;
+  /** What no flag says, by the encoder's arch and the batch that was asked for. */
+  readonly recipe: (arch: string, batchSize?: number) => Defaults;
   readonly command: string;
+}
+
+/** Encoder and data: `RUN [DATA]`, or `[DATA] --pretrained FILE`. */
+function named({ path, data, options, command }: Given): { path: string; data: string | undefined } {
+  const { pretrained } = options;
+  if (pretrained === undefined && path !== undefined) return { path, data };
+  if (pretrained === undefined)
+    throw new UserError(`moco ${command} needs RUN: a run folder, a checkpoint, or --pretrained FILE`, {
+      code: 'setting-missing',
+      setting: 'pretrained',
+    });
+  if (data !== undefined)
+    throw new UserError(
+      `--pretrained names the encoder, so what remains is DATA alone: leave ${path} or ${data} out`,
+      { code: 'setting-conflict', setting: 'pretrained' },
+    );
+  return { path: pretrained, data: path };
 }
 
 /** @returns the exit code */
 export async function classifierCommand(given: Given, io: Io): Promise<number> {
   await registerPlugins();
-  const { path, data, options, defaults, command } = given;
+  const { options, recipe: recipeFor, command } = given;
+  const { path, data } = named(given);
   if (options.evaluate) return evaluate(path, data, options, io);
   const warn = warnTo(io);
   const note = noteTo(io);
   const checkpoint = await openEncoder(path, warn);
   const run = checkpoint.info.config;
-  const asked = recipeOf(defaults, options, run, data);
+  const asked = recipeOf(recipeFor(run.arch, options.batchSize), options, run, data);
   const sets = await openLabelled(asked, note);
   const recipe = options.batchSize === undefined ? fitted(asked, sets.train.length, options, note) : asked;
   const folder = options.out ?? join('runs', `${basename(resolve(path))}-${command}`);

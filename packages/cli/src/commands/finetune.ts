@@ -23,18 +23,19 @@ export function finetuneCommand(program: Command, io: Io, finish: (code: number)
     .description(
       'Trains a classifier and all layers of the encoder on labelled images, from a pre-trained or (--random) an untrained start, and reports the accuracy on the test split after each epoch. The best is kept. Defaults are in brackets.',
     )
-    .argument('<run>', 'run folder or checkpoint; with -e a classifier')
-    .argument('[data]', "labelled data, if not the run's")
-    .option('--random', 'start from the untrained network of the run')
-    .action(async (path: string, data: string | undefined, options) =>
-      finish(await classifierCommand({ path, data, options, defaults, command: 'finetune' }, io)),
-    );
-  addClassifierOptions(command, defaults).addHelpText(
-    'after',
-    `
+    .option('--random', 'start from the untrained network of the run');
+  addClassifierOptions(command, defaults)
+    .addHelpText(
+      'after',
+      `
 Examples:
   moco finetune runs/photos labelled-photos/ --epochs 30 --out runs/tuned
   moco finetune runs/photos labelled-photos/ --random --out runs/scratch
   moco finetune runs/tuned/best.safetensors -e`,
-  );
+    )
+    .action(async (path: string | undefined, data: string | undefined, options) =>
+      finish(
+        await classifierCommand({ path, data, options, recipe: () => defaults, command: 'finetune' }, io),
+      ),
+    );
 }

@@ -46,6 +46,61 @@ describe('the linear probe', () => {
     expect(logged(folder, 'validation')).toHaveLength(3);
   });
 
+  // Flags and figures of the official main_lincls.py of MoCo v3 and its README (--lr=3 for ViTs).
+  it.each([
+    [
+      'moco-v3',
+      ['-b', '8'],
+      { epochs: 90, batchSize: 8, lr: (0.1 * 8) / 256, wd: 0, momentum: 0.9, cos: true },
+    ],
+    // For 24 images a batch of 8, as of any default that is larger than the set; .4 x 8 / 1024 to three digits.
+    ['moco-v3', [], { batchSize: 8, lr: 0.00313 }],
+    ['moco-v3', ['-b', '8', '--lr', '2', '--no-cos'], { lr: 2, cos: false }],
+    ['moco-v1', ['-b', '8'], { epochs: 100, lr: 30, schedule: [60, 80], cos: false }],
+  ])('has the preset %s with %j', async (preset, flags, recipe) => {
+    const out = join(temporaryFolder(), 'probe');
+    const args = [
+      '-j',
+      '0',
+      '--threads',
+      '1',
+      '--preset',
+      preset,
+      '--cache-features',
+      ...flags,
+      '--out',
+      out,
+    ];
+    const { code } = await moco('lincls', run, ...args);
+    expect(code).toBe(0);
+    expect(infoOf(join(out, 'latest.safetensors')).recipe).toMatchObject(recipe);
+  });
+
+  it("of a ViT begins at MoCo v3's rate for transformers", async () => {
+    const vit = join(temporaryFolder(), 'vit');
+    const flags = ['--method', 'moco-v3', '-a', 'vit_tiny', '--image-size', '16', '-b', '4', '-j', '0'];
+    const made = await moco('pretrain', images, ...flags, '--max-steps', '1', '--out', vit);
+    expect(made).toMatchObject({ code: 0 });
+    const out = join(temporaryFolder(), 'probe');
+    const args = [...small, '--preset', 'moco-v3', '--cache-features', '--epochs', '1', '--out', out];
+    expect(await moco('lincls', vit, ...args)).toMatchObject({ code: 0 });
+    expect(infoOf(join(out, 'latest.safetensors')).recipe.lr).toBe((3 * 8) / 256);
+  });
+
+  it('takes the encoder by the official flag, and then data first', async () => {
+    const out = join(temporaryFolder(), 'probe');
+    const args = ['lincls', images, '--pretrained', run, ...small, '--epochs', '1', '--out', out];
+    expect(await moco(...args)).toMatchObject({ code: 0 });
+    expect(infoOf(join(out, 'best.safetensors'))).toMatchObject({
+      recipe: { data: images },
+      encoder: join(run, (await listCheckpoints(run))[0]!),
+    });
+    const many = await moco('lincls', 'a', 'b', '--pretrained', run);
+    expect([many.code, many.err]).toEqual([1, expect.stringMatching(/DATA alone: leave a or b out/)]);
+    const none = await moco('lincls');
+    expect([none.code, none.err]).toEqual([1, expect.stringMatching(/needs RUN: .* --pretrained FILE/)]);
+  });
+
   it('has the accuracies of batches and of the test split in series of their own for TensorBoard', () => {
     const events = readdirSync(folder).find((name) => name.startsWith('events.out.tfevents'))!;
     const text = readFileSync(join(folder, events), 'latin1');
