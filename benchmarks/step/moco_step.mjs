@@ -90,24 +90,31 @@ if (linux) {
 }
 
 const seconds = [];
+/** Of all threads: what a busy machine disturbs least. */
+const cpuSeconds = [];
 let first = 0;
 let loss = 0;
 for (let i = 0; i < warmup + steps; i++) {
   const drawn = rng(0, 'perm', i);
   const orders = Array.from({ length: accumulate }, () => [...drawn.permutation(batch / accumulate)]);
   const perm = { shape: [batch], dtype: 'int32', data: Int32Array.from(orders.flat()) };
+  const cpu = process.cpuUsage();
   const before = performance.now();
   const metrics = await trainer.step(split ? { ...feeds, perm } : feeds, 0.03, i);
   const after = performance.now();
   loss = metrics.loss.data[0];
   first ||= performance.now() / 1000;
-  if (i >= warmup) seconds.push((after - before) / 1000);
+  if (i < warmup) continue;
+  seconds.push((after - before) / 1000);
+  const { user, system } = process.cpuUsage(cpu);
+  cpuSeconds.push((user + system) / 1e6);
 }
 const sorted = [...seconds].sort((a, b) => a - b);
 console.log(
   JSON.stringify({
     peer: `moco.ts ${backend.capabilities().lowering}`,
     secondsPerStep: seconds,
+    cpuSecondsPerStep: cpuSeconds,
     median: sorted[sorted.length >> 1],
     secondsToFirstStep: first,
     ...(linux && { heldBytes: heldBefore, stepPeakBytes: peak() - heldBefore }),
