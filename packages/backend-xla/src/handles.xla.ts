@@ -5,6 +5,7 @@ import { add, mean, mul, type Program, tensor, trace } from '@moco-ts/core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { PjrtClient } from './pjrt/client.ts';
 import { PjrtError, PjrtPlugin } from './pjrt/plugin.ts';
+import { xlaPlugin } from './plugin.ts';
 import { compileProgram } from './program.ts';
 
 const none = { buffers: 0, events: 0, executables: 0 };
@@ -72,4 +73,11 @@ it('what is refused holds nothing: state, feeds, modules; and what is freed twic
   });
   await expect(client.compile('no module')).rejects.toThrow(PjrtError);
   expect(client.live).toEqual(none);
+});
+
+it('a plugin that counts no memory is one of a backend that tells none', async () => {
+  const backend = await xlaPlugin.create({ device: process.env.MOCO_XLA! });
+  expect(backend.memory?.()).toBeUndefined();
+  expect(backend.details).toContain('counts no memory');
+  await backend.dispose();
 });

@@ -1,7 +1,7 @@
 /** Opens a device: what is native is loaded here, and not before. */
-import { type Backend, BackendError, counted } from '@moco-ts/core';
+import { type Backend, BackendError, counted, type DeviceMemory } from '@moco-ts/core';
 import { cudaFailure } from './cuda.ts';
-import { type DeviceMemory, dtypes, PjrtClient } from './pjrt/client.ts';
+import { dtypes, PjrtClient } from './pjrt/client.ts';
 import type { Options } from './pjrt/options.ts';
 import { PjrtError, PjrtPlugin } from './pjrt/plugin.ts';
 import { compileProgram } from './program.ts';
@@ -28,7 +28,7 @@ export async function openDevice(path: string, device: string): Promise<Backend>
   return {
     name: 'xla',
     device: `${client.platform}, ${client.deviceKind}, PJRT ${plugin.version.join('.')}`,
-    details: `PJRT ${plugin.version.join('.')}, ${counted(client.devices, 'device')} (${client.deviceKind}); ${memoryText(client)}; ${path}`,
+    details: `PJRT ${plugin.version.join('.')}, ${counted(client.devices, 'device')} (${client.deviceKind}); ${memoryText(memoryOf(client))}; ${path}`,
     capabilities: () => ({
       training: true,
       inference: true,
@@ -37,6 +37,7 @@ export async function openDevice(path: string, device: string): Promise<Backend>
       overlapping: true,
       byteImages: true,
     }),
+    memory: () => memoryOf(client),
     compile: (graph, options = {}) => compileProgram(client, graph, options),
     dispose: async () => client.destroy(),
   };
@@ -52,14 +53,17 @@ async function openClient(plugin: PjrtPlugin, device: string): Promise<PjrtClien
   }
 }
 
-function memoryText(client: PjrtClient): string {
-  let memory: DeviceMemory;
+function memoryOf(client: PjrtClient): DeviceMemory | undefined {
   try {
-    memory = client.memory();
+    return client.memory();
   } catch (error) {
     if (!(error instanceof PjrtError)) throw error;
-    return 'the plugin counts no memory';
+    return undefined;
   }
+}
+
+function memoryText(memory: DeviceMemory | undefined): string {
+  if (!memory) return 'the plugin counts no memory';
   const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
   const { inUse, limit } = memory;
   return `memory in use: ${gib(inUse)}${limit === undefined ? '' : ` of ${gib(limit)}`}`;

@@ -69,6 +69,14 @@ export interface Capabilities {
   readonly byteImages?: boolean;
 }
 
+/** Bytes of a device, as its allocator counts them. */
+export interface DeviceMemory {
+  readonly inUse: number;
+  /** The most since the device was opened. */
+  readonly peak?: number;
+  readonly limit?: number;
+}
+
 /** What compiles and runs graphs. */
 export interface Backend {
   /** As it was asked for. */
@@ -79,6 +87,8 @@ export interface Backend {
   readonly details?: string;
   /** What it can do, for choices and tables. */
   capabilities(): Capabilities;
+  /** Missing, or undefined, where nobody counts. */
+  memory?(): DeviceMemory | undefined;
   /** Throws BackendError naming the op and the node when an op is lacking. */
   compile(graph: Graph, options?: CompileOptions): Promise<Program>;
   /** Frees the device; its programs must be disposed of before. */

@@ -28,6 +28,8 @@ export interface Timed {
   readonly secondsPerHeldStep?: readonly number[];
   /** Weights, keys, queue and optimizer, in bytes, as the backend holds them. */
   readonly stateBytes: number;
+  /** The most that the device held, where it is counted. */
+  readonly peakBytes?: number;
   /** The last loss: to see that something was computed. */
   readonly loss: number;
 }
@@ -94,10 +96,12 @@ export async function timeSteps(
       };
       const secondsPerStep = await timed(steps, held ? upload : undefined);
       const { stateBytes } = trainer.memory;
+      const peakBytes = backend.memory?.()?.peak;
       return {
         ...{ backend: backendName, device: backend.device, stateBytes, loss, secondsPerStep },
         ...{ secondsToCompile: watched.seconds, secondsToFirstStep: first },
         ...(secondsPerHeldStep && { secondsPerHeldStep }),
+        ...(peakBytes !== undefined && { peakBytes }),
       };
     } finally {
       await trainer.dispose();

@@ -1,16 +1,9 @@
 /** A client of a plugin: its first device, buffers on it, and programs compiled for it. */
-import { allocate, type DType, sizeOf, type Tensor, type TensorType } from '@moco-ts/core';
+import { allocate, type DeviceMemory, type DType, sizeOf, type Tensor, type TensorType } from '@moco-ts/core';
 import { bufferType, structs } from './layout.ts';
 import { addressOf, CStruct, textBytes, type Word, words, wordsAt } from './memory.ts';
 import { compileOptions, type Options, putOptions } from './options.ts';
 import type { PjrtPlugin } from './plugin.ts';
-
-/** Bytes, as far as the plugin tells them. */
-export interface DeviceMemory {
-  readonly inUse: number;
-  readonly peak?: number;
-  readonly limit?: number;
-}
 
 /** What a client has made and not freed. */
 export interface LiveHandles {
