@@ -82,7 +82,7 @@ def encode(params: Tree, stats: Tree, x: jax.Array, depths: list[int], dtype: An
 
     x = jax.nn.relu(conv_bn("stem", x))
     x = lax.reduce_window(
-        x, jnp.array(-jnp.inf, x.dtype), lax.max, (1, 3, 3, 1), (1, 2, 2, 1), ((0, 0), (1, 1), (1, 1), (0, 0))
+        x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), ((0, 0), (1, 1), (1, 1), (0, 0))
     )
     for stage, depth in enumerate(depths):
         for block in range(depth):
