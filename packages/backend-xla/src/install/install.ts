@@ -89,7 +89,9 @@ export async function installPlugin(
 /** All of it before the first is unpacked: they have gigabytes. */
 function checkFolder(folder: string, wheels: readonly Wheel[]): void {
   const missing = wheels.map(({ file }) => file).filter((file) => !existsSync(join(folder, file)));
-  if (missing.length > 0) throw new BackendError(`${folder} has no ${missing.join(', no ')}`);
+  const others =
+    missing.length > 1 ? `, nor ${missing.length - 1} more of the ${wheels.length} that are needed` : '';
+  if (missing.length > 0) throw new BackendError(`${folder} has no ${missing[0]}${others}`);
 }
 
 async function download(index: string, wheel: Wheel, path: string, signal?: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 /** A PJRT plugin: a shared library with one symbol, `GetPjrtApi`, which gives a table of functions. */
 import { BackendError } from '@moco-ts/core';
 import koffi from 'koffi';
+import { libraryFault } from './elf.ts';
 import { type ApiName, api, errorCodeName } from './layout.ts';
 import { CStruct, textAt, type Word, wordsAt } from './memory.ts';
 
@@ -26,6 +27,9 @@ export class PjrtError extends BackendError {
   }
 }
 
+const noPlugin = (path: string, fault: string) =>
+  new BackendError(`${path} is no PJRT plugin: ${fault}`, { code: 'backend-unavailable' });
+
 export class PjrtPlugin {
   readonly path: string;
   /** Of the C API: 0.106. */
@@ -36,15 +40,15 @@ export class PjrtPlugin {
   /** @throws BackendError when the file can't be loaded, or is no PJRT plugin */
   constructor(path: string) {
     this.path = path;
+    const fault = libraryFault(path);
+    if (fault !== undefined) throw noPlugin(path, fault);
     let pointer: Word;
     try {
       // Without NODELETE the process crashes at its end, when koffi unloads a library whose threads still run.
       koffi.load(null).func('void *dlopen(const char *path, int flags)')(path, RTLD_NOW | RTLD_NODELETE);
       pointer = BigInt(koffi.load(path).func('void *GetPjrtApi()')());
     } catch (error) {
-      throw new BackendError(`${path} is no PJRT plugin: ${(error as Error).message}`, {
-        code: 'backend-unavailable',
-      });
+      throw noPlugin(path, (error as Error).message);
     }
     const head = new DataView(koffi.view(pointer, VERSION_OFFSET + 8));
     const size = Number(head.getBigUint64(0, true));
