@@ -5,9 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 status=0
-for pair in ort:cuda=packages/backend-ort tfjs:node-gpu=packages/backend-tfjs; do
+for pair in ort:cuda=packages/backend-ort tfjs:node-gpu=packages/backend-tfjs xla:cuda=packages/backend-xla; do
   name="${pair%%=*}"
-  found="$(node packages/cli/dist/bin.js backends --probe "$name" 2> /dev/null || true)"
+  found="$(node --input-type=module -e "
+    import { knownDevices, probe } from './packages/node/dist/index.js';
+    const device = (await knownDevices()).find(({ name }) => name === '$name');
+    console.log(JSON.stringify(await probe(device)));" || true)"
   if [[ "$found" == *'"speed"'* ]]; then
     MOCO_CUDA=1 NO_COLOR=1 node scripts/test.mjs --reporter=dot "${pair##*=}" || status=1
   else
