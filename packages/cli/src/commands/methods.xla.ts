@@ -13,7 +13,7 @@ const byol = fileURLToPath(new URL('../../../../examples/method-byol/index.ts', 
 const plugin = ['--plugin', byol];
 const small = [
   ...['-a', 'resnet-micro', '--image-size', '16', '-b', '8', '--moco-dim', '8', '-j', '0', '--threads', '1'],
-  ...['-p', '1', '--lr', '0.01', '--epochs', '4'],
+  ...['-p', '1', '--lr', '0.001', '--epochs', '4'],
 ];
 const queue = ['--bn-splits', '2', '--moco-k', '16'];
 const methods: readonly [name: string, flags: readonly string[], plugins: readonly string[]][] = [
