@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { rng } from '../../packages/core/dist/index.js';
-import { checkpoints, flags, losses, sleep, start, stepOf, steps, unlike } from './lib.mjs';
+import { checkpoints, flags, losses, sleep, start, stepOf, unlike, untilStep } from './lib.mjs';
 
 export const name = 'interrupted runs (SIGINT)';
 
@@ -17,7 +17,7 @@ export async function run({ work, data, whole, quick, seed }) {
     for (let ended = false; !ended; ) {
       const run = start(flags(data, folder, ['--resume', 'auto']));
       if (tried < count)
-        void steps(run, 1 + random.integer(4))
+        void untilStep(run, 1 + random.integer(4))
           .then(() => sleep(random.integer(50)))
           .then(() => run.child.kill('SIGINT'));
       const { code, err } = await run.ended;

@@ -2,7 +2,7 @@
 import { mkdirSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { rng } from '../../packages/core/dist/index.js';
-import { checkpoints, flags, losses, SAVE_EVERY, sleep, start, stepOf, steps, unlike } from './lib.mjs';
+import { checkpoints, flags, losses, SAVE_EVERY, sleep, start, stepOf, unlike, untilStep } from './lib.mjs';
 
 export const name = 'killed processes (SIGKILL)';
 
@@ -24,7 +24,7 @@ export async function run({ work, data, whole, quick, backend, seed }) {
       : undefined;
     if (!atWriting) {
       const delay = random.integer(1700);
-      const begun = tried % 4 === 0 ? sleep(300 + delay) : steps(job, 1 + random.integer(3));
+      const begun = tried % 4 === 0 ? sleep(300 + delay) : untilStep(job, 1 + random.integer(3));
       void begun.then(() => sleep(tried % 4 === 0 ? 0 : delay % 50)).then(() => child.kill('SIGKILL'));
     }
     const { code, signal, err } = await ended;

@@ -121,7 +121,7 @@ export function unclear({ err }) {
 }
 
 /** Waits until a process has printed so many steps, or has ended. */
-export async function steps({ child, out }, count) {
+export async function untilStep({ child, out }, count) {
   while (out().split('Epoch ').length <= count && child.exitCode === null && child.signalCode === null)
     await sleep(5);
 }
