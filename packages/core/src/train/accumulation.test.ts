@@ -208,7 +208,7 @@ describe('a trainer', () => {
   /** A backend whose runs end when they are told to. */
   function played(overlapping: boolean) {
     const fed: Tensors[] = [];
-    const ends: ((loss: number) => void)[] = [];
+    const ends: ((loss: number | Error) => void)[] = [];
     const loaded: string[] = [];
     const read: (readonly string[] | undefined)[] = [];
     const program: Program = {
@@ -216,8 +216,12 @@ describe('a trainer', () => {
       load: async (state) => void loaded.push(...Object.keys(state)),
       run: (feeds) => {
         fed.push(feeds);
-        return new Promise((resolve) => {
-          ends.push((loss) => resolve({ loss: scalar(loss), 'grad.w': tensor([loss], [1]) }));
+        return new Promise((resolve, reject) => {
+          ends.push((loss) =>
+            loss instanceof Error
+              ? reject(loss)
+              : resolve({ loss: scalar(loss), 'grad.w': tensor([loss], [1]) }),
+          );
         });
       },
       read: async (names) => {
@@ -258,6 +262,17 @@ describe('a trainer', () => {
     expect(fed.map((part) => part['accumulate.index']!.data[0])).toEqual([0, 1, 2, 3]);
     for (const end of ends) end(2);
     expect((await metrics).loss).toEqual(scalar(2));
+  });
+  it('fails by a micro-batch that fails, and takes the next step from the first one', async () => {
+    const { backend, fed, ends } = played(false);
+    const trainer = await createTrainer(backend, step, state);
+    const failed = expect(trainer.step(feeds(0), 0.5, 0)).rejects.toThrow('no memory');
+    ends[0]!(1);
+    await settled();
+    ends[1]!(new Error('no memory'));
+    await failed;
+    void trainer.step(feeds(0), 0.5, 0);
+    expect(fed.map((part) => part['accumulate.index']!.data[0])).toEqual([0, 1, 0]);
   });
   it('keeps what is pending to itself', async () => {
     const { backend, loaded, read } = played(false);
