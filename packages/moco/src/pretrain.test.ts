@@ -69,6 +69,21 @@ it('trains whether or not its steps are looked at', async () => {
   expect(differences((await run.result).checkpoint, (await wholeRun).checkpoint)).toEqual([]);
 });
 
+it('goes on with activations kept where they were computed again', async () => {
+  const out = folder();
+  const first = await pretrain({ ...options, out, maxSteps: 3, checkpointActivations: true }).result;
+  expect(first.config.checkpointActivations).toBe(true);
+  const second = await pretrain({ resume: out, checkpointActivations: false }).result;
+  expect(second.config.checkpointActivations).toBe(false);
+  await wholeRun;
+  const [losses, expected] = [out, whole].map((run) => logged(run, 'step').map(({ loss }) => loss as number));
+  expect(losses).toHaveLength(6);
+  // Rounding may differ where a backend normalises again in another way.
+  losses!.forEach((loss, i) => {
+    expect(loss).toBeCloseTo(expected![i]!, 4);
+  });
+});
+
 it('gives its folder back where the backend fails to close', async () => {
   const out = folder();
   const backend = {
