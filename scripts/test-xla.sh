@@ -14,14 +14,14 @@ ${MOCO_PIP:-python3 -m pip} download --quiet --no-deps --dest "$place/wheels" la
 for device in cpu cpu-older; do
   node packages/cli/dist/bin.js backends install "xla:$device" --from "$place/wheels"
 done
-plugin() { find "$place/moco/xla/$1" -name '*.so'; }
-
+plugin() { find "$place/moco/xla/$1" -name '*.so' | grep .; }
+cpu=$(plugin cpu) cpu_older=$(plugin cpu-older)
 
 newer() {
-  MOCO_XLA=$(plugin cpu) node scripts/test.mjs --reporter=dot --maxWorkers 1 packages/backend-xla packages/node
-  XLA_FLAGS=$quick node tests/faults/main.mjs --quick --backend "xla:$(plugin cpu)" --only kills,interrupts,long
+  MOCO_XLA=$cpu node scripts/test.mjs --reporter=dot --maxWorkers 1 packages/backend-xla packages/node
+  XLA_FLAGS=$quick node tests/faults/main.mjs --quick --backend "xla:$cpu" --only kills,interrupts,long
 }
-older() { MOCO_XLA=$(plugin cpu-older) MOCO_XLA_OLDER=1 XLA_FLAGS=$quick node scripts/test.mjs --reporter=dot --maxWorkers 1; }
+older() { MOCO_XLA=$cpu_older MOCO_XLA_OLDER=1 XLA_FLAGS=$quick node scripts/test.mjs --reporter=dot --maxWorkers 1; }
 counts='s/^([0-9]+) passed, ([0-9]+) failed.*/\1 \2/p'
 
 older > "$place/older.log" 2>&1 &

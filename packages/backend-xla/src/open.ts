@@ -1,5 +1,5 @@
 /** Opens a device: what is native is loaded here, and not before. */
-import { type Backend, BackendError, counted, type DeviceMemory } from '@moco-ts/core';
+import { type Backend, BackendError, type DeviceMemory } from '@moco-ts/core';
 import { cudaFailure } from './cuda.ts';
 import { dtypes, PjrtClient } from './pjrt/client.ts';
 import type { Options } from './pjrt/options.ts';
@@ -28,7 +28,7 @@ export async function openDevice(path: string, device: string): Promise<Backend>
   return {
     name: 'xla',
     device: `${client.platform}, ${client.deviceKind}, PJRT ${plugin.version.join('.')}`,
-    details: `PJRT ${plugin.version.join('.')}, ${counted(client.devices, 'device')} (${client.deviceKind}); ${memoryText(memoryOf(client))}; ${path}`,
+    details: `PJRT ${plugin.version.join('.')}; ${devicesText(client)}; ${memoryText(memoryOf(client))}; ${path}`,
     capabilities: () => ({
       training: true,
       inference: true,
@@ -60,6 +60,10 @@ function memoryOf(client: PjrtClient): DeviceMemory | undefined {
     if (!(error instanceof PjrtError)) throw error;
     return undefined;
   }
+}
+
+function devicesText({ devices, deviceKind }: PjrtClient): string {
+  return `${devices === 1 ? 'one device' : `the first of ${devices} devices`} (${deviceKind})`;
 }
 
 function memoryText(memory: DeviceMemory | undefined): string {
