@@ -174,6 +174,17 @@ describe('a run that goes on', () => {
     expect(() => resumeConfig(saved, flags, 'c')).toThrow(message);
   });
 
+  it.each(['xla:./own.so', 'xla:/tmp/own', 'xla:own.so', 'xla:..\\own'])(
+    'loads no file that it names itself: %s',
+    (backend) => {
+      const stored = { ...saved, backend };
+      expect(() => resumeConfig(stored, {}, 'c')).toThrow(`c computed on ${backend}, whose code is a file`);
+      for (const named of [backend, 'ort'])
+        expect(resumeConfig(stored, { backend: named }, 'c').backend).toBe(named);
+      expect(resumeConfig({ ...saved, backend: 'xla:cpu' }, {}, 'c').backend).toBe('xla:cpu');
+    },
+  );
+
   it('knows its epoch', () => {
     expect(() => resumeConfig(saved, { startEpoch: 3 }, 'c')).toThrow('startEpoch and resume');
   });

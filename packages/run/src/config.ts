@@ -94,6 +94,11 @@ export function resumeConfig(saved: RunConfig, given: RunFlags, source: string):
       );
     }
   }
+  if (flags.backend === undefined && isFile(saved.backend))
+    throw new SettingError(
+      say`${source} computed on ${saved.backend}, whose code is a file, which no checkpoint loads by itself: name it, or another one, by ${settingRef('backend')}`,
+      { code: 'setting-missing', setting: 'backend', value: saved.backend },
+    );
   if (flags.startEpoch !== undefined)
     throw new SettingError(
       say`${settingRef('startEpoch')} and ${settingRef('resume')} exclude each other: the checkpoint knows its epoch`,
@@ -107,6 +112,9 @@ export function resumeConfig(saved: RunConfig, given: RunFlags, source: string):
   check(config);
   return config;
 }
+
+/** Whether a backend's device is named by a path, as in `xla:./plugin.so`. */
+const isFile = (backend: string) => /[/\\]|\.so$/.test(backend);
 
 function check(config: RunConfig): void {
   if (config.startEpoch >= config.epochs)
