@@ -10,4 +10,4 @@ if [ -z "$python" ]; then
   python=.venv/bin/python
 fi
 "$python" check_replay.py
-for script in ops.py fixtures.py methods.py steps.py lightly_methods.py names.py views.py; do "$python" "$script"; done
+for script in ops.py fixtures.py methods.py steps.py precision.py lightly_methods.py names.py views.py; do "$python" "$script"; done

@@ -7,6 +7,8 @@ import {
   checkedState,
   feedNamed,
   type Graph,
+  type HostType,
+  hostType,
   type Port,
   type Program,
   resultPorts,
@@ -17,7 +19,6 @@ import {
   stateTypes,
   type Tensor,
   type Tensors,
-  type TensorType,
 } from '@moco-ts/core';
 import type * as Ort from 'onnxruntime-node';
 import { blockFilter, type Layout, unblockFilter } from './blocked/layout.ts';
@@ -29,7 +30,7 @@ import { refusal, refusesNoTensor } from './runtime.ts';
  * same where the model updates in place.
  */
 interface Slot extends StateSlot {
-  readonly type: TensorType;
+  readonly type: HostType;
   readonly layout: Layout;
   current: Ort.Tensor;
   /** Missing for state that no step changes. */
@@ -102,10 +103,11 @@ class OrtProgram implements Program {
       inputs[slot.input] = slot.current;
       if (slot.output !== undefined) fetches[outputName(slot.output)] = slot.next!;
     }
-    for (const { name, value } of this.feedPorts)
-      inputs[name] = feed(this.ort, name, feeds, this.graph.values[value]!);
-    for (const { name, value } of this.resultPorts) {
-      const type = this.graph.values[value]!;
+    for (const port of this.feedPorts)
+      inputs[port.name] = feed(this.ort, port.name, feeds, hostType(this.graph, port));
+    for (const port of this.resultPorts) {
+      const { name } = port;
+      const type = hostType(this.graph, port);
       results[name] = this.blank(type, type.shape);
       fetches[outputName(name)] = results[name];
     }
@@ -119,8 +121,9 @@ class OrtProgram implements Program {
     for (const slot of this.slots.values())
       if (slot.next) [slot.current, slot.next] = [slot.next, slot.current];
     return Object.fromEntries(
-      this.resultPorts.map(({ name, value }) => {
-        const { dtype, shape } = this.graph.values[value]!;
+      this.resultPorts.map((port) => {
+        const { name } = port;
+        const { dtype, shape } = hostType(this.graph, port);
         return [name, { dtype, shape, data: results[name]!.data as Tensor['data'] }];
       }),
     );
@@ -149,7 +152,7 @@ class OrtProgram implements Program {
     return slots;
   }
 
-  private blank({ dtype, shape }: TensorType, dims: Shape): Ort.Tensor {
+  private blank({ dtype, shape }: HostType, dims: Shape): Ort.Tensor {
     return new this.ort.Tensor(dtype, allocate(dtype, sizeOf(shape)) as Float32Array, [...dims]);
   }
 
@@ -165,7 +168,7 @@ class OrtProgram implements Program {
   }
 }
 
-function feed(ort: typeof Ort, name: string, feeds: Tensors, type: TensorType): Ort.Tensor {
+function feed(ort: typeof Ort, name: string, feeds: Tensors, type: HostType): Ort.Tensor {
   const value = feedNamed(feeds, name, type);
   return new ort.Tensor(type.dtype, value.data as Float32Array, [...type.shape]);
 }

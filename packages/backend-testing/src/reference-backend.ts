@@ -8,14 +8,16 @@ import {
   defineBackend,
   type Feed,
   type Graph,
+  type HostType,
+  hostType,
   interpret,
   type Program,
   portType,
   referenceOps,
+  resultPorts,
   sameShape,
   type Tensor,
   type Tensors,
-  type TensorType,
 } from '@moco-ts/core';
 
 /** Values in float64, as the oracle computes them: state keeps its digits from run to run. */
@@ -36,6 +38,7 @@ export function createReference(): Backend {
       inference: true,
       dtypes: ['float32', 'int32', 'uint8', 'bool'],
       lowering: 'by definition, float64',
+      precisions: ['fp32', 'bf16', 'fp16'],
     }),
     compile: async (graph, options = {}) => {
       const known = new Set(referenceOps());
@@ -54,7 +57,6 @@ export function createReference(): Backend {
 function program(graph: Graph, { state: slots = [] }: CompileOptions): Program {
   const state: Values = {};
   const stateInputs = new Set(slots.map(({ input }) => input));
-  const stateOutputs = new Set(slots.flatMap(({ output }) => output ?? []));
   const types = Object.fromEntries(slots.map(({ input }) => [input, portType(graph, graph.inputs, input)]));
 
   const copyIn = (name: string, { shape, data }: Tensor): Feed => {
@@ -79,9 +81,10 @@ function program(graph: Graph, { state: slots = [] }: CompileOptions): Program {
       const outputs = interpret(graph, { ...fed, ...state });
       for (const { input, output } of slots) if (output !== undefined) state[input] = outputs[output]!;
       return Object.fromEntries(
-        graph.outputs.flatMap(({ name, value }) =>
-          stateOutputs.has(name) ? [] : [[name, copyOut(outputs[name]!, graph.values[value]!)]],
-        ),
+        resultPorts(graph, slots).map((port) => [
+          port.name,
+          copyOut(outputs[port.name]!, hostType(graph, port)),
+        ]),
       );
     },
     read: async (names = [...stateInputs]) =>
@@ -97,7 +100,7 @@ function program(graph: Graph, { state: slots = [] }: CompileOptions): Program {
 }
 
 /** Rounds float64 to the dtype of a tensor. */
-function copyOut({ data }: Feed, type: TensorType): Tensor {
+function copyOut({ data }: Feed, type: HostType): Tensor {
   const rounded = allocate(type.dtype, data.length);
   rounded.set(data);
   return { ...type, data: rounded };

@@ -4,8 +4,11 @@ import {
   bytesOf,
   type CompileOptions,
   checkedState,
+  expectLowerings,
   feedNamed,
   type Graph,
+  type HostType,
+  hostType,
   type Port,
   type Program,
   resultPorts,
@@ -15,7 +18,6 @@ import {
   stateTypes,
   type Tensor,
   type Tensors,
-  type TensorType,
 } from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { channelsLast } from './channels-last.ts';
@@ -25,7 +27,7 @@ import { toDevice, toHost } from './tensors.ts';
 interface Slot {
   readonly input: string;
   readonly output: string | undefined;
-  readonly type: TensorType;
+  readonly type: HostType;
   value: tf.Tensor | undefined;
 }
 
@@ -40,12 +42,7 @@ export function createProgram(
   activate: () => Promise<void>,
   layout: 'as given' | 'channels last' = 'as given',
 ): Program {
-  graph.nodes.forEach((node, position) => {
-    if (!kernels[node.op])
-      throw new BackendError(`tfjs has no lowering of the op "${node.op}" (node ${position})`, {
-        code: 'backend-unsupported',
-      });
-  });
+  expectLowerings('tfjs', kernels, graph);
   return new TfjsProgram(layout === 'channels last' ? channelsLast(graph) : graph, state, activate);
 }
 
@@ -140,8 +137,8 @@ class TfjsProgram implements Program {
     // No await until the state is replaced: another program may make its device the active one meanwhile.
     const results = this.resultPorts.map(({ value }) => tf.clone(values.get(value)!));
     replaceState(graph, slots, values);
-    const copies = this.resultPorts.map(async ({ name, value }, i) => {
-      return [name, await toHost(results[i]!, graph.values[value]!)] as const;
+    const copies = this.resultPorts.map(async (port, i) => {
+      return [port.name, await toHost(results[i]!, hostType(graph, port))] as const;
     });
     return async () => {
       try {

@@ -1,8 +1,8 @@
 /** Tensors between the host and tfjs, which knows no uint8: there it is int32. */
-import { type DType, sizeOf, type Tensor, type TensorType } from '@moco-ts/core';
+import { type HostDType, type HostType, sizeOf, type Tensor } from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
 
-const deviceTypes: Readonly<Record<DType, 'float32' | 'int32' | 'bool'>> = {
+const deviceTypes: Readonly<Record<HostDType, 'float32' | 'int32' | 'bool'>> = {
   float32: 'float32',
   int32: 'int32',
   uint8: 'int32',
@@ -16,7 +16,7 @@ export function toDevice({ data, dtype, shape }: Tensor): tf.Tensor {
 }
 
 /** A copy on the host. */
-export async function toHost(value: tf.Tensor, { dtype, shape }: TensorType): Promise<Tensor> {
+export async function toHost(value: tf.Tensor, { dtype, shape }: HostType): Promise<Tensor> {
   const data = await value.data();
   if (data.length !== sizeOf(shape))
     throw new RangeError(`expected ${sizeOf(shape)} values, got ${data.length}`);

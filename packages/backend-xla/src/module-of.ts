@@ -2,24 +2,24 @@
 import {
   type CompileOptions,
   type Graph,
+  type HostType,
   type Port,
   resultPorts,
   type StateSlot,
   stateTypes,
-  type TensorType,
 } from '@moco-ts/core';
 import { lowerModule } from './lower/module.ts';
 
 export interface StepModule {
   /** StableHLO. The same graph gives the same text. */
   readonly text: string;
-  readonly slots: readonly (readonly [StateSlot, TensorType])[];
+  readonly slots: readonly (readonly [StateSlot, HostType])[];
   /** The results behind those that replace state. */
   readonly results: readonly Port[];
 }
 
 /** @throws BackendError for state that doesn't fit, or an op without a lowering */
-export function moduleOf(graph: Graph, { state = [] }: CompileOptions = {}): StepModule {
+export function moduleOf(graph: Graph, { state = [], tf32 = false }: CompileOptions = {}): StepModule {
   const slots = stateTypes(graph, state);
   const replaced = slots.flatMap(([{ input, output }]) => (output === undefined ? [] : [{ input, output }]));
   const results = resultPorts(graph, state);
@@ -28,6 +28,7 @@ export function moduleOf(graph: Graph, { state = [] }: CompileOptions = {}): Ste
     graph,
     [...replaced.map(({ output }) => outputs.get(output)!), ...results.map(({ value }) => value)],
     replaced.map(({ input }) => input),
+    tf32 ? 'DEFAULT' : 'HIGHEST',
   );
   return { text, slots, results };
 }

@@ -1,5 +1,5 @@
 /** Opens a device: what is native is loaded here, and not before. */
-import { type Backend, BackendError, type DeviceMemory } from '@moco-ts/core';
+import { type Backend, BackendError, type DeviceMemory, precisions } from '@moco-ts/core';
 import { cudaFailure } from './cuda.ts';
 import { dtypes, PjrtClient } from './pjrt/client.ts';
 import type { Options } from './pjrt/options.ts';
@@ -36,6 +36,7 @@ export async function openDevice(path: string, device: string): Promise<Backend>
       lowering: 'StableHLO',
       overlapping: true,
       byteImages: true,
+      precisions,
     }),
     memory: () => memoryOf(client),
     compile: (graph, options = {}) => compileProgram(client, graph, options),

@@ -1,10 +1,10 @@
 /** The XLA backend: `xla:cpu`, `xla:cuda`, and `xla:PATH` for any other PJRT plugin. */
-import { type BackendDevice, BackendError, defineBackend } from '@moco-ts/core';
+import { type BackendDevice, BackendError, defineBackend, precisions } from '@moco-ts/core';
 import { locatePlugin } from './locate.ts';
 
 const devices: readonly BackendDevice[] = [
-  { name: 'xla:cpu', speed: 'training', needs: 'driver' },
-  { name: 'xla:cuda', speed: 'training', gpu: true, needs: 'driver' },
+  { name: 'xla:cpu', speed: 'training', needs: 'driver', precisions },
+  { name: 'xla:cuda', speed: 'training', gpu: true, needs: 'driver', precisions },
 ];
 
 export const xlaPlugin = defineBackend({

@@ -6,21 +6,27 @@ import {
   checkedState,
   feedNamed,
   type Graph,
+  type HostType,
+  hostType,
+  isReduced,
   type Port,
   type Program,
   sizeOf,
   slotNamed,
   type Tensor,
   type Tensors,
-  type TensorType,
 } from '@moco-ts/core';
 import { moduleOf } from './module-of.ts';
 import type { DeviceBuffer, Executable, PjrtClient } from './pjrt/client.ts';
+import type { CompileFlags } from './pjrt/options.ts';
+
+/** Feature maps of a reduced type are kept in it: otherwise XLA leaves out the rounding of what it has in float32. */
+const roundingFlags: CompileFlags = { xla_allow_excess_precision: false };
 
 interface Slot {
   readonly input: string;
   readonly output: string | undefined;
-  readonly type: TensorType;
+  readonly type: HostType;
   value: DeviceBuffer | undefined;
 }
 
@@ -32,7 +38,9 @@ export async function compileProgram(
 ): Promise<Program> {
   const { text, slots, results } = moduleOf(graph, options);
   const own = slots.map(([{ input, output }, type]): Slot => ({ input, output, type, value: undefined }));
-  return new XlaProgram(client, await client.compile(text), graph, own, results);
+  const rounds = graph.values.some(({ dtype }) => isReduced(dtype));
+  const executable = await client.compile(text, rounds ? roundingFlags : {});
+  return new XlaProgram(client, executable, graph, own, results);
 }
 
 class XlaProgram implements Program {
@@ -44,7 +52,7 @@ class XlaProgram implements Program {
   /** The slots that a run replaces, in the order of the module's first results. */
   private readonly replaced: readonly Slot[];
   private readonly results: readonly Port[];
-  private readonly returned: readonly TensorType[];
+  private readonly returned: readonly HostType[];
   /** Why there is no state, where a run has lost it. */
   private lost: Error | undefined;
   /** Waits follow each other, since each takes a thread of the few that Node has. */
@@ -65,7 +73,7 @@ class XlaProgram implements Program {
     this.replaced = slots.filter(({ output }) => output !== undefined);
     this.returned = [
       ...this.replaced.map(({ type }) => type),
-      ...results.map(({ value }) => graph.values[value]!),
+      ...results.map((port) => hostType(graph, port)),
     ];
     this.memory = {
       stateBytes: slots.reduce((total, { type }) => total + sizeOf(type.shape) * bytesOf(type.dtype), 0),

@@ -1,7 +1,9 @@
 /** The contract of backends, and the registry through which a command line finds them. */
 import { BackendError } from './errors.ts';
 import type { Graph } from './graph/graph.ts';
-import type { DType, Tensor } from './tensor/tensor.ts';
+import { say, settingRef } from './message.ts';
+import type { Precision } from './passes/precision.ts';
+import type { HostDType, Tensor } from './tensor/tensor.ts';
 
 /** The tensors of a program's inputs or outputs, by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -19,6 +21,8 @@ export interface CompileOptions {
    * replaced after each run without a copy, and seen again only through {@link Program.read}.
    */
   readonly state?: readonly StateSlot[];
+  /** Products may round their float32 operands to TF32, of 11 bits. Asked only of backends whose precisions have `tf32`. */
+  readonly tf32?: boolean;
 }
 
 /** Bytes, as far as the backend can tell. */
@@ -54,7 +58,10 @@ export interface Program {
 export interface Capabilities {
   readonly training: boolean;
   readonly inference: boolean;
-  readonly dtypes: readonly DType[];
+  /** Of feeds, state and results. */
+  readonly dtypes: readonly HostDType[];
+  /** What steps may compute in; of `bf16` and `fp16` values between nodes have the type. Default `fp32` alone. */
+  readonly precisions?: readonly Precision[];
   /** How the backend computes, for people: 'blocked nchwc16', 'NCHW'. */
   readonly lowering: string;
   /**
@@ -119,6 +126,8 @@ export interface BackendDevice {
    * own. Default nothing.
    */
   readonly needs?: 'driver';
+  /** As {@link Capabilities.precisions}, before it is opened. Default `fp32` alone. */
+  readonly precisions?: readonly Precision[];
 }
 
 /** What a backend package exports. */
@@ -167,6 +176,25 @@ export async function backendDevices(): Promise<BackendDevice[]> {
     load().then(devicesOf, () => devicesOf({ name })),
   );
   return (await Promise.all(devices)).flat();
+}
+
+/** Whether a backend or a device computes in a precision. */
+export const computesIn = (
+  { precisions = ['fp32'] }: Pick<Capabilities, 'precisions'>,
+  precision: Precision,
+): boolean => precisions.includes(precision);
+
+/** @throws BackendError, with the registered devices that compute in the precision, where a backend does not */
+export async function checkPrecision(backend: Backend, precision: Precision): Promise<void> {
+  const capabilities = backend.capabilities();
+  if (computesIn(capabilities, precision)) return;
+  const { precisions = ['fp32'] } = capabilities;
+  const able = (await backendDevices()).filter((device) => computesIn(device, precision));
+  const others = able.map(({ name }) => name).join(', ');
+  throw new BackendError(
+    say`${backend.name} computes in ${precisions.join(', ')} alone: leave out ${settingRef('precision', precision)}${others && say`, or choose ${settingRef('backend', others)}`}`,
+    { code: 'backend-unsupported', setting: 'precision', value: precision },
+  );
 }
 
 /**

@@ -11,6 +11,7 @@ export {
   type Attributes,
   consumers,
   type Graph,
+  hostType,
   type Node,
   type Port,
   portType,
@@ -27,6 +28,7 @@ export * from './optim/optimizer.ts';
 export * from './optim/schedule.ts';
 export { sgd } from './optim/sgd.ts';
 export * from './passes/passes.ts';
+export { lossScaleOf, type Precision, precisions } from './passes/precision.ts';
 export * from './program.ts';
 export { type Feed, interpret, referenceOps } from './reference/interpreter.ts';
 export { type Rng, rng } from './rng.ts';
@@ -53,6 +55,7 @@ export { checkBatch, frozenOf, type PassConfig, trainingPass } from './ssl/pass.
 export * from './ssl/projector.ts';
 export * from './ssl/queue.ts';
 export * from './ssl/simclr.ts';
+export { unitRoundoff } from './tensor/reduced.ts';
 export * from './tensor/tensor.ts';
 export * from './text.ts';
 export { microBatches, pendingState } from './train/accumulation.ts';

@@ -1,8 +1,36 @@
 /** What programs of every backend check alike: the state that they are to hold, and what they are given. */
 import type { StateSlot, Tensors } from './backend.ts';
 import { BackendError } from './errors.ts';
-import type { Graph, Port } from './graph/graph.ts';
-import { sameShape, sizeOf, type Tensor, type TensorType } from './tensor/tensor.ts';
+import { type Graph, hostType, type Port } from './graph/graph.ts';
+import {
+  type HostType,
+  isReduced,
+  sameShape,
+  sizeOf,
+  type Tensor,
+  type TensorType,
+} from './tensor/tensor.ts';
+
+/**
+ * @param lowerings an engine's, by op
+ * @param reduced whether it has values of two bytes
+ * @throws BackendError naming the op and the node that an engine has no lowering of
+ */
+export function expectLowerings(
+  engine: string,
+  lowerings: Readonly<Record<string, unknown>>,
+  { nodes, values }: Graph,
+  reduced = false,
+): void {
+  nodes.forEach(({ op, outputs }, position) => {
+    const type = outputs.map((id) => values[id]!.dtype).find((dtype) => !reduced && isReduced(dtype));
+    if (Object.hasOwn(lowerings, op) && type === undefined) return;
+    const what = type === undefined ? `the op "${op}"` : `the op "${op}" in ${type}`;
+    throw new BackendError(`${engine} has no lowering of ${what} (node ${position})`, {
+      code: 'backend-unsupported',
+    });
+  });
+}
 
 /**
  * The types of a graph's state inputs.
@@ -11,11 +39,11 @@ import { sameShape, sizeOf, type Tensor, type TensorType } from './tensor/tensor
 export function stateTypes(
   graph: Graph,
   state: readonly StateSlot[],
-): (readonly [slot: StateSlot, type: TensorType])[] {
+): (readonly [slot: StateSlot, type: HostType])[] {
   const typeOf = (ports: Graph['inputs'], name: string) => {
     const port = ports.find((candidate) => candidate.name === name);
     if (!port) throw new BackendError(`the graph has no port named "${name}" to hold state`);
-    return graph.values[port.value]!;
+    return hostType(graph, port);
   };
   const [inputs, outputs] = [new Set<string>(), new Set<string>()];
   return state.map((slot) => {

@@ -1,7 +1,7 @@
 /** The safetensors format: a JSON header of names, dtypes, shapes and offsets, then the bytes. */
 import { type ByteSource, readExactly } from './byte-source.ts';
 import { CheckpointError, printable } from './errors.ts';
-import { bytesOf, type DType, sizeOf, type Tensor, type TypedArray } from './tensor/tensor.ts';
+import { bytesOf, type HostDType, sizeOf, type Tensor, type TypedArray } from './tensor/tensor.ts';
 
 // Globals of Node and browsers alike; core takes the types of neither.
 declare class TextEncoder {
@@ -12,8 +12,13 @@ declare class TextDecoder {
   decode(bytes: Uint8Array): string;
 }
 
-const codes: Readonly<Record<DType, string>> = { float32: 'F32', int32: 'I32', uint8: 'U8', bool: 'BOOL' };
-const dtypes = new Map(Object.entries(codes).map(([dtype, code]) => [code, dtype as DType]));
+const codes: Readonly<Record<HostDType, string>> = {
+  float32: 'F32',
+  int32: 'I32',
+  uint8: 'U8',
+  bool: 'BOOL',
+};
+const dtypes = new Map(Object.entries(codes).map(([dtype, code]) => [code, dtype as HostDType]));
 /** Larger headers are refused, as the reference implementation does. */
 const maxHeader = 100_000_000;
 
@@ -223,7 +228,7 @@ function tensorOf(
   return code === 'I64' ? fromInt64(name, shape, raw, fail) : fromFloat(code, shape, raw);
 }
 
-function viewOf(dtype: DType, raw: Uint8Array<ArrayBuffer>): TypedArray {
+function viewOf(dtype: HostDType, raw: Uint8Array<ArrayBuffer>): TypedArray {
   if (dtype === 'float32') return new Float32Array(raw.buffer);
   return dtype === 'int32' ? new Int32Array(raw.buffer) : raw;
 }

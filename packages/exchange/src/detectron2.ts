@@ -1,9 +1,9 @@
 /** ResNets for detectron2: its names for their tensors, the file that its checkpointer reads, and the configuration that fits them. */
-import { type DType, type Params, type Tensor, UserError } from '@moco-ts/core';
+import { type HostDType, type Params, type Tensor, UserError } from '@moco-ts/core';
 import { builtInEncoders, type ResnetSpec } from '@moco-ts/encoders';
 import { Pickler, tensorBytes } from './pickler.ts';
 
-const numpyTypes: Readonly<Record<DType, string>> = {
+const numpyTypes: Readonly<Record<HostDType, string>> = {
   float32: '<f4',
   int32: '<i4',
   uint8: '|u1',

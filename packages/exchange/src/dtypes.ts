@@ -1,5 +1,5 @@
 /** PyTorch's element types: their sizes, the names of their storages, and how they are read here. */
-import { allocate, type DType, halfToNumber, sizeOf, stridesOf, type TypedArray } from '@moco-ts/core';
+import { allocate, type HostDType, halfToNumber, sizeOf, stridesOf, type TypedArray } from '@moco-ts/core';
 
 interface ElementType {
   /** Bytes per element. */
@@ -7,7 +7,7 @@ interface ElementType {
   /** The class of its storages in files, if it has one of its own. */
   readonly storage?: string;
   /** What it becomes; missing: not read. */
-  readonly becomes?: DType;
+  readonly becomes?: HostDType;
   /** Little-endian values from an offset in bytes. */
   readonly get?: (view: DataView, at: number) => number;
 }
@@ -88,7 +88,7 @@ export function gather(
   start: number,
   shape: readonly number[],
   strides: readonly number[],
-): { readonly dtype: DType; readonly data: TypedArray } {
+): { readonly dtype: HostDType; readonly data: TypedArray } {
   const { width, becomes, get } = elementTypes[dtype]!;
   if (becomes === undefined || get === undefined) throw new RangeError(`is of the type ${dtype}`);
   const size = sizeOf(shape);

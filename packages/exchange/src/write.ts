@@ -1,9 +1,9 @@
 /** Writes files that `torch.load(..., weights_only=True)` reads. */
-import { type DType, stridesOf, type Tensor } from '@moco-ts/core';
+import { type HostDType, stridesOf, type Tensor } from '@moco-ts/core';
 import { Uint8ArrayReader, Uint8ArrayWriter, ZipWriter } from '@zip.js/zip.js';
 import { encodeText, Pickler, type PickleTensor, tensorBytes, type Writable } from './pickler.ts';
 
-const storageTypes: Readonly<Record<DType, string>> = {
+const storageTypes: Readonly<Record<HostDType, string>> = {
   float32: 'FloatStorage',
   int32: 'IntStorage',
   uint8: 'ByteStorage',

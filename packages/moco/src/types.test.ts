@@ -52,7 +52,7 @@ it('names every setting of a run, and no other', () => {
       designers: true,
       backend: true,
     },
-    ...{ checkpointActivations: true },
+    ...{ checkpointActivations: true, precision: true },
     ...{
       threads: true,
       init: true,

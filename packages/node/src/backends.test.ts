@@ -25,6 +25,7 @@ it('auto takes the quickest, ort where another is hardly quicker, and no GPU in 
   expect(choose([failed, found('tfjs:wasm', 20)]).name).toBe('tfjs:wasm');
   expect(choose([found('ort', 100), found('ort:webgpu', 500, false, false)]).name).toBe('ort');
   expect(() => choose([failed])).toThrow('no backend is usable here');
+  expect(() => choose([failed], 'bf16')).toThrow('no backend that computes in bf16 is usable here');
 });
 
 it('lists, by name, what comes with the command, and what its engines declare of it', async () => {
@@ -52,6 +53,7 @@ it('lists what is usable, and what the rest needs, within 80 columns', async () 
   for (const line of out.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
   expect(out).toMatch(/^ort {9}.* GiB .* \d+$/m);
   expect(out).toMatch(/^tfjs:wasm/m);
+  expect(out).toMatch(/^reference .* float64, op by op bf16 fp16 +slow$/m);
   expect(out).toContain('npm rebuild onnxruntime-node');
 }, 300_000);
 

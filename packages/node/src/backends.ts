@@ -3,7 +3,14 @@ import { execFileSync, fork } from 'node:child_process';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type BackendDevice, BackendError, type EncoderTraits, UserError } from '@moco-ts/core';
+import {
+  type BackendDevice,
+  BackendError,
+  computesIn,
+  type EncoderTraits,
+  type Precision,
+  UserError,
+} from '@moco-ts/core';
 import { knownDevices, openNamedBackend, originOf } from './plugins.ts';
 import { trainingSpeed } from './speed.ts';
 
@@ -139,31 +146,43 @@ function nvidia(): { name: string; bytes: number } | undefined {
 const CLEARLY = 1.1;
 
 /** The fastest usable backend on real hardware; `ort` unless another is clearly faster. */
-export function choose(results: readonly Found[]): Found & { readonly speed: number } {
+export function choose(
+  results: readonly Found[],
+  precision: Precision = 'fp32',
+): Found & { readonly speed: number } {
   const usable = results.filter(
     (each): each is Usable & { readonly speed: number } =>
       !('failure' in each) && !each.software && each.training && each.speed !== undefined,
   );
   if (usable.length === 0)
-    throw new BackendError('no backend is usable here; see moco backends', { code: 'backend-unavailable' });
+    throw new BackendError(
+      `no backend${precision === 'fp32' ? '' : ` that computes in ${precision}`} is usable here; see moco backends`,
+      { code: 'backend-unavailable' },
+    );
   const usual = usable.find(({ name }) => name === 'ort');
   const quickest = usable.reduce((a, b) => (b.speed > a.speed ? b : a));
   return usual && quickest.speed < CLEARLY * usual.speed ? usual : quickest;
 }
 
+/** What is to be trained: an encoder of a family, in a precision. */
+export interface Work {
+  readonly family?: Family;
+  readonly precision?: Precision;
+}
+
 /**
  * The backend that `--backend auto` stands for, and why.
- * @param family of the encoder that is to be trained
  * @param devices default: those of all backends that are known
  */
 export async function chooseBackend(
-  family: Family = 'resnet',
+  { family = 'resnet', precision = 'fp32' }: Work = {},
   devices?: readonly BackendDevice[],
 ): Promise<{ readonly name: string; readonly reason: string }> {
   const results: Found[] = [];
   for (const device of devices ?? (await knownDevices()))
-    if (device.speed === 'training') results.push(await probe(device, family));
-  const chosen = choose(results);
+    if (device.speed === 'training' && computesIn(device, precision))
+      results.push(await probe(device, family));
+  const chosen = choose(results, precision);
   const others = results.filter(
     (each) => each.name !== chosen.name && !('failure' in each) && !each.software,
   );

@@ -86,7 +86,8 @@ const gentler = say`Note: the learning rate is the method's, which is meant for 
 
 /** The run's record names the actual backend, so that it resumes with the same. */
 async function withBackend(config: RunConfig, note: (text: string) => void): Promise<RunConfig> {
-  const { name, reason } = await chooseBackend(traitsOf(encoderNamed(config.arch)).family);
+  const { family } = traitsOf(encoderNamed(config.arch));
+  const { name, reason } = await chooseBackend({ family, precision: config.precision });
   note(`Backend: ${name} (${reason})`);
   return { ...config, backend: name };
 }

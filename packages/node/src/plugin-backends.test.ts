@@ -39,8 +39,11 @@ it('a backend of a plugin is listed with its devices, and chosen where it is the
   await loadPlugins([plugin('quick', devices)]);
   expect(await deviceNamed('quick:slow')).toEqual({ name: 'quick:slow', speed: 'check' });
   const rivals = await Promise.all(['quick:slow', 'ort', 'quick'].map(deviceNamed));
-  expect(await chooseBackend('resnet', rivals)).toMatchObject({ name: 'quick' });
-  expect(await chooseBackend('resnet', rivals.slice(0, 2))).toMatchObject({ name: 'ort' });
+  expect(await chooseBackend({}, rivals)).toMatchObject({ name: 'quick' });
+  expect(await chooseBackend({}, rivals.slice(0, 2))).toMatchObject({ name: 'ort' });
+  const rounding = { ...rivals[1]!, precisions: ['fp32', 'bf16'] as const };
+  expect(await chooseBackend({ precision: 'bf16' }, [rivals[2]!, rounding])).toMatchObject({ name: 'ort' });
+  await expect(chooseBackend({ precision: 'bf16' }, rivals)).rejects.toThrow('computes in bf16');
 });
 
 it('the quickest is looked for among layers of the encoder that is trained', async () => {
@@ -50,7 +53,7 @@ it('the quickest is looked for among layers of the encoder that is trained', asy
   writeFileSync(path, readFileSync(path, 'utf8').replace('compile: async () => program', seen));
   await loadPlugins([path]);
   const ops = async (family: 'resnet' | 'vit') => {
-    await chooseBackend(family, [await deviceNamed('watched')]);
+    await chooseBackend({ family }, [await deviceNamed('watched')]);
     return (globalThis as { measured?: string[] }).measured;
   };
   expect(await ops('resnet')).toEqual(

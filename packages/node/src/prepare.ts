@@ -110,7 +110,8 @@ export async function prepare(
       if (remark.kind === 'warning') reporter.warn(remark.text);
       else reporter.note(remark.text);
     const { step, bytes } = runStep(backend, method, config, method.step(state));
-    const trainer = keep(await createTrainer(backend, step, state));
+    const { precision } = config;
+    const trainer = keep(await createTrainer(backend, step, state, { precision }));
     const pool = keep(createPool(config.workers, { isolate: config.isolate ?? false }));
     const { imageSize: size, mean, std, batchSize: batch, seed, maxBad } = config;
     const loader = keep(

@@ -4,6 +4,7 @@ import {
   type BackendPlugin,
   defineBackend,
   type Graph,
+  hostType,
   interpret,
   type Program,
   type StateSlot,
@@ -11,9 +12,12 @@ import {
   type Tensors,
 } from '@moco-ts/core';
 
+/** It rounds as mixed precision does. Products have all digits in each. */
+const referencePrecisions = ['fp32', 'bf16', 'fp16'] as const;
+
 export const referencePlugin: BackendPlugin = defineBackend({
   name: 'reference',
-  devices: () => [{ name: 'reference', speed: 'check' }],
+  devices: () => [{ name: 'reference', speed: 'check', precisions: referencePrecisions }],
   create: async () => ({
     name: 'reference',
     device: 'cpu, 1 thread',
@@ -21,7 +25,8 @@ export const referencePlugin: BackendPlugin = defineBackend({
       training: true,
       inference: true,
       dtypes: ['float32', 'int32', 'uint8', 'bool'] as const,
-      lowering: 'float64, op by op; for checks',
+      lowering: 'float64, op by op',
+      precisions: referencePrecisions,
     }),
     compile: async (graph, options) => program(graph, options?.state ?? []),
     dispose: async () => undefined,
@@ -30,7 +35,7 @@ export const referencePlugin: BackendPlugin = defineBackend({
 
 function program(graph: Graph, slots: readonly StateSlot[]): Program {
   const state = new Map<string, Tensor>();
-  const types = new Map(graph.outputs.map(({ name, value }) => [name, graph.values[value]!]));
+  const types = new Map(graph.outputs.map((port) => [port.name, hostType(graph, port)]));
   const replaced = new Map(slots.flatMap(({ input, output }) => (output ? [[output, input] as const] : [])));
   const copy = ({ shape, dtype, data }: Tensor): Tensor => ({ shape, dtype, data: data.slice() });
   return {

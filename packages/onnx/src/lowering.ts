@@ -1,5 +1,5 @@
 /** From the nodes of a graph to ONNX nodes. Each op family has a file of rules in `ops/`. */
-import { BackendError, type Graph, type Node, type TensorType } from '@moco-ts/core';
+import { expectLowerings, type Graph, type Node, type TensorType } from '@moco-ts/core';
 import { type Dimension, OnnxBuilder } from './builder.ts';
 
 /** What a rule works with. */
@@ -69,14 +69,8 @@ export class PlainLowering implements Lowering {
  * @throws BackendError naming the op and node that no rule takes
  */
 export function lowerNodes(lowering: Lowering, rules: Rules): void {
-  lowering.graph.nodes.forEach((node, position) => {
-    const rule = rules[node.op];
-    if (!rule)
-      throw new BackendError(`ONNX has no lowering of the op "${node.op}" (node ${position})`, {
-        code: 'backend-unsupported',
-      });
-    rule(node, lowering);
-  });
+  expectLowerings('ONNX', rules, lowering.graph);
+  for (const node of lowering.graph.nodes) rules[node.op]!(node, lowering);
 }
 
 /** A shape with its first extent free. */

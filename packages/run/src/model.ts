@@ -7,6 +7,7 @@ import {
   encoderNamed,
   encoderNames,
   learningRate,
+  lossScaleOf,
   type ModelConfig,
   type Optimizer,
   type Params,
@@ -51,8 +52,9 @@ export function encoderOf(
   };
 }
 
-export function optimizerOf({ optimizer: name, wd: weightDecay, momentum }: RunConfig): Optimizer {
-  return createOptimizer({ name, weightDecay, ...(name !== 'adamw' && { momentum }) });
+export function optimizerOf({ optimizer: name, wd: weightDecay, momentum, precision }: RunConfig): Optimizer {
+  const optimizer = createOptimizer({ name, weightDecay, ...(name !== 'adamw' && { momentum }) });
+  return { ...optimizer, lossScale: lossScaleOf(precision) };
 }
 
 /** The query encoder for inference, without or with its head. */

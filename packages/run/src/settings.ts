@@ -2,7 +2,7 @@
  * The settings of a run that methods share. Flags, `--help`, the library's options, the checks of each and the stored
  * configuration are derived from them, and from those of each method (`table.ts`): a new setting is one entry.
  */
-import { say, settingRef } from '@moco-ts/core';
+import { precisions, say, settingRef } from '@moco-ts/core';
 import { IMAGENET_MEAN, IMAGENET_STD } from '@moco-ts/data/portable';
 import { defaultMethod, methodNames } from './method-names.ts';
 import { above, largestFloat, list, longest, name, number, text, truth, whole } from './rule.ts';
@@ -352,6 +352,13 @@ export const runSettings = {
     flags: '--checkpoint-activations',
     doc: 'compute activations again in the backward pass: less memory, longer steps',
     not: 'keep activations for the backward pass (on)',
+  }),
+  /** In what steps compute, where the backend has it; weights, statistics and the loss stay float32. Default `fp32`. */
+  precision: defaulted(name(precisions), {
+    default: 'fp32',
+    group: 'Machine',
+    flags: '--precision <name>',
+    doc: `${precisions.join(', ')}: in what steps compute; more than fp32 on xla alone (fp32)`,
   }),
   /** What the user loaded by `--plugin`; to tell, never to load by itself. */
   plugin: optional(list(text, 0, 64), {}),

@@ -1,8 +1,9 @@
 /** Test cases as data: a small graph and what to feed it. The expected values come from core's oracle. */
 import {
-  type DType,
   filled,
   type GraphBuilder,
+  type HostDType,
+  type ReducedDType,
   type Rng,
   rng,
   type Shape,
@@ -30,6 +31,10 @@ export interface Case {
    * Default: an output's own largest.
    */
   readonly scale?: number;
+  /** The type of two bytes in which it computes: for backends that have it. */
+  readonly reduced?: ReducedDType;
+  /** How often a result was rounded to that type. Default 1. */
+  readonly roundings?: number;
   /** By how much the tolerance is wider: for chains, where rounding adds up. Default 1. */
   readonly slack?: number;
 }
@@ -38,7 +43,7 @@ export interface Case {
 export type Draw = (random: Rng) => Tensor;
 type Input = Draw | Tensor;
 
-type Options = Pick<Case, 'through' | 'rough' | 'scale' | 'slack'>;
+type Options = Pick<Case, 'through' | 'rough' | 'scale' | 'slack' | 'reduced' | 'roundings'>;
 
 /**
  * A case from its inputs and a function of them.
@@ -78,7 +83,7 @@ export function makeCase(
   };
 }
 
-function drawn(shape: Shape, dtype: DType, draw: (random: Rng) => number): Draw {
+function drawn(shape: Shape, dtype: HostDType, draw: (random: Rng) => number): Draw {
   return (random) =>
     tensor(
       Array.from({ length: sizeOf(shape) }, () => draw(random)),
@@ -100,7 +105,7 @@ export const awayFromZero = (shape: Shape, low = 0.3, high = 2): Draw =>
   drawn(shape, 'float32', (random) => random.uniform(low, high) * (random.integer(2) === 0 ? -1 : 1));
 
 /** Integers in [low, high). */
-export const integers = (shape: Shape, low: number, high: number, dtype: DType = 'int32'): Draw =>
+export const integers = (shape: Shape, low: number, high: number, dtype: HostDType = 'int32'): Draw =>
   drawn(shape, dtype, (random) => low + random.integer(high - low));
 
 export const bools = (shape: Shape): Draw => drawn(shape, 'bool', (random) => random.integer(2));
@@ -112,7 +117,7 @@ export const permutation =
     tensor(random.permutation(n), [n], 'int32');
 
 /** A vector of given values. */
-export const values = (data: readonly number[], dtype: DType = 'float32'): Tensor =>
+export const values = (data: readonly number[], dtype: HostDType = 'float32'): Tensor =>
   tensor(data, [data.length], dtype);
 
 /** One value everywhere. */

@@ -2,13 +2,13 @@ import {
   abs,
   add,
   cast,
-  type DType,
   div,
   equal,
   erf,
   exp,
   greater,
   greaterEqual,
+  type HostDType,
   less,
   log,
   maximum,
@@ -109,7 +109,7 @@ const comparisons: readonly [name: string, op: Binary][] = [
 
 const title = (...shapes: readonly Shape[]) => shapes.map((shape) => `[${shape.join(', ')}]`).join(' ');
 
-const casts: readonly [from: DType, to: DType, data: readonly number[]][] = [
+const casts: readonly [from: HostDType, to: HostDType, data: readonly number[]][] = [
   ['float32', 'int32', [-2.7, -1, -0.5, 0, 0.5, 0.99, 1, 2.7, 100000.5]],
   ['float32', 'uint8', [0, 0.9, 1, 127.5, 128, 255]],
   ['float32', 'bool', [-1, -0.3, 0, 0.3, 1, 1e-30]],

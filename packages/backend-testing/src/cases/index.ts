@@ -8,6 +8,7 @@ import { matmulCases } from './matmul.ts';
 import { normCases } from './norm.ts';
 import { poolCases } from './pool.ts';
 import { reduceCases } from './reduce.ts';
+import { reducedCases } from './reduced.ts';
 import { shapeCases } from './shape.ts';
 import { transformerCases } from './transformer.ts';
 
@@ -25,6 +26,7 @@ export const cases: readonly Case[] = [
   ...normCases,
   ...transformerCases,
   ...barrierCases,
+  ...reducedCases,
   ...chainCases,
 ];
 

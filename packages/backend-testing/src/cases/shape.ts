@@ -1,7 +1,7 @@
 import {
   broadcastTo,
   concat,
-  type DType,
+  type HostDType,
   mul,
   pad,
   reshape,
@@ -13,7 +13,7 @@ import {
 import { bools, type Case, type Draw, integers, makeCase, normal } from './case.ts';
 
 const title = (...shapes: readonly Shape[]) => shapes.map((shape) => `[${shape.join(', ')}]`).join(' to ');
-const draws: readonly [DType, (shape: Shape) => Draw][] = [
+const draws: readonly [HostDType, (shape: Shape) => Draw][] = [
   ['float32', normal],
   ['int32', (shape) => integers(shape, -9, 9)],
   ['bool', bools],

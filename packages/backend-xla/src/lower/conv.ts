@@ -1,6 +1,6 @@
 /** Convolution, its gradients as convolutions, and pooling. */
 import { type Attributes, convAttributes, type Shape4, type TensorType } from '@moco-ts/core';
-import { type Emitter, elementType, lowest, type Value } from './emitter.ts';
+import { type Emitter, elementType, lowest, typeText, type Value } from './emitter.ts';
 import type { Rules } from './rule.ts';
 
 interface Window {
@@ -16,8 +16,6 @@ interface Window {
   readonly batchGroups?: number;
 }
 
-const HIGHEST = '#stablehlo<precision HIGHEST>';
-
 function convolution(
   emit: Emitter,
   [x, w]: readonly [Value, Value],
@@ -27,10 +25,11 @@ function convolution(
   const { axes, padding, stride = 1, inputDilation = 1, filterDilation = 1 } = window;
   const pad = padding.map(([before, after]) => `[${before}, ${after}]`).join(', ');
   const both = (value: number) => `[${value}, ${value}]`;
+  const precision = `#stablehlo<precision ${emit.precision}>`;
   const attributes = [
     `batch_group_count = ${window.batchGroups ?? 1} : i64`,
     `feature_group_count = ${window.featureGroups ?? 1} : i64`,
-    `precision_config = [${HIGHEST}, ${HIGHEST}]`,
+    ...(x.dtype === 'float32' ? [`precision_config = [${precision}, ${precision}]`] : []),
   ];
   return emit.op(
     `stablehlo.convolution(${x.name}, ${w.name}) dim_numbers = ${axes}, window = {stride = ${both(stride)}, pad = [${pad}], lhs_dilate = ${both(inputDilation)}, rhs_dilate = ${both(filterDilation)}} {${attributes.join(', ')}}`,
@@ -63,8 +62,8 @@ function windowText({ kernel, stride, padding }: Attributes): string {
 }
 
 /** A function of two scalars in an op's braces. */
-const region = (body: string, result = 'f32') =>
-  `{ ^bb0(%a: tensor<f32>, %b: tensor<f32>): %m = stablehlo.${body}\n stablehlo.return %m : tensor<${result}> }`;
+const region = (type: string, body: string, result = type) =>
+  `{ ^bb0(%a: ${type}, %b: ${type}): %m = stablehlo.${body}\n stablehlo.return %m : ${result} }`;
 
 export const conv: Rules = {
   conv2d: (emit, [x, w], attrs, [type]) => {
@@ -97,8 +96,9 @@ export const conv: Rules = {
     return [convolution(emit, [x!, dy!], window, type!)];
   },
   maxPool2d: (emit, [x], attrs, [type]) => {
-    const start = emit.constant(lowest('float32'));
-    const larger = region('maximum %a, %b : tensor<f32>');
+    const element = { shape: [], dtype: x!.dtype };
+    const start = emit.constant(lowest(x!.dtype), element);
+    const larger = region(typeText(element), `maximum %a, %b : ${typeText(element)}`);
     return [
       emit.op(
         `"stablehlo.reduce_window"(${x!.name}, ${start.name}) (${larger}) ${windowText(attrs)}`,
@@ -109,9 +109,11 @@ export const conv: Rules = {
   },
   // GE keeps the first of equal maxima, as PyTorch does.
   maxPool2dGrad: (emit, [dy, x], attrs, [type]) => {
-    const zero = emit.constant(0);
-    const first = region('compare GE, %a, %b : (tensor<f32>, tensor<f32>) -> tensor<i1>', 'i1');
-    const sum = region('add %a, %b : tensor<f32>');
+    const element = { shape: [], dtype: x!.dtype };
+    const scalar = typeText(element);
+    const zero = emit.constant(0, element);
+    const first = region(scalar, `compare GE, %a, %b : (${scalar}, ${scalar}) -> tensor<i1>`, 'tensor<i1>');
+    const sum = region(scalar, `add %a, %b : ${scalar}`);
     return [
       emit.op(
         `"stablehlo.select_and_scatter"(${x!.name}, ${dy!.name}, ${zero.name}) (${first}, ${sum}) ${windowText(attrs)}`,

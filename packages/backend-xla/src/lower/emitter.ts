@@ -1,5 +1,5 @@
 /** Writes the body of a StableHLO function, op by op, and knows each value's type. */
-import { type DType, type Shape, sameShape, sizeOf, type TensorType } from '@moco-ts/core';
+import { type DType, isFloat, type Shape, sameShape, sizeOf, type TensorType } from '@moco-ts/core';
 
 /** A value of the module: `%7`, with its type. */
 export interface Value extends TensorType {
@@ -8,6 +8,8 @@ export interface Value extends TensorType {
 
 const elements: Readonly<Record<DType, string>> = {
   float32: 'f32',
+  bfloat16: 'bf16',
+  float16: 'f16',
   int32: 'i32',
   uint8: 'ui8',
   bool: 'i1',
@@ -24,12 +26,20 @@ const signature = (inputs: readonly TensorType[], output: TensorType): string =>
 
 const scalarOf = (dtype: DType): TensorType => ({ shape: [], dtype });
 
+/** What products of float32 do: HIGHEST keeps all bits; by DEFAULT devices take TF32 or bfloat16. */
+export type ProductPrecision = 'HIGHEST' | 'DEFAULT';
+
 export class Emitter {
   readonly lines: string[] = [];
+  readonly precision: ProductPrecision;
   private count = 0;
   private readonly shared = new Map<string, Value>();
   /** What reshaped values were made of, by name. */
   private readonly reshaped = new Map<string, Value>();
+
+  constructor(precision: ProductPrecision = 'HIGHEST') {
+    this.precision = precision;
+  }
 
   /** One op whose text is given up to its types: `inputs` and `type` make its signature. */
   op(text: string, inputs: readonly Value[], type: TensorType): Value {
@@ -124,8 +134,12 @@ export class Emitter {
     });
   }
 
+  /** Of a reshaped value the first one is converted, and reshaped then: so it is known which that was. */
   convert(x: Value, dtype: DType): Value {
-    return x.dtype === dtype ? x : this.op(`stablehlo.convert ${x.name}`, [x], { shape: x.shape, dtype });
+    if (x.dtype === dtype) return x;
+    const source = this.beforeReshape(x);
+    const { shape } = source;
+    return this.reshape(this.op(`stablehlo.convert ${source.name}`, [source], { shape, dtype }), x.shape);
   }
 
   /** An elementwise op of two operands that broadcast to `shape`, the larger one's by default. */
@@ -174,19 +188,26 @@ export class Emitter {
 }
 
 /** The number that no other is below: where a maximum starts. */
-export const lowest = (dtype: DType): number => (dtype === 'float32' ? -Infinity : -(2 ** 31));
+export const lowest = (dtype: DType): number => (isFloat(dtype) ? -Infinity : -(2 ** 31));
 
 function literal(value: number, dtype: DType): string {
   if (dtype === 'bool') return `${value !== 0}`;
-  if (dtype !== 'float32') return `${value}`;
-  if (!Number.isFinite(value)) return bits(value);
+  if (!isFloat(dtype)) return `${value}`;
+  if (!Number.isFinite(value)) return bits(value, dtype);
   // A mantissa needs its point: 1e0 is refused.
   return Math.fround(value)
     .toExponential()
     .replace(/^(-?\d+)e/, '$1.0e');
 }
 
-function bits(value: number): string {
+/** What is not finite, as bits. */
+function bits(value: number, dtype: DType): string {
   const word = new Uint32Array(Float32Array.of(value).buffer)[0]!;
-  return `0x${word.toString(16).toUpperCase().padStart(8, '0')}`;
+  // Of the float32's upper half bfloat16 is made; float16 has three exponent bits less.
+  if (dtype === 'bfloat16') return hex(word >>> 16, 4);
+  return dtype === 'float16'
+    ? hex(((word >>> 16) & 0x8000) | 0x7c00 | ((word >>> 13) & 0x3ff), 4)
+    : hex(word, 8);
 }
+
+const hex = (bits: number, digits: number) => `0x${bits.toString(16).toUpperCase().padStart(digits, '0')}`;

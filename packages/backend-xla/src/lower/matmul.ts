@@ -2,9 +2,6 @@ import type { TensorType } from '@moco-ts/core';
 import type { Emitter, Value } from './emitter.ts';
 import type { Rules } from './rule.ts';
 
-/** Products in full float32: by default devices take TF32 or bfloat16. */
-const PRECISION = 'precision = [HIGHEST, HIGHEST]';
-
 interface Transposed {
   readonly a?: boolean;
   readonly b?: boolean;
@@ -18,11 +15,12 @@ function product(
   type: TensorType,
 ): Value {
   const rank = a.shape.length;
+  const precision = a.dtype === 'float32' ? `, precision = [${emit.precision}, ${emit.precision}]` : '';
   const batch = Array.from({ length: rank - 2 }, (_, i) => i).join(', ');
   const batching = rank > 2 ? `batching_dims = [${batch}] x [${batch}], ` : '';
   const contracted = `[${transposed.a ? rank - 2 : rank - 1}] x [${transposed.b ? rank - 1 : rank - 2}]`;
   return emit.op(
-    `stablehlo.dot_general ${a.name}, ${b.name}, ${batching}contracting_dims = ${contracted}, ${PRECISION}`,
+    `stablehlo.dot_general ${a.name}, ${b.name}, ${batching}contracting_dims = ${contracted}${precision}`,
     [a, b],
     type,
   );
@@ -44,7 +42,7 @@ export const matmul: Rules = {
   ],
   softmax: (emit, [x]) => [softmax(emit, x!)],
   softmaxMatmul: (emit, [scores, v], _, [type]) => {
-    const weights = softmax(emit, scores!);
+    const weights = emit.convert(softmax(emit, emit.convert(scores!, 'float32')), scores!.dtype);
     return [product(emit, [weights, v!], {}, type!), weights];
   },
 };

@@ -1,8 +1,15 @@
 /** A client of a plugin: its first device, buffers on it, and programs compiled for it. */
-import { allocate, type DeviceMemory, type DType, sizeOf, type Tensor, type TensorType } from '@moco-ts/core';
+import {
+  allocate,
+  type DeviceMemory,
+  type HostDType,
+  type HostType,
+  sizeOf,
+  type Tensor,
+} from '@moco-ts/core';
 import { bufferType, structs } from './layout.ts';
 import { addressOf, CStruct, textBytes, type Word, words, wordsAt } from './memory.ts';
-import { compileOptions, type Options, putOptions } from './options.ts';
+import { type CompileFlags, compileOptions, type Options, putOptions } from './options.ts';
 import type { PjrtPlugin } from './plugin.ts';
 
 /** What a client has made and not freed. */
@@ -79,9 +86,10 @@ export class PjrtClient {
 
   /**
    * Compiles a module in StableHLO's text on a thread of its own.
+   * @param flags of XLA's, by name
    * @throws PjrtError with the compiler's words
    */
-  async compile(module: string): Promise<Executable> {
+  async compile(module: string, flags: CompileFlags = {}): Promise<Executable> {
     const program = new CStruct(structs.Program)
       .list('code', 'code_size', textBytes(module))
       .list('format', 'format_size', textBytes('mlir'));
@@ -89,7 +97,7 @@ export class PjrtClient {
       a
         .word('client', this.handle)
         .pointer('program', program)
-        .list('compile_options', 'compile_options_size', compileOptions),
+        .list('compile_options', 'compile_options_size', compileOptions(flags)),
     );
     return new Executable(this, args.readWord('executable'));
   }
@@ -123,11 +131,11 @@ export class PjrtClient {
 
 export class DeviceBuffer {
   readonly handle: Word;
-  readonly type: TensorType;
+  readonly type: HostType;
   private readonly client: PjrtClient;
   private freed = false;
 
-  constructor(client: PjrtClient, handle: Word, type: TensorType) {
+  constructor(client: PjrtClient, handle: Word, type: HostType) {
     this.client = client;
     this.handle = handle;
     this.type = type;
@@ -196,7 +204,7 @@ export class Executable {
    * Starts a run; the results exist at once, their values come later.
    * @param types of the results, in the module's order
    */
-  execute(inputs: readonly DeviceBuffer[], types: readonly TensorType[]): DeviceBuffer[] {
+  execute(inputs: readonly DeviceBuffer[], types: readonly HostType[]): DeviceBuffer[] {
     const results = words(types.map(() => 0));
     const argumentLists = pointerTo(words(inputs.map(({ handle }) => handle)));
     const outputLists = pointerTo(results);
@@ -229,4 +237,4 @@ function pointerTo(list: BigUint64Array): {
   return { list, pointer: words([addressOf(list)]) };
 }
 
-export const dtypes: readonly DType[] = ['float32', 'int32', 'uint8', 'bool'];
+export const dtypes: readonly HostDType[] = ['float32', 'int32', 'uint8', 'bool'];

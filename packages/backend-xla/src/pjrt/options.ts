@@ -36,12 +36,29 @@ function floatBits(value: number): number {
   return new Uint32Array(Float32Array.of(value).buffer)[0]!;
 }
 
-/**
- * A serialised CompileOptionsProto (xla/pjrt/proto/compile_options.proto) for one device: field 3, executable_build_options, of 15 bytes with
- * field 1, device_ordinal -1 (any), field 4, num_replicas 1, and field 5, num_partitions 1.
- */
-export const compileOptions = Uint8Array.of(
-  ...[(3 << 3) | 2, 15],
+/** Flags of XLA's for one compilation, by name. */
+export type CompileFlags = Readonly<Record<string, boolean>>;
+
+/** A field of a protocol buffer that is a text, or a message of fields; of less than 128 bytes. */
+const bytesField = (field: number, bytes: Iterable<number>) => [
+  (field << 3) | 2,
+  [...bytes].length,
+  ...bytes,
+];
+
+/** executable_build_options: field 1, device_ordinal -1 (any), field 4, num_replicas 1, and field 5, num_partitions 1. */
+const oneDevice = [
   ...[1 << 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
   ...[4 << 3, 1, 5 << 3, 1],
-);
+];
+
+/**
+ * A serialised CompileOptionsProto (xla/pjrt/proto/compile_options.proto) for one device: field 3, executable_build_options, and
+ * for each flag one of field 7, env_option_overrides, a map from names to OptionOverrideProto, whose field 2 is a truth.
+ */
+export function compileOptions(flags: CompileFlags): Uint8Array<ArrayBuffer> {
+  const overrides = Object.entries(flags).flatMap(([name, value]) =>
+    bytesField(7, [...bytesField(1, textBytes(name)), ...bytesField(2, [2 << 3, Number(value)])]),
+  );
+  return Uint8Array.from([...bytesField(3, oneDevice), ...overrides]);
+}

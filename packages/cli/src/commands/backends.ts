@@ -109,7 +109,9 @@ async function backends(io: Io): Promise<void> {
       failures.push(result.failure.startsWith(name) ? result.failure : `${name}: ${result.failure}`);
     else {
       const speed = result.speed === undefined ? 'slow' : result.speed.toFixed(0);
-      row([name, deviceName(device, result), memoryOf(device) ?? '', result.lowering, speed]);
+      const more = device.precisions?.filter((precision) => precision !== 'fp32') ?? [];
+      const computes = [result.lowering, ...more].join(' ');
+      row([name, deviceName(device, result), memoryOf(device) ?? '', computes, speed]);
       if (result.details !== undefined) details.push(`${name}: ${result.details}`);
     }
   }

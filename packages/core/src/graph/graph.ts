@@ -1,4 +1,4 @@
-import type { Tensor, TensorType } from '../tensor/tensor.ts';
+import type { HostType, Tensor, TensorType } from '../tensor/tensor.ts';
 
 /** Attributes of a node: plain data. A constant's tensor is the only large one. */
 export type Attribute = number | string | boolean | readonly number[] | Tensor;
@@ -56,6 +56,11 @@ export function portNamed(ports: readonly Port[], name: string): Port {
 }
 
 /** The type of the input or output of a name. Throws RangeError when there is none. */
-export function portType(graph: Graph, ports: readonly Port[], name: string): TensorType {
-  return graph.values[portNamed(ports, name).value]!;
+export function portType(graph: Graph, ports: readonly Port[], name: string): HostType {
+  return hostType(graph, portNamed(ports, name));
+}
+
+/** The type of an input or output, which is one that hosts have: {@link GraphBuilder} takes no others. */
+export function hostType(graph: Graph, { value }: Port): HostType {
+  return graph.values[value] as HostType;
 }

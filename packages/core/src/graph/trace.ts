@@ -1,5 +1,14 @@
 import { ShapeError } from '../errors.ts';
-import { type DType, describe, type Shape, scalar, type Tensor, type TensorType } from '../tensor/tensor.ts';
+import {
+  type DType,
+  describe,
+  type HostDType,
+  isReduced,
+  type Shape,
+  scalar,
+  type Tensor,
+  type TensorType,
+} from '../tensor/tensor.ts';
 import type { Attributes, Graph, Node, Port } from './graph.ts';
 import { shapeRule } from './shape-rules.ts';
 
@@ -32,7 +41,7 @@ export class GraphBuilder {
   readonly blockEnds: number[] = [];
 
   /** Declares an input. Throws ShapeError when the name is taken. */
-  input(name: string, shape: Shape, dtype: DType = 'float32'): Traced {
+  input(name: string, shape: Shape, dtype: HostDType = 'float32'): Traced {
     if (this.inputs.some((port) => port.name === name))
       throw new ShapeError(`two inputs are named "${name}"`);
     const value = this.value({ shape, dtype });
@@ -40,8 +49,10 @@ export class GraphBuilder {
     return new Traced(this, value);
   }
 
-  /** Names a value as an output. Throws ShapeError when the name is taken. */
+  /** Names a value as an output. Throws ShapeError when the name is taken, and for a reduced type: cast it to float32. */
   output(name: string, traced: Traced): void {
+    if (isReduced(traced.dtype))
+      throw new ShapeError(`the output "${name}" is ${traced.dtype}, which no host has: cast it to float32`);
     if (this.outputs.some((port) => port.name === name))
       throw new ShapeError(`two outputs are named "${name}"`);
     this.outputs.push({ name, value: traced.id });

@@ -23,6 +23,11 @@ export interface Optimizer {
    */
   scalars(learningRate: number, step: number): Record<string, number>;
   update(update: Update): { parameter: Traced; slots: Traced[] };
+  /**
+   * The loss is multiplied by it before it is differentiated, and gradients are divided by it, in float32, before they get
+   * here: a power of two that keeps small gradients in the range of float16. Default 1.
+   */
+  readonly lossScale?: number;
 }
 
 export interface OptimizerConfig {

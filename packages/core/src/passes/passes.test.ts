@@ -7,7 +7,7 @@ import { broadcastTo, reshape, transpose } from '../graph/ops/shape.ts';
 import { type Traced, trace } from '../graph/trace.ts';
 import { interpret } from '../reference/interpreter.ts';
 import { rng } from '../rng.ts';
-import { type DType, filled, tensor } from '../tensor/tensor.ts';
+import { filled, type HostDType, tensor } from '../tensor/tensor.ts';
 import {
   eliminateDeadCode,
   foldConstants,
@@ -128,7 +128,7 @@ describe('common subexpressions', () => {
     ).toBe(1);
   });
   it('are constants of one type, shape and content', () => {
-    const constants = (...values: [number[], number[], DType][]) =>
+    const constants = (...values: [number[], number[], HostDType][]) =>
       count(
         shared(({ builder }) =>
           values.map(([data, shape, dtype]) => builder.constant(tensor(data, shape, dtype))),

@@ -1,7 +1,7 @@
 /** Rewrites of a graph that leave its meaning as it is. */
 import type { Attribute, Graph, Node } from '../graph/graph.ts';
 import { interpret } from '../reference/interpreter.ts';
-import { allocate, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { allocate, isReduced, sizeOf, type Tensor } from '../tensor/tensor.ts';
 
 export type Pass = (graph: Graph) => Graph;
 
@@ -80,9 +80,11 @@ export const foldConstants: Pass = (graph) => {
     const inputs = node.inputs.map((id) => constants.get(id));
     if (node.outputs.length !== 1 || inputs.includes(undefined) || sizeOf(type.shape) > foldedElements)
       return node;
-    const result = allocate(type.dtype, sizeOf(type.shape));
+    const { dtype, shape } = type;
+    if (isReduced(dtype)) return node;
+    const result = allocate(dtype, sizeOf(shape));
     result.set(evaluate(graph, node, inputs as Tensor[]));
-    const tensor: Tensor = { ...type, data: result };
+    const tensor: Tensor = { dtype, shape, data: result };
     constants.set(output, tensor);
     return { op: 'constant', inputs: [], outputs: [output], attrs: { tensor } };
   });

@@ -1,4 +1,4 @@
-import type { Tensor } from '../tensor/tensor.ts';
+import { type DType, isFloat, type Tensor } from '../tensor/tensor.ts';
 import { fill, type Kernel, offsetIn } from './kernel.ts';
 
 const unary =
@@ -55,6 +55,6 @@ export const elementwise: Record<string, Kernel> = {
   select: broadcasting((condition, a, b) => (condition! !== 0 ? a! : b!)),
   cast: ([x], { dtype }) => {
     if (dtype === 'bool') return [x!.data.map((value) => Number(value !== 0))];
-    return [dtype === 'float32' ? x!.data.slice() : x!.data.map(Math.trunc)];
+    return [isFloat(dtype as DType) ? x!.data.slice() : x!.data.map(Math.trunc)];
   },
 };

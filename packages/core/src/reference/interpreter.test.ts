@@ -26,7 +26,7 @@ import {
   updateSlice,
 } from '../graph/ops/index.ts';
 import { type Traced, trace } from '../graph/trace.ts';
-import type { DType } from '../tensor/tensor.ts';
+import type { HostDType } from '../tensor/tensor.ts';
 import { type Feed, interpret } from './interpreter.ts';
 
 describe('the oracle', () => {
@@ -80,7 +80,12 @@ describe('the oracle', () => {
 describe('ops that move data', () => {
   type Body = (x: Traced, z: Traced) => Traced;
   const six = { shape: [2, 3], data: [1, 2, 3, 4, 5, 6] };
-  const run = (body: Body, x: Feed = six, z: Feed = { shape: [], data: [0] }, dtype: DType = 'float32') => {
+  const run = (
+    body: Body,
+    x: Feed = six,
+    z: Feed = { shape: [], data: [0] },
+    dtype: HostDType = 'float32',
+  ) => {
     const graph = trace((builder) => ({
       y: body(builder.input('x', x.shape), builder.input('z', z.shape, dtype)),
     }));

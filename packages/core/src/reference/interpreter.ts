@@ -1,9 +1,11 @@
 /**
- * The oracle: runs a graph in float64, one node after the other, by each op's definition.
+ * The oracle: runs a graph in float64, one node after the other, by each op's definition. Results of a reduced type are rounded
+ * to it, each node's once.
  * Far too slow to train with; every backend and every gradient is tested against it.
  */
 import type { Graph } from '../graph/graph.ts';
-import { sameShape } from '../tensor/tensor.ts';
+import { roundTo } from '../tensor/reduced.ts';
+import { isReduced, sameShape } from '../tensor/tensor.ts';
 import { elementwise } from './elementwise.ts';
 import type { Kernel, Reference } from './kernel.ts';
 import { linear } from './linear.ts';
@@ -55,7 +57,9 @@ export function interpret(graph: Graph, feeds: Readonly<Record<string, Feed>>): 
       types,
     );
     node.outputs.forEach((id, i) => {
-      values.set(id, { shape: types[i]!.shape, data: results[i]! });
+      const { shape, dtype } = types[i]!;
+      const data = results[i]!;
+      values.set(id, { shape, data: isReduced(dtype) ? data.map(roundTo(dtype)) : data });
     });
   }
   return Object.fromEntries(graph.outputs.map(({ name, value }) => [name, values.get(value)!]));

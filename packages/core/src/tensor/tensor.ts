@@ -1,5 +1,14 @@
-/** Element types of tensors. Gradients exist for float types alone, of which `float32` is the only one: {@link isFloat}. */
-export type DType = 'float32' | 'int32' | 'uint8' | 'bool';
+/** Element types of tensors on the host: of what enters a graph, what it returns, and constants. */
+export type HostDType = 'float32' | 'int32' | 'uint8' | 'bool';
+
+/**
+ * Element types of values. `bfloat16` and `float16` exist between nodes alone (`graph/reduced.ts`); gradients exist for float
+ * types alone: {@link isFloat}.
+ */
+export type DType = HostDType | ReducedDType;
+
+/** Float types of two bytes. */
+export type ReducedDType = 'bfloat16' | 'float16';
 
 export type Shape = readonly number[];
 
@@ -13,14 +22,23 @@ export interface TensorType {
 
 export type TypedArray = Float32Array | Int32Array | Uint8Array;
 
+/** A type that tensors on the host have. */
+export interface HostType extends TensorType {
+  readonly dtype: HostDType;
+}
+
 /** A tensor on the host: dense, row-major. `bool` is stored as one byte, 0 or 1. */
-export interface Tensor extends TensorType {
+export interface Tensor extends HostType {
   readonly data: TypedArray;
 }
 
 /** Whether there are gradients of and by such values. */
 export function isFloat(dtype: DType): boolean {
-  return dtype === 'float32';
+  return dtype === 'float32' || isReduced(dtype);
+}
+
+export function isReduced(dtype: DType): dtype is ReducedDType {
+  return dtype === 'bfloat16' || dtype === 'float16';
 }
 
 /** The number of elements of a shape; 1 for a scalar. */
@@ -32,6 +50,7 @@ export function sizeOf(shape: Shape): number {
 
 /** Bytes per element. */
 export function bytesOf(dtype: DType): number {
+  if (isReduced(dtype)) return 2;
   return dtype === 'float32' || dtype === 'int32' ? 4 : 1;
 }
 
@@ -50,7 +69,7 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((extent, axis) => extent === b[axis]);
 }
 
-export function allocate(dtype: DType, size: number): TypedArray {
+export function allocate(dtype: HostDType, size: number): TypedArray {
   if (dtype === 'float32') return new Float32Array(size);
   if (dtype === 'int32') return new Int32Array(size);
   return new Uint8Array(size);
@@ -60,7 +79,7 @@ export function allocate(dtype: DType, size: number): TypedArray {
  * A host tensor of given values.
  * @throws RangeError when the number of values doesn't fit the shape
  */
-export function tensor(data: ArrayLike<number>, shape: Shape, dtype: DType = 'float32'): Tensor {
+export function tensor(data: ArrayLike<number>, shape: Shape, dtype: HostDType = 'float32'): Tensor {
   if (data.length !== sizeOf(shape))
     throw new RangeError(`${data.length} values don't fill the shape [${shape.join(', ')}]`);
   const fits =
@@ -74,12 +93,12 @@ export function tensor(data: ArrayLike<number>, shape: Shape, dtype: DType = 'fl
 }
 
 /** A float32 (by default) scalar. */
-export function scalar(value: number, dtype: DType = 'float32'): Tensor {
+export function scalar(value: number, dtype: HostDType = 'float32'): Tensor {
   return tensor([value], [], dtype);
 }
 
 /** A tensor filled with one value. */
-export function filled(shape: Shape, value: number, dtype: DType = 'float32'): Tensor {
+export function filled(shape: Shape, value: number, dtype: HostDType = 'float32'): Tensor {
   const data = allocate(dtype, sizeOf(shape));
   if (value !== 0) data.fill(value);
   return { shape, dtype, data };

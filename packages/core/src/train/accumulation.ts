@@ -9,14 +9,14 @@ import { add, cast, equal, mul, select } from '../graph/ops/elementwise.ts';
 import { updateSlice } from '../graph/ops/index-ops.ts';
 import type { GraphBuilder, Traced } from '../graph/trace.ts';
 import {
-  type DType,
   filled,
+  type HostDType,
+  type HostType,
   type Shape,
   sameShape,
   scalar,
   sizeOf,
   type Tensor,
-  type TensorType,
 } from '../tensor/tensor.ts';
 
 /** The feed that tells a step which micro-batch of the update it is given. */
@@ -26,7 +26,7 @@ const indexName = 'accumulate.index';
 export class Accumulation {
   readonly count: number;
   /** What one micro-batch leaves to the next. The first one begins anew, so that nothing is left between updates. */
-  readonly state: Record<string, TensorType> = {};
+  readonly state: Record<string, HostType> = {};
   private readonly builder: GraphBuilder;
   private readonly index: Traced;
   private readonly first: Traced;
@@ -47,7 +47,7 @@ export class Accumulation {
 
   /** The mean of a value over the micro-batches; right from the last one on. */
   mean(name: string, value: Traced): Traced {
-    const sum = this.pending(`sum.${name}`, value.shape, value.dtype, (before) =>
+    const sum = this.pending(`sum.${name}`, value.shape, 'float32', (before) =>
       // Chosen too: a sum that a failed update left may not be finite.
       select(this.first, value, add(before, value)),
     );
@@ -58,12 +58,12 @@ export class Accumulation {
   rows(name: string, rows: Traced): Traced {
     const [count, ...rest] = rows.shape as [number, ...number[]];
     const at = cast(mul(this.index, count), 'int32');
-    return this.pending(`rows.${name}`, [count * this.count, ...rest], rows.dtype, (before) =>
+    return this.pending(`rows.${name}`, [count * this.count, ...rest], rows.dtype as HostDType, (before) =>
       updateSlice(before, rows, at, 0),
     );
   }
 
-  private pending(name: string, shape: Shape, dtype: DType, next: (before: Traced) => Traced): Traced {
+  private pending(name: string, shape: Shape, dtype: HostDType, next: (before: Traced) => Traced): Traced {
     const input = `accumulate.${name}`;
     const before = this.builder.input(input, shape, dtype);
     this.state[input] = { shape, dtype };
@@ -77,7 +77,7 @@ export class Accumulation {
 export function pendingState({
   pending = {},
 }: {
-  readonly pending?: Readonly<Record<string, TensorType>>;
+  readonly pending?: Readonly<Record<string, HostType>>;
 }): Record<string, Tensor> {
   const zeros = Object.entries(pending).map(([name, { shape, dtype }]) => [name, filled(shape, 0, dtype)]);
   return Object.fromEntries(zeros);

@@ -4,10 +4,11 @@ import { isBuffer, type TracedParams } from '../encoder.ts';
 import { CheckpointError } from '../errors.ts';
 import { gradients } from '../grad.ts';
 import type { Graph } from '../graph/graph.ts';
+import { mul } from '../graph/ops/elementwise.ts';
 import { GraphBuilder, type Traced } from '../graph/trace.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
 import { optimize } from '../passes/passes.ts';
-import { type DType, filled, type Shape, type TensorType } from '../tensor/tensor.ts';
+import { filled, type HostDType, type HostType, type Shape } from '../tensor/tensor.ts';
 import { Accumulation } from './accumulation.ts';
 import { Branch, type BranchOptions } from './branch.ts';
 
@@ -48,7 +49,7 @@ export function stepScalars(
 }
 
 /** The state's types by name: tensors serve as well. */
-export type StateTypes = Readonly<Record<string, TensorType>>;
+export type StateTypes = Readonly<Record<string, HostType>>;
 
 /** The optimizer's slots for some parameters, as zeros: `opt.<slot>.<name>`. Buffers and frozen parameters have none. */
 export function initSlots(
@@ -81,7 +82,7 @@ export class StepTracer {
     if (accumulate > 1) this.accumulation = new Accumulation(this.builder, accumulate);
   }
 
-  feed(name: string, shape: Shape, dtype: DType = 'float32'): Traced {
+  feed(name: string, shape: Shape, dtype: HostDType = 'float32'): Traced {
     return this.builder.input(name, shape, dtype);
   }
 
@@ -129,10 +130,12 @@ export class StepTracer {
   minimize(loss: Traced, branch: Branch, optimizer: Optimizer, expose = false, rateGroup?: RateGroup): void {
     this.rateGroup = rateGroup;
     const params = branch.trained();
-    const derivatives = gradients(
-      loss,
+    const { lossScale: scale = 1 } = optimizer;
+    const scaled = gradients(
+      scale === 1 ? loss : mul(loss, scale),
       params.map(([, value]) => value),
     );
+    const derivatives = scale === 1 ? scaled : scaled.map((derivative) => mul(derivative, 1 / scale));
     const names = Object.keys(optimizer.scalars(0, 0));
     const fed = (prefix: string) =>
       Object.fromEntries(names.map((name) => [name, this.feed(`${prefix}${name}`, [])]));

@@ -1,5 +1,6 @@
 /** Runs a training step on a backend. */
-import type { Backend, Program, Tensors } from '../backend.ts';
+import { type Backend, checkPrecision, type Program, type Tensors } from '../backend.ts';
+import { type Precision, withPrecision } from '../passes/precision.ts';
 import { scalar, type Tensor } from '../tensor/tensor.ts';
 import { microBatches, pendingState, updateMetrics } from './accumulation.ts';
 import { stepScalars, type TrainingStep } from './step.ts';
@@ -23,9 +24,26 @@ export interface Trainer {
   dispose(): Promise<void>;
 }
 
-/** Compiles a step and loads its state. */
-export async function createTrainer(backend: Backend, step: TrainingStep, state: Tensors): Promise<Trainer> {
-  const program = await backend.compile(step.graph, { state: step.state });
+export interface TrainerOptions {
+  /** Default `fp32`. */
+  readonly precision?: Precision;
+}
+
+/**
+ * Compiles a step and loads its state.
+ * @throws BackendError for a precision that the backend doesn't compute in
+ */
+export async function createTrainer(
+  backend: Backend,
+  step: TrainingStep,
+  state: Tensors,
+  { precision = 'fp32' }: TrainerOptions = {},
+): Promise<Trainer> {
+  await checkPrecision(backend, precision);
+  const program = await backend.compile(withPrecision(step.graph, precision), {
+    state: step.state,
+    ...(precision === 'tf32' && { tf32: true }),
+  });
   const { overlapping = false } = backend.capabilities();
   const stateNames = step.state
     .map(({ input }) => input)

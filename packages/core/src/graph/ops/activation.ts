@@ -4,12 +4,13 @@ import { sameShape } from '../../tensor/tensor.ts';
 import { defineOp } from '../op.ts';
 import type { Traced } from '../trace.ts';
 import { mul, sub } from './elementwise.ts';
+import { floatOf } from './float.ts';
 import { sum } from './reduce.ts';
 
 defineOp({
   name: 'gelu',
   infer: ([x]) => {
-    if (x!.dtype !== 'float32') throw new ShapeError('expected float32');
+    floatOf(x!);
     return [x!];
   },
   grad: ({ dOutputs, inputs: [x] }) => [geluGrad(dOutputs[0]!, x!)],
@@ -22,7 +23,7 @@ export function gelu(x: Traced): Traced {
 defineOp({
   name: 'geluGrad',
   infer: ([dy, x]) => {
-    if (dy!.dtype !== 'float32' || x!.dtype !== 'float32') throw new ShapeError('expected float32');
+    floatOf(dy!, x!);
     if (!sameShape(dy!.shape, x!.shape)) throw new ShapeError('expected two operands of one shape');
     return [x!];
   },

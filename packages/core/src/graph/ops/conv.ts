@@ -4,6 +4,7 @@ import { type Shape, sameShape, type TensorType } from '../../tensor/tensor.ts';
 import type { Attributes } from '../graph.ts';
 import { defineOp } from '../op.ts';
 import type { Traced } from '../trace.ts';
+import { floatOf } from './float.ts';
 
 export interface ConvOptions {
   /** The same along both axes; default 1. */
@@ -45,7 +46,6 @@ function convShape(x: Shape, w: Shape, attrs: ConvAttributes): Shape {
 }
 
 function expect(actual: TensorType, shape: Shape, what: string): void {
-  if (actual.dtype !== 'float32') throw new ShapeError('expected float32');
   if (!sameShape(actual.shape, shape))
     throw new ShapeError(`${what} should be [${shape.join(', ')}], is [${actual.shape.join(', ')}]`);
 }
@@ -56,17 +56,16 @@ function withDefaults({ stride = 1, padding = 0, groups = 1 }: ConvOptions): Att
 
 defineOp({
   name: 'conv2d',
-  infer: ([x, w], attrs) => {
-    if (x!.dtype !== 'float32' || w!.dtype !== 'float32') throw new ShapeError('expected float32');
-    const shape = convShape(x!.shape, w!.shape, convAttributes(attrs));
-    return [{ shape, dtype: 'float32' }];
-  },
+  infer: ([x, w], attrs) => [
+    { dtype: floatOf(x!, w!), shape: convShape(x!.shape, w!.shape, convAttributes(attrs)) },
+  ],
   grad: ({ dOutputs, inputs: [x, w], attrs, needs }) => [
     needs[0] ? conv2dInputGrad(dOutputs[0]!, w!, x!.shape, convAttributes(attrs)) : undefined,
     needs[1] ? conv2dFilterGrad(x!, dOutputs[0]!, w!.shape, convAttributes(attrs)) : undefined,
   ],
 });
 /**
+ * Of operands of a reduced type, products are summed in float32 and the sum is rounded once, to that type; so in the gradients.
  * @param x [N, C, H, W]
  * @param w [O, C/groups, kH, kW]
  * @returns [N, O, (H + 2 padding - kH) / stride + 1, ...], rounded down
@@ -79,8 +78,9 @@ defineOp({
   name: 'conv2dInputGrad',
   infer: ([dy, w], attrs) => {
     const shape = attrs.shape as Shape;
+    const dtype = floatOf(dy!, w!);
     expect(dy!, convShape(shape, w!.shape, convAttributes(attrs)), 'dy');
-    return [{ shape, dtype: 'float32' }];
+    return [{ shape, dtype }];
   },
   grad: ({ dOutputs, inputs: [dy, w], attrs, needs }) => [
     needs[0] ? conv2d(dOutputs[0]!, w!, convAttributes(attrs)) : undefined,
@@ -101,8 +101,9 @@ defineOp({
   name: 'conv2dFilterGrad',
   infer: ([x, dy], attrs) => {
     const shape = attrs.shape as Shape;
+    const dtype = floatOf(x!, dy!);
     expect(dy!, convShape(x!.shape, shape, convAttributes(attrs)), 'dy');
-    return [{ shape, dtype: 'float32' }];
+    return [{ shape, dtype }];
   },
   grad: ({ dOutputs, inputs: [x, dy], attrs, needs }) => [
     needs[0] ? conv2dInputGrad(dy!, dOutputs[0]!, x!.shape, convAttributes(attrs)) : undefined,

@@ -1,21 +1,17 @@
 /** Elementwise ops. Binary ones broadcast as NumPy does. */
 import { ShapeError } from '../../errors.ts';
 import { broadcastShapes } from '../../tensor/broadcast.ts';
-import { type DType, filled, isFloat, sameShape, type TensorType } from '../../tensor/tensor.ts';
+import { type DType, filled, isFloat, sameShape } from '../../tensor/tensor.ts';
 import { defineOp } from '../op.ts';
 import { builderOf, lift, type Operand, type Traced } from '../trace.ts';
+import { floatOf } from './float.ts';
 import { unbroadcast } from './shape.ts';
-
-function expectFloat(...types: readonly TensorType[]): void {
-  for (const type of types)
-    if (type.dtype !== 'float32') throw new ShapeError(`expected float32 operands, got ${type.dtype}`);
-}
 
 function unary(name: string, derivative: (dy: Traced, x: Traced, y: Traced) => Traced) {
   defineOp({
     name,
     infer: ([x]) => {
-      expectFloat(x!);
+      floatOf(x!);
       return [x!];
     },
     grad: ({ dOutputs, inputs, outputs }) => [derivative(dOutputs[0]!, inputs[0]!, outputs[0]!)],
@@ -28,10 +24,7 @@ type BinaryGradient = (dy: Traced, a: Traced, b: Traced, y: Traced) => Traced;
 function binary(name: string, dA: BinaryGradient, dB: BinaryGradient) {
   defineOp({
     name,
-    infer: ([a, b]) => {
-      expectFloat(a!, b!);
-      return [{ shape: broadcastShapes(a!.shape, b!.shape), dtype: 'float32' }];
-    },
+    infer: ([a, b]) => [{ shape: broadcastShapes(a!.shape, b!.shape), dtype: floatOf(a!, b!) }],
     grad: ({ dOutputs, inputs: [a, b], outputs: [y], needs }) => [
       needs[0] ? unbroadcast(dA(dOutputs[0]!, a!, b!, y!), a!) : undefined,
       needs[1] ? unbroadcast(dB(dOutputs[0]!, a!, b!, y!), b!) : undefined,
@@ -111,7 +104,7 @@ export const equal = comparison('equal');
 defineOp({
   name: 'reluGrad',
   infer: ([dy, y]) => {
-    expectFloat(dy!, y!);
+    floatOf(dy!, y!);
     if (!sameShape(dy!.shape, y!.shape)) throw new ShapeError('expected two operands of one shape');
     return [dy!];
   },
@@ -155,7 +148,8 @@ defineOp({
   grad: ({ dOutputs, inputs: [x] }) => [isFloat(x!.dtype) ? cast(dOutputs[0]!, x!.dtype) : undefined],
 });
 /**
- * Another dtype. Float to integer truncates toward zero; to bool, non-zero is true. Between float types gradients flow; a
+ * Another dtype. Float to a shorter float rounds to the nearest, ties to even, and to infinity beyond its range; float to
+ * integer truncates toward zero; to bool, non-zero is true. Between float types gradients flow; a
  * loss that depends on a float through another type has none by it, which is an error: put stopGradient before.
  */
 export function cast(x: Traced, dtype: DType): Traced {

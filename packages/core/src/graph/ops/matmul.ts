@@ -3,29 +3,34 @@ import { ShapeError } from '../../errors.ts';
 import { sameShape } from '../../tensor/tensor.ts';
 import { defineOp } from '../op.ts';
 import type { Traced } from '../trace.ts';
+import { cast } from './elementwise.ts';
+import { floatOf } from './float.ts';
 
 export interface MatmulOptions {
   /** Use the last two axes of `a` in reverse order. */
   readonly transposeA?: boolean;
   /** Use the last two axes of `b` in reverse order. */
   readonly transposeB?: boolean;
+  /** Of operands of a reduced type: the sum as it is. Default it is rounded to their type. */
+  readonly dtype?: 'float32';
 }
 
 defineOp({
   name: 'matmul',
-  infer: ([a, b], { transposeA, transposeB }) => {
+  infer: ([a, b], attrs) => {
+    const { transposeA, transposeB, dtype } = attrs as MatmulOptions & typeof attrs;
     const rank = a!.shape.length;
     if (rank < 2 || b!.shape.length !== rank) throw new ShapeError('expected two operands of one rank >= 2');
-    if (a!.dtype !== 'float32' || b!.dtype !== 'float32') throw new ShapeError('expected float32');
+    const operands = floatOf(a!, b!);
     const batch = a!.shape.slice(0, -2);
     if (!sameShape(batch, b!.shape.slice(0, -2))) throw new ShapeError('the leading axes differ');
-    const [m, inner] = oriented(a!.shape, transposeA as boolean);
-    const [other, n] = oriented(b!.shape, transposeB as boolean);
+    const [m, inner] = oriented(a!.shape, transposeA === true);
+    const [other, n] = oriented(b!.shape, transposeB === true);
     if (inner !== other) throw new ShapeError(`inner extents ${inner} and ${other} differ`);
-    return [{ shape: [...batch, m, n], dtype: 'float32' }];
+    return [{ shape: [...batch, m, n], dtype: dtype ?? operands }];
   },
   grad: ({ dOutputs, inputs: [a, b], attrs, needs }) => {
-    const dy = dOutputs[0]!;
+    const dy = cast(dOutputs[0]!, a!.dtype);
     const { transposeA, transposeB } = attrs as MatmulOptions & typeof attrs;
     const dA = () =>
       transposeA
@@ -51,6 +56,6 @@ function oriented(shape: readonly number[], transposed: boolean): [number, numbe
  * @returns [..., m, n]
  */
 export function matmul(a: Traced, b: Traced, options: MatmulOptions = {}): Traced {
-  const { transposeA = false, transposeB = false } = options;
-  return a.builder.emit('matmul', [a, b], { transposeA, transposeB })[0]!;
+  const { transposeA = false, transposeB = false, dtype } = options;
+  return a.builder.emit('matmul', [a, b], { transposeA, transposeB, ...(dtype && { dtype }) })[0]!;
 }

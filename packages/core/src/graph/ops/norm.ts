@@ -4,6 +4,7 @@ import { type Shape, sameShape, type TensorType } from '../../tensor/tensor.ts';
 import { defineOp } from '../op.ts';
 import type { Traced } from '../trace.ts';
 import { add, div, mul, neg, sqrt, sub } from './elementwise.ts';
+import { floatOf } from './float.ts';
 import { sum } from './reduce.ts';
 import { reshape } from './shape.ts';
 
@@ -11,7 +12,8 @@ import { reshape } from './shape.ts';
 function channels(x: TensorType, vectors: readonly TensorType[]): number {
   if (x.shape.length < 2) throw new ShapeError('expected [N, C, ...]');
   const c = x.shape[1]!;
-  for (const type of [x, ...vectors]) if (type.dtype !== 'float32') throw new ShapeError('expected float32');
+  floatOf(x);
+  for (const type of vectors) if (type.dtype !== 'float32') throw new ShapeError('expected float32');
   for (const vector of vectors)
     if (!sameShape(vector.shape, [c])) throw new ShapeError(`expected a vector of ${c} channels`);
   return c;
@@ -55,6 +57,7 @@ defineOp({
   name: 'batchNormGrad',
   infer: ([dy, x, gamma, mean, variance]) => {
     channels(x!, [gamma!, mean!, variance!]);
+    floatOf(dy!, x!);
     if (!sameShape(dy!.shape, x!.shape)) throw new ShapeError('dy must be of the shape of x');
     return [x!, gamma!, gamma!];
   },

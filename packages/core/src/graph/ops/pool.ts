@@ -1,9 +1,10 @@
 /** Max pooling. (Average pooling over whole maps is `mean` over the axes 2 and 3.) */
 import { ShapeError } from '../../errors.ts';
-import { sameShape, type TensorType } from '../../tensor/tensor.ts';
+import { isFloat, sameShape, type TensorType } from '../../tensor/tensor.ts';
 import type { Attributes } from '../graph.ts';
 import { defineOp } from '../op.ts';
 import type { Traced } from '../trace.ts';
+import { floatOf } from './float.ts';
 
 export interface PoolOptions {
   readonly kernel: number;
@@ -18,13 +19,13 @@ export function poolAttributes(attrs: Attributes): PoolOptions {
 
 function pooledType(x: TensorType, attrs: Attributes): TensorType {
   const { kernel, stride, padding } = poolAttributes(attrs);
-  if (x.shape.length !== 4 || x.dtype !== 'float32') throw new ShapeError('expected float32 [N, C, H, W]');
+  if (x.shape.length !== 4 || !isFloat(x.dtype)) throw new ShapeError('expected float32 [N, C, H, W]');
   if (padding * 2 > kernel) throw new ShapeError('padding is at most half the kernel');
   const extent = (length: number) => Math.floor((length + 2 * padding - kernel) / stride) + 1;
   const [n, c, height, width] = x.shape as [number, number, number, number];
   if (extent(height) < 1 || extent(width) < 1)
     throw new ShapeError('the window is larger than the padded input');
-  return { shape: [n, c, extent(height), extent(width)], dtype: 'float32' };
+  return { shape: [n, c, extent(height), extent(width)], dtype: x.dtype };
 }
 
 defineOp({
@@ -47,6 +48,7 @@ defineOp({
   name: 'maxPool2dGrad',
   infer: ([dy, x, y], attrs) => {
     const pooled = pooledType(x!, attrs);
+    floatOf(dy!, x!, y!);
     if (!sameShape(dy!.shape, pooled.shape) || !sameShape(y!.shape, pooled.shape))
       throw new ShapeError(`dy and y should be [${pooled.shape.join(', ')}]`);
     return [x!];

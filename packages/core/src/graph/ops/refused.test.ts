@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ShapeError } from '../../errors.ts';
-import type { DType, Shape } from '../../tensor/tensor.ts';
+import type { HostDType, Shape } from '../../tensor/tensor.ts';
 import { GraphBuilder, type Traced } from '../trace.ts';
 import {
   add,
@@ -36,7 +36,7 @@ import {
   updateSlice,
 } from './index.ts';
 
-type Input = readonly [Shape, DType?];
+type Input = readonly [Shape, HostDType?];
 function traced(inputs: readonly Input[], body: (...values: Traced[]) => Traced | Traced[]) {
   const builder = new GraphBuilder();
   return body(...inputs.map(([shape, dtype], i) => builder.input(`x${i}`, shape, dtype)));

@@ -4,6 +4,7 @@ import { filled, sameShape } from '../../tensor/tensor.ts';
 import { defineOp } from '../op.ts';
 import type { Traced } from '../trace.ts';
 import { mul, neg } from './elementwise.ts';
+import { floatOf } from './float.ts';
 import { matmul } from './matmul.ts';
 import { sum } from './reduce.ts';
 import { concat } from './shape.ts';
@@ -12,12 +13,12 @@ defineOp({
   name: 'softmaxMatmul',
   infer: ([scores, v]) => {
     const [s, values] = [scores!.shape, v!.shape];
-    if (scores!.dtype !== 'float32' || v!.dtype !== 'float32') throw new ShapeError('expected float32');
+    const dtype = floatOf(scores!, v!);
     if (s.length < 2 || values.length !== s.length || !sameShape(s.slice(0, -2), values.slice(0, -2)))
       throw new ShapeError('expected [..., T, S] and [..., S, D]');
     if (s.at(-1) !== values.at(-2))
       throw new ShapeError(`${s.at(-1)} scores in a row for ${values.at(-2)} values`);
-    return [{ shape: [...s.slice(0, -1), values.at(-1)!], dtype: 'float32' }, scores!];
+    return [{ shape: [...s.slice(0, -1), values.at(-1)!], dtype }, scores!];
   },
   grad: ({ dOutputs, inputs: [, v], outputs: [y, p], needs }) => {
     const dy = dOutputs[0]!;

@@ -1,0 +1,228 @@
+/** What the tests of twenty steps share: the methods of parity/steps.py's fixture, from its seeds. */
+import { readFileSync } from 'node:fs';
+import {
+  type Backend,
+  type ClassifierConfig,
+  classifierState,
+  classifierStep,
+  createOptimizer,
+  createTrainer,
+  drawNegatives,
+  type InstDiscConfig,
+  initEncoder,
+  initEncoderV3,
+  instDiscState,
+  instDiscStep,
+  isBuffer,
+  lossScaleOf,
+  type MocoV3Config,
+  mocoV3State,
+  mocoV3Step,
+  type OptimizerConfig,
+  type Params,
+  type PassConfig,
+  type Precision,
+  risingMomentum,
+  rng,
+  type SimclrConfig,
+  scalar,
+  simclrState,
+  simclrStep,
+  sizeOf,
+  type Tensor,
+  type TrainerOptions,
+  type TrainingStep,
+} from '@moco-ts/core';
+import { defineResnet, defineVit } from '@moco-ts/encoders';
+import { views } from './parity-testing.ts';
+
+interface Fact {
+  /** Of the whole tensor; of a parameter: of what training changed. */
+  readonly norm: number;
+  /** PyTorch's float32 from its float64, relative to that norm. */
+  readonly f32: number;
+  readonly sample: readonly number[];
+}
+interface Net {
+  readonly encoder: 'vit' | 'resnet-tiny';
+  readonly size: number;
+  readonly width: number;
+  readonly patchSize: number;
+  readonly dim: number;
+  readonly depth: number;
+  readonly heads: number;
+}
+export interface StepsCase {
+  readonly spec: {
+    readonly method: 'moco-v3' | 'simclr' | 'instdisc' | 'classifier';
+    readonly dim: number;
+    readonly net: Net;
+    readonly momentum: number;
+    readonly frozen?: readonly string[];
+    readonly optimizer: OptimizerConfig;
+    readonly lr: number;
+  };
+  readonly viewSeed: number;
+  readonly losses: readonly number[];
+  readonly drift: readonly number[];
+  /** Parameters whose gradient is 0 but for rounding. */
+  readonly noise: readonly string[];
+  readonly gradients: Readonly<Record<string, Fact>>;
+  readonly state: Readonly<Record<string, Fact>>;
+}
+interface Fixture {
+  readonly seed: number;
+  readonly steps: number;
+  readonly batch: number;
+  readonly sample: number;
+  readonly cases: Readonly<Record<string, StepsCase>>;
+}
+
+const file = new URL('../../../parity/fixtures/steps.json', import.meta.url);
+const fixture = JSON.parse(readFileSync(file, 'utf8')) as Fixture;
+const { seed, batch } = fixture;
+export const { steps, sample: limit, cases } = fixture;
+
+/** Of PyTorch under autocast(bfloat16). */
+interface Mixed {
+  /** Of its losses from those of its float32, relative. */
+  readonly drift: readonly number[];
+  /** By parameter: of the gradient of step 0 from that in float64, relative. */
+  readonly gradients: Readonly<Record<string, number>>;
+}
+const mixedFile = new URL('../../../parity/fixtures/precision.json', import.meta.url);
+/** Cases of the same names: parity/precision.py. */
+export const mixed = (
+  JSON.parse(readFileSync(mixedFile, 'utf8')) as { cases: Readonly<Record<string, Mixed>> }
+).cases;
+
+/** What the tests need of a method. */
+interface Method {
+  readonly state: Record<string, Tensor>;
+  step(expose: boolean, state: Record<string, Tensor>): TrainingStep;
+  feeds(step: number): Record<string, Tensor>;
+}
+
+export function methodOf({ spec, viewSeed }: StepsCase, precision: Precision = 'fp32'): Method {
+  const { net } = spec;
+  const encoder =
+    net.encoder === 'vit'
+      ? defineVit({ name: 'vit', ...net, stem: 'patch' })
+      : defineResnet({
+          name: 'resnet',
+          block: 'basic',
+          depths: [1, 1, 1, 1],
+          width: net.width,
+          stem: 'small',
+        });
+  const patch = net.encoder === 'vit' ? { patchSize: net.patchSize } : {};
+  const shared: PassConfig = {
+    encoder,
+    encoderConfig: { imageSize: net.size, ...patch },
+    batch,
+    bnSplits: 1,
+  };
+  const optimizer = { ...createOptimizer(spec.optimizer), lossScale: lossScaleOf(precision) };
+  const settings = { ...spec, ...shared, optimizer };
+  const images = (step: number) => {
+    const [xq, xk] = views(viewSeed, step, batch, net.size);
+    return { xq, xk };
+  };
+  if (spec.method === 'moco-v3') {
+    const config = settings as unknown as MocoV3Config;
+    const momentum = (i: number) => scalar(risingMomentum(spec.momentum, i / steps));
+    return {
+      state: mocoV3State(config, seed, seeded(initEncoderV3(config, seed))),
+      step: (exposeGradients, state) => mocoV3Step({ ...config, exposeGradients }, state),
+      feeds: (i) => ({ ...images(i), momentum: momentum(i) }),
+    };
+  }
+  if (spec.method === 'simclr') {
+    const config = settings as unknown as SimclrConfig;
+    return {
+      state: simclrState(config, seed, seeded(initEncoder(config, seed))),
+      step: (exposeGradients, state) => simclrStep({ ...config, exposeGradients }, state),
+      feeds: images,
+    };
+  }
+  if (spec.method === 'classifier') {
+    const config = { ...settings, classes: spec.dim } as unknown as ClassifierConfig;
+    const backbone = encoder.init(shared.encoderConfig, (name) => rng(seed, `init/${name}`));
+    return {
+      state: classifierState(config, seed, withEstimates(backbone)),
+      step: (exposeGradients, state) => classifierStep({ ...config, exposeGradients }, state),
+      feeds: (i) => {
+        const stream = rng(seed, 'label', i);
+        const data = Int32Array.from({ length: batch }, () => stream.integer(spec.dim));
+        return { x: images(i).xq, label: { shape: [batch], dtype: 'int32', data } };
+      },
+    };
+  }
+  const config = settings as unknown as InstDiscConfig;
+  const index = (i: number): Tensor => {
+    const data = rng(seed, 'index', i).permutation(config.slots).slice(0, batch);
+    return { shape: [batch], dtype: 'int32', data };
+  };
+  return {
+    state: instDiscState(config, seed, seeded(initEncoder(config, seed))),
+    step: (exposeGradients, state) => instDiscStep({ ...config, exposeGradients }, state),
+    feeds: (i) => ({
+      xq: images(i).xq,
+      index: index(i),
+      negatives: drawNegatives(config, seed, i),
+    }),
+  };
+}
+
+/** steps.py's weights for a ViT, where nothing is at 0 or 1; all others are core's own. */
+function seeded(params: Params): Params {
+  const own = Object.entries(params).map(([name, { shape }]): [string, Tensor] => {
+    if (!/^(cls_token|patch_embed|blocks\.|norm\.)/.test(name)) return [name, params[name]!];
+    const stream = rng(seed, `init/${name}`);
+    const bound = name === 'cls_token' ? 1 : Math.sqrt(3 / sizeOf(shape.slice(1)));
+    const [low, high] =
+      shape.length > 1 ? [-bound, bound] : name.endsWith('weight') ? [0.5, 1.5] : [-0.3, 0.3];
+    const data = Float32Array.from({ length: sizeOf(shape) }, () => stream.uniform(low, high));
+    return [name, { shape, dtype: 'float32', data }];
+  });
+  return Object.fromEntries(own);
+}
+
+/** Seeded running estimates, as of an encoder that was trained. */
+function withEstimates(params: Params): Params {
+  const all = Object.entries(params).map(([name, value]): [string, Tensor] => {
+    if (!isBuffer(name)) return [name, value];
+    const [low, high] = name.endsWith('mean') ? [-0.3, 0.3] : [0.5, 1.5];
+    const stream = rng(seed, `init/${name}`);
+    return [name, { ...value, data: Float32Array.from(value.data, () => stream.uniform(low, high)) }];
+  });
+  return Object.fromEntries(all);
+}
+
+/** @param options.gradients also gives those of the first step. Default true */
+export async function run(backend: Backend, method: Method, lr: number, options: RunOptions = {}) {
+  const { steps: count = steps, gradients: exposed = true } = options;
+  const losses: number[] = [];
+  let gradients: Record<string, Tensor> = {};
+  let { state } = method;
+  // Two programs: only the first step's gradients are wanted.
+  const parts = exposed ? [0, Math.min(1, count), count] : [0, count];
+  for (const [part, from] of parts.slice(0, -1).entries()) {
+    const to = parts[part + 1]!;
+    if (from === to) continue;
+    const trainer = await createTrainer(backend, method.step(exposed && from === 0, state), state, options);
+    for (let i = from; i < to; i++) {
+      const { loss, ...rest } = await trainer.step(method.feeds(i), lr, i);
+      losses.push(loss!.data[0]!);
+      if (i === 0) gradients = rest;
+    }
+    state = await trainer.state();
+    await trainer.dispose();
+  }
+  return { losses, gradients, state };
+}
+
+interface RunOptions extends TrainerOptions {
+  readonly steps?: number;
+  readonly gradients?: boolean;
+}
