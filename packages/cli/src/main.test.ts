@@ -24,6 +24,15 @@ describe('help', () => {
     for (const name of commands) expect(out).toMatch(new RegExp(`^  ${name} `, 'm'));
   });
 
+  it('of a command is what moco help prints too', async () => {
+    expect(await moco('help', 'knn')).toEqual(await moco('knn', '--help'));
+    expect(await moco('help')).toEqual(await moco('--help'));
+    expect(await moco('help', 'dance')).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/unknown command 'dance'/),
+    });
+  });
+
   it("has the official script's flags", async () => {
     const { out } = await moco('pretrain', '--help');
     const official =

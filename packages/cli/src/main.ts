@@ -11,6 +11,7 @@ import { embedCommand } from './commands/embed.ts';
 import { exportCommand } from './commands/export.ts';
 import { finetuneCommand } from './commands/finetune.ts';
 import { importCommand } from './commands/import.ts';
+import { infoCommand } from './commands/info.ts';
 import { knnCommand } from './commands/knn.ts';
 import { linclsCommand } from './commands/lincls.ts';
 import { mapCommand } from './commands/map.ts';
@@ -25,7 +26,7 @@ import { inFlags } from './words.ts';
 /** The commands in which a method, an encoder or a backend has a name. */
 const withPlugins: ReadonlySet<string> = new Set([
   ...['pretrain', 'knn', 'lincls', 'finetune', 'export', 'ablate', 'report', 'backends', 'bench'],
-  ...['embed', 'search', 'dedupe', 'map', 'import', 'convert'],
+  ...['embed', 'search', 'dedupe', 'map', 'import', 'convert', 'info'],
 ]);
 
 /**
@@ -55,13 +56,15 @@ Examples:
   moco pretrain photos/ --method moco-v2 -a resnet18 --image-size 64
   moco pretrain --resume runs/photos go on after an interruption
   moco knn runs/photos photos/       how good are the features?
-  moco export runs/photos -o photos.onnx`,
+  moco export runs/photos -o photos.onnx
+  moco help pretrain                 what a command takes`,
     );
   demoCommand(program, io, finish);
   pretrainCommand(program, io, finish);
   knnCommand(program, io);
   linclsCommand(program, io, finish);
   finetuneCommand(program, io, finish);
+  infoCommand(program, io);
   reportCommand(program, io);
   exportCommand(program, io);
   embedCommand(program, io, finish);
@@ -103,11 +106,13 @@ export function namedPlugins([command, ...args]: readonly string[]): string[] {
 
 /**
  * Runs the command line.
- * @param args the arguments after `moco`
+ * @param given the arguments after `moco`
  * @returns the exit code: 0, 1 for an error that the user can fix or a defect, 130 after an interrupt
  */
-export async function main(args: readonly string[], streams: Io = processIo()): Promise<number> {
+export async function main(given: readonly string[], streams: Io = processIo()): Promise<number> {
   const io = guarded(streams);
+  const isHelp = given[0] === 'help';
+  const args = isHelp ? given.slice(1) : given;
   let exitCode = 0;
   try {
     const plugins = namedPlugins(args);
@@ -119,7 +124,8 @@ export async function main(args: readonly string[], streams: Io = processIo()): 
       program.outputHelp();
       return 0;
     }
-    await program.parseAsync(args, { from: 'user' });
+    const isKnown = program.commands.some((command) => command.name() === args[0]);
+    await program.parseAsync(isHelp && isKnown ? [...args, '--help'] : args, { from: 'user' });
     return exitCode;
   } catch (error) {
     return report(error, io);

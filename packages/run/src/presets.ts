@@ -1,4 +1,5 @@
 /** Recipes by the names of published rows, each with the figure that it should reach. */
+import { traitsNamed } from '@moco-ts/encoders';
 import type { RunFlags } from './table.ts';
 
 export interface Preset {
@@ -156,3 +157,41 @@ export const presets = {
 /** A recipe's name, as `moco presets` lists them. */
 export type PresetName = keyof typeof presets;
 export const presetNames = Object.keys(presets) as PresetName[];
+
+/** How a linear classifier is trained on frozen features. */
+export interface ProbeRecipe {
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly lr: number;
+  readonly momentum: number;
+  readonly wd: number;
+  readonly schedule: readonly number[];
+  readonly cos: boolean;
+  readonly cropMin: number;
+}
+
+/** MoCo's (arXiv 1911.05722, section 4.1); the same for v2. */
+const probe: ProbeRecipe = {
+  epochs: 100,
+  batchSize: 256,
+  lr: 30,
+  momentum: 0.9,
+  wd: 0,
+  schedule: [60, 80],
+  cos: false,
+  cropMin: 0.08,
+};
+
+/** Of MoCo v3's official repository: rates for a batch of 256, which grow with it. */
+function probeV3(arch: string, batchSize = 1024): ProbeRecipe {
+  const rate = traitsNamed(arch).family === 'vit' ? 3 : 0.1;
+  return { ...probe, epochs: 90, batchSize, lr: (rate * batchSize) / 256, schedule: [], cos: true };
+}
+
+/** Linear probes as published, by the encoder's arch and the batch that is asked for. The first is the default. */
+export const probePresets = {
+  'moco-v1': (): ProbeRecipe => probe,
+  'moco-v3': probeV3,
+} as const;
+export type ProbePresetName = keyof typeof probePresets;
+export const probePresetNames = Object.keys(probePresets) as ProbePresetName[];

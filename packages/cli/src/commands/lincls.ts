@@ -1,32 +1,16 @@
-import { traitsNamed } from '@moco-ts/encoders';
+import { type ProbePresetName, probePresetNames, probePresets } from '@moco-ts/run';
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { addClassifierOptions, classifierCommand, type Defaults } from './classifier-command.ts';
 import { oneOf } from './flags.ts';
 
-/** The official linear probe's (MoCo, arXiv 1911.05722, section 4.1); the same for v2. */
-const defaults: Defaults = {
+const [usual] = probePresetNames;
+
+const recipe = (name: ProbePresetName, arch: string, batchSize?: number): Defaults => ({
+  ...probePresets[name](arch, batchSize),
   train: 'linear',
-  epochs: 100,
-  batchSize: 256,
-  lr: 30,
-  momentum: 0.9,
-  wd: 0,
-  schedule: [60, 80],
-  cos: false,
-  cropMin: 0.08,
   seed: 0,
-};
-
-/** MoCo v3's, of its official repository: rates for a batch of 256, which grow with it. */
-function mocoV3(arch: string, batchSize = 1024): Defaults {
-  const rate = traitsNamed(arch).family === 'vit' ? 3 : 0.1;
-  return { ...defaults, epochs: 90, batchSize, lr: (rate * batchSize) / 256, schedule: [], cos: true };
-}
-
-/** Published recipes by the encoder's arch and the batch that was asked for. */
-const presets = { 'moco-v1': () => defaults, 'moco-v3': mocoV3 } as const;
-type Preset = keyof typeof presets;
+});
 
 export function linclsCommand(program: Command, io: Io, finish: (code: number) => void): void {
   const command = program
@@ -39,11 +23,11 @@ export function linclsCommand(program: Command, io: Io, finish: (code: number) =
     .option('--cache-features', 'compute features once: many times faster, without augmentation')
     .option(
       '--preset <name>',
-      'moco-v1, also for v2 (the defaults), or moco-v3: 90 epochs, batch 1024, cosine, rate .1 (ResNets) or 3 (ViTs) per 256',
-      oneOf(Object.keys(presets) as Preset[]),
-      'moco-v1',
+      `a published recipe (${usual}, also v2's): ${probePresetNames.join(', ')} (90 epochs, batch 1024, cosine, rate .1 per 256, or 3 for ViTs)`,
+      oneOf(probePresetNames),
+      usual,
     );
-  addClassifierOptions(command, defaults)
+  addClassifierOptions(command, recipe(usual!, ''))
     .addHelpText(
       'after',
       `
@@ -55,7 +39,8 @@ Examples:
   moco lincls runs/probe/best.safetensors -e`,
     )
     .action(async (path: string | undefined, data: string | undefined, { preset, ...options }) => {
-      const recipe = presets[preset as Preset];
-      finish(await classifierCommand({ path, data, options, recipe, command: 'lincls' }, io));
+      const given = { path, data, options, command: 'lincls' };
+      const recipeFor = (arch: string, batchSize?: number) => recipe(preset, arch, batchSize);
+      finish(await classifierCommand({ ...given, recipe: recipeFor }, io));
     });
 }
