@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { basename, delimiter, join } from 'node:path';
 
 const ask = (command, ...args) => {
   try {
@@ -52,9 +52,10 @@ const ICD_FOLDERS = ['/etc/vulkan/icd.d', '/usr/share/vulkan/icd.d', '/usr/local
 export function environment(here, { python }) {
   const site = python?.site ?? '';
   const nvidia = join(site, 'nvidia');
-  const cuda = existsSync(nvidia) ? readdirSync(nvidia).map((name) => join(nvidia, name)) : [];
+  const cuda = entries(nvidia);
+  const installed = entries('/usr/local').filter((folder) => basename(folder).startsWith('cuda'));
   const libraries = [...cuda.map((folder) => join(folder, 'lib')), join(DRIVER, 'lib64'), join(here, 'lib')];
-  const data = [...cuda, '/usr/local/cuda'].find((folder) =>
+  const data = [...cuda, ...installed].find((folder) =>
     existsSync(join(folder, 'nvvm', 'libdevice', 'libdevice.10.bc')),
   );
   return {
@@ -71,9 +72,13 @@ export function environment(here, { python }) {
   };
 }
 
+function entries(folder) {
+  return existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
+}
+
 function vulkan() {
   const icd = join(DRIVER, 'share', 'vulkan', 'icd.d', 'nvidia_icd.json');
-  const known = ICD_FOLDERS.some((folder) => existsSync(folder) && readdirSync(folder).length > 0);
+  const known = ICD_FOLDERS.flatMap(entries).some((file) => /nvidia/.test(basename(file)));
   if (process.env.VK_DRIVER_FILES || known || !existsSync(icd)) return {};
   const vendor = join(DRIVER, 'share', 'glvnd', 'egl_vendor.d', '10_nvidia.json');
   return { VK_DRIVER_FILES: icd, __EGL_VENDOR_LIBRARY_FILENAMES: vendor };

@@ -6,6 +6,7 @@
 // Parts that FOLDER has already are left out: a second call goes on where the first one ended.
 import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describeMachine, environment } from './machine.mjs';
@@ -42,7 +43,7 @@ const results = { machine, device: values.device, tiny: values.tiny, parts: befo
 const own = environment(here, machine);
 const theirs = {
   PYTHONUNBUFFERED: '1',
-  TORCHINDUCTOR_CACHE_DIR: join(out, 'inductor'),
+  TORCHINDUCTOR_CACHE_DIR: join(tmpdir(), 'moco-inductor'),
   XLA_PYTHON_CLIENT_PREALLOCATE: 'false',
   // On a processor threads that spin for each other take minutes where there is other work.
   ...(values.device === 'cpu' && { OMP_NUM_THREADS: '1' }),

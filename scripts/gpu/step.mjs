@@ -6,7 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { registerPlugins, timeSteps } from '../../packages/node/dist/index.js';
-import { checkSettings, resolveConfig } from '../../packages/run/dist/index.js';
+import { checkSettings, resolveConfig, settingEntries } from '../../packages/run/dist/index.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -24,7 +24,8 @@ await registerPlugins();
 try {
   checkSettings(settings, 'this version');
   const config = resolveConfig({ ...settings, data: 'noise' }, { source: { data: 'noise', split: 'train' } });
-  const unknown = Object.keys(settings).find((name) => !(name in config));
+  const known = new Set(settingEntries().map(([name]) => name));
+  const unknown = Object.keys(settings).find((name) => !known.has(name));
   if (unknown !== undefined) throw new Error(`there is no setting ${unknown}`);
   const timed = await timeSteps(config, backend, Number(values.steps), {
     warmUp: Number(values.warmup),
