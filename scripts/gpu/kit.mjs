@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { testBackend } from '../../packages/backend-testing/dist/index.js';
+import { inPrecision } from '../../packages/core/dist/index.js';
 import { openBackend } from '../../packages/node/dist/index.js';
 import { runTests } from './suites.mjs';
 
@@ -35,10 +36,11 @@ if (!values.shard) summary(report);
 
 /** This process's part of the kit. */
 async function run() {
-  const backend = await openBackend(name, measured ? { precision: values.precision } : {}).catch((error) => {
+  const opened = await openBackend(name).catch((error) => {
     console.error(error.message);
     process.exit(2);
   });
+  const backend = measured ? rounding(opened, values.precision) : opened;
   const tolerance = measured ? ANY : TOLERANCE;
   const made = {
     backend: name,
@@ -49,7 +51,7 @@ async function run() {
     cases: [],
   };
   if (!values.shard) console.log(`${name} on ${backend.device}`);
-  testBackend(async () => backend, { name, tolerance });
+  testBackend(async () => backend, { name, tolerance, reduced: measured ? [] : reducedOf(opened) });
   made.left = await runTests({
     only: new RegExp(values.only),
     shard: (values.shard ?? '0/1').split('/').map(Number),
@@ -62,6 +64,21 @@ async function run() {
     },
   });
   return made;
+}
+
+/** A backend whose graphs compute in a lower precision. What is expected of them stays what it was. */
+function rounding(backend, precision) {
+  const compile = (graph, options = {}) => backend.compile(...inPrecision(graph, options, precision));
+  return { ...backend, compile };
+}
+
+/** The types of two bytes that a backend computes in. */
+function reducedOf(backend) {
+  const { precisions = [] } = backend.capabilities();
+  const types = { bf16: 'bfloat16', fp16: 'float16' };
+  return Object.keys(types)
+    .filter((precision) => precisions.includes(precision))
+    .map((precision) => types[precision]);
 }
 
 /** The kit in several processes: compiling is most of the work. */

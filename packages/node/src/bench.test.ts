@@ -2,7 +2,7 @@ import { ortPlugin } from '@moco-ts/backend-ort';
 import { defineBackend, registerBackend, type StateSlot } from '@moco-ts/core';
 import { resolveConfig } from '@moco-ts/run';
 import { expect, it } from 'vitest';
-import { timeSteps } from './bench.ts';
+import { stepText, timeSteps } from './bench.ts';
 import { registerPlugins } from './plugins.ts';
 
 let slots: readonly StateSlot[] = [];
@@ -64,4 +64,19 @@ it('steps are timed with images on the device and with images that are given to 
     ['xq', 'xk'],
     ['xq', 'xk'],
   ]);
+});
+
+it('a step is timed, and written out, in its precision', async () => {
+  await registerPlugins();
+  const config = (precision: 'fp32' | 'tf32' | 'bf16') =>
+    resolveConfig(
+      { arch: 'resnet-micro', imageSize: 16, batchSize: 8, data: 'noise', method: 'simclr', precision },
+      { source: { data: 'noise', split: 'train' } },
+    );
+  await expect(timeSteps(config('bf16'), 'counting', 1)).rejects.toThrow('bf16');
+  const [full, tf32, bf16] = await Promise.all(
+    (['fp32', 'tf32', 'bf16'] as const).map((precision) => stepText(config(precision), 'xla:cpu')),
+  );
+  expect([full, tf32, bf16].map((text) => text!.includes('xbf16>'))).toEqual([false, false, true]);
+  expect([full, tf32].map((text) => text!.includes('precision DEFAULT'))).toEqual([false, true]);
 });

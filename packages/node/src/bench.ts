@@ -2,6 +2,7 @@
 import {
   type Backend,
   createTrainer,
+  inPrecision,
   lowerGraph,
   type Program,
   portType,
@@ -72,7 +73,12 @@ export async function timeSteps(
     const feedsOf = (step: number) => method.feeds(batch, { epoch: 0, step, globalStep: step, progress: 0 });
     const { step, views } = held ? holdingViews(own, feedsOf(0)) : { step: own.step, views: {} };
     const watched = watching(backend);
-    const trainer = await createTrainer(watched, step, { ...state, ...views });
+    const trainer = await createTrainer(
+      watched,
+      step,
+      { ...state, ...views },
+      { precision: config.precision },
+    );
     try {
       let [count, loss, first] = [0, Number.NaN, 0];
       const timed = async (steps: number, before?: () => Promise<void>) => {
@@ -120,7 +126,8 @@ export async function stepText(config: RunConfig, backendName: string): Promise<
   await registerPlugins();
   const method = createMethod(config, IMAGES);
   const { graph, state } = method.step(method.state());
-  return lowerGraph(backendName, graph, { state });
+  const { precision } = config;
+  return lowerGraph(backendName, ...inPrecision(graph, { state }, precision));
 }
 
 /** A backend that tells what it compiled, and in what time. */

@@ -1,5 +1,6 @@
 /** Runs a training step on a backend. */
-import { type Backend, checkPrecision, type Program, type Tensors } from '../backend.ts';
+import { type Backend, type CompileOptions, checkPrecision, type Program, type Tensors } from '../backend.ts';
+import type { Graph } from '../graph/graph.ts';
 import { type Precision, withPrecision } from '../passes/precision.ts';
 import { scalar, type Tensor } from '../tensor/tensor.ts';
 import { microBatches, pendingState, updateMetrics } from './accumulation.ts';
@@ -29,6 +30,15 @@ export interface TrainerOptions {
   readonly precision?: Precision;
 }
 
+/** What a backend is to compile, so that a graph computes in a precision. */
+export function inPrecision(
+  graph: Graph,
+  options: CompileOptions,
+  precision: Precision,
+): [Graph, CompileOptions] {
+  return [withPrecision(graph, precision), { ...options, ...(precision === 'tf32' && { tf32: true }) }];
+}
+
 /**
  * Compiles a step and loads its state.
  * @throws BackendError for a precision that the backend doesn't compute in
@@ -40,10 +50,7 @@ export async function createTrainer(
   { precision = 'fp32' }: TrainerOptions = {},
 ): Promise<Trainer> {
   await checkPrecision(backend, precision);
-  const program = await backend.compile(withPrecision(step.graph, precision), {
-    state: step.state,
-    ...(precision === 'tf32' && { tf32: true }),
-  });
+  const program = await backend.compile(...inPrecision(step.graph, { state: step.state }, precision));
   const { overlapping = false } = backend.capabilities();
   const stateNames = step.state
     .map(({ input }) => input)
