@@ -8,7 +8,7 @@ export const name = 'killed processes (SIGKILL)';
 
 export async function run({ work, data, whole, quick, backend, seed }) {
   // Others compile for seconds.
-  const count = quick ? (backend === undefined ? 16 : 6) : 100;
+  const count = quick ? (backend === undefined ? 16 : 4) : 100;
   const random = rng(seed, 'faults/kills');
   const failures = [];
   let [tried, survived, lost, within, number] = [0, 0, 0, 0, 0];
