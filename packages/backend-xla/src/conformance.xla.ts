@@ -5,10 +5,9 @@ import { xlaPlugin } from './plugin.ts';
 const { MOCO_XLA: path, MOCO_XLA_OLDER: older } = process.env;
 
 // As on the other devices: float32 sums of up to a few thousand terms.
-const name = older ? 'xla:cpu, PJRT 0.106' : 'xla:cpu';
+const kit = { tolerance: 2e-5, reduced: ['bfloat16', 'float16'] } as const;
 
-testBackend(() => xlaPlugin.create({ device: path! }), {
-  name,
-  tolerance: 2e-5,
-  reduced: ['bfloat16', 'float16'],
-});
+testBackend(
+  () => xlaPlugin.create({ device: path! }),
+  older ? { name: 'xla:cpu, PJRT 0.106', ...kit } : { name: 'xla:cpu', ...kit },
+);

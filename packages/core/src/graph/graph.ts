@@ -60,7 +60,7 @@ export function portType(graph: Graph, ports: readonly Port[], name: string): Ho
   return hostType(graph, portNamed(ports, name));
 }
 
-/** The type of an input or output, which is one that hosts have: {@link GraphBuilder} takes no others. */
+/** The type of an input or output, which is one that hosts have: `GraphBuilder` takes no others. */
 export function hostType(graph: Graph, { value }: Port): HostType {
   return graph.values[value] as HostType;
 }

@@ -25,7 +25,7 @@ export function withPrecision(graph: Graph, precision: Precision): Graph {
   return reduced ? new Reduction(graph, reduced).run() : graph;
 }
 
-/** {@link Optimizer.lossScale} for a precision. Gradients of a mean over images stay far below 65,504 / 1,024. */
+/** `Optimizer.lossScale` for a precision. Gradients of a mean over images stay far below 65,504 / 1,024. */
 export const lossScaleOf = (precision: Precision): number => (precision === 'fp16' ? 1024 : 1);
 
 /** Their float operands are rounded. GPUs have no fast convolution whose result is of another type than its operands. */
