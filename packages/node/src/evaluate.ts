@@ -48,10 +48,25 @@ export interface Timing {
 export interface Evaluation {
   readonly train: ImageDataset;
   readonly test: ImageDataset;
+  /** Of kNN: what it is to be compared with. */
+  readonly guess?: Guess;
   /** @throws DivergedError for features that are not finite, as `measure` does */
   run(backend: Backend, params: Params, pool: Pool): Promise<Measured>;
   /** The same for features that come from elsewhere; `backend` searches. */
   measure(source: FeatureSource, backend: Backend, pool: Pool): Promise<Measured>;
+}
+
+/** Answering without looking at the image. */
+export interface Guess {
+  readonly classes: number;
+  /** Of the test split, in percent: accuracy of naming its most frequent class always. */
+  readonly accuracy: number;
+}
+
+export function guessOf(labels: Int32Array, classes: number): Guess {
+  const counts = new Array<number>(classes).fill(0);
+  for (const label of labels) if (label >= 0) counts[label]!++;
+  return { classes, accuracy: (100 * Math.max(...counts)) / labels.length };
 }
 
 export type Measured = Measures & { readonly timing: Timing };
@@ -139,6 +154,7 @@ export async function openEvaluation(
   return {
     train,
     test,
+    ...(labels && { guess: guessOf(labels.test.labels, labels.classes.length) }),
     measure,
     run: async (backend, params, pool) => {
       const extractor = await createExtractor(backend, modelConfig(config, false, encoder), params, BATCH);

@@ -19,6 +19,7 @@ import {
 import { listCheckpoints } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
 import { currentCommit } from './commit.ts';
+import { slowData } from './data-time.ts';
 import { type EvaluationSets, type Measures, measuredOr, measureRows } from './evaluate.ts';
 import { removePartial, writeAtomic } from './files.ts';
 import { createKeeper, type Keeper } from './keeper.ts';
@@ -151,6 +152,7 @@ async function loop(
     await evaluation.ifDue(epoch, globalStep);
 
   const { saveEverySteps, saveEvery, maxSteps } = config;
+  let waited = false;
   const done = await runSession(session, {
     stop,
     maxSteps,
@@ -163,6 +165,9 @@ async function loop(
         reporter.warn(text);
         log.write('alarm', { epoch: progress.epoch, message: text });
       });
+      const slow = waited ? undefined : slowData(progress.meters, config);
+      if (slow !== undefined) reporter.warn(slow);
+      waited ||= slow !== undefined;
       const due = saveEverySteps !== undefined && progress.globalStep % saveEverySteps === 0;
       if (due || epochs % saveEvery === 0 || epochs === config.epochs) await save();
       await evaluation.ifDue(epochs, progress.globalStep);

@@ -94,6 +94,11 @@ async function knn(run: string, data: string | undefined, options: KnnOptions, i
     };
     if (options.random) await measure('untrained network', initialParams(config));
     await measure(checkpoint.path, under('q', checkpoint.tensors));
+    const { guess } = evaluation;
+    if (guess)
+      io.out(
+        `To compare with: ${counted(guess.classes, 'class', 'classes')}; always naming the most frequent one is right in ${guess.accuracy.toFixed(2)} %${options.random ? '' : '; --random measures the untrained network too'}\n`,
+      );
     io.out(leftOut(skips));
   });
 }

@@ -297,6 +297,7 @@ describe('an evaluation', () => {
     expect(logged(folder, 'evaluation')).toEqual([expect.objectContaining({ epoch: 1, images: 32 })]);
     const { out } = await moco('knn', folder, '-k', '1', '--random');
     expect(out.match(/kNN accuracy +100\.00 %/g)).toHaveLength(2);
+    expect(out).toContain('2 classes; always naming the most frequent one is right in 50.00 %\n');
   });
 
   it('finds the originals of edited copies in folders without labels', async () => {

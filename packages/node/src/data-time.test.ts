@@ -1,0 +1,22 @@
+import { inWords } from '@moco-ts/core';
+import { Meter } from '@moco-ts/run';
+import { expect, it } from 'vitest';
+import { slowData } from './data-time.ts';
+import { guessOf } from './evaluate.ts';
+
+/** What is said of an epoch of so many steps, by seconds of each and of waiting in it. */
+function said(count: number, time: number, data: number): string | undefined {
+  const meter = (seconds: number) => new Meter({ sum: seconds * count, count });
+  const text = slowData({ time: meter(time), data: meter(data) }, { workers: 2 });
+  return text && inWords(text, ({ setting, value }) => [setting, value].filter(Boolean).join(' '));
+}
+
+it('names decoding as the bottleneck where a step waits for more than a third of its time', () => {
+  expect(said(100, 1, 0.4)).toMatch(/^decoding is the bottleneck: .* 40 % .*workers 2.*imageSize/);
+  expect(said(100, 1, 0.3)).toBeUndefined();
+  expect(said(10, 1, 0.9)).toBeUndefined();
+});
+
+it('guesses the most frequent class of the test split', () => {
+  expect(guessOf(Int32Array.of(0, 2, 2, -1), 3)).toEqual({ classes: 3, accuracy: 50 });
+});

@@ -1,0 +1,17 @@
+import { say, settingRef, type Wording } from '@moco-ts/core';
+import type { Meters, RunConfig } from '@moco-ts/run';
+
+/** Of a step, spent waiting for images. */
+const WORTH_SAYING = 1 / 3;
+/** Seconds of an epoch, below which the start of the workers decides. */
+const LEAST_SECONDS = 30;
+
+/** What to say of an epoch in which steps waited for their images; undefined where they hardly did. */
+export function slowData(
+  { time, data }: Pick<Meters, 'time' | 'data'>,
+  { workers }: Pick<RunConfig, 'workers'>,
+): Wording | undefined {
+  const share = data.average / time.average;
+  if (time.state.sum < LEAST_SECONDS || !(share > WORTH_SAYING)) return undefined;
+  return say`decoding is the bottleneck: steps wait for images ${(100 * share).toFixed(0)} % of their time; raise ${settingRef('workers', workers)} if cores are idle, or store the images smaller, at about twice ${settingRef('imageSize')}`;
+}
