@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { cast } from '../graph/ops/elementwise.ts';
 import { type Traced, trace } from '../graph/trace.ts';
 import { normalize } from '../nn/layers.ts';
+import { optimize } from '../passes/passes.ts';
 import { interpret } from '../reference/interpreter.ts';
 import { filled, type Tensor, tensor } from '../tensor/tensor.ts';
 import {
@@ -9,6 +10,7 @@ import {
   crossEntropy,
   estimatePartition,
   featureStd,
+  firstOfAll,
   inBatchInfoNce,
   infoNce,
   labelAccuracy,
@@ -82,6 +84,21 @@ describe('contrastiveAccuracy', () => {
     expect(value(tie, (x) => contrastiveAccuracy(x, 1))).toBe(0);
     expect(value(tie, (x) => contrastiveAccuracy(x, 2))).toBe(100);
   });
+});
+
+it('acc1 and acc5 of a step rank the logits once, and use the sum of exponentials of the loss', () => {
+  const graph = optimize(
+    trace((builder) => {
+      const logits = builder.input('logits', [4, 7]);
+      const metrics = { acc1: contrastiveAccuracy(logits, 1), acc5: contrastiveAccuracy(logits, 5) };
+      return { ...metrics, loss: firstOfAll(logits) };
+    }),
+  );
+  const overLogits = (op: string) =>
+    graph.nodes.filter(
+      (node) => node.op === op && node.inputs.some((input) => graph.values[input]!.shape[1]! > 1),
+    ).length;
+  expect(['less', 'exp', 'max'].map(overLogits)).toEqual([1, 1, 1]);
 });
 
 describe('an accuracy of logits that are not finite', () => {
