@@ -42,8 +42,8 @@ export interface EncoderOptions {
 /** What a file says about its encoder. */
 export interface KnownEncoder extends FoundArch {
   readonly imageSize: number;
-  /** The method whose head may be under `fc`. */
-  readonly head: 'queue' | 'momentum';
+  /** The method whose head may be under `fc`, or the head of another. */
+  readonly head: 'queue' | 'momentum' | FoundHead;
 }
 
 /** An encoder out of a foreign file. */

@@ -13,10 +13,11 @@ import type { Layout } from './layout.ts';
 import { noRandom, shapesIn } from './shapes.ts';
 
 export interface FoundHead {
-  readonly type: 'linear' | 'mlp' | 'projector';
+  /** `own`: of a method that core does not know. */
+  readonly type: 'linear' | 'mlp' | 'projector' | 'own';
   /** The length of queries. */
   readonly dim: number;
-  /** The width between layers; of a linear head, of its input. */
+  /** The width between layers; of a linear head or an own one, of its input. */
   readonly hidden: number;
   /** Its tensors, all under `fc`. */
   readonly shapes: Shapes;
@@ -24,12 +25,13 @@ export interface FoundHead {
 
 /** The head that a file has, if it is one that belongs to its method; a classifier is none. */
 export function headOf(
-  kind: Layout['kind'],
+  kind: Layout['kind'] | FoundHead,
   family: EncoderTraits['family'],
   featureDim: number,
   shapes: Shapes,
 ): FoundHead | undefined {
-  const candidate = kind === 'plain' ? undefined : guess(kind, family, featureDim, shapes);
+  const candidate =
+    typeof kind === 'object' ? kind : kind === 'plain' ? undefined : guess(kind, family, featureDim, shapes);
   const fits = Object.entries(candidate?.shapes ?? {}).every(
     ([name, shape]) => shapes[name] !== undefined && sameShape(shapes[name], shape),
   );

@@ -32,7 +32,7 @@ export {
   viewNames,
 } from './model.ts';
 export * from './presets.ts';
-export { methodOf, registerMethod, takes } from './registry.ts';
+export { methodOf, pluginMethods, registerMethod, takes } from './registry.ts';
 export * as rules from './rule.ts';
 export { cosine, faultOf, type Rule, whole } from './rule.ts';
 export * from './session.ts';

@@ -310,6 +310,11 @@ describe('a round trip', () => {
       /imageSize is 1000000000\. Give a whole number/,
     ],
     ['too little', JSON.stringify({ ...about(), arch: undefined }), /arch is missing/],
+    [
+      'a method of a plugin',
+      JSON.stringify({ ...about(), method: 'elsewhere' }),
+      /its method "elsewhere" came with a plugin, which only you can name, if you trust it: --plugin PACKAGE_OR_FILE/,
+    ],
   ])('refuses %s in what the file says of its encoder', async (_, text, message) => {
     writeFileSync(at('odd.pth'), await encodeTorch(new StateDict(backbone(query), text)));
     const { code, err } = await moco('import', at('odd.pth'), '-o', at('never.safetensors'));

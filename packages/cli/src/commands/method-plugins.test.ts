@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { readCheckpoint } from '../../../node/src/checkpoint.ts';
 import { differences, imageFolder, logged, moco, temporaryFolder } from '../testing.ts';
 
 const images = imageFolder(20);
@@ -29,6 +30,7 @@ const methods = [
     name: 'byol',
     own: ['--byol-hidden', '16', '--accumulate', '2'],
     stored: { byolHidden: 16, accumulate: 2 },
+    ofHead: { byolHidden: 16, mocoDim: 8 },
     shown: '',
     elsewhere: '--byol-hidden means nothing to moco-v2; it belongs to byol',
   },
@@ -36,6 +38,7 @@ const methods = [
     name: 'simsiam',
     own: ['--bottleneck', '4', '--moco-mlp-dim', '8'],
     stored: { bottleneck: 4, fixPredictorLr: true },
+    ofHead: { bottleneck: 4, mocoMlpDim: 8, mocoDim: 8 },
     shown: 'Std 0.',
     elsewhere: '--moco-mlp-dim means nothing to moco-v2; it belongs to moco-v3, simsiam',
   },
@@ -49,7 +52,7 @@ const newest = (folder: string) =>
       .at(-1)!,
   );
 
-describe.each(methods)('$name', ({ name, own, stored, shown, elsewhere }) => {
+describe.each(methods)('$name', ({ name, own, stored, ofHead, shown, elsewhere }) => {
   const train = (folder: string, ...more: string[]) =>
     moco(
       ...[
@@ -100,6 +103,20 @@ describe.each(methods)('$name', ({ name, own, stored, shown, elsewhere }) => {
     expect(await moco('export', whole, ...plugin(name), '-o', model)).toMatchObject({ code: 0, err: '' });
     const head = await moco('export', whole, ...plugin(name), '-o', model, '--with-head');
     expect(head).toMatchObject({ code: 0, out: expect.stringContaining('8 features') });
+
+    // As a file of tensors it keeps its head, and what that depends on.
+    const [file, again] = [join(temporaryFolder(), 'own.pth'), join(temporaryFolder(), 'again.safetensors')];
+    const converted = await moco('convert', whole, ...plugin(name), '-o', file, '--with-head');
+    expect(converted).toMatchObject({ code: 0, err: '' });
+    expect(await moco('import', file, ...plugin(name), '-o', again)).toMatchObject({ code: 0, err: '' });
+    const { info, tensors } = await readCheckpoint(again);
+    expect(info.config).toMatchObject({ method: name, ...ofHead });
+    const query = Object.entries((await readCheckpoint(newest(whole))).tensors).filter(([key]) =>
+      key.startsWith('q.'),
+    );
+    expect(query.some(([key]) => key.startsWith('q.fc.'))).toBe(true);
+    expect(Object.keys(tensors).sort()).toEqual(query.map(([key]) => key).sort());
+    for (const [key, { data }] of query) expect([...tensors[key]!.data], key).toEqual([...data]);
   });
 
   it('has flags of its own in the help, judged as all are', async () => {
