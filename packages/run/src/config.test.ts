@@ -207,3 +207,17 @@ it.each([
   const remarks = methodOf(config).remarks?.(config, config.mocoK) ?? [];
   expect(remarks.map(({ kind }) => kind)).toEqual(warns ? ['warning'] : []);
 });
+
+it.each([
+  ['nce', 3048, 64, 'which 47 steps replace by features'],
+  ['nce', 50_000, 128, undefined],
+  ['infonce', 3048, 64, undefined],
+] as const)(
+  'says where NCE is doubtful: %s with %i images in batches of %i',
+  (loss, images, batchSize, said) => {
+    const config = resolve({ method: 'instdisc', loss, batchSize });
+    const [remark] = methodOf(config).remarks?.(config, images) ?? [];
+    if (said === undefined) expect(remark).toBeUndefined();
+    else expect(remark).toMatchObject({ kind: 'note', text: expect.stringContaining(said) });
+  },
+);

@@ -176,6 +176,8 @@ export function nce(logits: Traced, z: Traced, slots: number): Traced {
 
 /**
  * The partition function Z of {@link nce}, held constant: n times the mean of exp(v_j.v / T) over noise samples (InstDisc, eq. 8).
+ * It must be of the bank that training meets: of random slots it is n exp(1 / (2 D T^2)), of an untrained encoder's features,
+ * which are all alike, hundreds of times that. A large data set fills its bank slowly enough for the features to spread.
  * @param logits [N, 1 + K], the positive first
  * @returns a scalar, without gradient
  */
