@@ -83,12 +83,12 @@ def image() -> Tensor:
 def results(model: nn.Module, head: str | None) -> dict[str, list[float]]:
     """In float64: features before the head, and unit vectors behind it."""
     model = model.double()
-    whole = None if head is None else F.normalize(model(image().double()), dim=1)
+    queries = None if head is None else F.normalize(model(image().double()), dim=1)
     for name in ("fc", "head"):
         if hasattr(model, name):
             setattr(model, name, nn.Identity())
     out = {"features": model(image().double()).flatten().tolist()}
-    return out if whole is None else out | {"queries": whole.flatten().tolist()}
+    return out if queries is None else out | {"queries": queries.flatten().tolist()}
 
 
 def moco(query: nn.Module, key: nn.Module) -> nn.Module:

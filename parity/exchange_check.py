@@ -119,9 +119,9 @@ def main() -> None:
     print("| arch | here and PyTorch | the way back | here and float64 | PyTorch and float64 |\n|---|---|---|---|---|")
     for arch in parser.parse_args().archs:
         with tempfile.TemporaryDirectory() as folder:
-            found = check(arch, Path(folder))
-        worst = max(worst, found["here"], found["back"])
-        print(f"| {arch} | " + " | ".join(f"{value:.1e}" for value in found.values()) + " |", flush=True)
+            differences = check(arch, Path(folder))
+        worst = max(worst, differences["here"], differences["back"])
+        print(f"| {arch} | " + " | ".join(f"{value:.1e}" for value in differences.values()) + " |", flush=True)
     sys.exit(0 if worst <= LIMIT else 1)
 
 

@@ -257,15 +257,15 @@ def run(spec: dict[str, Any], seed: int, dtype: torch.dtype) -> dict[str, Any]:
                     if plain(name) not in spec["frozen"]:
                         value.mul_(m).add_(q.get_parameter(name), alpha=1 - m)
                 k1, k2 = F.normalize(k(xq), dim=1), F.normalize(k(xk), dim=1)
-        found = queries(spec, q, predictor, xq, xk)
+        queried = queries(spec, q, predictor, xq, xk)
         if method == "moco-v3":
             labels = torch.arange(BATCH)
-            pairs = [(found[0], k2), (found[1], k1)]
+            pairs = [(queried[0], k2), (queried[1], k1)]
             loss = 2 * t * sum(F.cross_entropy(a @ b.T / t, labels) for a, b in pairs)
         elif method == "classifier":
-            loss = F.cross_entropy(found[0], classes_of(step, spec["dim"]))
+            loss = F.cross_entropy(queried[0], classes_of(step, spec["dim"]))
         elif method == "simclr":
-            loss = nt_xent(found[0], found[1], t)
+            loss = nt_xent(queried[0], queried[1], t)
         else:
             assert bank is not None
             index = torch.from_numpy(Rng(SEED, "index", step).permutation(spec["slots"])[:BATCH])
@@ -273,14 +273,14 @@ def run(spec: dict[str, Any], seed: int, dtype: torch.dtype) -> dict[str, Any]:
             count = spec["negatives"] * (BATCH if spec["draw"] == "image" else 1)
             negatives = torch.tensor([stream.integer(spec["slots"]) for _ in range(count)])
             negatives = negatives.view(BATCH, -1) if spec["draw"] == "image" else negatives
-            loss = bank.loss(found[0], index, negatives)
+            loss = bank.loss(queried[0], index, negatives)
         optimizer.zero_grad()
         loss.backward()
         if step == 0:
             gradients = {n: p.grad.double().clone() for n, p in trained.items()}
         optimizer.step()
         if bank is not None:
-            bank.remember(found[0].detach(), index)
+            bank.remember(queried[0].detach(), index)
         losses.append(loss.item())
     torch.set_default_dtype(torch.float32)
     state = {

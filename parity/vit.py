@@ -139,7 +139,7 @@ def gradients(spec: dict[str, Any], dtype: torch.dtype) -> tuple[Tensor, Params]
 
 
 def make(spec: dict[str, Any]) -> dict[str, Any]:
-    y, found = gradients(spec, torch.float64)
+    y, grads = gradients(spec, torch.float64)
     _, f32 = gradients(spec, torch.float32)
     image = uniform("picture", (BATCH, 3, spec["imageSize"], spec["imageSize"]), -2, 2)
     return {
@@ -152,7 +152,7 @@ def make(spec: dict[str, Any]) -> dict[str, Any]:
                 "f32": float((f32[n].double() - g).norm() / g.norm()),
                 "sample": sample(g),
             }
-            for n, g in found.items()
+            for n, g in grads.items()
         },
     }
 
@@ -195,10 +195,10 @@ def against_timm(spec: dict[str, Any]) -> float:
     image = uniform("picture", (BATCH, 3, spec["imageSize"], spec["imageSize"]), -2, 2).requires_grad_()
     y = model.double().train()(image)
     (y * uniform("upstream", tuple(y.shape), -1, 1)).sum().backward()
-    ours, found = gradients(spec, torch.float64)
+    ours, grads = gradients(spec, torch.float64)
     named = dict(model.named_parameters())
-    pairs = [(y.detach(), ours), (image.grad, found["x"])]
-    pairs += [(named[n].grad, g) for n, g in found.items() if n != "x"]
+    pairs = [(y.detach(), ours), (image.grad, grads["x"])]
+    pairs += [(named[n].grad, g) for n, g in grads.items() if n != "x"]
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs)
 
 

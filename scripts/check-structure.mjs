@@ -170,14 +170,14 @@ const methods = new Set(['moco-v1', 'moco-v2', 'moco-v3', 'simclr', 'instdisc'])
 
 /** Texts that are the name of a method, types among them. */
 function methodTexts(file) {
-  const found = [];
+  const texts = [];
   const visit = (node) => {
     if (ts.isStringLiteralLike(node) && methods.has(node.text))
-      found.push({ line: lineOf(file, node), name: node.text });
+      texts.push({ line: lineOf(file, node), name: node.text });
     ts.forEachChild(node, visit);
   };
   visit(file);
-  return found;
+  return texts;
 }
 
 const problems = [];

@@ -183,7 +183,7 @@ const controls = [
       'lookup',
       "import { lookup } from 'node:dns';\nlookup('collector.invalid', () => undefined);\n",
     ),
-    found: /socket/,
+    breaches: /socket/,
   },
   {
     name: 'notices a file below the home folder, by a child',
@@ -192,7 +192,7 @@ const controls = [
       `import { execFileSync } from 'node:child_process';
 execFileSync(process.execPath, ['-e', 'fs.mkdirSync(os.homedir() + "/.cache"); fs.writeFileSync(os.tmpdir() + "/x", "")']);\n`,
     ),
-    found: /\.cache(.|\n)*tmp\/x/,
+    breaches: /\.cache(.|\n)*tmp\/x/,
   },
   {
     name: 'notices a program',
@@ -200,7 +200,7 @@ execFileSync(process.execPath, ['-e', 'fs.mkdirSync(os.homedir() + "/.cache"); f
       'starter',
       "import { execFileSync } from 'node:child_process';\nexecFileSync('/bin/true');\n",
     ),
-    found: /started .*true/,
+    breaches: /started .*true/,
   },
 ];
 
@@ -225,34 +225,35 @@ function traced({ name, args, env: own, silent }, home) {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const told = { out: '', err: '' };
+    const streams = { out: '', err: '' };
     child.stdout.on('data', (chunk) => {
-      told.out += chunk;
+      streams.out += chunk;
     });
     child.stderr.on('data', (chunk) => {
-      told.err += chunk;
+      streams.err += chunk;
     });
     child.on('close', (code) => {
       const text = existsSync(trace) ? readFileSync(trace, 'utf8') : '';
-      const found = violations(text, { cwd: work, own: [out], trace, node: process.execPath });
-      if (!text.includes('execve(')) found.push('strace traced nothing');
+      const breaches = violations(text, { cwd: work, own: [out], trace, node: process.execPath });
+      if (!text.includes('execve(')) breaches.push('strace traced nothing');
       // Beside what the calls tell: what is there.
       for (const each of readdirSync(home))
-        if (!['tmp', 'trace'].includes(each)) found.push(`left ~/${each}`);
-      for (const each of readdirSync(temporary)) found.push(`left ${join('tmp', each)}`);
-      if (code !== 0) found.push(`ended with ${code}: ${(told.err || told.out).trim().slice(0, 500)}`);
-      else if (silent && told.err !== '') found.push(`printed ${told.err.trim().slice(0, 500)}`);
-      done({ name, found });
+        if (!['tmp', 'trace'].includes(each)) breaches.push(`left ~/${each}`);
+      for (const each of readdirSync(temporary)) breaches.push(`left ${join('tmp', each)}`);
+      if (code !== 0)
+        breaches.push(`ended with ${code}: ${(streams.err || streams.out).trim().slice(0, 500)}`);
+      else if (silent && streams.err !== '') breaches.push(`printed ${streams.err.trim().slice(0, 500)}`);
+      done({ name, breaches });
     });
   });
 }
 
 let [passed, failed] = [0, 0];
-function tell(name, found) {
-  if (found.length === 0) passed++;
+function tell(name, breaches) {
+  if (breaches.length === 0) passed++;
   else failed++;
-  console.log(`${found.length === 0 ? 'ok' : 'FAILED'} ${name}`);
-  const worstFirst = [...new Set(found)].sort((a, b) => b.includes('socket') - a.includes('socket'));
+  console.log(`${breaches.length === 0 ? 'ok' : 'FAILED'} ${name}`);
+  const worstFirst = [...new Set(breaches)].sort((a, b) => b.includes('socket') - a.includes('socket'));
   for (const each of worstFirst.slice(0, 8)) console.log(`   ${each}`);
 }
 
@@ -263,7 +264,7 @@ async function together(list, judge) {
     for (let each = waiting.shift(); each; each = waiting.shift()) {
       const home = join(place, `home-${count++}`);
       mkdirSync(home);
-      judge(each, (await traced(each, home)).found);
+      judge(each, (await traced(each, home)).breaches);
     }
   };
   await Promise.all(Array.from({ length: availableParallelism() }, turn));
@@ -271,10 +272,13 @@ async function together(list, judge) {
 
 const asked = process.argv.slice(2);
 const wanted = ({ name }) => asked.length === 0 || asked.some((start) => name.startsWith(start));
-await together(controls.filter(wanted), ({ name, found: expected }, found) =>
-  tell(name, expected.test(found.join('\n')) ? [] : [`was not noticed: ${found.join('; ') || 'nothing'}`]),
+await together(controls.filter(wanted), ({ name, breaches: expected }, breaches) =>
+  tell(
+    name,
+    expected.test(breaches.join('\n')) ? [] : [`was not noticed: ${breaches.join('; ') || 'nothing'}`],
+  ),
 );
-for (const row of rows) await together(row.filter(wanted), ({ name }, found) => tell(name, found));
+for (const row of rows) await together(row.filter(wanted), ({ name }, breaches) => tell(name, breaches));
 
 tell(
   'loads and runs nothing of the working folder',

@@ -92,8 +92,8 @@ def main() -> None:
         total = 0.0
         for x, y in loader:
             with torch.no_grad():
-                found = model(x)
-            loss = F.cross_entropy(fc(found), y)
+                inputs = model(x)
+            loss = F.cross_entropy(fc(inputs), y)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

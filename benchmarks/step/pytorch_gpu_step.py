@@ -188,13 +188,13 @@ def main() -> None:
     result: dict[str, Any] = {"peer": f"PyTorch {torch.__version__}", "card": card, **vars(args), "results": {}}
     for mode in args.modes.split(","):
         try:
-            found = measure(mode, args, device)
-            summary = f"{found['ms']:.1f} ms, {found['imgPerSecond']:.0f} img/s, host {found['hostMs']:.1f} ms"
-            print(f"PyTorch {args.method} {args.arch} {args.bn} {mode}: {summary}, {found['memory']}", flush=True)
+            measured = measure(mode, args, device)
+            summary = f"{measured['ms']:.1f} ms, {measured['imgPerSecond']:.0f} img/s, host {measured['hostMs']:.1f} ms"
+            print(f"PyTorch {args.method} {args.arch} {args.bn} {mode}: {summary}, {measured['memory']}", flush=True)
         except Exception as error:
-            found = {"error": f"{type(error).__name__}: {error}"[:1500]}
-            print(f"PyTorch {args.method} {args.arch} {args.bn} {mode}: {found['error'][:400]}", flush=True)
-        result["results"][mode] = found
+            measured = {"error": f"{type(error).__name__}: {error}"[:1500]}
+            print(f"PyTorch {args.method} {args.arch} {args.bn} {mode}: {measured['error'][:400]}", flush=True)
+        result["results"][mode] = measured
         if args.out:
             Path(args.out).write_text(json.dumps(result, indent=1) + "\n")
         torch._dynamo.reset()

@@ -35,12 +35,12 @@ beforeAll(async () => {
   };
   await pretrain({ ...recipe, data: gallery, epochs: 1, out: run }).result;
   const model = join(folder, 'model.onnx');
-  let told = '';
+  let errors = '';
   const tell = (text) => {
-    told += text;
+    errors += text;
   };
   const io = { out: tell, err: tell, live: false, color: false };
-  expect(await main(['export', run, '-o', model, '--with-preprocess'], io), told).toBe(0);
+  expect(await main(['export', run, '-o', model, '--with-preprocess'], io), errors).toBe(0);
   // An ordinary folder: one of a class, what the Finder leaves, a damaged image, a folder with an image's name.
   for (const name of ['dogs', 'odd.png', 'none']) mkdirSync(join(gallery, name));
   copyFileSync(file(7), join(gallery, 'dogs', 'rex.JPG'));

@@ -131,14 +131,14 @@ describe('commands', () => {
         .map((words) => ({ words, at: document.path, folder: join(document.path, '..') })),
     );
     const missing = [...lines, ...fromText].flatMap(({ words, at, folder }) => {
-      const told = `${at}: ${words.join(' ')}`;
+      const place = `${at}: ${words.join(' ')}`;
       const [program = '', first = '', second = ''] = words;
       if ((program === 'npm' || program === 'pnpm') && (first === 'run' || first.startsWith('test')))
-        return scripts[first === 'run' ? second : first] === undefined ? [told] : [];
+        return scripts[first === 'run' ? second : first] === undefined ? [place] : [];
       const file = program === 'node' || program === 'python' ? first : program;
       const isPath = /^[\w./-]+\.(mjs|sh|js|py)$/.test(file) && file.includes('/') && !file.startsWith('/');
       return isPath && !exists(file) && !exists(join(folder, file)) && !exists(`packages/cli/${file}`)
-        ? [told]
+        ? [place]
         : [];
     });
     expect(missing).toEqual([]);

@@ -31,9 +31,9 @@ export function readDocument(path: string): Document {
   const at = (offset: number) => `${path}:${text.slice(0, offset).split('\n').length}`;
   const blank = (block: string) => block.replace(/[^\n]/g, ' ');
   const blocks: Block[] = [];
-  const unfenced = text.replace(FENCE, (whole, language: string, body: string, offset: number) => {
+  const unfenced = text.replace(FENCE, (fenced, language: string, body: string, offset: number) => {
     blocks.push({ language, text: body, at: at(offset) });
-    return blank(whole);
+    return blank(fenced);
   });
   const prose = unfenced.replace(INDENTED, (body, offset: number) => {
     if (body.trim() !== '') blocks.push({ language: '', text: body.replace(/^ {4}/gm, ''), at: at(offset) });

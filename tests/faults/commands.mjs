@@ -22,10 +22,10 @@ export async function run({ work, quick, seed }) {
     const counted = join(given.work, `${command.name}.points`);
     const kinds = quick ? 'rename' : 'rename,sync';
     const began = performance.now();
-    const whole = await attempt(command, undisturbed, { MOCO_FAULT_COUNT: counted, MOCO_FAULT_KINDS: kinds });
+    const first = await attempt(command, undisturbed, { MOCO_FAULT_COUNT: counted, MOCO_FAULT_KINDS: kinds });
     const took = performance.now() - began;
-    if (whole.code !== 0) throw new Error(`${command.name} failed undisturbed: ${whole.err}`);
-    const expected = command.outcome(undisturbed, whole);
+    if (first.code !== 0) throw new Error(`${command.name} failed undisturbed: ${first.err}`);
+    const expected = command.outcome(undisturbed, first);
     const points = Array.from({ length: Number(readFileSync(counted, 'utf8')) }, (_, i) => i + 1);
     const kills = [
       ...(quick ? some(points, QUICK_POINTS, random) : points).map((at) => ({ what: `point ${at}`, at })),
@@ -164,9 +164,9 @@ function halves(folder, undisturbed, { name }) {
 async function afterwards(command, folder, expected, undisturbed) {
   const ended = await attempt(command, folder, {}, undefined, true);
   if (ended.code !== 0) return `the second time: ${ended.err.trim().split('\n').at(-1)}`;
-  const found = command.outcome(folder, ended);
-  const other = Object.keys({ ...expected, ...found }).find((key) => expected[key] !== found[key]);
-  if (other !== undefined) return `${other} is another: ${String(found[other]).slice(0, 200)}`;
+  const actual = command.outcome(folder, ended);
+  const other = Object.keys({ ...expected, ...actual }).find((key) => expected[key] !== actual[key]);
+  if (other !== undefined) return `${other} is another: ${String(actual[other]).slice(0, 200)}`;
   const left = filesOf(folder).filter(
     (file) => /\.(partial|lock)(\/|$)/.test(file) && !command.mayLeave?.test(file),
   );

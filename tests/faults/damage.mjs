@@ -31,7 +31,7 @@ const damages = {
     ]),
 };
 
-export async function run({ work, data, whole, quick, seed }) {
+export async function run({ work, data, reference, quick, seed }) {
   const base = join(work, 'damage-base');
   await finish(flags(data, base, ['--max-steps', '9']));
   const files = checkpoints(base);
@@ -72,7 +72,7 @@ export async function run({ work, data, whole, quick, seed }) {
     cpSync(base, copy, { recursive: true });
     writeFileSync(join(copy, newest), damage(Buffer.from(original), rng(seed, 'faults/damage', count + i)));
     const { code, err } = await finish(flags(data, copy, ['--resume', 'auto', '--max-steps', String(STEPS)]));
-    const why = code === 0 ? unlike(copy, whole) : err.trim();
+    const why = code === 0 ? unlike(copy, reference) : err.trim();
     if (why) failures.push(`${kind}, resumed: ${why}`);
     else if (!err.includes(newest)) failures.push(`${kind}, resumed: the damaged file is not named`);
     lost = Math.max(lost, stepOf(newest) - stepOf(before));

@@ -25,7 +25,7 @@ export async function run(given) {
   };
 }
 
-async function fullDisks({ work, data, whole, quick }, failures) {
+async function fullDisks({ work, data, reference, quick }, failures) {
   const sizes = quick ? [3, 34] : [3, 8, 13, 18, 23, 28, 34, 40, 46, 53, 60];
   let lost = 0;
   for (const megabytes of sizes) {
@@ -50,7 +50,7 @@ async function fullDisks({ work, data, whole, quick }, failures) {
       }
       execFileSync('mount', ['-o', 'remount,size=200m', disk]);
       const { code, err } = await finish(flags(data, folder, ['--resume', 'auto']));
-      const why = code === 0 ? unlike(folder, whole) : err.trim();
+      const why = code === 0 ? unlike(folder, reference) : err.trim();
       if (why) failures.push(`${megabytes} MB, resumed: ${why}`);
     } finally {
       execFileSync('umount', [disk]);
@@ -60,7 +60,7 @@ async function fullDisks({ work, data, whole, quick }, failures) {
 }
 
 /** By a process without rights: root may write anywhere. */
-async function closedFolders({ data, whole, quick }, failures) {
+async function closedFolders({ data, reference, quick }, failures) {
   const moments = quick ? [5] : [0, 3, 7, 11];
   let lost = 0;
   const readable = await startAsNobody(['--version'], tmpdir()).ended.catch(() => ({ code: 1 }));
@@ -83,16 +83,16 @@ async function closedFolders({ data, whole, quick }, failures) {
         if (await Promise.race([ended.then(() => true), sleep(5)])) break;
       }
       chmodSync(folder, 0o555);
-      const told = await ended;
+      const result = await ended;
       const why =
-        (told.code === 0 ? 'it went on' : unclear(told)) ??
-        (/no permission/.test(told.err) ? undefined : `no word of permission: ${told.err.trim()}`);
+        (result.code === 0 ? 'it went on' : unclear(result)) ??
+        (/no permission/.test(result.err) ? undefined : `no word of permission: ${result.err.trim()}`);
       if (why) failures.push(`folder closed after ${steps} steps: ${why}`);
       lost = Math.max(lost, losses(folder).length - stepOf(checkpoints(folder).at(-1)));
       chmodSync(folder, 0o755);
       chownSync(folder, NOBODY, NOBODY);
       const { code, err } = await startAsNobody(flags(shared, folder, ['--resume', 'auto']), place).ended;
-      const differs = code === 0 ? unlike(folder, whole) : err.trim();
+      const differs = code === 0 ? unlike(folder, reference) : err.trim();
       if (differs) failures.push(`folder closed after ${steps} steps, resumed: ${differs}`);
     } finally {
       rmSync(place, { recursive: true, force: true });

@@ -38,11 +38,11 @@ export async function run({ work, quick }) {
     const watch = setInterval(() => {
       peak = Math.max(peak, memoryOf(child.pid));
     }, 20);
-    const told = await ended;
+    const result = await ended;
     clearInterval(watch);
-    files = Number(/(\d+) (?:images|images) of/.exec(told.out)?.[1] ?? 0);
-    if (told.code !== 0) {
-      failures.push(`${way.join(' ')}: ${unclear(told) ?? told.err.trim().split('\n').at(-1)}`);
+    files = Number(/(\d+) (?:images|images) of/.exec(result.out)?.[1] ?? 0);
+    if (result.code !== 0) {
+      failures.push(`${way.join(' ')}: ${unclear(result) ?? result.err.trim().split('\n').at(-1)}`);
       continue;
     }
     const skipped = readFileSync(join(out, 'skipped.jsonl'), 'utf8').trim().split('\n');

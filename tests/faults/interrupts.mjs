@@ -6,7 +6,7 @@ import { checkpoints, flags, losses, sleep, start, stepOf, unlike, untilStep } f
 
 export const name = 'interrupted runs (SIGINT)';
 
-export async function run({ work, data, whole, quick, seed }) {
+export async function run({ work, data, reference, quick, seed }) {
   const random = rng(seed, 'faults/interrupts');
   const failures = [];
   const count = quick ? 2 : 20;
@@ -28,7 +28,7 @@ export async function run({ work, data, whole, quick, seed }) {
         if (done !== saved) failures.push(`interrupt ${tried}: ${done} steps were made, ${saved} saved`);
       } else if (code !== 0) failures.push(`run ${number}: ${err.trim()}`);
     }
-    const why = unlike(folder, whole);
+    const why = unlike(folder, reference);
     if (why) failures.push(`run ${number}: ${why}`);
   }
   return {

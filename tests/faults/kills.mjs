@@ -6,7 +6,7 @@ import { checkpoints, flags, losses, SAVE_EVERY, sleep, start, stepOf, unlike, u
 
 export const name = 'killed processes (SIGKILL)';
 
-export async function run({ work, data, whole, quick, backend, seed }) {
+export async function run({ work, data, reference, quick, backend, seed }) {
   // Others compile for seconds.
   const count = quick ? (backend === undefined ? 16 : 4) : 100;
   const random = rng(seed, 'faults/kills');
@@ -32,7 +32,7 @@ export async function run({ work, data, whole, quick, backend, seed }) {
     if (isAlive(-child.pid)) failures.push(`kill ${tried}: a process is left`);
     if (signal !== 'SIGKILL') {
       if (code !== 0) failures.push(`kill ${tried}: ${err.trim()}`);
-      const why = code === 0 ? unlike(folder, whole) : undefined;
+      const why = code === 0 ? unlike(folder, reference) : undefined;
       if (why) failures.push(`after kill ${tried}: ${why}`);
       folder = join(work, `kills-${++number}`);
       continue;
@@ -44,7 +44,7 @@ export async function run({ work, data, whole, quick, backend, seed }) {
     survived++;
   }
   const { code, err } = await start(flags(data, folder, ['--resume', 'auto'])).ended;
-  const why = code === 0 ? unlike(folder, whole) : err.trim();
+  const why = code === 0 ? unlike(folder, reference) : err.trim();
   if (why) failures.push(`at the end: ${why}`);
   if (lost > SAVE_EVERY) failures.push(`${lost} steps were lost, more than lie between two checkpoints`);
   return {

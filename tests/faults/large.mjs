@@ -9,18 +9,18 @@ export const name = 'checkpoints of more than 2 GiB';
 /** Two of these are more than 2 GiB, one is less; four bytes each. */
 const VALUES = 300_000_000;
 
-export async function run({ work, whole }) {
+export async function run({ work, reference }) {
   const folder = join(work, 'large');
   mkdirSync(folder);
-  const { info } = await openCheckpoint(join(whole, checkpoints(whole).at(-1)), () => undefined);
+  const { info } = await openCheckpoint(join(reference, checkpoints(reference).at(-1)), () => undefined);
   const data = new Float32Array(VALUES);
   for (let i = 0; i < VALUES; i += 4096) data[i] = i;
   const tensor = { shape: [VALUES], dtype: 'float32', data };
   const path = await saveCheckpoint(folder, info, { a: tensor, b: tensor });
   const failures = [];
-  const found = await openCheckpoint(folder, (text) => failures.push(text), true);
+  const opened = await openCheckpoint(folder, (text) => failures.push(text), true);
   for (const name of ['a', 'b'])
-    if (!Buffer.from(found.tensors[name].data.buffer).equals(Buffer.from(data.buffer)))
+    if (!Buffer.from(opened.tensors[name].data.buffer).equals(Buffer.from(data.buffer)))
       failures.push(`${name} is not what was saved`);
   if (checkpoints(folder).length !== 1) failures.push('it was set aside');
   return {

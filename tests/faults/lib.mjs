@@ -64,14 +64,14 @@ export const finish = (args, options) => start(args, options).ended;
 /** The loss of each step; of steps that were taken twice, the later one. */
 export function losses(folder) {
   const path = join(folder, 'log.jsonl');
-  const found = [];
-  if (!existsSync(path)) return found;
+  const bySteps = [];
+  if (!existsSync(path)) return bySteps;
   for (const text of readFileSync(path, 'utf8').split('\n')) {
     // A process that was killed may have left half a line.
     const line = parsed(text);
-    if (line?.event === 'step') found[line.globalStep] = line.loss;
+    if (line?.event === 'step') bySteps[line.globalStep] = line.loss;
   }
-  return found;
+  return bySteps;
 }
 
 function parsed(text) {
@@ -98,11 +98,11 @@ export function stepOf(file) {
 }
 
 /** Why a run that ended is not the one that was never disturbed; undefined if it is, to the bit. */
-export function unlike(folder, whole) {
-  const [here, there] = [losses(folder), losses(whole)];
+export function unlike(folder, reference) {
+  const [here, there] = [losses(folder), losses(reference)];
   const step = there.findIndex((loss, i) => here[i] !== loss);
   if (step >= 0) return `the loss of step ${step} is ${here[step]}, should be ${there[step]}`;
-  const [a, b] = [folder, whole].map((place) => {
+  const [a, b] = [folder, reference].map((place) => {
     const path = join(place, checkpoints(place).at(-1));
     return decodeSafetensors(readFileSync(path), path).tensors;
   });

@@ -6,7 +6,7 @@ import { finish, flags, sleep, start, unclear, unlike } from './lib.mjs';
 
 export const name = 'second processes in a run folder';
 
-export async function run({ work, data, whole }) {
+export async function run({ work, data, reference }) {
   const folder = join(work, 'lock');
   const failures = [];
   const first = start(flags(data, folder));
@@ -27,7 +27,7 @@ export async function run({ work, data, whole }) {
   }
   first.child.kill('SIGCONT');
   const { code, err } = await first.ended;
-  const why = code === 0 ? unlike(folder, whole) : err.trim();
+  const why = code === 0 ? unlike(folder, reference) : err.trim();
   if (why) failures.push(`the first: ${why}`);
   if (existsSync(join(folder, 'run.lock'))) failures.push('the lock was not given back');
   tried++;

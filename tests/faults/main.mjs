@@ -59,13 +59,13 @@ const rows = [];
 let [passed, failed] = [0, 0];
 try {
   const data = images(join(work, 'data'));
-  const whole = join(work, 'whole');
-  const undisturbed = await finish(flags(data, whole));
+  const reference = join(work, 'whole');
+  const undisturbed = await finish(flags(data, reference));
   if (undisturbed.code !== 0) throw new Error(`the undisturbed run failed: ${undisturbed.err}`);
   for (const [key, { name, run }] of chosen) {
     const started = performance.now();
     const { quick, backend, seed } = values;
-    const result = await run({ work, data, whole, quick, backend, seed: Number(seed) });
+    const result = await run({ work, data, reference, quick, backend, seed: Number(seed) });
     const seconds = ((performance.now() - started) / 1000).toFixed(0);
     if (result.notRun) {
       console.log(`${key}: not run: ${result.notRun}`);

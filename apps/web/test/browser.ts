@@ -109,10 +109,10 @@ export async function download(page: Page, kind: string, folder: string): Promis
 /** What axe finds wrong, by WCAG 2.2 AA and its own best practices. */
 export async function violations(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
-  const { violations: found } = await page.evaluate(() =>
+  const { violations: breaches } = await page.evaluate(() =>
     (window as unknown as { axe: typeof axe }).axe.run(),
   );
-  return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 200)).join(' ')}`);
+  return breaches.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 200)).join(' ')}`);
 }
 
 /** The whole page as an image; MOCO_SCREENSHOTS names a folder that keeps it. */

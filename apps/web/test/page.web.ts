@@ -154,9 +154,9 @@ describe('features', () => {
       checkpoint,
     );
     expect(file).toMatchObject({ code: 0, err: '' });
-    const [found] = JSON.parse(file.out).neighbours as { id: string; similarity: number }[];
-    expect(found).toMatchObject({ id: first });
-    expect(found!.similarity).toBeGreaterThan(0.9999);
+    const [best] = JSON.parse(file.out).neighbours as { id: string; similarity: number }[];
+    expect(best).toMatchObject({ id: first });
+    expect(best!.similarity).toBeGreaterThan(0.9999);
     const map = join(folder, 'map.html');
     expect(await moco('map', features, '--data', images, '--out', map)).toMatchObject({ code: 0 });
     expect(existsSync(map)).toBe(true);

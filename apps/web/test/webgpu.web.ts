@@ -94,10 +94,10 @@ it('gives an ONNX model whose features are those of the page', async () => {
   const session = await ort.InferenceSession.create(files.model);
   const bytes = Buffer.concat(raw.map(({ data }) => data));
   const tensor = new ort.Tensor('uint8', new Uint8Array(bytes), [64, 32, 32, 3]);
-  const found = (await session.run({ images: tensor })).features!;
-  expect(found.dims).toEqual([64, file.dim]);
+  const output = (await session.run({ images: tensor })).features!;
+  expect(output.dims).toEqual([64, file.dim]);
   // The file's have length 1.
-  const unit = unitRows(found.data as Float32Array, file.dim);
+  const unit = unitRows(output.data as Float32Array, file.dim);
   const apart = unit.reduce((most, value, i) => Math.max(most, Math.abs(value - values[i]!)), 0);
   // `moco export` holds its models to the same.
   expect(apart).toBeLessThan(1e-4);

@@ -166,11 +166,11 @@ describe.each(['v1', 'v2', 'v2-plain', 'v2-symmetric', 'v2-symmetric-20'])('%s a
         const reference = expected[`f64/grad.${parameter}`]!.data;
         const ours = sample(data, gradientSample);
         const error = relative(ours, reference);
-        const whole = difference(
+        const distances = difference(
           project(fixture.seed, parameter, data),
           expected[`f64/projections.${parameter}`]!.data,
         );
-        const projected = norm(whole) / Math.sqrt(projections) / facts.norm;
+        const projected = norm(distances) / Math.sqrt(projections) / facts.norm;
         const cosine =
           ours.reduce((dot, value, i) => dot + value * reference[i]!, 0) / (norm(ours) * norm(reference));
         expect(cosine, parameter).toBeGreaterThan(0.9999);

@@ -68,13 +68,13 @@ export function testTrajectories(factories: Factories): void {
   const pairs = names.flatMap((a, i) => names.slice(i + 1).map((b) => [a, b] as const));
   describe('a trajectory of 5 steps', () => {
     const backends = new Map<string, Backend>();
-    const whole = new Map<string, Trajectory>();
+    const unbroken = new Map<string, Trajectory>();
     const halves = new Map<string, Trajectory>();
     beforeAll(async () => {
       for (const name of names) {
         const backend = await factories[name]!();
         backends.set(name, backend);
-        whole.set(name, await go(backend, clone(start), 0, steps));
+        unbroken.set(name, await go(backend, clone(start), 0, steps));
         halves.set(name, await go(backend, clone(start), 0, handover));
       }
     });
@@ -83,17 +83,17 @@ export function testTrajectories(factories: Factories): void {
     });
 
     it('moves', () => {
-      for (const { losses } of whole.values()) expect(new Set(losses).size).toBe(steps);
+      for (const { losses } of unbroken.values()) expect(new Set(losses).size).toBe(steps);
     });
     it.each(pairs)('is the same on %s and on %s', (a, b) => {
-      expectAlike(whole.get(a)!, whole.get(b)!);
+      expectAlike(unbroken.get(a)!, unbroken.get(b)!);
     });
     it.each(pairs.flatMap(([a, b]) => [[a, b] as const, [b, a] as const]))(
       'begun on %s goes on on %s',
       async (a, b) => {
         const rest = await go(backends.get(b)!, clone(halves.get(a)!.state), handover, steps);
         const losses = [...halves.get(a)!.losses, ...rest.losses];
-        expectAlike({ losses, state: rest.state }, whole.get(b)!);
+        expectAlike({ losses, state: rest.state }, unbroken.get(b)!);
       },
       60_000,
     );

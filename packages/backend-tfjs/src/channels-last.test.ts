@@ -141,10 +141,10 @@ async function sameAsOracle(name: string, graph: Graph): Promise<void> {
     graph.inputs.map(({ name: port, value }) => [port, drawn(graph.values[value]!.shape, `${name} ${port}`)]),
   );
   const program = createProgram(graph, {}, activate, 'channels last');
-  const found = await program.run(feeds);
+  const outputs = await program.run(feeds);
   for (const [output, { data }] of Object.entries(interpret(graph, feeds))) {
     const scale = Math.max(...[...data].map(Math.abs));
-    const worst = Math.max(...[...data].map((value, i) => Math.abs(value - found[output]!.data[i]!)));
+    const worst = Math.max(...[...data].map((value, i) => Math.abs(value - outputs[output]!.data[i]!)));
     expect(worst / scale, output).toBeLessThan(1e-5);
   }
   await program.dispose();

@@ -38,9 +38,9 @@ describe('what tfjs:node lacks', () => {
       'cuDNN is missing (libcudnn.so.8)',
     ],
     [error('something else\nand more'), 'something else'],
-  ])('%s', (given, told) => {
+  ])('%s', (given, cause) => {
     const line = reason(name, given);
-    expect(line).toContain(told);
+    expect(line).toContain(cause);
     expect(line).not.toContain('\n');
   });
 });

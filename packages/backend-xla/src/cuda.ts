@@ -13,8 +13,8 @@ export function cudaFailure(driver = DRIVER): string | undefined {
   }
   const code = library.func('int cuInit(unsigned int flags)')(0) as number;
   if (code === 0) return undefined;
-  const told = [''];
+  const text = [''];
   const describe = library.func('int cuGetErrorString(int code, _Out_ const char **text)');
-  const described = describe(code, told) === 0 ? told[0] : undefined;
+  const described = describe(code, text) === 0 ? text[0] : undefined;
   return `NVIDIA's driver says: ${described || 'unknown error'} (CUDA error ${code})`;
 }

@@ -22,12 +22,12 @@ it('breaks notes between words, and no path, quoted one or command of a hint', (
   const text = `a note about ${path} and '/my photos/of last summer/in the south' that says: moco pretrain --resume 'my runs/one' or so`;
   const lines = wrap(text, 40, '  ').split('\n');
   expect(lines.map((line) => line.trim()).join(' ')).toBe(text);
-  for (const whole of [
+  for (const unbroken of [
     path,
     "'/my photos/of last summer/in the south'",
     "moco pretrain --resume 'my runs/one'",
   ])
-    expect(lines.filter((line) => line.includes(whole))).toHaveLength(1);
+    expect(lines.filter((line) => line.includes(unbroken))).toHaveLength(1);
   for (const line of lines) if (line.length > 40) expect(line.trim()).toMatch(/^(\/data|'\/my|moco pre)\S*/);
   expect(noted(text, undefined)).toBe(text);
   expect(noted('short', 40)).toBe('short');

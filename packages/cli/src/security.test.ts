@@ -63,12 +63,12 @@ it('ONNX Runtime is loaded in one place, and wherever else with its telemetry of
   expect(files.length).toBeGreaterThan(300);
   const loading =
     /^(?!import type\b).*(\bfrom |\(\s*)['"]onnxruntime-node['"]|^\s*import onnxruntime\b|\)\(\s*['"]onnxruntime-node['"]/m;
-  const found = new Map(
+  const loaders = new Map(
     files
       .map((path) => [relative(top, path), readFileSync(path, 'utf8')] as const)
       .filter(([path, text]) => loading.test(text) && path !== relative(top, import.meta.filename)),
   );
-  expect([...found.keys()].sort()).toEqual([
+  expect([...loaders.keys()].sort()).toEqual([
     'README.md',
     'examples/onnx-service/index.js',
     'packages/backend-ort/src/runtime.ts',
@@ -76,7 +76,7 @@ it('ONNX Runtime is loaded in one place, and wherever else with its telemetry of
     'packages/node/src/model-card.ts',
     'parity/onnx_check.py',
   ]);
-  for (const [path, text] of found) expect(text, path).toContain('ORT_DISABLE_TELEMETRY');
+  for (const [path, text] of loaders) expect(text, path).toContain('ORT_DISABLE_TELEMETRY');
 });
 
 /** What is generated is no source: the docs of the API hold copies of examples. */

@@ -51,8 +51,8 @@ it('computes where there is nothing but the language and two web globals', () =>
       const x = builder.input('x', [3]);
       return { loss: sum(mul(x, x)) };
     });
-    const found = interpret(grad(graph, 'loss', ['x']), { x: { shape: [3], data: [1, 2, 3] } });
-    const file = encodeSafetensors({ g: tensor(found['grad.x'].data, [3]) });
+    const outputs = interpret(grad(graph, 'loss', ['x']), { x: { shape: [3], data: [1, 2, 3] } });
+    const file = encodeSafetensors({ g: tensor(outputs['grad.x'].data, [3]) });
     [...decodeSafetensors(file, 'memory').tensors.g.data].join()`,
     context,
   );

@@ -110,8 +110,8 @@ describe('a set without a test split', () => {
   it('is always divided alike', async () => {
     const folder = join(root, 'alike');
     await writeImages(folder, 50);
-    const whole = await openDataset(folder);
-    expect(ids(divide(whole, 0.3).test)).toEqual(
+    const undivided = await openDataset(folder);
+    expect(ids(divide(undivided, 0.3).test)).toEqual(
       ids(await openDataset(folder, { split: 'test', holdOut: 0.3 })),
     );
   });

@@ -22,11 +22,13 @@ describe('what the machine refuses', () => {
     ['EMFILE', 'a.png: too many open files; raise the limit (ulimit -n) or give fewer workers'],
     ['EIO', 'a.png: the disk or network failed to read it (EIO)'],
   ])('%s without end is told, and is no damaged image', async (code, message) => {
-    const told = await patiently('a.png', () => Promise.reject(refusal(code)), none).catch((error) => error);
-    expect(told).toBeInstanceOf(MachineError);
-    expect(told).not.toBeInstanceOf(DataError);
-    expect(told.message).toBe(message);
-    expect(() => ifDamaged(told)).toThrow(told);
+    const failure = await patiently('a.png', () => Promise.reject(refusal(code)), none).catch(
+      (error) => error,
+    );
+    expect(failure).toBeInstanceOf(MachineError);
+    expect(failure).not.toBeInstanceOf(DataError);
+    expect(failure.message).toBe(message);
+    expect(() => ifDamaged(failure)).toThrow(failure);
   });
 
   it('other errors come as they are, at once', async () => {
@@ -67,15 +69,15 @@ it.each([
   Object.assign(new Error("EMFILE: too many open files, open 'worker.js'"), { code: 'EMFILE' }),
   Object.assign(new Error('Worker initialization failure: EMFILE'), { code: 'ERR_WORKER_INIT_FAILED' }),
 ])('a thread that finds no file descriptor is no defect: $message', (cause) => {
-  const told = helperError('a worker died', cause);
-  expect(told).toBeInstanceOf(MachineError);
-  expect(told.message).toBe(
+  const failure = helperError('a worker died', cause);
+  expect(failure).toBeInstanceOf(MachineError);
+  expect(failure.message).toBe(
     'no thread could be started: too many open files; raise the limit (ulimit -n) or give fewer workers',
   );
 });
 
 it('other deaths of threads are defects, told as they are', () => {
-  const told = helperError('a worker died 3 times: no such module', new Error('no such module'));
-  expect(told).not.toBeInstanceOf(UserError);
-  expect(told.message).toBe('a worker died 3 times: no such module');
+  const failure = helperError('a worker died 3 times: no such module', new Error('no such module'));
+  expect(failure).not.toBeInstanceOf(UserError);
+  expect(failure.message).toBe('a worker died 3 times: no such module');
 });

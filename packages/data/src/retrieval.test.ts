@@ -124,12 +124,12 @@ it('neighbours count by the labels of the images that could be read', async () =
 
 describe('damaged images', () => {
   const root = temporaryFolder();
-  const whole = join(root, 'whole');
+  const intact = join(root, 'whole');
   const flawed = join(root, 'flawed');
   const embed = async (data: Float32Array) => data;
 
   beforeAll(async () => {
-    await writeImages(whole, 12);
+    await writeImages(intact, 12);
     await writeImages(flawed, 12);
     for (const name of ['p000b', 'p005b', 'z']) write(join(flawed, `${name}.png`), 'no image');
   });
@@ -137,13 +137,13 @@ describe('damaged images', () => {
   it('are neither asked nor found, told once in each sequence, and an error beyond maxBad', async () => {
     const set = await openDataset(flawed);
     const tasks = retrievalTasks(set, options);
-    const told: string[] = [];
-    const onSkip = ({ id }: { id: string }) => told.push(id);
+    const skipped: string[] = [];
+    const onSkip = ({ id }: { id: string }) => skipped.push(id);
     // The edits are drawn by number: those of the readable images alone.
     const good = [...Array(set.length).keys()].filter((i) => /^p\d+\.png$/.test(set.id(i)));
-    const plain = { ...(await openDataset(whole)), source: { data: 'x', split: 'train' as const } };
+    const plain = { ...(await openDataset(intact)), source: { data: 'x', split: 'train' as const } };
     const scores = await evaluateRetrieval(tasks, embed, { onSkip, batch: 4 });
-    expect(told.sort()).toEqual(['p000b.png', 'p000b.png', 'p005b.png', 'p005b.png', 'z.png', 'z.png']);
+    expect(skipped.sort()).toEqual(['p000b.png', 'p000b.png', 'p005b.png', 'p005b.png', 'z.png', 'z.png']);
     const [task] = tasks;
     const rows = Int32Array.from({ length: good.length }, (_, i) => i);
     const gallery = await embedAll(retrievalTask('edited-copies', plain, options).gallery, embed, {});

@@ -124,11 +124,11 @@ describe.each(Object.entries(fixture.cases))(
         const context = { config, training, normalization: { splits: 1 }, updates: new Map() };
         const y = encoder.forward(context, traced, traced.x!);
         if (!training) return { y };
-        const found = gradients(
+        const results = gradients(
           sum(mul(y, traced.upstream!)),
           by.map((key) => traced[key]!),
         );
-        return { y, ...Object.fromEntries(by.map((key, i) => [`grad.${key}`, found[i]!])) };
+        return { y, ...Object.fromEntries(by.map((key, i) => [`grad.${key}`, results[i]!])) };
       });
       return interpret(graph, feeds);
     };

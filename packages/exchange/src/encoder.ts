@@ -173,12 +173,12 @@ function archOf(
 
 function checkShapes(file: string, arch: string, expected: Shapes, shapes: Shapes): void {
   const names = Object.keys(expected);
-  const found = inferArch(shapes)?.arch ?? arch;
-  const verdict = found === arch ? 'it is another model' : `it is of ${found}`;
+  const likely = inferArch(shapes)?.arch ?? arch;
+  const verdict = likely === arch ? 'it is another model' : `it is of ${likely}`;
   const missing = names.filter((name) => shapes[name] === undefined);
   if (missing.length === names.length)
     throw new CheckpointError(
-      `${file}: none of its tensors is one of ${arch}${found === arch ? '' : `: ${verdict}`}`,
+      `${file}: none of its tensors is one of ${arch}${likely === arch ? '' : `: ${verdict}`}`,
       {
         code: 'checkpoint-mismatch',
       },

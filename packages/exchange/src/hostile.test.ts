@@ -153,9 +153,9 @@ describe('what would take memory or time', () => {
 
 describe('a file cut off', () => {
   it.each(['kinds.pth', 'kinds-legacy.pth'])('anywhere is refused: %s', async (name) => {
-    const whole = fixture(name);
-    for (let size = 0; size < whole.length; size += 7)
-      await expect(readTorch(bytesSource(name, whole.slice(0, size))), `${size} bytes`).rejects.toThrow(
+    const intact = fixture(name);
+    for (let size = 0; size < intact.length; size += 7)
+      await expect(readTorch(bytesSource(name, intact.slice(0, size))), `${size} bytes`).rejects.toThrow(
         CheckpointError,
       );
   });

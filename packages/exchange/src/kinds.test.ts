@@ -46,9 +46,9 @@ describe.each(['kinds.pth', 'kinds-legacy.pth'])('%s, saved by PyTorch', async (
   it.each(Object.entries(tensors).filter(([key]) => key !== 'wide'))(
     'has the tensor %s',
     async (key, made) => {
-      const found = dict.get(key)!;
-      if (!isKind(found, 'tensor')) throw new Error(`${key} is no tensor`);
-      const { shape, dtype, data } = (await file.read(new Map([[key, found]]))).get(key)!;
+      const entry = dict.get(key)!;
+      if (!isKind(entry, 'tensor')) throw new Error(`${key} is no tensor`);
+      const { shape, dtype, data } = (await file.read(new Map([[key, entry]]))).get(key)!;
       expect(shape).toEqual(made.shape);
       const values = flat(made.values);
       expect([...data]).toEqual(dtype === 'float32' ? values.map(Math.fround) : values);

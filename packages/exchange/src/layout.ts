@@ -117,8 +117,8 @@ const firstBlock = /^(.*\.)?4\.0\.conv1\.weight$/;
 /** Names as they are, but those of a ResNet whose layers are numbered: `backbone.4.0.conv1.weight`. */
 function layersByName(names: Names): Names {
   const fronts = Object.keys(names).flatMap((name) => {
-    const found = firstBlock.exec(name);
-    return found ? [found[1] ?? ''] : [];
+    const match = firstBlock.exec(name);
+    return match ? [match[1] ?? ''] : [];
   });
   return Object.fromEntries(
     Object.entries(names).map(([name, own]) => {

@@ -44,8 +44,8 @@ async function stepsOf(run: AsyncIterable<Step>): Promise<Step[]> {
   return steps;
 }
 
-const whole = folder();
-const wholeRun = pretrain({ ...options, out: whole }).result;
+const finished = folder();
+const wholeRun = pretrain({ ...options, out: finished }).result;
 
 it('trains as the command does, to the bit', async () => {
   const out = folder();
@@ -76,7 +76,9 @@ it('goes on with activations kept where they were computed again', async () => {
   const second = await pretrain({ resume: out, checkpointActivations: false }).result;
   expect(second.config.checkpointActivations).toBe(false);
   await wholeRun;
-  const [losses, expected] = [out, whole].map((run) => logged(run, 'step').map(({ loss }) => loss as number));
+  const [losses, expected] = [out, finished].map((run) =>
+    logged(run, 'step').map(({ loss }) => loss as number),
+  );
   expect(losses).toHaveLength(6);
   // Rounding may differ where a backend normalises again in another way.
   losses!.forEach((loss, i) => {
@@ -208,15 +210,15 @@ describe('a data set of its own', () => {
         return own.decode(index);
       },
     };
-    const told: string[] = [];
+    const warnings: string[] = [];
     const run = pretrain({
       ...options,
       data: flawed,
       out: folder(),
-      onWarning: (text) => told.push(text),
+      onWarning: (text) => warnings.push(text),
     });
     expect(await run.result).toMatchObject({ skipped: 1 });
-    expect(told).toEqual(['left out: image 3 is torn']);
+    expect(warnings).toEqual(['left out: image 3 is torn']);
   });
 
   it('is measured on test images of its own', async () => {
@@ -229,16 +231,16 @@ describe('a data set of its own', () => {
     expect(warned).toEqual([
       expect.stringMatching(/^mine: no testData: \d+ of \d+ images are held out .* by a fixed rule$/),
     ]);
-    const told: unknown[] = [];
+    const warnings: unknown[] = [];
     const run = pretrain({
       ...base,
       testData: labelled,
       out: folder(),
-      onEvaluation: (event) => told.push(event),
+      onEvaluation: (event) => warnings.push(event),
     });
     const { measures } = await run.result;
     expect(measures?.knn).toBeGreaterThanOrEqual(0);
-    expect(told).toEqual([{ epoch: 1, ...measures }]);
+    expect(warnings).toEqual([{ epoch: 1, ...measures }]);
   });
 });
 
@@ -358,10 +360,10 @@ describe('bad options', () => {
     ],
     [
       'a folder that is taken',
-      { out: whole },
+      { out: finished },
       'file-taken',
       'out',
-      `go on with resume ${whole}, or choose another out`,
+      `go on with resume ${finished}, or choose another out`,
     ],
   ];
   it.each(table)('%s: one clear line', async (_, change, code, setting, message) => {

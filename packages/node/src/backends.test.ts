@@ -8,7 +8,7 @@ import { imageFolder, moco, temporaryFolder, tiny } from '../../cli/src/testing.
 import { choose, type Found } from './backends.ts';
 import { knownDevices } from './plugins.ts';
 
-const found = (name: string, speed: number, software = false, training = true): Found => ({
+const listed = (name: string, speed: number, software = false, training = true): Found => ({
   name,
   device: name,
   lowering: '',
@@ -19,11 +19,11 @@ const found = (name: string, speed: number, software = false, training = true): 
 
 it('auto takes the quickest, ort where another is hardly quicker, and no GPU in software, none that does not train', () => {
   const failed = { name: 'ort:cuda', failure: 'no' };
-  expect(choose([failed, found('ort', 100), found('webgpu', 500)]).name).toBe('webgpu');
-  expect(choose([found('ort', 100), found('webgpu', 105)]).name).toBe('ort');
-  expect(choose([found('ort', 100), found('webgpu', 500, true)]).name).toBe('ort');
-  expect(choose([failed, found('tfjs:wasm', 20)]).name).toBe('tfjs:wasm');
-  expect(choose([found('ort', 100), found('ort:webgpu', 500, false, false)]).name).toBe('ort');
+  expect(choose([failed, listed('ort', 100), listed('webgpu', 500)]).name).toBe('webgpu');
+  expect(choose([listed('ort', 100), listed('webgpu', 105)]).name).toBe('ort');
+  expect(choose([listed('ort', 100), listed('webgpu', 500, true)]).name).toBe('ort');
+  expect(choose([failed, listed('tfjs:wasm', 20)]).name).toBe('tfjs:wasm');
+  expect(choose([listed('ort', 100), listed('ort:webgpu', 500, false, false)]).name).toBe('ort');
   expect(() => choose([failed])).toThrow('no backend is usable here');
   expect(() => choose([failed], 'bf16')).toThrow('no backend that computes in bf16 is usable here');
 });

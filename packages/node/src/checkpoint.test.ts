@@ -127,8 +127,8 @@ describe('checkpoints', () => {
   it('are read in parts, as those must be that are larger than one read may be', async () => {
     const folder = temporaryFolder();
     const path = await save(folder, 3, 7);
-    const whole = await readCheckpoint(path);
-    for (const atOnce of [1, 7, 64]) expect(await readCheckpoint(path, atOnce)).toEqual(whole);
+    const stored = await readCheckpoint(path);
+    for (const atOnce of [1, 7, 64]) expect(await readCheckpoint(path, atOnce)).toEqual(stored);
     truncateSync(path, statSync(path).size - 1);
     await expect(readCheckpoint(path, 7)).rejects.toThrow(CheckpointError);
   });

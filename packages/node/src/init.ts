@@ -61,11 +61,11 @@ export async function startingState(
   const { tensors, unexpected } = await openWeights(init, arch);
   const { state, taken, random, unused } = startFrom(fresh, tensors, init);
   const own = (names: readonly string[]) => names.map((name) => name.replace(/^q\./, ''));
-  const told = [
+  const remarks = [
     ['random', own(random)],
     ['left out', [...own(unused), ...unexpected]],
   ] as const;
-  const rest = told.map(([what, names]) =>
+  const rest = remarks.map(([what, names]) =>
     names.length > 0 ? `; ${what}: ${names.length} (${listed(names, 4)})` : '',
   );
   note(`From ${init}: ${counted(taken.length, 'tensor')} of ${arch}${rest.join('')}`);

@@ -193,8 +193,8 @@ it('features that are not finite are refused by knn and embed, in one line, and 
     ['knn', diverged, images],
     ['embed', diverged, images, '--out', out],
   ]) {
-    const told = await moco(...args);
-    expect(told).toMatchObject({ code: 1, out: '', err: line(/features of .* are not finite/) });
+    const result = await moco(...args);
+    expect(result).toMatchObject({ code: 1, out: '', err: line(/features of .* are not finite/) });
   }
   expect(readdirSync(join(out, '..'))).toEqual([]);
 });

@@ -151,8 +151,8 @@ describe.each([
     ['of a process that is gone', () => ({ ...holder, pid: gone() })],
     ['from before the machine was started', () => ({ ...holder, pid: process.pid, boot: 'another' })],
     ['of a process whose number another one has now', () => ({ ...holder, pid: process.pid, began: '1' })],
-  ])('is taken over with a lock %s', async (_, found) => {
-    const folder = lockedBy(found());
+  ])('is taken over with a lock %s', async (_, stale) => {
+    const folder = lockedBy(stale());
     const notes: string[] = [];
     const lock = await lockFolder(folder, (text) => notes.push(text));
     expect(notes).toEqual([expect.stringMatching(/the lock of process \d+, .*is taken over/)]);

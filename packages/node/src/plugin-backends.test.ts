@@ -77,9 +77,9 @@ it('a backend that needs a driver is tried in a process of its own, whatever it 
   const opening =
     "console.log('{}'); console.error('driver: hello'); process.stdout.write('no end of line');";
   await loadPlugins([plugin('noisy', "{ name: 'noisy', speed: 'check', needs: 'driver' }", opening)]);
-  const found = await probe(await deviceNamed('noisy'));
-  expect(found).toMatchObject({ name: 'noisy', lowering: 'nothing' });
-  expect(found).not.toHaveProperty('device', `a plugin, pid ${process.pid}`);
+  const probed = await probe(await deviceNamed('noisy'));
+  expect(probed).toMatchObject({ name: 'noisy', lowering: 'nothing' });
+  expect(probed).not.toHaveProperty('device', `a plugin, pid ${process.pid}`);
 });
 
 it('a backend whose driver ends the process, or never answers, is not usable', async () => {

@@ -42,9 +42,9 @@ describe('preprocessing in the graph', () => {
     const expected = applyEvalTransform({ width, height, data }, { size, mean, std });
     const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
     const images = new ort.Tensor('uint8', data, [1, height, width, 3]);
-    const found = (await session.run({ images })).features!.data as Float32Array;
+    const features = (await session.run({ images })).features!.data as Float32Array;
     await session.release();
-    const levels = found.map((value, i) => Math.abs(value - expected[i]!) * 255);
+    const levels = features.map((value, i) => Math.abs(value - expected[i]!) * 255);
     const average = levels.reduce((sum, level) => sum + level, 0) / levels.length;
     // One value in twenty is tipped to the next whole one; on the first and last row, where the two libraries weigh what
     // lies outside differently, a few are two off. A crop that is one pixel off averages more than 5.

@@ -33,11 +33,11 @@ it('a run lists each damaged image once, with its reason, over all epochs and re
 
 it('the terminal is told of ten, the file of all', () => {
   const folder = temporaryFolder();
-  const told: string[] = [];
-  const skips = skipList((text) => told.push(text), folder);
+  const warnings: string[] = [];
+  const skips = skipList((text) => warnings.push(text), folder);
   // Each epoch and each evaluation meets them again.
   for (let i = 0; i < 90; i++) skips.onSkip({ id: `p${i % 30}`, reason: `p${i % 30}: bad` });
-  expect([told.length, skips.count]).toEqual([11, 30]);
-  expect(told.at(-1)).toMatch(/more images are left out: .*skipped\.jsonl lists them all/);
+  expect([warnings.length, skips.count]).toEqual([11, 30]);
+  expect(warnings.at(-1)).toMatch(/more images are left out: .*skipped\.jsonl lists them all/);
   expect(lines(folder)).toHaveLength(30);
 });

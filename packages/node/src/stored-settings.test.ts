@@ -144,10 +144,10 @@ describe('a checkpoint with a wild value of', () => {
     const file = forged((info) => {
       info.config[name] = raw(json);
     });
-    const told = await moco(...args(file, at(`out-${count}`)));
-    expectOneLine(told, `${command}, ${name}: ${json}`);
-    expect(told.err).toContain(file);
-    expect(told.err).toContain(name);
+    const result = await moco(...args(file, at(`out-${count}`)));
+    expectOneLine(result, `${command}, ${name}: ${json}`);
+    expect(result.err).toContain(file);
+    expect(result.err).toContain(name);
   });
 
   it.each(Object.keys(commands))('each, by %s', async (command) => {
@@ -185,12 +185,12 @@ it.each(['epoch', 'step', 'globalStep', 'images', 'losses', 'meters', 'config'])
       const file = forged((info) => {
         info[name] = raw(json);
       });
-      const told = await moco('knn', file);
+      const result = await moco('knn', file);
       if (['epoch', 'step', 'globalStep', 'images'].includes(name) && json === '1000000000000') {
-        expectHarmless(told, `${name}: ${what}`);
+        expectHarmless(result, `${name}: ${what}`);
         continue;
       }
-      expectOneLine(told, `${name}: ${what}`);
+      expectOneLine(result, `${name}: ${what}`);
     }
   },
 );
@@ -264,10 +264,10 @@ describe('a classifier with a wild', () => {
         if (within === undefined) info[name] = raw(json) as never;
         else info[name]![within] = raw(json);
       });
-      const told = await moco('export', path, '--with-classifier', '-o', `${path}.onnx`);
+      const result = await moco('export', path, '--with-classifier', '-o', `${path}.onnx`);
       const key = within === undefined ? name : `${name}.${within}`;
-      if (fine[key]?.includes(json)) expectHarmless(told, `${key}: ${what}`);
-      else expectOneLine(told, `${key}: ${what}`);
+      if (fine[key]?.includes(json)) expectHarmless(result, `${key}: ${what}`);
+      else expectOneLine(result, `${key}: ${what}`);
     }
   });
 });

@@ -9,12 +9,12 @@ it('averages, and has 0 before the first value', () => {
 });
 
 it('goes on from its state as if it had not stopped', () => {
-  const whole = createMeters();
+  const unbroken = createMeters();
   const first = createMeters();
   const values = [0.1, 0.7, 1e9, -3.3, 0.2];
-  for (const value of values) whole.loss.add(value);
+  for (const value of values) unbroken.loss.add(value);
   for (const value of values.slice(0, 2)) first.loss.add(value);
   const second = createMeters(JSON.parse(JSON.stringify(meterStates(first))));
   for (const value of values.slice(2)) second.loss.add(value);
-  expect(second.loss.average).toBe(whole.loss.average);
+  expect(second.loss.average).toBe(unbroken.loss.average);
 });

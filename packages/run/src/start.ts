@@ -55,9 +55,9 @@ function mismatch(
   given: Tensor | undefined,
   { shape }: Tensor,
 ): CheckpointError {
-  const found = given ? `is [${given.shape.join(', ')}]` : 'is missing';
+  const fault = given ? `is [${given.shape.join(', ')}]` : 'is missing';
   return new CheckpointError(
-    `${source}: "${printable(name.slice(2))}" ${found}, that of this run [${shape.join(', ')}]: it is another model`,
+    `${source}: "${printable(name.slice(2))}" ${fault}, that of this run [${shape.join(', ')}]: it is another model`,
     { code: 'checkpoint-mismatch' },
   );
 }

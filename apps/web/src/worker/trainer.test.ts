@@ -18,7 +18,7 @@ interface Step {
 
 /** As the worker of the test sees them. */
 let errors: Pick<typeof core, 'BackendError' | 'SettingError' | 'say' | 'settingRef' | 'UserError'>;
-let told: FromTrainer[];
+let messages: FromTrainer[];
 let steps: Step[];
 let waiting: (() => void)[];
 let send: (message: ToTrainer) => void;
@@ -31,13 +31,13 @@ const changed = () => {
 /** Waits until something has happened. */
 async function until<T>(look: () => T | undefined): Promise<T> {
   for (;;) {
-    const found = look();
-    if (found !== undefined) return found;
+    const seen = look();
+    if (seen !== undefined) return seen;
     await new Promise<void>((resolve) => waiting.push(resolve));
   }
 }
 const has = (type: FromTrainer['type'], count = 1) =>
-  until(() => (told.filter((message) => message.type === type).length >= count ? true : undefined));
+  until(() => (messages.filter((message) => message.type === type).length >= count ? true : undefined));
 const stepOf = (session: number, at = 0) => until(() => steps.filter((step) => step.session === session)[at]);
 
 vi.mock('./images.ts', () => ({
@@ -101,10 +101,10 @@ vi.mock('./session.ts', () => ({
 }));
 
 beforeEach(async () => {
-  [told, steps, waiting, backends, sessions] = [[], [], [], [], 0];
+  [messages, steps, waiting, backends, sessions] = [[], [], [], [], 0];
   vi.resetModules();
   vi.stubGlobal('postMessage', (message: FromTrainer) => {
-    told.push(message);
+    messages.push(message);
     changed();
   });
   vi.stubGlobal('addEventListener', (_: string, listen: (event: { data: ToTrainer }) => void) => {
@@ -116,11 +116,11 @@ beforeEach(async () => {
 });
 
 const open = async (name: string) => {
-  const before = told.length;
+  const before = messages.length;
   send({ type: 'open', source: { kind: 'folder', name, files: [], seed: 0 } });
-  await until(() => told.slice(before).find(({ type }) => type === 'opened' || type === 'failed'));
+  await until(() => messages.slice(before).find(({ type }) => type === 'opened' || type === 'failed'));
 };
-const failures = () => told.filter((message) => message.type === 'failed');
+const failures = () => messages.filter((message) => message.type === 'failed');
 
 it('tells nothing of a step that fails after another training was asked for', async () => {
   send({ type: 'start', given });
@@ -133,7 +133,7 @@ it('tells nothing of a step that fails after another training was asked for', as
   // The new one goes on.
   await stepOf(2, 1);
   expect(failures()).toEqual([]);
-  expect(told.filter(({ type }) => type === 'step')).toHaveLength(1);
+  expect(messages.filter(({ type }) => type === 'step')).toHaveLength(1);
 });
 
 it('tells of a step that fails after a pause', async () => {
@@ -183,7 +183,7 @@ it('leaves WebGPU where a step does not end', async () => {
   await vi.advanceTimersByTimeAsync(LIMITS[0]);
   vi.useRealTimers();
   await has('started');
-  expect(told.find(({ type }) => type === 'started')).toMatchObject({
+  expect(messages.find(({ type }) => type === 'started')).toMatchObject({
     backend: 'WebAssembly',
     arch: 'resnet-micro',
     note: 'a step on WebGPU takes more than 60 seconds here',
@@ -196,7 +196,7 @@ it('leaves WebGPU where a step fails, and tries it once where it works', async (
   send({ type: 'start', given });
   (await stepOf(1)).end(new errors.BackendError('no buffer is large enough'));
   await has('started');
-  expect(told.find(({ type }) => type === 'started')).toMatchObject({
+  expect(messages.find(({ type }) => type === 'started')).toMatchObject({
     backend: 'WebAssembly',
     note: 'WebGPU failed (no buffer is large enough)',
   });
@@ -208,7 +208,7 @@ it('leaves WebGPU where a step fails, and tries it once where it works', async (
   (await stepOf(3)).end();
   (await stepOf(3, 1)).end();
   await has('started', 2);
-  expect(told.filter(({ type }) => type === 'started')[1]).toMatchObject({
+  expect(messages.filter(({ type }) => type === 'started')[1]).toMatchObject({
     backend: 'WebGPU',
     arch: 'resnet-tiny',
   });
@@ -216,13 +216,13 @@ it('leaves WebGPU where a step fails, and tries it once where it works', async (
   send({ type: 'start', given: tiny });
   onGpu.end();
   await has('started', 3);
-  expect(told.filter(({ type }) => type === 'compiling')).toHaveLength(2);
+  expect(messages.filter(({ type }) => type === 'compiling')).toHaveLength(2);
 });
 
 it('says when a set is too small, and what it shrinks', async () => {
   send({ type: 'start', given: { ...given, batchSize: '64', mocoK: '512' } });
   await has('started');
-  expect(told.find(({ type }) => type === 'started')).toMatchObject({
+  expect(messages.find(({ type }) => type === 'started')).toMatchObject({
     ...{ batchSize: 16, queue: 16, note: 'For 20 images the batch is 16, the queue 16 keys.' },
   });
 });

@@ -117,10 +117,10 @@ async function agrees(graph: ReturnType<typeof graphOf>): Promise<void> {
     const actual: Record<string, Tensor> = await program.run(feeds);
     p = (await program.read(['p'])).p!;
     for (const [name, { data }] of Object.entries(expected)) {
-      const found = (name === 'next.p' ? p : actual[name]!).data;
+      const written = (name === 'next.p' ? p : actual[name]!).data;
       const largest = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
       data.forEach((value, i) => {
-        expect(Math.abs(found[i]! - value)).toBeLessThan(2e-5 * largest);
+        expect(Math.abs(written[i]! - value)).toBeLessThan(2e-5 * largest);
       });
     }
   }

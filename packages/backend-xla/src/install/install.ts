@@ -107,7 +107,9 @@ async function download(index: string, wheel: Wheel, path: string, signal?: Abor
 async function checkHash(path: string, { file, sha256 }: Wheel): Promise<void> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(path), hash);
-  const found = hash.digest('hex');
-  if (found !== sha256)
-    throw new BackendError(`${file} is not the file that was pinned: its SHA-256 is ${found}, not ${sha256}`);
+  const actual = hash.digest('hex');
+  if (actual !== sha256)
+    throw new BackendError(
+      `${file} is not the file that was pinned: its SHA-256 is ${actual}, not ${sha256}`,
+    );
 }

@@ -33,9 +33,9 @@ export class PjrtClient {
   private constructor(plugin: PjrtPlugin, handle: Word) {
     this.plugin = plugin;
     this.handle = handle;
-    const found = plugin.call('Client_AddressableDevices', (a) => a.word('client', handle));
-    this.devices = Number(found.readWord('num_devices'));
-    this.device = wordsAt(found.readWord('devices'), 1)[0]!;
+    const result = plugin.call('Client_AddressableDevices', (a) => a.word('client', handle));
+    this.devices = Number(result.readWord('num_devices'));
+    this.device = wordsAt(result.readWord('devices'), 1)[0]!;
   }
 
   /** @throws PjrtError when there is no device: without a GPU or its driver */

@@ -42,7 +42,7 @@ function struct(...fields: string[]): Struct {
 const fn = (slot: number, ...fields: string[]): ApiFunction => ({ slot, ...struct(...fields) });
 
 /** A value and whether the device tells it. */
-const told = (name: string) => [`${name}:i64`, `${name}_is_set:bool`];
+const reported = (name: string) => [`${name}:i64`, `${name}_is_set:bool`];
 
 export const api = {
   Error_Destroy: fn(0, 'error'),
@@ -71,11 +71,11 @@ export const api = {
   Device_GetDescription: fn(29, 'device', 'device_description'),
   Device_MemoryStats: fn(
     34,
-    ...['device', 'bytes_in_use:i64', ...told('peak_bytes_in_use'), ...told('num_allocs')],
-    ...[...told('largest_alloc_size'), ...told('bytes_limit'), ...told('bytes_reserved')],
-    ...[...told('peak_bytes_reserved'), ...told('bytes_reservable_limit')],
-    ...[...told('largest_free_block_bytes'), ...told('pool_bytes'), ...told('peak_pool_bytes')],
-    ...told('later_counter'),
+    ...['device', 'bytes_in_use:i64', ...reported('peak_bytes_in_use'), ...reported('num_allocs')],
+    ...[...reported('largest_alloc_size'), ...reported('bytes_limit'), ...reported('bytes_reserved')],
+    ...[...reported('peak_bytes_reserved'), ...reported('bytes_reservable_limit')],
+    ...[...reported('largest_free_block_bytes'), ...reported('pool_bytes'), ...reported('peak_pool_bytes')],
+    ...reported('later_counter'),
   ),
   LoadedExecutable_Destroy: fn(50, 'executable'),
   LoadedExecutable_Execute: fn(

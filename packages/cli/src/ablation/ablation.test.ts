@@ -40,8 +40,8 @@ it('trains each cell once, and draws what it measured beside what was published'
     const file = join(folder, 'cells', `${name}.json`);
     const text = readFileSync(file, 'utf8');
     writeFileSync(file, '{"measures": {}}');
-    const told = `moco: ${file} is no cell of an ablation: it has no config; remove it, and the cell is trained again\n`;
-    expect(await moco(...args)).toMatchObject({ code: 1, err: told });
+    const message = `moco: ${file} is no cell of an ablation: it has no config; remove it, and the cell is trained again\n`;
+    expect(await moco(...args)).toMatchObject({ code: 1, err: message });
     writeFileSync(file, text);
   }
 

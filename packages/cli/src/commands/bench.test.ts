@@ -28,12 +28,12 @@ it('times steps of several backends, and says which are not usable', async () =>
 
 it('tells a program what it measured', async () => {
   const { code, out } = await moco(...small, '--json', '--method', 'moco-v1');
-  const told = JSON.parse(out);
-  expect([code, told.secondsPerStep.length, told.batchSize]).toEqual([0, 2, 8]);
-  expect(told.secondsPerStep).toContain(Math.min(...told.secondsPerStep));
-  expect(told.median).toBeGreaterThan(0);
-  expect(told.secondsToFirstStep).toBeGreaterThan(0);
-  expect(Number.isFinite(told.loss)).toBe(true);
+  const report = JSON.parse(out);
+  expect([code, report.secondsPerStep.length, report.batchSize]).toEqual([0, 2, 8]);
+  expect(report.secondsPerStep).toContain(Math.min(...report.secondsPerStep));
+  expect(report.median).toBeGreaterThan(0);
+  expect(report.secondsToFirstStep).toBeGreaterThan(0);
+  expect(Number.isFinite(report.loss)).toBe(true);
 });
 
 it('a backend that is not there, alone, is an error of one line', async () => {

@@ -79,8 +79,11 @@ describe('are left out, counted, listed, and refused beyond --max-bad', () => {
 
 it('a query of moco search that is damaged is an error that names it', async () => {
   await moco('embed', run, data, '--out', vectors, ...small);
-  const found = await moco('search', vectors, join(data, damaged[0]!), '--model', run, ...small);
-  expect([found.code, found.err]).toEqual([1, expect.stringMatching(/^moco: .*broken\.png: not a readable/)]);
+  const search = await moco('search', vectors, join(data, damaged[0]!), '--model', run, ...small);
+  expect([search.code, search.err]).toEqual([
+    1,
+    expect.stringMatching(/^moco: .*broken\.png: not a readable/),
+  ]);
 });
 
 describe('an evaluation within a training', () => {

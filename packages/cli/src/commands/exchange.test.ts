@@ -67,11 +67,11 @@ writeFileSync(
   }),
 );
 
-function same(found: Params, wanted: Params): void {
-  expect(Object.keys(found).sort()).toEqual(Object.keys(wanted).sort());
+function same(actual: Params, wanted: Params): void {
+  expect(Object.keys(actual).sort()).toEqual(Object.keys(wanted).sort());
   for (const [name, { shape, data }] of Object.entries(wanted)) {
-    expect(found[name]!.shape, name).toEqual(shape);
-    expect(Buffer.compare(Buffer.from(found[name]!.data.buffer), Buffer.from(data.buffer)), name).toBe(0);
+    expect(actual[name]!.shape, name).toEqual(shape);
+    expect(Buffer.compare(Buffer.from(actual[name]!.data.buffer), Buffer.from(data.buffer)), name).toBe(0);
   }
 }
 const backbone = (params: Params) =>
@@ -275,8 +275,8 @@ describe('a round trip', () => {
     expect(checksum(tensors)).toBe(checksum((await readCheckpoint(path)).tensors));
     // Of the larger ones the same settings and weights are enough: they only compute longer.
     if (config.arch !== 'resnet-micro') return;
-    const [found, wanted] = [await features(again), await features(path)];
-    expect(meanCosine(found, wanted, wanted.length / 4)).toBeCloseTo(1, 12);
+    const [actual, wanted] = [await features(again), await features(path)];
+    expect(meanCosine(actual, wanted, wanted.length / 4)).toBeCloseTo(1, 12);
   });
   const kept = [
     'method',

@@ -52,16 +52,16 @@ describe('moco export --precision', () => {
   ] as const)(
     '%s in %s keeps the features in fewer bytes',
     async (_, precision, more, source, share, least) => {
-      const [whole, reduced] = [join(root, 'whole.onnx'), join(root, 'reduced.onnx')];
-      expect(await moco('export', source(), '-o', whole, '--no-card')).toMatchObject({ code: 0 });
-      const told = await moco('export', source(), '-o', reduced, '--precision', precision, ...more);
-      expect(told).toMatchObject({ code: 0, err: '' });
-      expect(statSync(reduced).size / statSync(whole).size).toBeLessThan(share);
-      const [expected, found] = [await features(whole), await features(reduced)];
-      expect(cosine(found, expected)).toBeGreaterThan(least);
+      const [full, reduced] = [join(root, 'whole.onnx'), join(root, 'reduced.onnx')];
+      expect(await moco('export', source(), '-o', full, '--no-card')).toMatchObject({ code: 0 });
+      const result = await moco('export', source(), '-o', reduced, '--precision', precision, ...more);
+      expect(result).toMatchObject({ code: 0, err: '' });
+      expect(statSync(reduced).size / statSync(full).size).toBeLessThan(share);
+      const [expected, actual] = [await features(full), await features(reduced)];
+      expect(cosine(actual, expected)).toBeGreaterThan(least);
       // It is another computation, and its batch is free.
-      expect([...found]).not.toEqual([...expected]);
-      const first = found.subarray(0, found.length / 3);
+      expect([...actual]).not.toEqual([...expected]);
+      const first = actual.subarray(0, actual.length / 3);
       expect(cosine(await features(reduced, 1), first)).toBeGreaterThan(0.999);
     },
   );
@@ -91,9 +91,9 @@ describe('moco export --precision', () => {
     });
     const models = [await openModel(readFileSync(plain)), await openModel(readFileSync(raw))] as const;
     const expected = await models[0].run('float32', normal, [1, 3, SIZE, SIZE]);
-    const found = await models[1].run('uint8', bytes, [1, SIZE, SIZE, 3]);
+    const actual = await models[1].run('uint8', bytes, [1, SIZE, SIZE, 3]);
     for (const model of models) await model.close();
-    expect(cosine(found.first, expected.first)).toBeGreaterThan(0.9999);
+    expect(cosine(actual.first, expected.first)).toBeGreaterThan(0.9999);
   });
 
   it('what float16 can not hold is refused, and what comes near is warned of', async () => {

@@ -35,12 +35,12 @@ describe('folders without images in one split', () => {
   const messy = splits();
   for (const name of ['@eaDir', 'bee/empty']) mkdirSync(join(messy, 'train', name), { recursive: true });
   mkdirSync(join(messy, 'val/__MACOSX'));
-  const told = `moco: warning: ${messy}: no images in: @eaDir, __MACOSX, bee\n`;
+  const notice = `moco: warning: ${messy}: no images in: @eaDir, __MACOSX, bee\n`;
 
   it('leave the accuracy of kNN', async () => {
-    const found = await moco('knn', run, messy, '-k', '1', ...small);
-    expect(found).toMatchObject({ code: 0, err: told });
-    expect(found.out).toMatch(/kNN accuracy +100\.00 %/);
+    const evaluation = await moco('knn', run, messy, '-k', '1', ...small);
+    expect(evaluation).toMatchObject({ code: 0, err: notice });
+    expect(evaluation.out).toMatch(/kNN accuracy +100\.00 %/);
   });
 
   it.each(['lincls', 'finetune'])('leave that of %s and of its -e', async (command) => {
@@ -48,7 +48,7 @@ describe('folders without images in one split', () => {
     const [out, other] = [join(temporaryFolder(), 'a'), join(temporaryFolder(), 'b')];
     const before = await moco(command, run, clean, ...flags, '--out', out);
     const after = await moco(command, run, messy, ...flags, '--out', other);
-    expect([before.code, after.code, after.err]).toEqual([0, 0, told]);
+    expect([before.code, after.code, after.err]).toEqual([0, 0, notice]);
     expect(accuracyOf(before.out)).toBeDefined();
     expect(accuracyOf(after.out)).toBe(accuracyOf(before.out));
     const best = join(other, 'best.safetensors');
@@ -60,7 +60,7 @@ describe('folders without images in one split', () => {
   it('leave the measure within a training', async () => {
     const folder = join(temporaryFolder(), 'run');
     const flags = [...tiny, '--epochs', '1', '--knn-every', '1', '--out', folder];
-    expect(await moco('pretrain', messy, ...flags)).toMatchObject({ code: 0, err: told });
+    expect(await moco('pretrain', messy, ...flags)).toMatchObject({ code: 0, err: notice });
     const [clean] = logged(folder, 'evaluation');
     const known = await moco('knn', folder, messy, ...small);
     expect(known.out).toContain(`${(clean!.knn as number).toFixed(2)} %`);
@@ -99,11 +99,11 @@ describe('a classifier on data whose classes changed', () => {
     const fewer = changed((folder, split) => {
       rmSync(join(folder, split, 'cat'), { recursive: true });
     });
-    const [whole, part] = [
+    const [all, part] = [
       await moco('lincls', best, data, '-e', ...small),
       await moco('lincls', best, fewer, '-e', ...small),
     ];
-    expect([whole.code, part.code]).toEqual([0, 0]);
+    expect([all.code, part.code]).toEqual([0, 0]);
     expect(part.err).toMatch(/no test images of cat\n$/);
     // By number, dogs would be taken for cats: of 18 images, as many of dogs and elk are right as in the whole.
     const right = (text: string, count: number) =>
@@ -114,8 +114,8 @@ describe('a classifier on data whose classes changed', () => {
     });
     const rest = await moco('lincls', best, cats, '-e', ...small);
     const firstDog = right(rest.out, 7);
-    expect(right(part.out, 12)).toBeLessThanOrEqual(right(whole.out, 18));
-    expect(right(whole.out, 18) - right(part.out, 12)).toBeGreaterThanOrEqual(firstDog - 1);
+    expect(right(part.out, 12)).toBeLessThanOrEqual(right(all.out, 18));
+    expect(right(all.out, 18) - right(part.out, 12)).toBeGreaterThanOrEqual(firstDog - 1);
 
     const other = changed((folder, split) => move(folder, split, 'dog', 'eel'));
     expect(await moco('lincls', best, other, '-e', ...small)).toMatchObject({
@@ -238,12 +238,12 @@ it('a probe that ends worse than guessing says so, and what to try', async () =>
   );
   expect(logged(folder, 'alarm')).toHaveLength(1);
   // ln 10 = 2.30: three times that at the end, a hundred times before.
-  for (const [loss, atEnd, told] of [
+  for (const [loss, atEnd, warned] of [
     [6.8, true, false],
     [7, true, true],
     [7, false, false],
     [231, false, true],
     [2.3, true, false],
   ] as const)
-    expect(worseThanGuessing(loss, 10, atEnd) !== undefined).toBe(told);
+    expect(worseThanGuessing(loss, 10, atEnd) !== undefined).toBe(warned);
 });

@@ -118,15 +118,15 @@ describe('the linear probe', () => {
   });
 
   it('goes on to the bit, and only with the same flags', async () => {
-    const [whole, parts] = [join(temporaryFolder(), 'a'), join(temporaryFolder(), 'b')];
-    await moco('lincls', run, ...small, '--epochs', '4', '--out', whole);
+    const [once, parts] = [join(temporaryFolder(), 'a'), join(temporaryFolder(), 'b')];
+    await moco('lincls', run, ...small, '--epochs', '4', '--out', once);
     await moco('lincls', run, ...small, '--epochs', '2', '--out', parts);
     expect((await moco('lincls', run, ...small, '--epochs', '4', '--out', parts)).err).toContain('--resume');
     const other = await moco('lincls', run, ...small, '--lr', '3', '--out', parts, '--resume');
     expect(other.err).toContain('was trained with lr 30');
     await moco('lincls', run, ...small, '--epochs', '4', '--out', parts, '--resume');
     const last = (folder: string) => join(folder, 'latest.safetensors');
-    expect(differences(last(whole), last(parts))).toEqual([]);
+    expect(differences(last(once), last(parts))).toEqual([]);
   });
 
   it('takes features from memory when asked, says what differs, and keeps the encoder beside the classifier', async () => {

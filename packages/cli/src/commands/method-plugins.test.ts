@@ -72,46 +72,46 @@ describe.each(methods)('$name', ({ name, own, stored, ofHead, shown, elsewhere }
     );
 
   it('is trained, resumed to the bit, reported, measured and exported', async () => {
-    const [whole, parts] = [join(temporaryFolder(), 'whole'), join(temporaryFolder(), 'parts')];
-    const trained = await train(whole, '--max-steps', '5');
+    const [once, parts] = [join(temporaryFolder(), 'whole'), join(temporaryFolder(), 'parts')];
+    const trained = await train(once, '--max-steps', '5');
     expect(trained).toMatchObject({ code: 0, err: '' });
     expect(trained.out).not.toContain('Acc@');
     expect(trained.out).toContain(shown);
-    const steps = logged(whole, 'step');
+    const steps = logged(once, 'step');
     expect(steps).toHaveLength(5);
     expect(steps.every(({ loss, featureStd }) => Number.isFinite(loss) && Number.isFinite(featureStd))).toBe(
       true,
     );
     expect(Object.keys(steps[0]!)).not.toContain('acc1');
-    const { config } = JSON.parse(readFileSync(join(whole, 'config.json'), 'utf8'));
+    const { config } = JSON.parse(readFileSync(join(once, 'config.json'), 'utf8'));
     expect(config).toMatchObject({ method: name, ...stored });
 
     await train(parts, '--max-steps', '3');
     const goOn = ['pretrain', '--resume', parts, ...plugin(name), '--max-steps', '5'];
     expect(await moco(...goOn)).toMatchObject({ code: 0, err: '' });
-    expect(differences(newest(parts), newest(whole))).toEqual([]);
+    expect(differences(newest(parts), newest(once))).toEqual([]);
     const other = await moco(...goOn, own[0]!, '5');
     expect(other).toMatchObject({ code: 1, err: expect.stringContaining(`but ${own[0]} asks for 5`) });
 
-    expect(await moco('knn', whole, ...plugin(name), '--random')).toMatchObject({ code: 0, err: '' });
+    expect(await moco('knn', once, ...plugin(name), '--random')).toMatchObject({ code: 0, err: '' });
     const page = join(temporaryFolder(), 'report.html');
-    expect(await moco('report', whole, ...plugin(name), '-o', page)).toMatchObject({ code: 0 });
+    expect(await moco('report', once, ...plugin(name), '-o', page)).toMatchObject({ code: 0 });
     const html = readFileSync(page, 'utf8');
     expect(html).toContain(Object.keys(stored)[0]);
     expect(html).not.toContain('Contrastive accuracy');
     const model = join(temporaryFolder(), 'model.onnx');
-    expect(await moco('export', whole, ...plugin(name), '-o', model)).toMatchObject({ code: 0, err: '' });
-    const head = await moco('export', whole, ...plugin(name), '-o', model, '--with-head');
+    expect(await moco('export', once, ...plugin(name), '-o', model)).toMatchObject({ code: 0, err: '' });
+    const head = await moco('export', once, ...plugin(name), '-o', model, '--with-head');
     expect(head).toMatchObject({ code: 0, out: expect.stringContaining('8 features') });
 
     // As a file of tensors it keeps its head, and what that depends on.
     const [file, again] = [join(temporaryFolder(), 'own.pth'), join(temporaryFolder(), 'again.safetensors')];
-    const converted = await moco('convert', whole, ...plugin(name), '-o', file, '--with-head');
+    const converted = await moco('convert', newest(once), ...plugin(name), '-o', file, '--with-head');
     expect(converted).toMatchObject({ code: 0, err: '' });
     expect(await moco('import', file, ...plugin(name), '-o', again)).toMatchObject({ code: 0, err: '' });
     const { info, tensors } = await readCheckpoint(again);
     expect(info.config).toMatchObject({ method: name, ...ofHead });
-    const query = Object.entries((await readCheckpoint(newest(whole))).tensors).filter(([key]) =>
+    const query = Object.entries((await readCheckpoint(newest(once))).tensors).filter(([key]) =>
       key.startsWith('q.'),
     );
     expect(query.some(([key]) => key.startsWith('q.fc.'))).toBe(true);

@@ -34,20 +34,20 @@ async function tensors(folder: string) {
 
 describe.each(runs)('%s %j', (method, flags) => {
   it('trains, goes on to the bit, is measured and exported with and without its head', async () => {
-    const [whole, parts] = [join(temporaryFolder(), 'whole'), join(temporaryFolder(), 'parts')];
-    expect(await train(whole, method, flags, '--max-steps', '5')).toMatchObject({ code: 0, err: '' });
+    const [once, parts] = [join(temporaryFolder(), 'whole'), join(temporaryFolder(), 'parts')];
+    expect(await train(once, method, flags, '--max-steps', '5')).toMatchObject({ code: 0, err: '' });
     await train(parts, method, flags, '--max-steps', '3');
     expect(await moco('pretrain', '--resume', parts, '--max-steps', '5')).toMatchObject({ code: 0, err: '' });
-    const steps = logged(whole, 'step').map(({ loss }) => loss as number);
+    const steps = logged(once, 'step').map(({ loss }) => loss as number);
     expect(steps).toHaveLength(5);
     expect(steps.every(Number.isFinite)).toBe(true);
     expect(logged(parts, 'step').map(({ loss }) => loss)).toEqual(steps);
-    expect(differences(await newest(parts), await newest(whole))).toEqual([]);
+    expect(differences(await newest(parts), await newest(once))).toEqual([]);
 
-    expect(await moco('knn', whole, '--random')).toMatchObject({ code: 0, err: '' });
+    expect(await moco('knn', once, '--random')).toMatchObject({ code: 0, err: '' });
     const model = join(temporaryFolder(), 'model.onnx');
-    expect(await moco('export', whole, '-o', model)).toMatchObject({ code: 0, err: '' });
-    const head = await moco('export', whole, '-o', model, '--with-head');
+    expect(await moco('export', once, '-o', model)).toMatchObject({ code: 0, err: '' });
+    const head = await moco('export', once, '-o', model, '--with-head');
     expect(head).toMatchObject({ code: 0, out: expect.stringContaining('8 features') });
   });
 });

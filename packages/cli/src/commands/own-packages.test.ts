@@ -41,8 +41,8 @@ it('backends take their packages from where MoCo.ts is, not from the current fol
   const { folder, mark } = trap('@tensorflow/tfjs-node', '@tensorflow/tfjs-node-gpu', 'webgpu');
   process.chdir(folder);
   for (const name of ['tfjs:node', 'tfjs:node-gpu', 'webgpu']) {
-    const found = await probe({ name, speed: 'training', needs: 'driver' });
-    expect(found).toMatchObject({ name, failure: expect.any(String) });
+    const probed = await probe({ name, speed: 'training', needs: 'driver' });
+    expect(probed).toMatchObject({ name, failure: expect.any(String) });
   }
   expect(existsSync(mark) && readFileSync(mark, 'utf8')).toBe(false);
 });

@@ -33,7 +33,7 @@ import {
 const EPOCHS = '4';
 const images = imageFolder(20);
 const base = ['pretrain', images, ...tiny, '--epochs', EPOCHS];
-const whole = join(temporaryFolder(), 'whole');
+const finished = join(temporaryFolder(), 'whole');
 const nothing = () => undefined;
 const quietReporter: Reporter = {
   step: nothing,
@@ -51,25 +51,25 @@ function losses(folder: string): number[] {
 }
 
 beforeAll(async () => {
-  expect(await moco(...base, '--out', whole)).toMatchObject({ code: 0, err: '' });
+  expect(await moco(...base, '--out', finished)).toMatchObject({ code: 0, err: '' });
 });
 
 describe('a run', () => {
   it('logs each step and epoch, and stores its configuration', () => {
-    expect(losses(whole)).toHaveLength(8);
-    const epochs = logged(whole, 'epoch');
+    expect(losses(finished)).toHaveLength(8);
+    const epochs = logged(finished, 'epoch');
     expect(epochs.map(({ epoch }) => epoch)).toEqual([0, 1, 2, 3]);
-    const [a, b] = losses(whole) as [number, number];
+    const [a, b] = losses(finished) as [number, number];
     expect(epochs[0]!.loss).toBeCloseTo((a + b) / 2, 12);
-    const { config, dataset, versions } = JSON.parse(readFileSync(join(whole, 'config.json'), 'utf8'));
+    const { config, dataset, versions } = JSON.parse(readFileSync(join(finished, 'config.json'), 'utf8'));
     expect(config).toMatchObject({ method: 'moco-v2', mocoT: 0.2, mocoK: 16, seed: 0, cos: true });
     expect(dataset).toMatchObject({ images: 20 });
     expect(versions).toHaveProperty('moco');
-    expect(readdirSync(whole).filter((name) => name.startsWith('events.out.tfevents'))).toHaveLength(1);
+    expect(readdirSync(finished).filter((name) => name.startsWith('events.out.tfevents'))).toHaveLength(1);
   });
 
   it('keeps the last three checkpoints', () => {
-    expect(readdirSync(whole).filter((name) => name.endsWith('.safetensors'))).toEqual([
+    expect(readdirSync(finished).filter((name) => name.endsWith('.safetensors'))).toEqual([
       'checkpoint-0002.safetensors',
       'checkpoint-0003.safetensors',
       'checkpoint-0004.safetensors',
@@ -80,12 +80,12 @@ describe('a run', () => {
     const [again, other] = [join(temporaryFolder(), 'r'), join(temporaryFolder(), 'r')];
     await moco(...base, '--out', again, '--epochs', '1', '--max-steps', '2');
     await moco(...base, '--out', other, '--max-steps', '2', '--seed', '1');
-    expect(losses(again)).toEqual(losses(whole).slice(0, 2));
-    expect(losses(other)[0]).not.toBe(losses(whole)[0]);
+    expect(losses(again)).toEqual(losses(finished).slice(0, 2));
+    expect(losses(other)[0]).not.toBe(losses(finished)[0]);
   });
 
   it('is not begun where another one is', async () => {
-    const { code, err } = await moco(...base, '--out', whole);
+    const { code, err } = await moco(...base, '--out', finished);
     expect([code, err]).toEqual([1, expect.stringContaining('holds a run already; go on with --resume')]);
   });
 
@@ -108,17 +108,17 @@ describe('a run that goes on', () => {
       expect(losses(folder)).toHaveLength(step);
       const second = await moco('pretrain', '--resume', folder, '--max-steps', '1000');
       expect(second).toMatchObject({ code: 0, err: '' });
-      expect(losses(folder)).toEqual(losses(whole));
+      expect(losses(folder)).toEqual(losses(finished));
       const means = (from: string) => logged(from, 'epoch').map(({ loss }) => loss);
-      expect(means(folder)).toEqual(means(whole));
+      expect(means(folder)).toEqual(means(finished));
       const last = 'checkpoint-0004.safetensors';
-      expect(differences(join(folder, last), join(whole, last))).toEqual([]);
+      expect(differences(join(folder, last), join(finished, last))).toEqual([]);
     },
   );
 
   it('goes back to the newest intact checkpoint', async () => {
     const folder = join(temporaryFolder(), 'r');
-    cpSync(whole, folder, { recursive: true });
+    cpSync(finished, folder, { recursive: true });
     const newest = join(folder, 'checkpoint-0004.safetensors');
     truncateSync(newest, Math.floor(statSync(newest).size / 2));
     const { code, err } = await moco('pretrain', '--resume', 'auto', '--out', folder);
@@ -126,23 +126,23 @@ describe('a run that goes on', () => {
       0,
       expect.stringMatching(/warning: .*checkpoint-0004.*cut off; going back/),
     ]);
-    expect(differences(newest, join(whole, 'checkpoint-0004.safetensors'))).toEqual([]);
+    expect(differences(newest, join(finished, 'checkpoint-0004.safetensors'))).toEqual([]);
   });
 
   it('with auto starts anew where there is nothing', async () => {
     const folder = join(temporaryFolder(), 'r');
     const { code } = await moco(...base, '--out', folder, '--resume', 'auto', '--max-steps', '1');
     expect(code).toBe(0);
-    expect(losses(folder)).toEqual(losses(whole).slice(0, 1));
+    expect(losses(folder)).toEqual(losses(finished).slice(0, 1));
   });
 
   it('branches off an earlier checkpoint only into another folder', async () => {
-    const from = join(whole, 'checkpoint-0003.safetensors');
+    const from = join(finished, 'checkpoint-0003.safetensors');
     const refused = await moco('pretrain', '--resume', from);
     expect([refused.code, refused.err]).toEqual([1, expect.stringContaining('branch off with --out')]);
     const folder = join(temporaryFolder(), 'r');
     expect(await moco('pretrain', '--resume', from, '--out', folder)).toMatchObject({ code: 0 });
-    expect(losses(folder).slice(6)).toEqual(losses(whole).slice(6));
+    expect(losses(folder).slice(6)).toEqual(losses(finished).slice(6));
   });
 
   it.each([
@@ -150,7 +150,7 @@ describe('a run that goes on', () => {
     ['--moco-dim', '16', /has 8, but --moco-dim asks for 16/],
     ['--moco-k', '32', /has 16, but --moco-k asks for 32/],
   ])('refuses %s %s', async (flag, value, message) => {
-    const { code, err } = await moco('pretrain', '--resume', whole, flag, value, '--out', whole);
+    const { code, err } = await moco('pretrain', '--resume', finished, flag, value, '--out', finished);
     expect([code, err.trim().split('\n').length]).toEqual([1, 1]);
     expect(err).toMatch(message);
   });
@@ -257,7 +257,7 @@ it('a run folder that is removed under way is an error, and is not made again', 
 
 it('what another process wrote between plan and lock is not written over', async () => {
   const folder = join(temporaryFolder(), 'r');
-  cpSync(whole, folder, { recursive: true });
+  cpSync(finished, folder, { recursive: true });
   const silent = { warn: () => undefined, note: () => undefined };
   const plan = await planRun({ flags: {}, resume: folder }, silent);
   copyFileSync(join(folder, 'checkpoint-0004.safetensors'), join(folder, 'checkpoint-0005.safetensors'));
@@ -278,9 +278,9 @@ describe('an evaluation', () => {
       .filter((line) => !line.includes('"evaluation"'));
     writeFileSync(log, withoutFirst.join('\n'));
     expect(await moco('pretrain', '--resume', folder)).toMatchObject({ code: 0 });
-    const found = logged(folder, 'evaluation');
-    expect(found.map(({ epoch }) => epoch)).toEqual([1, 2]);
-    expect(found[0]).toMatchObject({ editedCopies: first!.editedCopies });
+    const evaluations = logged(folder, 'evaluation');
+    expect(evaluations.map(({ epoch }) => epoch)).toEqual([1, 2]);
+    expect(evaluations[0]).toMatchObject({ editedCopies: first!.editedCopies });
   });
 
   it('tells kNN accuracy of labelled folders, in training and by moco knn', async () => {
@@ -301,7 +301,7 @@ describe('an evaluation', () => {
   });
 
   it('finds the originals of edited copies in folders without labels', async () => {
-    const { code, out } = await moco('knn', whole);
+    const { code, out } = await moco('knn', finished);
     expect(code).toBe(0);
     expect(out).toMatch(/edited copies, R@1 +\d+\.\d\d %/);
   });
@@ -310,7 +310,7 @@ describe('an evaluation', () => {
 it('exports a model of a checkpoint', async () => {
   const folder = temporaryFolder();
   const checkpoint = join(folder, 'c.safetensors');
-  copyFileSync(join(whole, 'checkpoint-0004.safetensors'), checkpoint);
+  copyFileSync(join(finished, 'checkpoint-0004.safetensors'), checkpoint);
   for (const flags of [[], ['--with-head'], ['--with-preprocess']]) {
     const { code, out } = await moco('export', checkpoint, '-o', join(folder, 'm.onnx'), ...flags);
     expect(code).toBe(0);

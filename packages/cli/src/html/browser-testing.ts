@@ -39,7 +39,7 @@ export function findChromium(): string {
   const own = process.env.MOCO_CHROMIUM;
   const folders = (process.env.PATH ?? '').split(delimiter);
   const places = own ? [own] : names.flatMap((name) => folders.map((folder) => join(folder, name)));
-  const found = places.find((place) => {
+  const executable = places.find((place) => {
     try {
       accessSync(place, constants.X_OK);
       return true;
@@ -47,8 +47,9 @@ export function findChromium(): string {
       return false;
     }
   });
-  if (found === undefined) throw new Error('no Chromium: install it, or name its program with MOCO_CHROMIUM');
-  return found;
+  if (executable === undefined)
+    throw new Error('no Chromium: install it, or name its program with MOCO_CHROMIUM');
+  return executable;
 }
 
 /** One browser for the tests of a file; it ends with them. */

@@ -63,13 +63,13 @@ describe('layout', () => {
       new Float32Array(few * dim).fill(0.5),
       new Float32Array(few * dim),
     ]) {
-      const found = layout({ features: some, dim }, neighboursOf(some, dim, Math.min(15, few - 1)), 0);
-      expect(found).toHaveLength(2 * few);
-      expect(found.every((x) => x >= 0 && x <= 1)).toBe(true);
+      const placed = layout({ features: some, dim }, neighboursOf(some, dim, Math.min(15, few - 1)), 0);
+      expect(placed).toHaveLength(2 * few);
+      expect(placed.every((x) => x >= 0 && x <= 1)).toBe(true);
       // No two lie on each other.
-      expect(new Set(Array.from({ length: few }, (_, i) => `${found[2 * i]},${found[2 * i + 1]}`)).size).toBe(
-        few,
-      );
+      expect(
+        new Set(Array.from({ length: few }, (_, i) => `${placed[2 * i]},${placed[2 * i + 1]}`)).size,
+      ).toBe(few);
     }
   });
 });

@@ -15,10 +15,10 @@ beforeAll(async () => {
 
 async function report(...args: string[]) {
   const output = join(root, 'page.html');
-  const told = await moco('report', ...args, '-o', output);
-  const { document } = parseHTML(told.code === 0 ? readFileSync(output, 'utf8') : '<html></html>');
+  const result = await moco('report', ...args, '-o', output);
+  const { document } = parseHTML(result.code === 0 ? readFileSync(output, 'utf8') : '<html></html>');
   const titles = (tag: string) => [...document.querySelectorAll(tag)].map(({ textContent }) => textContent);
-  return { ...told, document, titles };
+  return { ...result, document, titles };
 }
 
 describe('the report of a run', () => {

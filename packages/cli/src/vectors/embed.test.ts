@@ -93,8 +93,8 @@ describe('moco embed', () => {
   });
 
   it.each(['npy', 'parquet'])('goes on after a crash at any place, to the same %s', async (format) => {
-    const whole = at(`whole.${format}`);
-    await moco('embed', run, images, '--out', whole);
+    const once = at(`whole.${format}`);
+    await moco('embed', run, images, '--out', once);
     const output = at(`crashed.${format}`);
     const again = async (left: (partial: string) => void) => {
       rmSync(output, { force: true });
@@ -102,10 +102,10 @@ describe('moco embed', () => {
       left(`${output}.partial`);
       const { code, err } = await moco('embed', run, images, '--out', output);
       expect(code).toBe(0);
-      expect(readFileSync(output).equals(readFileSync(whole))).toBe(true);
+      expect(readFileSync(output).equals(readFileSync(once))).toBe(true);
       if (format === 'npy')
         expect(readFileSync(output.replace('.npy', '.ids.json'))).toEqual(
-          readFileSync(whole.replace('.npy', '.ids.json')),
+          readFileSync(once.replace('.npy', '.ids.json')),
         );
       return err;
     };
@@ -174,14 +174,14 @@ describe('moco embed', () => {
       `moco: ${at('other.npy')}.partial is of an interrupted run with another --raw: repeat that command, or begin anew with --restart\n`,
     );
     const job = `${at('other.npy')}.partial/job.json`;
-    for (const [text, told] of [
+    for (const [text, message] of [
       ['{"model":', `${job} is damaged: begin anew with --restart`],
       ['null', 'is of an interrupted run with another model, images, data'],
       ['"text"', 'is of an interrupted run with another model, images, data'],
     ] as const) {
       writeFileSync(job, text);
       const refused = await moco('embed', run, images, '--out', at('other.npy'));
-      expect([refused.code, refused.err]).toEqual([1, expect.stringContaining(told)]);
+      expect([refused.code, refused.err]).toEqual([1, expect.stringContaining(message)]);
       expect(refused.err.trim()).not.toContain('\n');
     }
     expect((await moco('embed', run, images, '--out', at('other.npy'), '--raw', '--restart')).code).toBe(0);
@@ -209,10 +209,10 @@ describe('moco embed', () => {
     expect((await moco('embed', at('raw.onnx'), images, '--out', at('onnx.npy'), '--raw')).code).toBe(0);
     const file = await openVectors(at('onnx.npy'));
     const expected = await features(false);
-    const found = await file.vectors();
+    const actual = await file.vectors();
     // All images but one have the model's size, at which nothing is resized.
     const largest = (from: number) =>
-      found
+      actual
         .subarray(from * file.dim)
         .reduce((most, x, i) => Math.max(most, Math.abs(x - expected[from * file.dim + i]!)), 0);
     expect(largest(1)).toBeLessThan(1e-4);
@@ -226,8 +226,8 @@ describe('moco embed', () => {
 
   it('stops at Ctrl-C and goes on', async () => {
     const many = imageFolder(640);
-    const whole = at('many.npy');
-    await moco('embed', run, many, '--out', whole);
+    const once = at('many.npy');
+    await moco('embed', run, many, '--out', once);
     const output = at('stopped.npy');
     // In this process, so that the interrupt comes between two batches however busy the machine is.
     const watcher = watch(dirname(output), (_, name) => {
@@ -239,7 +239,7 @@ describe('moco embed', () => {
     expect(stopped.out).toContain('Stopped. The same command goes on.');
     const { err } = await moco('embed', run, many, '--out', output);
     expect(err).toMatch(/Goes on behind image \d+ of 640/);
-    expect(readFileSync(output).equals(readFileSync(whole))).toBe(true);
+    expect(readFileSync(output).equals(readFileSync(once))).toBe(true);
   });
 
   it('refuses other names at once, and a head that is not there', async () => {

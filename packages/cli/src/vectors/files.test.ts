@@ -64,25 +64,25 @@ describe('.npy', () => {
   });
   it('refuses what is cut off, too long, no .npy, or of a damaged header', async () => {
     const path = beside('float32.npy');
-    const whole = readFileSync(path);
+    const intact = readFileSync(path);
     const refused = async (bytes: Uint8Array) => {
       writeFileSync(path, bytes);
       return failing(path);
     };
-    expect(await refused(whole.subarray(0, whole.length - 1))).toMatch(
+    expect(await refused(intact.subarray(0, intact.length - 1))).toMatch(
       /has 211 bytes, and should have 212.*cut off/,
     );
-    expect(await refused(Buffer.concat([whole, Buffer.alloc(4)]))).toMatch(/too long/);
-    expect(await refused(whole.subarray(0, 60))).toMatch(/header is cut off/);
-    expect(await refused(whole.subarray(0, 5))).toMatch(/no .npy file at all/);
+    expect(await refused(Buffer.concat([intact, Buffer.alloc(4)]))).toMatch(/too long/);
+    expect(await refused(intact.subarray(0, 60))).toMatch(/header is cut off/);
+    expect(await refused(intact.subarray(0, 5))).toMatch(/no .npy file at all/);
     expect(await refused(Buffer.alloc(200))).toMatch(/no .npy file at all/);
     const header = (from: string, to: string) =>
-      refused(Buffer.from(whole.toString('latin1').replace(from, to), 'latin1'));
+      refused(Buffer.from(intact.toString('latin1').replace(from, to), 'latin1'));
     expect(await header('descr', 'descx')).toMatch(/header is damaged/);
     expect(await header('(7, 3)', '(-7,3)')).toMatch(/header is damaged/);
     expect(await header('(7, 3), ', '(7, 9e9)')).toMatch(/header is damaged/);
     expect(await header('}', ' ')).toMatch(/header is damaged/);
-    const infinite = Buffer.from(whole);
+    const infinite = Buffer.from(intact);
     infinite.writeFloatLE(Number.NaN, 128 + 4 * 4);
     expect(await refused(infinite)).toMatch(/vector 1 holds a value that is not finite/);
   });

@@ -94,10 +94,10 @@ describe('moco search', () => {
 
   it('knows by itself that vectors came from the head', async () => {
     await moco('embed', run, images, '--out', at('head.npy'), '--with-head');
-    const [found] = parsed(
+    const [result] = parsed(
       (await moco('search', at('head.npy'), join(images, 'p011.png'), '-k', '1', '--json')).out,
     );
-    expect(found!.neighbours[0]).toMatchObject({ id: 'p011.png', similarity: expect.closeTo(1, 5) });
+    expect(result!.neighbours[0]).toMatchObject({ id: 'p011.png', similarity: expect.closeTo(1, 5) });
   });
 
   it('refuses another encoder, what is neither file nor id, and damaged files', async () => {
@@ -203,9 +203,9 @@ describe('a damaged index of the right size', () => {
       const place = Math.floor((n * (index.length - 1)) / 23);
       harmed[place] = harmed[place]! ^ (1 << (n % 8));
       writeFileSync(`${file}.usearch`, harmed);
-      const found = await search();
-      expect(found.out, `byte ${place}`).toBe(right.out);
-      expect(found.err, `byte ${place}`).toMatch(/is damaged, and made anew\n.*indexed/);
+      const result = await search();
+      expect(result.out, `byte ${place}`).toBe(right.out);
+      expect(result.err, `byte ${place}`).toMatch(/is damaged, and made anew\n.*indexed/);
       expect(readFileSync(`${file}.usearch`).equals(index)).toBe(true);
     }
     const about = readFileSync(`${file}.usearch.json`, 'utf8');

@@ -112,8 +112,8 @@ describe('createExtractor', () => {
     const model = { encoder, encoderConfig, head: { mlp: false, dim: 3 } };
     const extractor = await createExtractor(counting().backend, model, params, 4);
     expect(extractor.dim).toBe(3);
-    const found = await extractor.extract(images);
-    for (let i = 0; i < 5; i++) expect(Math.hypot(...found.subarray(3 * i, 3 * i + 3))).toBeCloseTo(1, 6);
+    const vectors = await extractor.extract(images);
+    for (let i = 0; i < 5; i++) expect(Math.hypot(...vectors.subarray(3 * i, 3 * i + 3))).toBeCloseTo(1, 6);
   });
   it("computes a method's own head, by its parameters and scaled to unit length", async () => {
     // The first two features, by factors: what a head that core does not know may do.

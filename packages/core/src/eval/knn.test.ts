@@ -126,13 +126,13 @@ describe('features that are not finite', () => {
     expect(await knnAccuracy(backend, bank, queries, { dim: 2, classes: 2, k: 1 })).toBe(50);
   });
   it('are no neighbours', async () => {
-    const found = await nearestNeighbours(
+    const neighbours = await nearestNeighbours(
       backend,
       { features: Float32Array.of(1, 1.5, Number.NaN, 0), dim: 2 },
       { ...bank, dim: 2 },
       3,
     );
-    expect(found.map((own) => own.map(({ row }) => row))).toEqual([[2, 0], []]);
+    expect(neighbours.map((own) => own.map(({ row }) => row))).toEqual([[2, 0], []]);
   });
 });
 
@@ -148,13 +148,13 @@ describe('nearestNeighbours', () => {
       return dot / (Math.hypot(...row(i)) * Math.hypot(...row(j)));
     };
     const rows = { features, dim };
-    const found = await nearestNeighbours(backend, rows, rows, k, (i) => i);
-    expect(found).toHaveLength(count);
+    const neighbours = await nearestNeighbours(backend, rows, rows, k, (i) => i);
+    expect(neighbours).toHaveLength(count);
     for (let i = 0; i < count; i++) {
       const others = Array.from(features.subarray(0, count), (_, j) => j).filter((j) => j !== i);
       const sorted = others.sort((a, b) => cosine(i, b) - cosine(i, a) || a - b).slice(0, k);
-      expect(found[i]!.map((neighbour) => neighbour.row)).toEqual(sorted);
-      found[i]!.forEach(({ similarity }, n) => {
+      expect(neighbours[i]!.map((neighbour) => neighbour.row)).toEqual(sorted);
+      neighbours[i]!.forEach(({ similarity }, n) => {
         expect(similarity).toBeCloseTo(cosine(i, sorted[n]!), 5);
       });
     }

@@ -51,10 +51,10 @@ describe('lars', () => {
     expect(change(lars(), [6, 8], [0, 0], [1, 2])).toEqual([0, 0]);
   });
   it('is found by its name', () => {
-    const found = createOptimizer({ name: 'lars', weightDecay: 0.5, trustCoefficient: 0.25 });
-    expect(change(found, [6, 8], [0, 0], [1, 2])).toEqual([1.5, 2]);
-    expect(found.slots).toEqual(['mu']);
-    expect(found.name).toBe('lars');
+    const stepper = createOptimizer({ name: 'lars', weightDecay: 0.5, trustCoefficient: 0.25 });
+    expect(change(stepper, [6, 8], [0, 0], [1, 2])).toEqual([1.5, 2]);
+    expect(stepper.slots).toEqual(['mu']);
+    expect(stepper.name).toBe('lars');
   });
 });
 

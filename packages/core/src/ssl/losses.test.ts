@@ -121,8 +121,8 @@ describe('an accuracy of logits that are not finite', () => {
   it.each([Number.NaN, 1e30, Number.POSITIVE_INFINITY])('of a batch is that of its other rows (%d)', (x) => {
     const [keys, queries] = [tensor([1, 0, 0, 1], [2, 2]), tensor([3, 0, 0, x], [2, 2])];
     const of = evaluate([queries, keys], (q, k) => {
-      const found = inBatchInfoNce(q!, k!, 1);
-      return { acc1: pairedAccuracy(found, 1), acc5: pairedAccuracy(found, 5) };
+      const ofBatch = inBatchInfoNce(q!, k!, 1);
+      return { acc1: pairedAccuracy(ofBatch, 1), acc5: pairedAccuracy(ofBatch, 5) };
     });
     const expected = Number.isFinite(x) ? 100 : 50;
     expect([of.acc1!.data[0], of.acc5!.data[0]]).toEqual([expected, expected]);
@@ -149,8 +149,8 @@ describe('losses within a batch', () => {
   const second = tensor([2, 1, 2, 1, 0, 1], [2, 3]);
   const paired = (loss: typeof ntXent, temperature: number) =>
     evaluate([first, second], (a, b) => {
-      const found = loss(normalize(a!), normalize(b!), temperature);
-      return { loss: found.loss, acc1: pairedAccuracy(found, 1), acc2: pairedAccuracy(found, 2) };
+      const ofBatch = loss(normalize(a!), normalize(b!), temperature);
+      return { loss: ofBatch.loss, acc1: pairedAccuracy(ofBatch, 1), acc2: pairedAccuracy(ofBatch, 2) };
     });
 
   it("ntXent is lightly's NTXentLoss", () => {

@@ -142,12 +142,12 @@ function run({ step, state: start, feeds }: Method, spec: Spec) {
     const fed = Object.fromEntries(scalars.map(([name, value]) => [name, { shape: [], data: [value] }]));
     // Its rows are cut, numbers that are fed go through as they are.
     return microBatches(step, feeds(i) as Record<string, Tensor>).map((part) => {
-      const found = interpret(step.graph, { ...state, ...part, ...fed });
+      const outputs = interpret(step.graph, { ...state, ...part, ...fed });
       const before = state;
       state = Object.fromEntries(
-        step.state.map(({ input, output }) => [input, output ? found[output]! : before[input]!]),
+        step.state.map(({ input, output }) => [input, output ? outputs[output]! : before[input]!]),
       );
-      return found;
+      return outputs;
     });
   });
   const kept = Object.entries(state).filter(([name]) => !(name in pending));

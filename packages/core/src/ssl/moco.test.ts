@@ -170,11 +170,11 @@ describe('the order of updates', () => {
       const query = normalize(head(traced, features, base));
       const queue = builder.input('queue', [dim, queueSize]);
       const { loss } = infoNce(query, builder.input('keys', [batch, dim]), queue, 0.25);
-      const found = gradients(
+      const results = gradients(
         loss,
         names.map((name) => traced[name]!),
       );
-      return Object.fromEntries(names.map((name, i) => [name, found[i]!]));
+      return Object.fromEntries(names.map((name, i) => [name, results[i]!]));
     });
     const alone = interpret(graph, { ...queryParams, x: views.xq, keys: keys.keys!, queue: state.queue! });
     for (const name of names) expectSame(outputs[`grad.${name}`]!, alone[name]!, name);

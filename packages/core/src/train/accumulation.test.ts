@@ -242,14 +242,14 @@ describe('a trainer', () => {
   it('gives each micro-batch its rows and its number, one after the other, and takes the mean of their metrics', async () => {
     const { backend, fed, ends } = played(false);
     const trainer = await createTrainer(backend, step, state);
-    const whole = feeds(0);
-    const metrics = trainer.step(whole, 0.5, 0);
+    const fullBatch = feeds(0);
+    const metrics = trainer.step(fullBatch, 0.5, 0);
     for (let i = 0; i < 4; i++) {
       await settled();
       expect(fed).toHaveLength(i + 1);
       const { xq, perm, lr, 'accumulate.index': index } = fed[i]!;
-      expect(xq).toEqual(tensor(whole.xq!.data.slice(i * 96, (i + 1) * 96), [2, 3, 4, 4]));
-      expect(perm).toEqual(tensor(whole.perm!.data.slice(2 * i, 2 * i + 2), [2], 'int32'));
+      expect(xq).toEqual(tensor(fullBatch.xq!.data.slice(i * 96, (i + 1) * 96), [2, 3, 4, 4]));
+      expect(perm).toEqual(tensor(fullBatch.perm!.data.slice(2 * i, 2 * i + 2), [2], 'int32'));
       expect([lr, index]).toEqual([scalar(0.5), scalar(i, 'int32')]);
       ends[i]!([1, 2, 3, 6][i]!);
     }

@@ -32,8 +32,8 @@ describe('idx files', () => {
   it.each(['', '.gz'])("reads more than comes in one piece ('%s')", async (ending) => {
     const folder = join(root, `pieces${ending}`);
     const values = Buffer.from(Uint8Array.from({ length: 70 * 60 * 60 }, (_, i) => (i * 7 + (i >> 8)) & 255));
-    const whole = Buffer.concat([Buffer.from([0, 0, 8, 3, 0, 0, 0, 70, 0, 0, 0, 60, 0, 0, 0, 60]), values]);
-    write(join(folder, `train-images-idx3-ubyte${ending}`), ending === '' ? whole : gzipSync(whole));
+    const intact = Buffer.concat([Buffer.from([0, 0, 8, 3, 0, 0, 0, 70, 0, 0, 0, 60, 0, 0, 0, 60]), values]);
+    write(join(folder, `train-images-idx3-ubyte${ending}`), ending === '' ? intact : gzipSync(intact));
     const { data } = await (await openDataset(folder)).decode(69);
     expect(Buffer.from(data.filter((_, i) => i % 3 === 0))).toEqual(values.subarray(69 * 3600));
   });

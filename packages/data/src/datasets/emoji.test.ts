@@ -16,8 +16,8 @@ describe('the emoji set', () => {
       ];
       expect([...testEmoji].filter((name) => trainEmoji.has(name))).toEqual([]);
       for (const ids of sides) {
-        const found = new Set(ids.map((id) => id.split('/')[0]));
-        expect([...found].sort()).toEqual([...(designers ?? ['google', 'twitter'])].sort());
+        const drawnBy = new Set(ids.map((id) => id.split('/')[0]));
+        expect([...drawnBy].sort()).toEqual([...(designers ?? ['google', 'twitter'])].sort());
         expect(new Set(ids).size).toBe(ids.length);
       }
       // emoji-datasource 16.0.0 has 1911 base emoji, and Google and Twitter drew all of them.

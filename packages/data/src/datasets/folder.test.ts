@@ -229,8 +229,8 @@ describe('image folders', () => {
 
   it('names a damaged file', async () => {
     const folder = join(root, 'damaged');
-    const whole = await encoded(RED, 'jpeg', 200, 200);
-    write(join(folder, 'cut.jpg'), whole.subarray(0, Math.floor(whole.length * 0.6)));
+    const intact = await encoded(RED, 'jpeg', 200, 200);
+    write(join(folder, 'cut.jpg'), intact.subarray(0, Math.floor(intact.length * 0.6)));
     const png = await encoded(RED, 'png', 200, 200);
     write(join(folder, 'half.png'), png.subarray(0, Math.floor(png.length * 0.6)));
     write(join(folder, 'text.png'), 'not an image');

@@ -170,9 +170,9 @@ it.each<[string, Buffer, string]>([
   ],
   ['no pixels', bmp({ width: 0, height: 2, bits: 24, pixels: [] }), '0 x 2 pixels'],
 ])('%s is told', async (_, bytes, reason) => {
-  const told = await decodeBytes(bytes, 'a.bmp').catch((error) => error);
-  expect(told).toBeInstanceOf(DataError);
-  expect(told.message).toBe(`a.bmp: not a readable image (${reason})`);
+  const failure = await decodeBytes(bytes, 'a.bmp').catch((error) => error);
+  expect(failure).toBeInstanceOf(DataError);
+  expect(failure.message).toBe(`a.bmp: not a readable image (${reason})`);
 });
 
 it('too many pixels are told before memory is taken', async () => {

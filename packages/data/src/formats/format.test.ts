@@ -32,9 +32,9 @@ it.each<[string, string | Buffer, string]>([
 ])('%s named .png is not opened', async (_, content, reason) => {
   const folder = join(root, reason.slice(0, 4) + content.length);
   write(join(folder, 'a.png'), content);
-  const told = await (await openDataset(folder)).decode(0).catch((error) => error);
-  expect(told).toBeInstanceOf(DataError);
-  expect(told.message).toBe(`${join(folder, 'a.png')}: not a readable image (${reason})`);
+  const failure = await (await openDataset(folder)).decode(0).catch((error) => error);
+  expect(failure).toBeInstanceOf(DataError);
+  expect(failure.message).toBe(`${join(folder, 'a.png')}: not a readable image (${reason})`);
 });
 
 it('what sharp opens in another format than those is refused too', async () => {

@@ -43,7 +43,7 @@ it.each<[string, Buffer, string]>([
     'a float or PAM image, which is not read; save it as PNG or JPEG',
   ],
 ])('%s is told', async (_, file, reason) => {
-  const told = await decodeBytes(file, 'a.ppm').catch((error) => error);
-  expect(told).toBeInstanceOf(DataError);
-  expect(told.message).toBe(`a.ppm: not a readable image (${reason})`);
+  const failure = await decodeBytes(file, 'a.ppm').catch((error) => error);
+  expect(failure).toBeInstanceOf(DataError);
+  expect(failure.message).toBe(`a.ppm: not a readable image (${reason})`);
 });

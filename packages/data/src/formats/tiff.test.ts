@@ -132,21 +132,21 @@ describe.each([false, true])('TIFF, big: %j', (big) => {
       'raw sensor data or an unknown colour space; convert it to RGB',
     ],
   ])('%s is refused by name', async (_, bytes, tags, reason) => {
-    const told = await decodeBytes(tiff(2, 1, new Uint8Array(bytes), { ...tags, big }), 'a.tif').catch(
+    const failure = await decodeBytes(tiff(2, 1, new Uint8Array(bytes), { ...tags, big }), 'a.tif').catch(
       (e) => e,
     );
-    expect(told).toBeInstanceOf(DataError);
-    expect(told.message).toBe(`a.tif: not a readable image (${reason})`);
+    expect(failure).toBeInstanceOf(DataError);
+    expect(failure.message).toBe(`a.tif: not a readable image (${reason})`);
   });
 });
 
 it('a directory that is cut off, or leads nowhere, is one line', async () => {
-  const whole = tiff(2, 1, new Uint8Array(6), { samples: 3, bits: 8, photometric: RGB });
+  const intact = tiff(2, 1, new Uint8Array(6), { samples: 3, bits: 8, photometric: RGB });
   for (const length of [8, 12, 60]) {
-    const told = await decodeBytes(whole.subarray(0, length), 'a.tif').catch((e) => e);
-    expect(told).toBeInstanceOf(DataError);
-    expect(told.message).toMatch(/^a\.tif: not a readable image \([^\n]*\)$/);
+    const failure = await decodeBytes(intact.subarray(0, length), 'a.tif').catch((e) => e);
+    expect(failure).toBeInstanceOf(DataError);
+    expect(failure.message).toMatch(/^a\.tif: not a readable image \([^\n]*\)$/);
   }
-  whole.writeUInt32LE(0xfffffff0, 4);
-  await expect(decodeBytes(whole, 'a.tif')).rejects.toThrow(/^a\.tif: not a readable image/);
+  intact.writeUInt32LE(0xfffffff0, 4);
+  await expect(decodeBytes(intact, 'a.tif')).rejects.toThrow(/^a\.tif: not a readable image/);
 });

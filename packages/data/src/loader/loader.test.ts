@@ -32,9 +32,9 @@ beforeAll(async () => {
   await writeImages(join(root, 'good'), 18);
   good = await openDataset(join(root, 'good'));
   await writeImages(join(root, 'flawed'), 18);
-  const whole = await encoded([9, 99, 199], 'jpeg', 120, 120);
+  const intact = await encoded([9, 99, 199], 'jpeg', 120, 120);
   for (const name of ['a', 'z'])
-    write(join(root, `flawed/${name}.jpg`), whole.subarray(0, whole.length >> 1));
+    write(join(root, `flawed/${name}.jpg`), intact.subarray(0, intact.length >> 1));
   flawed = await openDataset(join(root, 'flawed'));
 });
 
@@ -106,8 +106,8 @@ describe('the loader', () => {
   });
 
   it('resumes in the middle of an epoch', async () => {
-    const whole = await collect(good, base, [3]);
-    same(await collect(good, { ...base, workers: 1 }, [3], 2), whole.slice(2));
+    const intact = await collect(good, base, [3]);
+    same(await collect(good, { ...base, workers: 1 }, [3], 2), intact.slice(2));
   });
 
   it('makes an image’s view independent of the batch that it is in', async () => {
@@ -147,13 +147,13 @@ describe('the loader', () => {
 
 describe('damaged images', () => {
   it('are skipped, reported once, and replaced by the next of the order', async () => {
-    const told: string[] = [];
-    const options = { ...base, batch: 5, shuffle: false, onSkip: (s: { id: string }) => told.push(s.id) };
+    const skipped: string[] = [];
+    const options = { ...base, batch: 5, shuffle: false, onSkip: (s: { id: string }) => skipped.push(s.id) };
     const loader = createLoader(flawed, options);
     const orders: number[][] = [];
     for (const epoch of [0, 1])
       for await (const batch of loader.epoch(epoch)) orders.push([...batch.indices]);
-    expect(told).toEqual(['a.jpg', 'z.jpg']);
+    expect(skipped).toEqual(['a.jpg', 'z.jpg']);
     expect(loader.skipped.map((s) => s.id)).toEqual(['a.jpg', 'z.jpg']);
     expect(loader.skipped[0]!.reason).toContain('a.jpg');
     // 0 and 19 are damaged: 5 stands in for 0, and after the last comes the first readable one.

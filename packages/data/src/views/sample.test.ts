@@ -81,8 +81,8 @@ describe('sampling of operations', () => {
     return { counts, values, firsts };
   }
   // Four standard errors of a share of 4000 draws are at most .032.
-  const near = (found: number | undefined, p: number) =>
-    expect(Math.abs((found ?? 0) - p)).toBeLessThan(0.032);
+  const near = (share: number | undefined, p: number) =>
+    expect(Math.abs((share ?? 0) - p)).toBeLessThan(0.032);
 
   it.each([
     ['v1', 0, { brightness: 1, hue: 1, grayscale: 0.2, blur: 0, flip: 0.5, solarize: 0 }],
