@@ -1,6 +1,34 @@
 /** The residual networks by torchvision's names, one for small images, and vision transformers. */
 import { defineResnet } from './resnet.ts';
-import { defineVit } from './vit.ts';
+import { defineVit, type VitEncoder } from './vit.ts';
+import type { VitSpec } from './vit-layout.ts';
+
+type Size = Pick<VitSpec, 'dim' | 'depth' | 'heads'>;
+const tiny: Size = { dim: 192, depth: 12, heads: 3 };
+const small: Size = { dim: 384, depth: 12, heads: 6 };
+const base: Size = { dim: 768, depth: 12, heads: 12 };
+const large: Size = { dim: 1024, depth: 24, heads: 16 };
+
+function deit(name: string, size: Size): VitEncoder {
+  return defineVit({ name, ...size, positions: 'learned' });
+}
+
+const registers = { registers: 4, positions: 'learned-patches' } as const;
+
+function dinov2(name: string, size: Size, traits: Partial<VitSpec> = {}): VitEncoder {
+  return defineVit({ name, ...size, patchSize: 14, positions: 'learned', layerScale: true, ...traits });
+}
+
+const quick = { activation: 'quick-gelu' } as const;
+const pixels = {
+  name: 'CLIP',
+  mean: [0.48145466, 0.4578275, 0.40821073],
+  std: [0.26862954, 0.26130258, 0.27577711],
+} as const;
+
+function clip(name: string, size: Size, traits: Partial<VitSpec> = {}): VitEncoder {
+  return defineVit({ name, ...size, positions: 'learned', preNorm: true, epsilon: 1e-5, pixels, ...traits });
+}
 
 export const resnet18 = defineResnet({ name: 'resnet18', block: 'basic', depths: [2, 2, 2, 2] });
 export const resnet34 = defineResnet({ name: 'resnet34', block: 'basic', depths: [3, 4, 6, 3] });
@@ -68,4 +96,24 @@ export const vit_conv_base = defineVit({
   depth: 11,
   heads: 12,
   stem: 'conv',
+});
+/** DeiT's, by timm's names: learned positions, and 6 heads in the Small. The layouts of timm's `vit_*_patch16_224`, too. */
+export const deit_tiny_patch16_224 = deit('deit_tiny_patch16_224', tiny);
+export const deit_small_patch16_224 = deit('deit_small_patch16_224', small);
+export const deit_base_patch16_224 = deit('deit_base_patch16_224', base);
+export const vit_large_patch16_224 = deit('vit_large_patch16_224', large);
+/** DINOv2's (Oquab et al., arXiv 2304.07193), by timm's names. */
+export const vit_small_patch14_dinov2 = dinov2('vit_small_patch14_dinov2', small);
+export const vit_base_patch14_dinov2 = dinov2('vit_base_patch14_dinov2', base);
+export const vit_large_patch14_dinov2 = dinov2('vit_large_patch14_dinov2', large);
+export const vit_small_patch14_reg4_dinov2 = dinov2('vit_small_patch14_reg4_dinov2', small, registers);
+export const vit_base_patch14_reg4_dinov2 = dinov2('vit_base_patch14_reg4_dinov2', base, registers);
+export const vit_large_patch14_reg4_dinov2 = dinov2('vit_large_patch14_reg4_dinov2', large, registers);
+/** CLIP's image encoders (Radford et al., arXiv 2103.00020), by timm's names. OpenAI's own weights are for the quick GELU. */
+export const vit_base_patch16_clip_224 = clip('vit_base_patch16_clip_224', base);
+export const vit_large_patch14_clip_224 = clip('vit_large_patch14_clip_224', large, { patchSize: 14 });
+export const vit_base_patch16_clip_quickgelu_224 = clip('vit_base_patch16_clip_quickgelu_224', base, quick);
+export const vit_large_patch14_clip_quickgelu_224 = clip('vit_large_patch14_clip_quickgelu_224', large, {
+  ...quick,
+  patchSize: 14,
 });

@@ -3,4 +3,4 @@ export { sinCosPositions } from './positions.ts';
 export { builtInEncoders, registerEncoders, traitsNamed } from './register.ts';
 export { defineResnet, type ResnetConfig, type ResnetEncoder, type ResnetSpec } from './resnet.ts';
 export { defineVit, type VitEncoder } from './vit.ts';
-export type { VitConfig, VitSpec } from './vit-layout.ts';
+export { defaultPatchSize, type VitConfig, type VitSpec } from './vit-layout.ts';

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { inferArch, type Shapes } from './arch.ts';
+import { inferArch } from './arch.ts';
+import type { Shapes } from './shapes.ts';
 import { fixture } from './testing.ts';
 
 const json = (name: string) => JSON.parse(new TextDecoder().decode(fixture(`../${name}`)));

@@ -1,6 +1,15 @@
 /** Which architecture a state dict is of, by the names and shapes of its tensors. */
 import type { EncoderConfig } from '@moco-ts/core';
-import { builtInEncoders, type ResnetSpec, traitsNamed, type VitSpec } from '@moco-ts/encoders';
+import {
+  builtInEncoders,
+  defaultPatchSize,
+  type ResnetSpec,
+  traitsNamed,
+  type VitSpec,
+} from '@moco-ts/encoders';
+import { gridOf } from './positions.ts';
+import type { Shapes } from './shapes.ts';
+import { count, traitsIn, type VitTraits } from './vit-traits.ts';
 
 /** What a shape says about a network; the rest of its configuration is not to be seen in it. */
 export interface FoundArch {
@@ -11,41 +20,43 @@ export interface FoundArch {
   readonly imageSize?: number;
 }
 
-/** Shapes of tensors by name. */
-export type Shapes = Readonly<Record<string, readonly number[]>>;
-
-/** The built-in architectures, by what shapes tell of them. */
+/** The built-in architectures, by what their tensors tell of them: an activation function is not among it. */
 const archs: ReadonlyMap<string, string> = new Map(
-  builtInEncoders.map(({ name, spec }) => [
-    'block' in spec ? resnetSignature(spec) : vitSignature(spec),
-    name,
-  ]),
+  builtInEncoders
+    .filter(({ spec }) => !('activation' in spec))
+    .map(({ name, spec }) => ['block' in spec ? resnetSignature(spec) : vitSignature(spec), name]),
 );
+
+/** What a built-in ViT was made of. */
+export const vitSpecOf = (arch: string): VitSpec | undefined =>
+  builtInEncoders.flatMap(({ name, spec }) => (name === arch && 'dim' in spec ? [spec] : []))[0];
 
 /** Block, blocks per stage, channels of the stem, inner channels and groups of the first block. */
 function resnetSignature({ block, depths, width = 64, groups = 1, widthPerGroup = 64 }: ResnetSpec): string {
   return `${block} ${depths.join('.')} ${width} ${((width * widthPerGroup) / 64) * groups}/${groups}`;
 }
 
-function vitSignature({ stem = 'patch', dim, depth }: Pick<VitSpec, 'stem' | 'dim' | 'depth'>): string {
-  return `${stem} ${dim} ${depth}`;
+function vitSignature(traits: VitTraits): string {
+  const { stem = 'patch', dim, depth, positions = 'fixed', registers = 0 } = traits;
+  const { layerScale = false, preNorm = false } = traits;
+  return [stem, dim, depth, positions, registers, layerScale, preNorm].join(' ');
+}
+
+/** Whether two architectures have tensors of the same names and shapes, so far as their positions are fixed or learned alike. */
+export function areAlike(arch: string, other: string): boolean {
+  const [a, b] = [vitSpecOf(arch), vitSpecOf(other)];
+  return arch === other || (a !== undefined && b !== undefined && vitSignature(a) === vitSignature(b));
 }
 
 /** Whether an architecture's own stem is neither ImageNet's nor CIFAR's, but one for images of 32 pixels. */
 export const hasSmallStem = (arch: string): boolean => traitsNamed(arch).stems[0] === 'small';
 
-/** The architecture of an encoder's tensors; undefined when it is none of those known. */
-export function inferArch(shapes: Shapes): FoundArch | undefined {
-  return inferResnet(shapes) ?? inferVit(shapes);
-}
-
-/** One more than the largest index in names such as `layer1.<index>.`; 0 without any. */
-function count(shapes: Shapes, prefix: string): number {
-  return Object.keys(shapes).reduce((most, name) => {
-    if (!name.startsWith(prefix)) return most;
-    const index = Number(/^(\d{1,4})\./.exec(name.slice(prefix.length))?.[1] ?? -1);
-    return Math.max(most, index + 1);
-  }, 0);
+/**
+ * The architecture of an encoder's tensors; undefined when it is none of those known.
+ * @param learned whether a ViT's positions are other than the fixed ones; default: where no arch with fixed ones is like it
+ */
+export function inferArch(shapes: Shapes, learned = false): FoundArch | undefined {
+  return inferResnet(shapes) ?? inferVit(shapes, learned) ?? inferVit(shapes, !learned);
 }
 
 function inferResnet(shapes: Shapes): FoundArch | undefined {
@@ -62,21 +73,17 @@ function inferResnet(shapes: Shapes): FoundArch | undefined {
   return { arch, stem: kernel === 3 ? 'cifar' : 'imagenet' };
 }
 
-function inferVit(shapes: Shapes): FoundArch | undefined {
-  const dim = shapes.cls_token?.[2];
-  if (dim === undefined) return undefined;
-  const patch = shapes['patch_embed.proj.weight']?.[3];
-  const stem = patch === undefined ? 'conv' : 'patch';
-  const arch = archs.get(vitSignature({ stem, dim, depth: count(shapes, 'blocks.') }));
+function inferVit(shapes: Shapes, learned: boolean): FoundArch | undefined {
+  const traits = traitsIn(shapes, learned);
+  const arch = traits && archs.get(vitSignature(traits));
   if (arch === undefined) return undefined;
   // A convolutional stem halves the image with each 3x3 convolution.
-  const patchSize = patch ?? 2 ** threes(shapes);
-  const tokens = shapes.pos_embed?.[1];
-  const grid = tokens === undefined ? undefined : Math.sqrt(tokens - 1);
+  const patchSize = shapes['patch_embed.proj.weight']?.[3] ?? 2 ** threes(shapes);
+  const grid = shapes.pos_embed && gridOf(shapes.pos_embed)?.side;
   return {
     arch,
-    ...(patchSize !== 16 && { patchSize }),
-    ...(grid !== undefined && Number.isInteger(grid) && { imageSize: grid * patchSize }),
+    ...(patchSize !== defaultPatchSize(vitSpecOf(arch)!) && { patchSize }),
+    ...(grid !== undefined && { imageSize: grid * patchSize }),
   };
 }
 

@@ -7,22 +7,26 @@ import {
   sameShape,
   say,
   settingRef,
+  type Tensor,
   traitsOf,
   type Wording,
 } from '@moco-ts/core';
+import type { VitSpec } from '@moco-ts/encoders';
 import {
+  areAlike,
   defaultSize,
   encoderConfigOf,
   type FoundArch,
   hasSmallStem,
   inferArch,
-  type Shapes,
+  vitSpecOf,
 } from './arch.ts';
 import { type FoundHead, headOf } from './head.ts';
 import { type Layout, layoutOf, listed, type Names } from './layout.ts';
-import { checkPositions } from './positions.ts';
-import { encoderShapes } from './shapes.ts';
+import { areLearned, checkPositions, gridOf, resampledPositions } from './positions.ts';
+import { encoderShapes, type Shapes } from './shapes.ts';
 import type { TensorFile } from './tensors.ts';
+import { describeVit, lackingIn, traitsIn } from './vit-traits.ts';
 
 export interface EncoderOptions {
   /** Default: what the shapes say. */
@@ -54,6 +58,8 @@ export interface FoundEncoder {
   readonly arch: FoundArch;
   /** Pixels. */
   readonly imageSize: number;
+  /** Of the images that it was trained on, where that is not ImageNet's and the file does not say. */
+  readonly pixels?: NonNullable<VitSpec['pixels']>;
   readonly head?: FoundHead;
   /** The query encoder, its head under `fc` if it has one. */
   readonly query: Params;
@@ -79,12 +85,16 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
   const layout = layoutOf(Object.keys(file.shapes), file.name, options.prefix);
   const shapes = shapesOf(file, layout.query);
   const { known } = options;
-  const arch = archOf(file, shapes, options.arch ?? known?.arch, known);
+  const { pos_embed: place } = layout.query;
+  const positions = place === undefined ? undefined : (await file.read([place]))[place];
+  const learned = positions !== undefined && !options.ignorePositions && areLearned(positions);
+  const arch = archOf(file, shapes, options.arch ?? known?.arch, known, learned);
   const imageSize = options.imageSize ?? known?.imageSize ?? arch.imageSize ?? defaultSize(arch);
   const encoder = encoderNamed(arch.arch);
   const config = encoderConfigOf(arch, imageSize);
   const expected = encoderShapes(encoder, config);
-  checkShapes(file.name, arch.arch, expected, shapes);
+  const resized = positions && expected.pos_embed && resampledPositions(positions, expected.pos_embed);
+  checkShapes(file.name, arch.arch, expected, resized ? { ...shapes, pos_embed: resized.shape } : shapes);
   const { family } = traitsOf(encoder);
   const hasToken = 'cls_token' in expected;
   const headKind = layout.kind === 'plain' ? known?.head : layout.kind;
@@ -107,20 +117,21 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
       { code: 'checkpoint-mismatch' },
     );
   const query = floats(file.name, await take(layout.query, isModel));
+  if (resized) query.pos_embed = resized;
   const none: Params = {};
-  const notes: Wording[] = hasToken
-    ? [...checkPositions(file.name, await take(layout.query, isPositions), options)]
-    : [];
+  const notes: Wording[] = hasToken ? positionNotes(file.name, expected, positions, options) : [];
+  notes.push(...activationNotes(arch.arch, options.arch ?? known?.arch));
   if (arch.arch === 'vit_small' && layout.kind === 'plain' && known === undefined)
     notes.push(
       'vit_small has 12 heads here, as in MoCo v3; of weights for 6 heads (DeiT) the features would be wrong',
     );
+  const pixels = vitSpecOf(arch.arch)?.pixels;
   if (known === undefined) {
     const sized = (options.imageSize ?? arch.imageSize) !== undefined;
     const assumed = [
       ...(sized ? [] : [`${imageSize} px`]),
       ...(hasSmallStem(arch.arch) && arch.stem === undefined ? ['a stem of stride 2'] : []),
-      "ImageNet's mean and standard deviation",
+      `${pixels?.name ?? 'ImageNet'}'s mean and standard deviation`,
     ];
     const said = `not said by the file, so assumed: ${assumed.join(', ')}`;
     notes.push(sized ? said : say`${said} (${settingRef('imageSize', undefined, 'moco import')})`);
@@ -132,6 +143,7 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
     method: layout.kind === 'momentum' ? 'moco-v3' : head?.type === 'mlp' ? 'moco-v2' : 'moco-v1',
     arch,
     imageSize,
+    ...(pixels && known === undefined && { pixels }),
     ...(head && { head }),
     query,
     key: options.withKey ? floats(file.name, await take(layout.key, isModel)) : none,
@@ -157,18 +169,57 @@ function archOf(
   shapes: Shapes,
   named: string | undefined,
   known: KnownEncoder | undefined,
+  learned: boolean,
 ): FoundArch {
-  const inferred = inferArch(shapes);
+  // A plugin's encoder may have what none here has.
+  if (named === undefined || vitSpecOf(named)) refuseUnknown(file.name, shapes);
+  const inferred = inferArch(
+    shapes,
+    named === undefined ? learned : vitSpecOf(named)?.positions === 'learned',
+  );
   if (named !== undefined) {
-    const arch = inferred?.arch === named ? inferred : { arch: named };
+    const arch = inferred && areAlike(inferred.arch, named) ? { ...inferred, arch: named } : { arch: named };
     if (known?.arch !== named) return arch;
     const { stem, patchSize } = known;
     return { ...arch, ...(stem && { stem }), ...(patchSize !== undefined && { patchSize }) };
   }
   if (inferred !== undefined) return inferred;
+  const vit = traitsIn(shapes, learned);
+  if (vit)
+    throw new CheckpointError(
+      say`${file.name}: ${describeVit(vit)}, and no encoder here is so; if it is one of yours, name it by ${settingRef('arch')}`,
+    );
   throw new CheckpointError(
     say`${file.name}: its ${Object.keys(file.shapes).length} tensors (${listed(Object.keys(file.shapes), 3)}) are of no encoder that is known here; if they are of one, name it by ${settingRef('arch')}`,
   );
+}
+
+/** @throws CheckpointError for a ViT with what no encoder here has */
+function refuseUnknown(file: string, shapes: Shapes): void {
+  const lacking = lackingIn(shapes);
+  if (lacking.length > 0)
+    throw new CheckpointError(`${file}: a ViT with ${lacking.join(' and ')}, which no encoder here has`, {
+      code: 'checkpoint-mismatch',
+    });
+}
+
+/** What to tell of a ViT's positions. @throws CheckpointError when the arch has fixed ones, and the file others */
+function positionNotes(
+  file: string,
+  { pos_embed: wanted }: Shapes,
+  positions: Tensor | undefined,
+  options: EncoderOptions,
+): string[] {
+  if (wanted === undefined) return checkPositions(file, positions, options);
+  const [from, to] = [positions!.shape, wanted].map((shape) => gridOf(shape)?.side);
+  return from === to ? [] : [`its positions were interpolated, from ${from}x${from} patches to ${to}x${to}`];
+}
+
+/** What to tell of an activation function, which no tensor tells. */
+function activationNotes(arch: string, named: string | undefined): Wording[] {
+  const quick = vitSpecOf(arch.replace(/_clip_/, '_clip_quickgelu_'));
+  if (named !== undefined || !quick || quick.name === arch) return [];
+  return [say`GELU is assumed; weights of OpenAI's are for the quick one: ${settingRef('arch', quick.name)}`];
 }
 
 function checkShapes(file: string, arch: string, expected: Shapes, shapes: Shapes): void {

@@ -8,9 +8,8 @@ import {
   type Params,
   sameShape,
 } from '@moco-ts/core';
-import type { Shapes } from './arch.ts';
 import type { Layout } from './layout.ts';
-import { noRandom, shapesIn } from './shapes.ts';
+import { noRandom, type Shapes, shapesIn } from './shapes.ts';
 
 export interface FoundHead {
   /** `own`: of a method that core does not know. */

@@ -1,11 +1,12 @@
-export type { FoundArch, Shapes } from './arch.ts';
+export type { FoundArch } from './arch.ts';
 export { detectron2Config, encodeDetectron2 } from './detectron2.ts';
 export { type EncoderOptions, type FoundEncoder, findEncoder, type KnownEncoder } from './encoder.ts';
 export type { FoundHead } from './head.ts';
 export { aboutKey, type Layout, listed, type Names } from './layout.ts';
 export { StateDict, type Writable } from './pickler.ts';
-export { positionsTensor } from './positions.ts';
+export { positionsTensor, resampledPositions } from './positions.ts';
 export { isTorch, readTorch } from './read.ts';
+export type { Shapes } from './shapes.ts';
 export { type ByteSource, bytesSource } from './source.ts';
 export { loadedTensors, type TensorFile, torchTensors } from './tensors.ts';
 export type { TorchFile } from './torch-file.ts';

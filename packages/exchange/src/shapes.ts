@@ -1,6 +1,8 @@
 /** The shapes that weights should have: what initialisation makes, without its randomness. */
 import type { Encoder, EncoderConfig, Params, Rng } from '@moco-ts/core';
-import type { Shapes } from './arch.ts';
+
+/** Shapes of tensors by name. */
+export type Shapes = Readonly<Record<string, readonly number[]>>;
 
 const zeros: Rng = {
   uint32: () => 0,

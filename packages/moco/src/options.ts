@@ -21,7 +21,21 @@ export type ArchName =
   | 'vit_base'
   | 'vit_large'
   | 'vit_conv_small'
-  | 'vit_conv_base';
+  | 'vit_conv_base'
+  | 'deit_tiny_patch16_224'
+  | 'deit_small_patch16_224'
+  | 'deit_base_patch16_224'
+  | 'vit_large_patch16_224'
+  | 'vit_small_patch14_dinov2'
+  | 'vit_base_patch14_dinov2'
+  | 'vit_large_patch14_dinov2'
+  | 'vit_small_patch14_reg4_dinov2'
+  | 'vit_base_patch14_reg4_dinov2'
+  | 'vit_large_patch14_reg4_dinov2'
+  | 'vit_base_patch16_clip_224'
+  | 'vit_large_patch14_clip_224'
+  | 'vit_base_patch16_clip_quickgelu_224'
+  | 'vit_large_patch14_clip_quickgelu_224';
 
 /** The backends that come with MoCo.ts, as `moco backends` lists them; `auto`: the fastest that is usable here. */
 export type BackendName =

@@ -82,6 +82,22 @@ it('names every encoder that comes along', () => {
     ...{ resnext50_32x4d: true, resnext101_32x8d: true, wide_resnet50_2: true, wide_resnet101_2: true },
     ...{ 'resnet-tiny': true, 'resnet-micro': true, vit_tiny: true, vit_small: true, vit_base: true },
     ...{ vit_large: true, vit_conv_small: true, vit_conv_base: true },
+    ...{
+      deit_tiny_patch16_224: true,
+      deit_small_patch16_224: true,
+      deit_base_patch16_224: true,
+      vit_large_patch16_224: true,
+      vit_small_patch14_dinov2: true,
+      vit_base_patch14_dinov2: true,
+      vit_large_patch14_dinov2: true,
+      vit_small_patch14_reg4_dinov2: true,
+      vit_base_patch14_reg4_dinov2: true,
+      vit_large_patch14_reg4_dinov2: true,
+      vit_base_patch16_clip_224: true,
+      vit_large_patch14_clip_224: true,
+      vit_base_patch16_clip_quickgelu_224: true,
+      vit_large_patch14_clip_quickgelu_224: true,
+    },
   };
   expectTypeOf<keyof typeof all>().toEqualTypeOf<ArchName>();
   expect(Object.keys(all).sort()).toEqual(encoderNames());

@@ -140,7 +140,7 @@ export function asCheckpoint(
 
 /** What a run would have been configured by; of what trains, the defaults of its method. */
 function configOf(
-  { arch, imageSize, head, rest, method }: FoundEncoder,
+  { arch, imageSize, head, rest, method, pixels }: FoundEncoder,
   data: string,
   about: About | undefined,
 ): RunConfig {
@@ -153,6 +153,7 @@ function configOf(
     imageSize,
     ...(arch.stem && { stem: arch.stem }),
     ...(arch.patchSize !== undefined && { patchSize: arch.patchSize }),
+    ...(pixels && { mean: pixels.mean, std: pixels.std }),
     ...(head && { mocoDim: head.dim }),
     ...(head?.type === 'projector' && { mocoMlpDim: head.hidden }),
     ...(keys !== undefined && { mocoK: keys }),

@@ -1,6 +1,17 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { encoderGraph, interpret, type Params, registerEncoder, rng, under } from '@moco-ts/core';
-import { defineResnet } from '@moco-ts/encoders';
+import {
+  encoderGraph,
+  encodeSafetensors,
+  interpret,
+  type Params,
+  registerEncoder,
+  rng,
+  under,
+} from '@moco-ts/core';
+import { defineResnet, defineVit } from '@moco-ts/encoders';
 import { createMethod, resolveConfig } from '@moco-ts/run';
 import { describe, expect, it } from 'vitest';
 import { startingState } from './init.ts';
@@ -77,5 +88,37 @@ describe('a run from the weights of a PyTorch file', () => {
       'From v2.pth.tar: 63 tensors of narrow; random: 1 (conv1.weight); left out: 1 (conv1.weight)',
     );
     expect(state['q.conv1.weight']!.shape).toEqual([2, 3, 3, 3]);
+  });
+
+  it('has the learned positions of a ViT, for as many patches as its images have', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'moco-init-'));
+    const learned = defineVit({
+      name: 'learned',
+      dim: 8,
+      depth: 1,
+      heads: 2,
+      patchSize: 4,
+      positions: 'learned',
+    });
+    registerEncoder(learned);
+    const weights = learned.init({ imageSize: 8 }, (name) => rng(1, name));
+    const init = join(folder, 'vit.safetensors');
+    await writeFile(init, encodeSafetensors(weights));
+    const config = resolveConfig(
+      { data: 'x', init, arch: 'learned', imageSize: 16, mocoDim: 4, mocoK: 16, batchSize: 8, bnSplits: 2 },
+      { source: { data: 'x', split: 'train' } },
+    );
+    const state = await startingState(config, createMethod(config, 16).state(), () => undefined);
+    await rm(folder, { recursive: true });
+    const given = weights.pos_embed!.data;
+    // By axis, Keys' cubic (a = -1/2) at the distances .25 and 1.25 gives a corner .8671875 and -.0703125, of their sum.
+    const [near, far] = [0.8671875 / 0.796875, -0.0703125 / 0.796875];
+    const corner = near ** 2 * given[8]! + near * far * (given[16]! + given[24]!) + far ** 2 * given[32]!;
+    for (const branch of ['q', 'k']) {
+      const { shape, data } = state[`${branch}.pos_embed`]!;
+      expect(shape).toEqual([1, 17, 8]);
+      expect([...data.slice(0, 8)]).toEqual([...given.slice(0, 8)]);
+      expect(data[8]).toBeCloseTo(corner, 6);
+    }
   });
 });

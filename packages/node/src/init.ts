@@ -1,7 +1,7 @@
 /** A run from given weights (`init`): what it takes of their file. */
 import { CheckpointError, counted, type Params, say, settingRef, type Tensor } from '@moco-ts/core';
 import { traitsNamed } from '@moco-ts/encoders';
-import { listed } from '@moco-ts/exchange';
+import { type EncoderOptions, listed, resampledPositions } from '@moco-ts/exchange';
 import { type RunConfig, type RunFlags, startFrom } from '@moco-ts/run';
 import { asCheckpoint, checkFinite, isCheckpoint, openAny } from './foreign.ts';
 import { registerPlugins } from './plugins.ts';
@@ -18,9 +18,13 @@ interface Weights {
 /** What an encoder is and what its images are made of, which a run from it shares unless a flag says otherwise. */
 const inherited = new Set(['arch', 'stem', 'patchSize', 'mean', 'std']);
 
-async function openWeights(path: string, arch: string | undefined): Promise<Weights> {
+async function openWeights(
+  path: string,
+  { arch, imageSize }: Pick<EncoderOptions, 'arch' | 'imageSize'>,
+): Promise<Weights> {
   await registerPlugins();
-  const opened = await openAny(path, { ...(arch !== undefined && { arch }), withKey: true }, () => undefined);
+  const options = { ...(arch !== undefined && { arch }), ...(imageSize !== undefined && { imageSize }) };
+  const opened = await openAny(path, { ...options, withKey: true }, () => undefined);
   const { info, tensors } = isCheckpoint(opened) ? opened : asCheckpoint(opened, path);
   const { config } = info;
   if (arch !== undefined && config.arch !== arch)
@@ -40,11 +44,19 @@ async function openWeights(path: string, arch: string | undefined): Promise<Weig
  * @throws UserError for a file that can't be read, or is of another architecture than the flags name
  */
 export async function flagsFrom(path: string, flags: RunFlags): Promise<RunFlags> {
-  const { config } = await openWeights(path, flags.arch);
+  const { config } = await openWeights(path, { ...(flags.arch !== undefined && { arch: flags.arch }) });
   // Without it a run on small images would choose the CIFAR stem.
   const stem = traitsNamed(config.arch).stems[0] === 'imagenet' && 'imagenet';
   const theirs = Object.entries({ ...(stem && { stem }), ...config }).filter(([key]) => inherited.has(key));
   return { ...Object.fromEntries(theirs), ...flags };
+}
+
+/** A ViT's learned positions, for the patches of this run. */
+function positionsFor(fresh: Readonly<Params>, given: Params): Params {
+  const name = 'q.pos_embed';
+  const [wanted, theirs] = [fresh[name], given[name]];
+  const fitted = wanted && theirs && resampledPositions(theirs, wanted.shape);
+  return fitted ? { [name]: fitted } : {};
 }
 
 /**
@@ -53,13 +65,17 @@ export async function flagsFrom(path: string, flags: RunFlags): Promise<RunFlags
  * @throws UserError for a file that can't be read, or is of another model
  */
 export async function startingState(
-  { init, arch }: RunConfig,
+  { init, arch, imageSize }: RunConfig,
   fresh: Record<string, Tensor>,
   note: (text: string) => void,
 ): Promise<Record<string, Tensor>> {
   if (init === undefined) return fresh;
-  const { tensors, unexpected } = await openWeights(init, arch);
-  const { state, taken, random, unused } = startFrom(fresh, tensors, init);
+  const { tensors, unexpected } = await openWeights(init, { arch, imageSize });
+  const { state, taken, random, unused } = startFrom(
+    fresh,
+    { ...tensors, ...positionsFor(fresh, tensors) },
+    init,
+  );
   const own = (names: readonly string[]) => names.map((name) => name.replace(/^q\./, ''));
   const remarks = [
     ['random', own(random)],

@@ -116,7 +116,8 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
     Object.entries(query).filter(([name]) => withHead || !isHead(name)),
   );
   const token = plain.cls_token;
-  if (token && traitsNamed(arch).family === 'vit')
+  // Fixed positions are no weights here, but timm's models have them.
+  if (token && traitsNamed(arch).family === 'vit' && !plain.pos_embed)
     plain.pos_embed = positionsTensor(token.shape[2]!, imageSize / patchSize);
   const written = await encoded(output, plain, names, info);
   await writeAtomic(output, written);

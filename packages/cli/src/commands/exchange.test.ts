@@ -109,6 +109,21 @@ describe('moco import', () => {
     expect(exported).toMatchObject({ code: 0, out: expect.stringContaining('8 features') });
   });
 
+  it('makes encoders of ViTs with learned positions, which embed, export and convert take', async () => {
+    const arch = 'deit_tiny_patch16_224';
+    const weights = encoderNamed(arch).init({ imageSize: 32 }, random);
+    writeFileSync(at('deit.pth'), await encodeTorch({ model: weights }));
+    const [path, back, images] = [at('deit.safetensors'), at('back.pth'), imageFolder(4)];
+    const { code, out } = await moco('import', at('deit.pth'), '-o', path);
+    expect([code, out]).toEqual([0, `${path}: ${arch}, 32 px, no contrastive head; of one network\n`]);
+    const flags = ['-j', '0', '--threads', '1'];
+    expect((await moco('embed', path, images, '--out', at('deit.npy'), ...flags)).code).toBe(0);
+    expect(await readNpy(at('deit.npy'))).toHaveLength(4 * 192);
+    expect((await moco('export', path, '-o', at('deit.onnx'))).code).toBe(0);
+    expect((await moco('convert', path, '-o', back)).code).toBe(0);
+    same(await torchFile(back), weights);
+  });
+
   it('is not needed for a look: knn, export and lincls take the file itself', async () => {
     const images = imageFolder(12);
     const measured = await moco('knn', official, images, '-j', '0', '--threads', '1');
