@@ -35,6 +35,7 @@ const wild: Readonly<Record<string, string>> = {
 /** What a setting may be of the above; each else is refused. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   data: ['"__proto__"', '"constructor"', wild['what steers a terminal']!],
+  init: ['"__proto__"', '"constructor"', wild['what steers a terminal']!],
   // They are names, if of nothing that is known.
   arch: ['"__proto__"', '"constructor"'],
   backend: ['"__proto__"', '"constructor"'],
@@ -54,7 +55,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(
     [
       ...['stopGradConv1', 'mocoMCos', 'mlp', 'augPlus', 'blur', 'scaleLr', 'cos', 'lrPerStep', 'symmetric'],
-      ...['isolate', 'labels'],
+      ...['isolate', 'labels', 'checkpointActivations'],
     ].map((name) => [name, ['true']]),
   ),
 };
