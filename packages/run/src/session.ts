@@ -91,7 +91,7 @@ export class Session<B> {
   private batches: AsyncIterator<B> | undefined;
   /** The next batch. */
   private pending: Promise<IteratorResult<B>> | undefined;
-  /** The batch of a step that failed and left the state as it was. */
+  /** The batch of a step that failed and is to be taken again. */
   private again: B | undefined;
   /** Ends when all steps so far are booked, or have failed. */
   private booked: Promise<unknown> = Promise.resolve();
@@ -234,7 +234,10 @@ export class Session<B> {
     return info;
   }
 
-  /** A step that failed has left the state as it was; but one that began behind it had the state of another training. */
+  /**
+   * A step that failed has updated nothing, though running statistics may have moved, and may be taken again; but one that began behind
+   * it had the state of another training.
+   */
   private takeBack(at: Position, batch: B, error: Error): never {
     if (this.next.globalStep === at.globalStep + 1) [this.next, this.again] = [at, batch];
     else this.fault ??= error;

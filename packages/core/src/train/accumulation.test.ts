@@ -274,6 +274,33 @@ describe('a trainer', () => {
     void trainer.step(feeds(0), 0.5, 0);
     expect(fed.map((part) => part['accumulate.index']!.data[0])).toEqual([0, 1, 0]);
   });
+  it('knows that its state is lost where the last micro-batch has updated without one that failed', async () => {
+    const { backend, fed, ends, read } = played(true);
+    const trainer = await createTrainer(backend, step, state);
+    const failed = expect(trainer.step(feeds(0), 0.5, 0)).rejects.toThrow('no upload');
+    const behind = expect(trainer.step(feeds(1), 0.5, 1)).rejects.toThrow('state was lost');
+    ends[0]!(1);
+    ends[1]!(new Error('no upload'));
+    for (const end of ends.slice(2)) end(1);
+    await Promise.all([failed, behind]);
+    const lost = {
+      code: 'backend-failed',
+      message: 'the state was lost by a micro-batch that failed: no upload',
+    };
+    await expect(trainer.step(feeds(1), 0.5, 1)).rejects.toMatchObject(lost);
+    await expect(trainer.state()).rejects.toMatchObject(lost);
+    expect([fed.length, read]).toEqual([8, []]);
+  });
+  it('has its state where the last micro-batch fails', async () => {
+    const { backend, ends, read } = played(true);
+    const trainer = await createTrainer(backend, step, state);
+    const failed = expect(trainer.step(feeds(0), 0.5, 0)).rejects.toThrow('no upload');
+    for (const end of ends.slice(0, 3)) end(1);
+    ends[3]!(new Error('no upload'));
+    await failed;
+    await trainer.state();
+    expect(read).toHaveLength(1);
+  });
   it('keeps what is pending to itself', async () => {
     const { backend, loaded, read } = played(false);
     const trainer = await createTrainer(backend, step, state);

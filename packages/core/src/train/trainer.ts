@@ -1,5 +1,6 @@
 /** Runs a training step on a backend. */
 import { type Backend, type CompileOptions, checkPrecision, type Program, type Tensors } from '../backend.ts';
+import { BackendError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { type Precision, withPrecision } from '../passes/precision.ts';
 import { scalar, type Tensor } from '../tensor/tensor.ts';
@@ -8,18 +9,23 @@ import { stepScalars, type TrainingStep } from './step.ts';
 
 export interface Trainer {
   /**
-   * One step; where it accumulates gradients, all of its micro-batches. If a later one of them fails, running statistics have moved
-   * already.
+   * One step; where it accumulates gradients, all of its micro-batches. A step that fails has updated nothing; but if a later
+   * micro-batch fails, running statistics (and `bank_z`) may have moved already. On a device that computes by itself all of them have
+   * begun: if one before the last fails, the last has updated from an incomplete sum, and the state is lost.
    * @param feeds images and orders, as the method asks for, of the whole batch
    * @param learningRate of this step
    * @param step counted from 0 over the whole run: optimizers correct their bias by it
    * @returns the metrics; of micro-batches their mean: for the loss and accuracies that of the batch, for the feature std the mean of
    * theirs
+   * @throws what a run throws, and BackendError once the state is lost
    */
   step(feeds: Tensors, learningRate: number, step: number): Promise<Record<string, Tensor>>;
   /** The names of all that the state holds. */
   readonly stateNames: readonly string[];
-  /** A copy of the state, or of a part of it. */
+  /**
+   * A copy of the state, or of a part of it.
+   * @throws BackendError once the state is lost
+   */
   state(names?: readonly string[]): Promise<Record<string, Tensor>>;
   readonly memory: Program['memory'];
   dispose(): Promise<void>;
@@ -61,8 +67,26 @@ export async function createTrainer(
     await program.dispose();
     throw error;
   }
+  let lost: BackendError | undefined;
+  const check = () => {
+    if (lost) throw lost;
+  };
+  /** Waits for the micro-batches of an update. */
+  const settled = async (runs: readonly ReturnType<Program['run']>[]) => {
+    const ends = await Promise.allSettled(runs);
+    const failed = ends.find((end) => end.status === 'rejected');
+    if (failed && ends.at(-1)!.status === 'fulfilled')
+      lost ??= new BackendError(
+        `the state was lost by a micro-batch that failed: ${(failed.reason as Error).message}`,
+        { cause: failed.reason },
+      );
+    const results = await Promise.all(runs);
+    check();
+    return results;
+  };
   return {
     step: async (feeds, learningRate, count) => {
+      check();
       const scalars = Object.entries(stepScalars(step, learningRate, count));
       // Object.assign in all that runs each step: of `{ ...a, b }` Node 20 makes a new hidden class each time (docs/reliability.md).
       const rates = Object.fromEntries(scalars.map(([name, value]) => [name, scalar(value)]));
@@ -72,10 +96,13 @@ export async function createTrainer(
         runs.push(run);
         if (!overlapping) await run;
       }
-      return updateMetrics(await Promise.all(runs));
+      return updateMetrics(await settled(runs));
     },
     stateNames,
-    state: (names = stateNames) => program.read(names),
+    state: async (names = stateNames) => {
+      check();
+      return program.read(names);
+    },
     memory: program.memory,
     dispose: () => program.dispose(),
   };
