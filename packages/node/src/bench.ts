@@ -68,7 +68,7 @@ export async function timeSteps(
     ...(config.threads !== undefined && { threads: config.threads }),
   });
   try {
-    const own = runStep(backend, method, config, traced);
+    const own = runStep(backend, method, config, traced, held);
     const batch = noise(config, own.bytes);
     const feedsOf = (step: number) => method.feeds(batch, { epoch: 0, step, globalStep: step, progress: 0 });
     const { step, views } = held ? holdingViews(own, feedsOf(0)) : { step: own.step, views: {} };

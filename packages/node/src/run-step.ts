@@ -6,13 +6,23 @@ export interface RunStep {
   readonly step: TrainingStep;
   /** Images are to be given as bytes. */
   readonly bytes: boolean;
-  /** The names of its inputs that are views. */
+  /** The names of its inputs that are views, where somebody asks for them. */
   readonly views: readonly string[];
 }
 
-/** @param step as the method traced it */
-export function runStep(backend: Backend, method: RunMethod, config: RunConfig, step: TrainingStep): RunStep {
-  const views = viewNames(method, config);
-  const bytes = views.length > 0 && backend.capabilities().byteImages === true;
+/**
+ * @param step as the method traced it
+ * @param named whether its views are asked for, also where the backend takes no bytes
+ */
+export function runStep(
+  backend: Backend,
+  method: RunMethod,
+  config: RunConfig,
+  step: TrainingStep,
+  named = false,
+): RunStep {
+  const { byteImages = false } = backend.capabilities();
+  const views = byteImages || named ? viewNames(method, config) : [];
+  const bytes = byteImages && views.length > 0;
   return { step: bytes ? takingBytes(step, views, config) : step, bytes, views };
 }

@@ -1,5 +1,6 @@
+import { scalar, type Tensor, tensor } from '@moco-ts/core';
 import { registerEncoders } from '@moco-ts/encoders';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { resolveConfig } from './config.ts';
 import type { RunMethod } from './method.ts';
 import { builtInMethods } from './methods/index.ts';
@@ -68,7 +69,7 @@ it('the plugin that a checkpoint names is shown escaped, and loading it is left 
   expect(message).not.toContain('\u001b');
 });
 
-it('a method’s views are fed as they are, or it is given normalised ones alone', () => {
+describe('a method’s views', () => {
   registerEncoders();
   const named = (method: string) => {
     const small = { arch: 'resnet-micro', imageSize: 16, batchSize: 8, mocoK: 16 } as const;
@@ -77,19 +78,55 @@ it('a method’s views are fed as they are, or it is given normalised ones alone
     const config = resolveConfig({ data: 'photos', method, ...(queue ? small : free) }, folder);
     return { config, method: createMethod(config, 20) };
   };
-  const names = (method: string) => {
-    const made = named(method);
-    return viewNames(made.method, made.config);
+  /** Of SimCLR with other feeds. */
+  const namesOf = (feeds: RunMethod['feeds']) => {
+    const { config, method } = named('simclr');
+    return viewNames({ ...method, feeds }, config);
   };
-  expect(['moco-v1', 'moco-v2', 'moco-v3', 'simclr'].map(names)).toEqual(Array(4).fill(['xq', 'xk']));
-  expect(names('instdisc')).toEqual(['xq']);
-  const { method, config } = named('simclr');
-  const mixing: RunMethod = {
-    ...method,
-    feeds: (batch, at) => {
-      const { xq, xk } = method.feeds(batch, at);
-      return { xq: { ...xq!, data: xq!.data.map((value) => value / 2) }, xk: xk! };
-    },
-  };
-  expect(viewNames(mixing, config)).toEqual([]);
+  const { feeds } = named('simclr').method;
+  const shape = [8, 3, 16, 16];
+
+  it.each([
+    ['moco-v1', ['xq', 'xk']],
+    ['moco-v2', ['xq', 'xk']],
+    ['moco-v3', ['xq', 'xk']],
+    ['simclr', ['xq', 'xk']],
+    ['instdisc', ['xq']],
+  ])('are fed as they are by %s', (name, expected) => {
+    const { config, method } = named(name);
+    expect(viewNames(method, config)).toEqual(expected);
+  });
+  it('have their size where the feeds are asked for, so that feeds may be tensors', () => {
+    expect(
+      namesOf(({ views: [first, second] }) => ({
+        xq: tensor(first!, shape, 'uint8'),
+        xk: tensor(second!, shape, 'uint8'),
+      })),
+    ).toEqual(['xq', 'xk']);
+    expect(namesOf(({ views }) => ({ xq: tensor(views[0]!, shape), xk: tensor(views[1]!, shape) }))).toEqual(
+      [],
+    );
+  });
+  it('are given normalised where a method makes something of one, in its place or beside it', () => {
+    const half = (view: Tensor) =>
+      tensor(
+        Float32Array.from(view.data, (value) => value / 2),
+        view.shape,
+      );
+    expect(
+      namesOf((batch, at) => {
+        const { xq, xk } = feeds(batch, at);
+        return { xq: half(xq!), xk: xk! };
+      }),
+    ).toEqual([]);
+    const beside = (mix: (view: Tensor) => Tensor) =>
+      namesOf((batch, at) => {
+        const fed = feeds(batch, at);
+        return { ...fed, mix: mix(fed.xq!) };
+      });
+    expect(beside(half)).toEqual([]);
+    // Nothing is left of the contrast of an even image.
+    expect(beside(({ data }) => scalar(Math.max(...data) - Math.min(...data)))).toEqual([]);
+    expect(beside(() => scalar(Number.NaN))).toEqual(['xq', 'xk']);
+  });
 });

@@ -12,6 +12,7 @@ import {
   type Optimizer,
   type Params,
   SettingError,
+  type Tensor,
   type Trainer,
   traitsOf,
   under,
@@ -107,13 +108,50 @@ export function rateAt(config: RunConfig, epoch: number, step: number, stepsPerE
 /**
  * The names of the feeds that are a batch's views as they are.
  * @returns none, where the method makes something of a view itself
+ * @throws what the method's `feeds` throws
  */
 export function viewNames(method: RunMethod, config: RunConfig): readonly string[] {
-  const views = viewsOf(config).map(() => new Uint8Array(0));
-  const batch = { indices: new Int32Array(config.batchSize), views, waitMs: 0 };
+  const [zeros, others] = [0, 151].map((factor) => probe(method, config, factor)) as [Probe, Probe];
+  const { names } = zeros;
+  const found = names.every((name) => name !== undefined);
+  return found && names.every((name, i) => name === others.names[i]) && sameFeeds(zeros.rest, others.rest)
+    ? names
+    : [];
+}
+
+interface Probe {
+  /** The feed that each view is. */
+  readonly names: readonly (string | undefined)[];
+  /** All other feeds. */
+  readonly rest: readonly (readonly [string, Tensor])[];
+}
+
+/** A method's feeds of a batch of bytes. @param factor 0 for views of zeros */
+function probe(method: RunMethod, config: RunConfig, factor: number): Probe {
+  const { batchSize, imageSize } = config;
+  const views = viewsOf(config).map(() => {
+    const view = new Uint8Array(batchSize * IMAGE_CHANNELS * imageSize ** 2);
+    if (factor !== 0) for (let at = 0; at < view.length; at++) view[at] = at * factor;
+    return view;
+  });
+  const batch = { indices: new Int32Array(batchSize), views, waitMs: 0 };
   const feeds = Object.entries(method.feeds(batch, { epoch: 0, step: 0, globalStep: 0, progress: 0 }));
   const names = views.map(
     (view) => feeds.find(([, { dtype, data }]) => dtype === 'uint8' && data === view)?.[0],
   );
-  return names.every((name) => name !== undefined) ? names : [];
+  return { names, rest: feeds.filter(([name]) => !names.includes(name)) };
+}
+
+function sameFeeds(some: Probe['rest'], others: Probe['rest']): boolean {
+  const known = new Map(others);
+  return (
+    some.length === others.length &&
+    some.every(([name, { data }]) => {
+      const other = known.get(name)?.data;
+      return (
+        data.length === other?.length &&
+        Array.prototype.every.call(data, (value, i) => Object.is(value, other[i]))
+      );
+    })
+  );
 }
