@@ -220,7 +220,12 @@ describe('a trainer', () => {
           ends.push((loss) =>
             loss instanceof Error
               ? reject(loss)
-              : resolve({ loss: scalar(loss), 'grad.w': tensor([loss], [1]) }),
+              : resolve({
+                  loss: scalar(loss),
+                  parts: tensor([loss, 2 * loss], [2]),
+                  'grad.w': tensor([loss], [1]),
+                  'grad.scale': scalar(loss),
+                }),
           );
         });
       },
@@ -253,7 +258,13 @@ describe('a trainer', () => {
       expect([lr, index]).toEqual([scalar(0.5), scalar(i, 'int32')]);
       ends[i]!([1, 2, 3, 6][i]!);
     }
-    expect(await metrics).toEqual({ loss: scalar(3), 'grad.w': tensor([6], [1]) });
+    expect(await metrics).toEqual({
+      loss: scalar(3),
+      parts: tensor([3, 6], [2]),
+      // Each is the mean so far: the last is the update's.
+      'grad.w': tensor([6], [1]),
+      'grad.scale': scalar(6),
+    });
   });
   it('gives all of them at once to a device that computes by itself', async () => {
     const { backend, fed, ends } = played(true);

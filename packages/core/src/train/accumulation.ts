@@ -1,7 +1,7 @@
 /**
  * Gradient accumulation: an update from several micro-batches, which go through one program one after the other. It needs the
- * memory of a micro-batch, and is the update of the whole batch but for batch normalisation, whose statistics are a
- * micro-batch's.
+ * memory of a micro-batch (its images aside, of which those of all are given at once where runs overlap), and is the update of the
+ * whole batch but for batch normalisation, whose statistics are a micro-batch's.
  */
 import type { Tensors } from '../backend.ts';
 import type { Graph } from '../graph/graph.ts';
@@ -17,6 +17,7 @@ import {
   scalar,
   sizeOf,
   type Tensor,
+  tensor,
 } from '../tensor/tensor.ts';
 
 /** The feed that tells a step which micro-batch of the update it is given. */
@@ -109,13 +110,16 @@ function partOf(feed: Tensor, shape: Shape, index: number, count: number): Tenso
   return { shape, dtype: feed.dtype, data: feed.data.subarray(index * size, (index + 1) * size) };
 }
 
-/** The metrics of an update, by those of its micro-batches: of scalars the mean; of gradients the last, which is the mean. */
+/** The metrics of an update, by those of its micro-batches: their mean, by element; of gradients the last, which is the mean. */
 export function updateMetrics(results: readonly Tensors[]): Record<string, Tensor> {
   const last = results.at(-1)!;
-  const metrics = Object.entries(last).map(([name, tensor]) => {
-    if (results.length === 1 || tensor.shape.length > 0) return [name, tensor] as const;
-    const sum = results.reduce((total, result) => total + result[name]!.data[0]!, 0);
-    return [name, scalar(sum / results.length)] as const;
+  const metrics = Object.entries(last).map(([name, metric]) => {
+    if (results.length === 1 || name.startsWith('grad.')) return [name, metric] as const;
+    const means = Array.from(metric.data, (_, at) => {
+      const sum = results.reduce((total, result) => total + result[name]!.data[at]!, 0);
+      return sum / results.length;
+    });
+    return [name, tensor(means, metric.shape)] as const;
   });
   return Object.fromEntries(metrics);
 }
