@@ -13,7 +13,7 @@ import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../tr
 import { crossEntropy, labelAccuracy } from './losses.ts';
 import { frozenOf, type PassConfig, trainingPass } from './pass.ts';
 
-export interface ClassifierConfig extends PassConfig {
+export interface ClassifierConfig extends Omit<PassConfig, 'accumulate'> {
   /** C, the number of classes. */
   readonly classes: number;
   /**

@@ -28,7 +28,7 @@ export const mocoV3Heads: Readonly<Record<EncoderTraits['family'], MocoV3Heads>>
   resnet: { projectorLayers: 2, predictorLayers: 2, predictorNorm: false },
 };
 
-export interface MocoV3Config extends PassConfig, MocoV3Heads {
+export interface MocoV3Config extends Omit<PassConfig, 'accumulate'>, MocoV3Heads {
   /** The width between the heads' layers; the paper: 4096. */
   readonly hidden: number;
   /** The length of queries and keys; the paper: 256. */

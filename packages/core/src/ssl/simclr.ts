@@ -10,7 +10,7 @@ import { featureStd, ntXent, pairedAccuracy } from './losses.ts';
 import { initEncoder } from './moco.ts';
 import { checkBatch, frozenOf, type PassConfig, trainingPass } from './pass.ts';
 
-export interface SimclrConfig extends PassConfig, HeadConfig {
+export interface SimclrConfig extends Omit<PassConfig, 'accumulate'>, HeadConfig {
   /** T > 0. */
   readonly temperature: number;
   readonly optimizer: Optimizer;

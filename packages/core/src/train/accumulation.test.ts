@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, expectTypeOf, it } from 'vitest';
 import type { Backend, Program, Tensors } from '../backend.ts';
 import { defineEncoder, isBuffer } from '../encoder.ts';
 import { relu } from '../graph/ops/elementwise.ts';
@@ -11,6 +11,8 @@ import { type Feed, interpret } from '../reference/interpreter.ts';
 import { rng } from '../rng.ts';
 import { drawNegatives, type InstDiscConfig, instDiscState, instDiscStep } from '../ssl/instdisc.ts';
 import { type MocoConfig, mocoState, mocoStep } from '../ssl/moco.ts';
+import type { MocoV3Config } from '../ssl/moco-v3.ts';
+import type { SimclrConfig } from '../ssl/simclr.ts';
 import { filled, scalar, type Tensor, tensor } from '../tensor/tensor.ts';
 import { microBatches, pendingState } from './accumulation.ts';
 import type { TrainingStep } from './step.ts';
@@ -202,6 +204,12 @@ it('a step of one micro-batch has the graph of a step that knows of none', () =>
   const plain = mocoStep({ ...moco, batch: images }, mocoState({ ...moco, batch: images }, 1));
   expect(mocoRun({}, 1).step).toEqual({ ...plain, optimizer: moco.optimizer });
   expect(plain.graph.inputs.map(({ name }) => name)).not.toContain('accumulate.index');
+});
+
+it('a step whose loss compares the images of a batch takes no number of micro-batches', () => {
+  expectTypeOf<MocoConfig>().toHaveProperty('accumulate');
+  expectTypeOf<MocoV3Config>().not.toHaveProperty('accumulate');
+  expectTypeOf<SimclrConfig>().not.toHaveProperty('accumulate');
 });
 
 describe('a trainer', () => {
