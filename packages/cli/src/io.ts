@@ -51,6 +51,11 @@ export function warnTo(io: Pick<Io, 'err'>): (text: Wording) => void {
   return (text) => io.err(`moco: warning: ${inFlags(text)}\n`);
 }
 
+/** What a user should know of a file, as its reader says it. */
+export function remarkTo(io: Pick<Io, 'err'>): (text: Wording) => void {
+  return (text) => io.err(`moco: note: ${inFlags(text)}\n`);
+}
+
 /** What a user should know of the data, each line once, however often they are opened. */
 export function noteTo(io: Pick<Io, 'err'>): (text: Wording) => void {
   const said = new Set<string>();

@@ -37,7 +37,7 @@ import {
 } from '@moco-ts/run';
 import { type About, aboutFlags, knownEncoder, parseAbout } from './about.ts';
 import { listCheckpoints, openCheckpoint } from './checkpoint.ts';
-import { type ClassifierFile, classifierOf } from './classifier-file.ts';
+import { type ClassifierFile, type ClassifierInfo, classifierOf } from './classifier-file.ts';
 import { faultOf } from './finite.ts';
 import { defaultWorkers } from './plugins.ts';
 import { entryIfThere, withSource } from './source.ts';
@@ -52,6 +52,12 @@ export interface Foreign {
   readonly about?: About;
 }
 
+/** A file of this program. */
+export interface Own extends Checkpoint {
+  /** Of a classifier's file, whose encoder the checkpoint is. */
+  readonly classifier?: ClassifierInfo;
+}
+
 /**
  * Opens a checkpoint or run of this program as it is, and anything else as a foreign encoder.
  * @throws UserError
@@ -60,7 +66,7 @@ export async function openAny(
   path: string,
   options: EncoderOptions,
   warn: (text: Wording) => void,
-): Promise<Foreign | Checkpoint> {
+): Promise<Foreign | Own> {
   const entry = await entryIfThere(path);
   if (entry === undefined)
     throw new UserError(`${path}: no such file or run folder`, { code: 'file-missing' });
@@ -73,7 +79,7 @@ export async function openAny(
   return withSource(path, (source) => openSource(source, options));
 }
 
-async function openSource(source: ByteSource, options: EncoderOptions): Promise<Foreign | Checkpoint> {
+async function openSource(source: ByteSource, options: EncoderOptions): Promise<Foreign | Own> {
   const front = await source.read(0, Math.min(16, source.size));
   // A safetensors file has the length of its header in front, then the header, which is JSON.
   if (front[8] === 0x7b) return openSafetensors(source, options);
@@ -105,7 +111,7 @@ function epochOf(value: Value): number {
   return Number.isSafeInteger(epoch) && (epoch as number) >= 0 ? (epoch as number) : 0;
 }
 
-async function openSafetensors(source: ByteSource, options: EncoderOptions): Promise<Foreign | Checkpoint> {
+async function openSafetensors(source: ByteSource, options: EncoderOptions): Promise<Foreign | Own> {
   const { name } = source;
   const file = await readSafetensors(source);
   const { tensors, metadata } = file;
@@ -115,13 +121,14 @@ async function openSafetensors(source: ByteSource, options: EncoderOptions): Pro
 }
 
 /** The encoder below a classifier of `moco lincls` or `finetune`, as a checkpoint of the run that it came from. */
-function encoderOfClassifier({ path, info, tensors }: ClassifierFile): Checkpoint {
+function encoderOfClassifier({ path, info, tensors }: ClassifierFile): Own {
   const encoder = Object.entries(under('q', tensors)).filter(([name]) => !name.startsWith('fc.'));
   const position = { epoch: info.epoch, step: 0, globalStep: 0 };
   return {
     path,
     info: { ...position, config: info.run, images: 0, losses: [], moco: info.moco },
     tensors: prefixed('q', Object.fromEntries(encoder)),
+    classifier: info,
   };
 }
 
@@ -181,7 +188,7 @@ export async function openEncoderBytes(
   return asRun(name, await openSource(bytesSource(name, bytes), {}), warn);
 }
 
-function asRun(path: string, opened: Foreign | Checkpoint, warn: (text: Wording) => void): Checkpoint {
+function asRun(path: string, opened: Foreign | Own, warn: (text: Wording) => void): Checkpoint {
   if (isCheckpoint(opened)) {
     checkFinite(path, opened.tensors);
     return opened;
@@ -214,7 +221,7 @@ export function describeForeign({ encoder }: Foreign): { title: string; remarks:
 }
 
 /** Whether what was opened is this program's own. */
-export function isCheckpoint(opened: Foreign | Checkpoint): opened is Checkpoint {
+export function isCheckpoint(opened: Foreign | Own): opened is Own {
   return 'info' in opened;
 }
 

@@ -2,7 +2,7 @@
 export { aboutText } from './about.ts';
 export { deviceName, memoryOf, probe } from './backends.ts';
 export { stepText, type Timed, timeSteps } from './bench.ts';
-export { checkpointFile, holdsRun, openCheckpoint, readCheckpoint } from './checkpoint.ts';
+export { checkNewest, checkpointFile, holdsRun, openCheckpoint, readCheckpoint } from './checkpoint.ts';
 export {
   type ClassifierFile,
   type ClassifierInfo,
@@ -44,7 +44,9 @@ export {
   asCheckpoint,
   checkFinite,
   describeForeign,
+  type Foreign,
   isCheckpoint,
+  type Own,
   openAny,
   openEncoder,
   openEncoderBytes,

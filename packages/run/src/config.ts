@@ -31,24 +31,28 @@ export function resolveConfig(
   workers = 1,
 ): RunConfig {
   const flags = currentSettings(given);
-  const { method: name = defaults.method, arch = defaults.arch } = flags;
-  const method = methodOf({ method: name });
-  const refused = meaningless(method, flags);
+  const refused = meaningless(methodOf({ method: flags.method ?? defaults.method }), flags);
   if (refused !== undefined) throw new SettingError(refused, { code: 'setting-conflict' });
-  const named = { ...defaultsOf(method), ...method.defaults(traitsNamed(arch), flags), ...flags };
-  const merged: RunConfig = {
-    ...ratesOf(named.optimizer),
-    imageSize: defaultImageSize(dataset),
-    workers,
-    ...named,
-    method: name,
-  };
-  const [own, ...others] = traitsNamed(merged.arch).stems;
-  const large = own === 'imagenet' && others.includes('cifar');
-  const config: RunConfig =
-    large && merged.imageSize <= 64 && !merged.stem ? { ...merged, stem: 'cifar' } : merged;
+  const config = usualConfig(flags, { imageSize: defaultImageSize(dataset), workers });
   check(config);
   return config;
+}
+
+/**
+ * What a run is that names these flags: explicit flags before the method's row before the defaults. A method whose plugin is
+ * not loaded has no row.
+ */
+export function usualConfig(
+  flags: RunFlags & { data: string },
+  { imageSize, workers }: Pick<RunConfig, 'imageSize' | 'workers'>,
+): RunConfig {
+  const { method: name = defaults.method, arch = defaults.arch } = flags;
+  const method = isMethod(name) ? methodOf({ method: name }) : undefined;
+  const named = { ...defaultsOf(method), ...method?.defaults(traitsNamed(arch), flags), ...flags };
+  const merged: RunConfig = { ...ratesOf(named.optimizer), imageSize, workers, ...named, method: name };
+  const [own, ...others] = traitsNamed(merged.arch).stems;
+  const large = own === 'imagenet' && others.includes('cifar');
+  return large && merged.imageSize <= 64 && !merged.stem ? { ...merged, stem: 'cifar' } : merged;
 }
 
 /** For a batch of 256, if neither the user nor the method gives others. */
@@ -94,7 +98,7 @@ export function resumeConfig(saved: RunConfig, given: RunFlags, source: string):
       );
     }
   }
-  if (flags.backend === undefined && isFile(saved.backend))
+  if (flags.backend === undefined && isBackendFile(saved.backend))
     throw new SettingError(
       say`${source} computed on ${saved.backend}, whose code is a file, which no checkpoint loads by itself: name it, or another one, by ${settingRef('backend')}`,
       { code: 'setting-missing', setting: 'backend', value: saved.backend },
@@ -114,7 +118,7 @@ export function resumeConfig(saved: RunConfig, given: RunFlags, source: string):
 }
 
 /** Whether a backend's device is named by a path, as in `xla:./plugin.so`. */
-const isFile = (backend: string) => /[/\\]|\.so$/.test(backend);
+export const isBackendFile = (backend: string): boolean => /[/\\]|\.so$/.test(backend);
 
 function check(config: RunConfig): void {
   if (config.startEpoch >= config.epochs)

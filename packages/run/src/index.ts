@@ -9,7 +9,7 @@ export {
   hexadecimal,
   type Position,
 } from './checkpoint.ts';
-export { resolveConfig, resumeConfig, viewsOf, withDefaults } from './config.ts';
+export { isBackendFile, resolveConfig, resumeConfig, usualConfig, viewsOf } from './config.ts';
 export type { Crc32 } from './crc32.ts';
 export * from './exported.ts';
 export {

@@ -25,8 +25,7 @@ import {
 } from '@moco-ts/node';
 import { type CheckpointInfo, methodOf, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
-import { type Io, warnTo } from '../io.ts';
-import { inFlags } from '../words.ts';
+import { type Io, remarkTo, warnTo } from '../io.ts';
 import { oneOf } from './flags.ts';
 import { foreignFlags } from './import.ts';
 
@@ -129,7 +128,7 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
       `Next: train a detector with these lines in its configuration (docs/transfer.md):\n${detectron2Config(output, arch, plain, info.config)}`,
     );
   if (isCheckpoint(opened)) return;
-  for (const remark of describeForeign(opened).remarks) io.err(`moco: note: ${inFlags(remark)}\n`);
+  describeForeign(opened).remarks.forEach(remarkTo(io));
 }
 
 async function encoded(

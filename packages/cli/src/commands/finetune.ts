@@ -3,7 +3,7 @@ import type { Io } from '../io.ts';
 import { addClassifierOptions, classifierCommand, type Defaults } from './classifier-command.ts';
 
 /** A usual recipe of transfer: a small rate, so that what was learned is not undone. */
-const defaults: Defaults = {
+export const finetuneDefaults: Defaults = {
   train: 'all',
   epochs: 50,
   batchSize: 64,
@@ -24,7 +24,7 @@ export function finetuneCommand(program: Command, io: Io, finish: (code: number)
       'Trains a classifier and all layers of the encoder on labelled images, from a pre-trained or (--random) an untrained start, and reports the accuracy on the test split after each epoch. The best is kept. Defaults are in brackets.',
     )
     .option('--random', 'start from the untrained network of the run');
-  addClassifierOptions(command, defaults)
+  addClassifierOptions(command, finetuneDefaults)
     .addHelpText(
       'after',
       `
@@ -35,7 +35,10 @@ Examples:
     )
     .action(async (path: string | undefined, data: string | undefined, options) =>
       finish(
-        await classifierCommand({ path, data, options, recipe: () => defaults, command: 'finetune' }, io),
+        await classifierCommand(
+          { path, data, options, recipe: () => finetuneDefaults, command: 'finetune' },
+          io,
+        ),
       ),
     );
 }

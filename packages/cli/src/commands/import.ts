@@ -13,8 +13,7 @@ import {
   writeAtomic,
 } from '@moco-ts/node';
 import type { Command } from 'commander';
-import { type Io, warnTo } from '../io.ts';
-import { inFlags } from '../words.ts';
+import { type Io, remarkTo, warnTo } from '../io.ts';
 import { setting } from './flags.ts';
 
 interface ImportOptions extends EncoderOptions {
@@ -76,5 +75,5 @@ async function importFile(
   await writeAtomic(output, checkpointFile(info, tensors));
   const { title, remarks } = describeForeign(opened);
   io.out(`${output}: ${title}\n`);
-  for (const remark of remarks) io.err(`moco: note: ${inFlags(remark)}\n`);
+  remarks.forEach(remarkTo(io));
 }

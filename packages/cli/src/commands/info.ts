@@ -1,33 +1,39 @@
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { counted, quoted } from '@moco-ts/core';
 import {
   asCheckpoint,
+  type ClassifierInfo,
+  checkNewest,
   describeForeign,
   entryIfThere,
+  type Foreign,
   isCheckpoint,
   measureNames,
   measureRows,
+  type Own,
   openAny,
-  readClassifier,
   registerPlugins,
 } from '@moco-ts/node';
 import {
   type CheckpointInfo,
+  isBackendFile,
   longFlag,
   type RunConfig,
   settingEntries,
   settingNamed,
-  withDefaults,
+  usualConfig,
 } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { wrap } from '../format.ts';
-import { type Io, warnTo } from '../io.ts';
+import { type Io, remarkTo, warnTo } from '../io.ts';
 import { readHistory } from '../report/history.ts';
+import { finetuneDefaults } from './finetune.ts';
+import { linearDefaults } from './lincls.ts';
 
 /** What `--json` prints. What is not known of a file is missing. */
 interface Info {
   readonly path: string;
-  readonly kind: 'run' | 'checkpoint' | 'classifier' | 'foreign';
+  readonly kind: 'run' | 'checkpoint' | 'classifier' | 'converted' | 'foreign';
   readonly method: string;
   readonly arch: string;
   readonly imageSize: number;
@@ -40,7 +46,7 @@ interface Info {
   readonly loss?: number;
   /** The best of all epochs, in percent. */
   readonly best: Readonly<Record<string, number>>;
-  /** Settings that are not the defaults of method and arch. */
+  /** Settings that are not the defaults: of a run those of its method and arch, of a classifier its command's. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** Of a foreign file, in words. */
   readonly found?: string;
@@ -61,100 +67,130 @@ export function infoCommand(program: Command, io: Io): void {
       'after',
       '\nExamples:\n  moco info runs/photos\n  moco info moco_v2_800ep_pretrain.pth.tar --json',
     )
-    .action(async (path: string, { json }: { json?: boolean }) => {
+    .action(async (path: string, { json, plugin }: { json?: boolean; plugin?: readonly string[] }) => {
       await registerPlugins();
-      const info = await infoOf(path, io);
-      io.out(json ? `${JSON.stringify(info)}\n` : told(info));
+      const opened = await openAny(path, {}, warnTo(io));
+      const info = await infoOf(path, opened);
+      if (!isCheckpoint(opened)) describeForeign(opened).remarks.forEach(remarkTo(io));
+      // What the user named here is known to load.
+      const recorded = isCheckpoint(opened) ? opened.info.config.plugin : undefined;
+      const loading = (plugin ?? recorded ?? []).map((name) => ` --plugin ${quoted(name)}`).join('');
+      const usable = { ...info, next: info.next.map((line) => line + loading) };
+      io.out(json ? `${JSON.stringify(usable)}\n` : told(usable));
     });
 }
 
-async function infoOf(path: string, io: Io): Promise<Info> {
-  const opened = await openAny(path, {}, warnTo(io));
-  const at = quoted(path);
-  if (!isCheckpoint(opened)) {
-    const { info } = asCheckpoint(opened, path);
-    const { method, arch, imageSize } = info.config;
-    const next = [`moco knn ${at} photos/`, `moco import ${at} -o encoder.safetensors`];
-    const found = describeForeign(opened).title;
-    return {
-      path,
-      kind: 'foreign',
-      method,
-      arch,
-      imageSize,
-      epoch: info.epoch,
-      best: {},
-      settings: {},
-      found,
-      next,
-    };
-  }
-  const classifier = await readClassifier(opened.path).catch(() => undefined);
-  if (classifier) return ofClassifier(path, classifier);
-  return ofRun(path, opened.info);
+function infoOf(path: string, opened: Foreign | Own): Info | Promise<Info> {
+  if (!isCheckpoint(opened)) return ofForeign(path, opened);
+  const { classifier } = opened;
+  return classifier ? ofClassifier(path, opened.path, classifier) : ofRun(path, opened.info);
 }
 
-function ofClassifier(path: string, { path: file, info }: Awaited<ReturnType<typeof readClassifier>>): Info {
-  const { recipe, run, epoch, bestAcc1 } = info;
+function ofForeign(path: string, opened: Foreign): Info {
+  const { config, epoch } = asCheckpoint(opened, path).info;
+  const { method, arch, imageSize } = config;
+  const at = quoted(path);
+  const next = [`moco knn ${at} photos/`, `moco import ${at} -o encoder.safetensors`];
+  const kind = opened.about ? 'converted' : 'foreign';
+  const found = describeForeign(opened).title;
+  return { path, kind, method, arch, imageSize, epoch, best: {}, settings: {}, found, next };
+}
+
+function ofClassifier(path: string, file: string, { recipe, run, epoch, bestAcc1 }: ClassifierInfo): Info {
   const { train, data, epochs, ...rest } = recipe;
-  const command = train === 'linear' ? 'lincls' : 'finetune';
+  const [command, defaults] =
+    train === 'linear' ? ['lincls', linearDefaults] : ['finetune', finetuneDefaults];
+  const settings = differing(rest, { ...defaults, cacheFeatures: false, holdOut: run.holdOut });
   const next = [
     `moco ${command} ${quoted(file)} -e`,
     `moco export ${quoted(file)} -o model.onnx --with-classifier`,
   ];
   const { method, arch, imageSize } = run;
   return {
-    ...{ path, kind: 'classifier', method, arch, imageSize, data, epoch, epochs, settings: rest, next },
+    ...{ path, kind: 'classifier', method, arch, imageSize, data, epoch, epochs, settings, next },
     best: { 'Acc@1': bestAcc1 },
   };
 }
 
-async function ofRun(
-  path: string,
-  { config, epoch, globalStep, images, losses }: CheckpointInfo,
-): Promise<Info> {
+async function ofRun(path: string, info: CheckpointInfo): Promise<Info> {
+  const { config, epoch, globalStep, images, losses } = info;
   const isFolder = (await entryIfThere(path))?.isDirectory() === true;
-  const logged = isFolder && (await entryIfThere(join(path, 'log.jsonl'))) !== undefined;
-  const evaluations = logged ? (await readHistory(path)).evaluations : [];
-  const best = Object.fromEntries(
-    measureNames.flatMap((name) => {
-      const values = evaluations.map((line) => line[name]).filter((value) => typeof value === 'number');
-      return values.length === 0 ? [] : [[name, Math.max(...values)]];
-    }),
-  );
   const { method, arch, imageSize, data, epochs } = config;
-  const folder = quoted(isFolder ? path : dirname(resolve(path)));
+  // What `moco import` writes took no step on any images.
+  const imported = images === 0 && globalStep === 0;
+  const isOpen = !imported && !data.startsWith('object:');
   const at = quoted(path);
   const next = [
-    ...(epoch < epochs ? [`moco pretrain --resume ${folder}`] : []),
-    `moco knn ${at} ${quoted(data)}`,
+    ...(imported || epoch >= epochs ? [] : [await resuming(path, isFolder, config)]),
+    `moco knn ${at} ${isOpen ? quoted(data) : 'photos/'}`,
     `moco lincls ${at} labelled/`,
     `moco export ${at} -o model.onnx`,
   ];
   const loss = losses.at(-1);
   return {
-    ...{ path, kind: isFolder ? 'run' : 'checkpoint', method, arch, imageSize, data, images, epoch, epochs },
-    ...{ globalStep, ...(loss !== undefined && { loss }), best, settings: differing(config), next },
+    ...{ path, kind: isFolder ? 'run' : 'checkpoint', method, arch, imageSize, epoch },
+    ...(!imported && { data, images, epochs, globalStep }),
+    ...(loss !== undefined && { loss }),
+    ...{ best: isFolder ? await bestOf(path) : {}, settings: settingsOf(config), next },
   };
 }
 
-/** Settings of the recipe that are not what method, arch and size would have them be. */
-function differing(config: RunConfig): Record<string, unknown> {
-  const { data, method, arch, imageSize } = config;
-  const usual: Readonly<Record<string, unknown>> = withDefaults({ data, method, arch, imageSize });
-  const told = new Set(['data', 'method', 'arch', 'imageSize', 'workers']);
+/** The command that goes on, with what it can't take from the checkpoint. */
+async function resuming(path: string, isFolder: boolean, { data, backend }: RunConfig): Promise<string> {
+  // A program's own data set, which it alone can open.
+  const photos = data.startsWith('object:') ? 'photos/ ' : '';
+  const computed = isBackendFile(backend) ? ` --backend ${quoted(backend)}` : '';
+  const isNewest =
+    isFolder ||
+    (await checkNewest(path).then(
+      () => true,
+      () => false,
+    ));
+  const branch = isNewest ? '' : ' --out runs/branch';
+  return `moco pretrain ${photos}--resume ${quoted(path)}${computed}${branch}`;
+}
+
+/** The best measures of a run's log, in percent. */
+async function bestOf(folder: string): Promise<Record<string, number>> {
+  const logged = (await entryIfThere(join(folder, 'log.jsonl'))) !== undefined;
+  const evaluations = logged ? (await readHistory(folder)).evaluations : [];
   return Object.fromEntries(
-    settingEntries()
-      .filter(([key, { group }]) => !told.has(key) && group !== 'Machine')
-      .map(([key]) => [key, config[key]] as const)
-      .filter(([key, value]) => value !== undefined && JSON.stringify(value) !== JSON.stringify(usual[key])),
+    measureNames.flatMap((name) => {
+      const values = evaluations.map((line) => line[name]).filter((value) => typeof value === 'number');
+      return values.length === 0 ? [] : [[name, Math.max(...values)]];
+    }),
+  );
+}
+
+/** Settings of the recipe that are not what method, arch and size, the optimizer and the epochs would have them be. */
+function settingsOf(config: RunConfig): Record<string, unknown> {
+  const { data, method, arch, imageSize, epochs, optimizer } = config;
+  const named = { data, method, arch, imageSize };
+  const unnamed = usualConfig(named, config);
+  // Rate, decay and warm-up follow from these two.
+  const derived = usualConfig({ ...named, epochs, optimizer }, config);
+  const usual = { ...derived, epochs: unnamed.epochs, optimizer: unnamed.optimizer };
+  const elsewhere = new Set([...Object.keys(named), 'workers']);
+  const entries = settingEntries().filter(([key, { group }]) => !elsewhere.has(key) && group !== 'Machine');
+  return differing(Object.fromEntries(entries.map(([key]) => [key, config[key]])), usual);
+}
+
+/** What is not as usual. What is switched off need not be named, unless a flag does it. */
+function differing(settings: object, usual: object): Record<string, unknown> {
+  const before = new Map<string, unknown>(Object.entries(usual));
+  const isUsual = (key: string, value: unknown) =>
+    JSON.stringify(value) === JSON.stringify(before.get(key)) ||
+    (value === false && before.get(key) === undefined && settingNamed(key)?.not === undefined);
+  return Object.fromEntries(
+    Object.entries(settings).filter(([key, value]) => value !== undefined && !isUsual(key, value)),
   );
 }
 
 /** `--moco-k 4096`, `--mlp`, `--no-blur`; a setting without a flag by its name. */
 function asFlag([key, value]: [string, unknown]): string {
-  const flag = longFlag(settingNamed(key) ?? {});
-  const text = Array.isArray(value) ? value.join(' ') : String(value);
+  const setting = settingNamed(key);
+  const flag = longFlag(setting ?? {});
+  const text = Array.isArray(value) ? value.join(setting?.flags?.includes('...') ? ' ' : ',') : String(value);
   if (flag === undefined) return `${key} ${text}`;
   return value === true ? flag : value === false ? flag.replace('--', '--no-') : `${flag} ${text}`;
 }
@@ -163,14 +199,18 @@ const kinds = {
   run: 'a run',
   checkpoint: 'a checkpoint',
   classifier: 'a classifier',
+  converted: 'an encoder that moco convert wrote',
   foreign: 'of another program',
 };
 
-/** For people, at 80 columns but for long paths. */
+/** For people, at 80 columns but for long paths and commands, which stay whole to be pasted. */
 function told(info: Info): string {
   const { path, kind, method, arch, imageSize, data, images, epoch, epochs, globalStep, loss, found } = info;
   const measures = kind === 'classifier' ? Object.entries(info.best) : measureRows(info.best);
-  const settings = Object.entries(info.settings).map(asFlag).join(', ');
+  const shown = Object.entries(info.settings).filter(
+    ([, value]) => !Array.isArray(value) || value.length > 0,
+  );
+  const settings = shown.map(asFlag).join(', ');
   const steps = globalStep === undefined ? '' : `, ${counted(globalStep, 'step')}`;
   const rows: [string, string | undefined][] = [
     ['encoder', found ?? `${arch} at ${imageSize} px, ${method}`],
@@ -179,13 +219,13 @@ function told(info: Info): string {
     ['loss', loss?.toFixed(4)],
     ['best', measures.map(([name, value]) => `${name} ${value.toFixed(2)} %`).join(', ')],
     ['settings', settings],
-    ...info.next.map((line, i): [string, string] => [i === 0 ? 'next' : '', line]),
   ];
-  const line = (name: string, text: string) =>
-    `  ${name.padEnd(10)}${wrap(text, 68, '').replaceAll('\n', `\n${' '.repeat(12)}`)}`;
+  const line = (name: string, text: string) => `  ${name.padEnd(10)}${text}`;
+  const wrapped = (text: string) => wrap(text, 68, '').replaceAll('\n', `\n${' '.repeat(12)}`);
   return [
     `${path}: ${kinds[kind]}`,
-    ...rows.flatMap(([name, text]) => (text ? [line(name, text)] : [])),
+    ...rows.flatMap(([name, text]) => (text ? [line(name, wrapped(text))] : [])),
+    ...info.next.map((command, i) => line(i === 0 ? 'next' : '', command)),
     '',
   ].join('\n');
 }

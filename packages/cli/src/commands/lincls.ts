@@ -12,6 +12,9 @@ const recipe = (name: ProbePresetName, arch: string, batchSize?: number): Defaul
   seed: 0,
 });
 
+/** Where no flag and no preset says otherwise. */
+export const linearDefaults = recipe(usual!, '');
+
 export function linclsCommand(program: Command, io: Io, finish: (code: number) => void): void {
   const command = program
     .command('lincls')
@@ -27,7 +30,7 @@ export function linclsCommand(program: Command, io: Io, finish: (code: number) =
       oneOf(probePresetNames),
       usual,
     );
-  addClassifierOptions(command, recipe(usual!, ''))
+  addClassifierOptions(command, linearDefaults)
     .addHelpText(
       'after',
       `
