@@ -102,6 +102,19 @@ describe('activations computed again', () => {
     expect(results(graph)).toEqual(results(withGradients(skipping, false, ['a', 'b'])));
     expect(count(graph, 'tanh')).toBe(2);
   });
+  it('go on behind a node of which several outputs are marked', () => {
+    const several: Network = ({ x, a, b, g, h }, end) => {
+      const [normal, centre] = batchNorm(conv2d(x, a, { padding: 1 }), g, h, 1e-5);
+      end(centre);
+      const second = end(tanh(conv2d(tanh(end(normal)), b, { padding: 1 })));
+      return sum(end(tanh(mul(second, second))));
+    };
+    const by = ['a', 'b', 'g', 'h'] as const;
+    const graph = withGradients(several, true, by);
+    expect(results(graph)).toEqual(results(withGradients(several, false, by)));
+    // That of the second block, beside the three of the forward pass.
+    expect(count(graph, 'tanh')).toBe(4);
+  });
   it('do not depend on the order or the number of the marks of a value', () => {
     const marked: Network = (inputs, end) => {
       const ends: Traced[] = [];

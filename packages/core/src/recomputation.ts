@@ -51,7 +51,7 @@ export class Recomputation {
       this.blocks.set(node, block);
       for (const id of node.outputs) this.makers.set(id, node);
       for (const id of node.inputs) if (this.blockOf(id) !== block) this.kept.add(id);
-      if (node.outputs.includes(this.ends[block]!)) block++;
+      while (node.outputs.includes(this.ends[block]!)) block++;
     }
   }
 
