@@ -36,6 +36,7 @@ const results = values.rows.split(',').map((row) => {
     runs: programs.map(({ name }, i) => ({
       name,
       secondsPerStep: runs[i].flatMap(({ secondsPerStep }) => secondsPerStep),
+      cpuSecondsPerStep: runs[i].flatMap(({ cpuSecondsPerStep }) => cpuSecondsPerStep),
       stepPeakMiB: Math.max(...runs[i].map(({ stepPeakBytes }) => stepPeakBytes / 2 ** 20)),
       peakMiB: Math.max(...runs[i].map(({ peakRssBytes }) => peakRssBytes / 2 ** 20)),
       loss: runs[i][0].loss,
@@ -45,12 +46,15 @@ const results = values.rows.split(',').map((row) => {
 
 const cells = results.map(({ row, runs: [kept, again] }) => {
   const median = ({ secondsPerStep }) => quantile(secondsPerStep, 0.5);
+  const cpu = ({ cpuSecondsPerStep }) => quantile(cpuSecondsPerStep, 0.5);
   const both = (value) => `${value(kept)} to ${value(again)}`;
   return [
     row,
     both((run) => median(run).toFixed(3)),
     both((run) => spread(run.secondsPerStep, 2)),
     (median(again) / median(kept)).toFixed(2),
+    both((run) => cpu(run).toFixed(2)),
+    (cpu(again) / cpu(kept)).toFixed(2),
     both((run) => run.stepPeakMiB.toFixed(0)),
     (again.stepPeakMiB / kept.stepPeakMiB).toFixed(2),
     both((run) => run.peakMiB.toFixed(0)),
@@ -62,6 +66,8 @@ const head = [
   '',
   'median s',
   'quartiles',
+  'ratio',
+  'CPU s',
   'ratio',
   'MiB over the state',
   'ratio',

@@ -43,6 +43,7 @@ for await (const { views: one, indices } of loader.epoch(epochs)) {
   for (const [i, slot] of indices.entries())
     (state.bank!.data as Float32Array).set(features.subarray(i * dim, (i + 1) * dim), slot * dim);
 }
+await untrained.dispose();
 
 /** On emoji that are not trained on: how often the nearest image to an edited copy is its original. */
 async function measure(params: typeof state): Promise<string> {

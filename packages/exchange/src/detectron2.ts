@@ -59,9 +59,10 @@ function numpyArray(out: Pickler, tensor: Tensor): void {
 /** @throws UserError unless it is a ResNet with the stem that detectron2 builds */
 function resnetOf(arch: string, params: Params): ResnetSpec {
   const spec = builtInEncoders.find(({ name }) => name === arch)?.spec;
-  if (spec === undefined || !('block' in spec) || params['conv1.weight']?.shape[2] !== 7)
+  const isResnet = spec !== undefined && 'block' in spec;
+  if (!isResnet || (spec.width ?? 64) !== 64 || params['conv1.weight']?.shape[2] !== 7)
     throw new UserError(
-      `detectron2 has no place for this ${arch}: its names are for ResNets with ImageNet's stem (7x7)`,
+      `detectron2 has no place for this ${arch}: its names are for ResNets that begin with 64 channels and ImageNet's stem (7x7)`,
       { code: 'checkpoint-mismatch' },
     );
   return spec;

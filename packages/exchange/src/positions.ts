@@ -41,7 +41,7 @@ export function checkPositions(
       `its positions were left out and are not the fixed ones${amount}: its features are not the same here`,
     ];
   throw new CheckpointError(
-    say`${file}: its positions (pos_embed) are not the fixed sines and cosines of MoCo v3${amount}, so it would have other features here; take it all the same, for example to train it further, by ${settingRef('ignorePositions')}`,
+    say`${file}: its positions (pos_embed) are not the fixed sines and cosines of MoCo v3${amount}, so it would have other features here; take it all the same, for example to train it further, by ${settingRef('ignorePositions', undefined, 'moco import')}`,
   );
 }
 

@@ -50,7 +50,7 @@ const lacks: readonly (readonly [name: RegExp, what: string])[] = [
 export function lackingIn(shapes: Shapes): string[] {
   const names = Object.keys(shapes);
   const has = (name: RegExp) => names.some((own) => name.test(own));
-  if (!has(/^blocks\.0\./)) return [];
+  if (!has(/^blocks\.0\.attn/)) return [];
   const lacking = lacks.filter(([name]) => has(name)).map(([, what]) => what);
   // Rotary positions have no tensors: EVA's and DINOv3's blocks, which have them, tell by other names.
   if (has(/(^|\.)rope/) || (has(/\.(gamma_1|q_bias|q_proj\.weight)$/) && !has(lacks[0]![0])))

@@ -13,5 +13,5 @@ export function slowData(
 ): Wording | undefined {
   const share = data.average / time.average;
   if (time.state.sum < LEAST_SECONDS || !(share > WORTH_SAYING)) return undefined;
-  return say`decoding is the bottleneck: steps wait for images ${(100 * share).toFixed(0)} % of their time; raise ${settingRef('workers', workers)} if cores are idle, or store the images smaller, at about twice ${settingRef('imageSize')}`;
+  return say`decoding is the bottleneck: steps wait for images ${(100 * share).toFixed(0)} % of their time; raise ${settingRef('workers', workers)} if cores are idle, or store photographs smaller, at about twice ${settingRef('imageSize')}`;
 }

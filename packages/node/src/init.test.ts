@@ -14,7 +14,7 @@ import {
 import { defineResnet, defineVit } from '@moco-ts/encoders';
 import { createMethod, resolveConfig } from '@moco-ts/run';
 import { describe, expect, it } from 'vitest';
-import { startingState } from './init.ts';
+import { flagsFrom, startingState } from './init.ts';
 import { readText } from './source.ts';
 
 const fixture = (name: string) =>
@@ -88,6 +88,12 @@ describe('a run from the weights of a PyTorch file', () => {
       'From v2.pth.tar: 63 tensors of narrow; random: 1 (conv1.weight); left out: 1 (conv1.weight)',
     );
     expect(state['q.conv1.weight']!.shape).toEqual([2, 3, 3, 3]);
+  });
+
+  it("leaves open what it can't know of another program's file, and says so", async () => {
+    const { flags, remarks } = await flagsFrom(fixture('v2.pth.tar'), { arch: 'narrow', imageSize: 32 });
+    expect(flags).toMatchObject({ arch: 'narrow', mean: [0.485, 0.456, 0.406] });
+    expect(remarks).toEqual(["not said by the file, so assumed: ImageNet's mean and standard deviation"]);
   });
 
   it('has the learned positions of a ViT, for as many patches as its images have', async () => {

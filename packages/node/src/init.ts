@@ -1,5 +1,13 @@
 /** A run from given weights (`init`): what it takes of their file. */
-import { CheckpointError, counted, type Params, say, settingRef, type Tensor } from '@moco-ts/core';
+import {
+  CheckpointError,
+  counted,
+  type Params,
+  say,
+  settingRef,
+  type Tensor,
+  type Wording,
+} from '@moco-ts/core';
 import { traitsNamed } from '@moco-ts/encoders';
 import { type EncoderOptions, listed, resampledPositions } from '@moco-ts/exchange';
 import { type RunConfig, type RunFlags, startFrom } from '@moco-ts/run';
@@ -13,6 +21,8 @@ interface Weights {
   readonly tensors: Params;
   /** By the file's names: what belongs to no encoder. */
   readonly unexpected: readonly string[];
+  /** What was assumed of another program's file. */
+  readonly notes: readonly Wording[];
 }
 
 /** What an encoder is and what its images are made of, which a run from it shares unless a flag says otherwise. */
@@ -29,26 +39,34 @@ async function openWeights(
   const { config } = info;
   if (arch !== undefined && config.arch !== arch)
     throw new CheckpointError(
-      say`${path} is of ${config.arch}, not of ${arch}: leave ${settingRef('arch')} out, or give weights of ${arch}`,
+      say`${path} is of ${config.arch}, not of ${arch}: leave ${settingRef('arch')} (or the preset) out, or give weights of ${arch}`,
       { code: 'checkpoint-mismatch' },
     );
   const own = Object.entries(tensors).filter(([name]) => /^(q|predictor)\./.test(name));
   const given: Params = Object.fromEntries(own);
   checkFinite(path, given);
-  return { config, tensors: given, unexpected: isCheckpoint(opened) ? [] : opened.encoder.unexpected };
+  const { unexpected, notes } = isCheckpoint(opened) ? { unexpected: [], notes: [] } : opened.encoder;
+  return { config, tensors: given, unexpected, notes };
 }
 
 /**
  * The flags of a run from given weights: of what the user leaves open, their architecture, its stem and patches, and the
- * normalisation of images.
+ * normalisation of images. `remarks`: what was assumed of the file.
  * @throws UserError for a file that can't be read, or is of another architecture than the flags name
  */
-export async function flagsFrom(path: string, flags: RunFlags): Promise<RunFlags> {
-  const { config } = await openWeights(path, { ...(flags.arch !== undefined && { arch: flags.arch }) });
+export async function flagsFrom(
+  path: string,
+  flags: RunFlags,
+): Promise<{ readonly flags: RunFlags; readonly remarks: readonly Wording[] }> {
+  const { arch, imageSize } = flags;
+  const { config, notes } = await openWeights(path, {
+    ...(arch !== undefined && { arch }),
+    ...(imageSize !== undefined && { imageSize }),
+  });
   // Without it a run on small images would choose the CIFAR stem.
   const stem = traitsNamed(config.arch).stems[0] === 'imagenet' && 'imagenet';
   const theirs = Object.entries({ ...(stem && { stem }), ...config }).filter(([key]) => inherited.has(key));
-  return { ...Object.fromEntries(theirs), ...flags };
+  return { flags: { ...Object.fromEntries(theirs), ...flags }, remarks: notes };
 }
 
 /** A ViT's learned positions, for the patches of this run. */

@@ -1,16 +1,8 @@
 /** Turns what the user names into a run: the checkpoint to resume, the data, the settings and the folder. */
 import { basename, dirname, join, resolve } from 'node:path';
-import {
-  encoderNamed,
-  quoted,
-  SettingError,
-  say,
-  settingRef,
-  traitsOf,
-  UserError,
-  type Wording,
-} from '@moco-ts/core';
+import { quoted, SettingError, say, settingRef, UserError, type Wording } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
+import { traitsNamed } from '@moco-ts/encoders';
 import {
   type Checkpoint,
   defaults,
@@ -58,9 +50,13 @@ export async function planRun(
       say`${settingRef('preset')} and ${settingRef('resume')} exclude each other: the checkpoint knows its configuration`,
       { code: 'setting-conflict', value: preset },
     );
-  const resume = await findResume(resumePath, out, given, listeners.warn);
-  const flags = resume || given.init === undefined ? given : await flagsFrom(given.init, given);
-  if (!resume && given.init !== undefined && given.lr === undefined) listeners.note(gentler);
+  const begun = given.init === undefined ? undefined : await flagsFrom(given.init, given);
+  const resume = await findResume(resumePath, out, begun?.flags ?? given, listeners.warn);
+  const flags = resume ? given : (begun?.flags ?? given);
+  if (!resume && begun) {
+    for (const remark of begun.remarks) listeners.note(say`${given.init!}: ${remark}`);
+    if (given.lr === undefined) listeners.note(gentler);
+  }
   const named = resume ? resume.info.config : flags;
   const source = flags.data ?? named.data;
   if (source === undefined)
@@ -86,7 +82,7 @@ const gentler = say`Note: the learning rate is the method's, which is meant for 
 
 /** The run's record names the actual backend, so that it resumes with the same. */
 async function withBackend(config: RunConfig, note: (text: string) => void): Promise<RunConfig> {
-  const { family } = traitsOf(encoderNamed(config.arch));
+  const { family } = traitsNamed(config.arch);
   const { name, reason } = await chooseBackend({ family, precision: config.precision });
   note(`Backend: ${name} (${reason})`);
   return { ...config, backend: name };

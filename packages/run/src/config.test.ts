@@ -209,7 +209,7 @@ it.each([
 });
 
 it.each([
-  ['nce', 3048, 64, 'which 47 steps replace by features'],
+  ['nce', 3048, 64, 'an epoch of 47 steps soon replaces by features'],
   ['nce', 50_000, 128, undefined],
   ['infonce', 3048, 64, undefined],
 ] as const)(

@@ -215,6 +215,8 @@ export class Session<B> {
     const { clock, diverged, onStep } = this.options;
     const now = clock();
     const seconds = (now - Math.max(asked, this.bookedAt)) / 1000;
+    // While the step before still computed, nothing waited.
+    const idle = this.bookedAt > asked ? Math.max(0, waited - (this.bookedAt - asked) / 1000) : waited;
     this.bookedAt = now;
     const metrics = Object.fromEntries(Object.entries(tensors).map(([name, { data }]) => [name, data[0]!]));
     const loss = metrics.loss!;
@@ -226,10 +228,17 @@ export class Session<B> {
       this.meters[name].add(value);
     }
     this.meters.time.add(seconds);
-    this.meters.data.add(waited);
+    this.meters.data.add(idle);
     this.pace.add(seconds);
     this.losses = [...this.losses.slice(1 - HISTORY), loss];
-    const info = { at, learningRate, metrics, seconds, waited, progress: this.progress(at, learningRate) };
+    const info = {
+      at,
+      learningRate,
+      metrics,
+      seconds,
+      waited: idle,
+      progress: this.progress(at, learningRate),
+    };
     await onStep?.(info);
     return info;
   }

@@ -13,6 +13,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { BackendError } from '@moco-ts/core';
 import { Uint8ArrayReader, Uint8ArrayWriter, ZipWriter } from '@zip.js/zip.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type InstallPlan, installPlugin, planInstall } from './install.ts';
@@ -23,6 +24,7 @@ const file = 'a_plugin-1.0-py3-none-any.whl';
 let served: Uint8Array;
 let server: Server;
 let index: string;
+let breaksOff = false;
 let style: 'json' | 'html' | 'other' = 'json';
 const asked: (string | undefined)[] = [];
 
@@ -50,8 +52,10 @@ beforeAll(async () => {
         response.setHeader('content-type', 'text/html');
         response.end(`<a href="x">other.whl</a>\n<a href="${url}#sha256=00" data-x="1">${file}</a>`);
       }
-    } else if (request.url?.startsWith('/files/')) response.end(served);
-    else {
+    } else if (request.url?.startsWith('/files/')) {
+      if (!breaksOff) response.end(served);
+      else response.writeHead(200, { 'content-length': 1000 }).write('PK', () => response.destroy());
+    } else {
       response.statusCode = 404;
       response.end();
     }
@@ -144,6 +148,15 @@ describe('a plugin', () => {
     style = 'other';
     await expect(installPlugin(planned('odd'), { index })).rejects.toThrow(/has no file a_plugin/);
     style = 'json';
+  });
+
+  it('whose file breaks off is no plugin, which is said', async () => {
+    breaksOff = true;
+    const install = installPlugin(planned('broken-off'), { index });
+    await expect(install).rejects.toThrow(BackendError);
+    await expect(install).rejects.toThrow(/ broke off \(.+\): run the same command again$/);
+    expect(readdirSync(join(root, 'broken-off'))).toEqual([]);
+    breaksOff = false;
   });
 
   it('that would write outside its folder is refused', async () => {

@@ -7,7 +7,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { BackendError } from '@moco-ts/core';
 import { pluginCache, UNPACKING } from '../locate.ts';
-import { fetched, fileAddress } from './package-index.ts';
+import { fetched, fileAddress, reasonOf } from './package-index.ts';
 import { unpack } from './unpack.ts';
 import type { Wheel } from './wheel.ts';
 import { wheels } from './wheels.ts';
@@ -98,10 +98,18 @@ async function download(index: string, wheel: Wheel, path: string, signal?: Abor
   const address = await fileAddress(index, wheel.package, wheel.file, signal);
   const answer = await fetched(address, signal ? { signal } : {});
   if (!answer.body) throw new BackendError(`${wheel.file} came without a body`);
-  await pipeline(
-    Readable.fromWeb(answer.body as import('node:stream/web').ReadableStream),
-    createWriteStream(path),
-  );
+  try {
+    await pipeline(
+      Readable.fromWeb(answer.body as import('node:stream/web').ReadableStream),
+      createWriteStream(path),
+    );
+  } catch (error) {
+    // What the network does to a body is a TypeError of fetch; the disk's faults are the system's.
+    if (!(error instanceof TypeError)) throw error;
+    throw new BackendError(`${wheel.file} broke off (${reasonOf(error)}): run the same command again`, {
+      code: 'backend-unavailable',
+    });
+  }
 }
 
 async function checkHash(path: string, { file, sha256 }: Wheel): Promise<void> {

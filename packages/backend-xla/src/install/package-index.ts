@@ -53,7 +53,10 @@ export async function fileAddress(
   if (!URL.canParse(page)) throw new BackendError(`"${index}" is no address of a package index`);
   const accept = 'application/vnd.pypi.simple.v1+json, text/html;q=0.5';
   const answer = await fetched(page, { headers: { accept }, ...(signal ? { signal } : {}) });
-  const text = await answer.text();
+  const text = await answer.text().catch((error: Error) => {
+    if (signal?.aborted) throw error;
+    throw new BackendError(`${withoutPassword(page)} broke off: ${reasonOf(error)}`);
+  });
   const address = answer.headers.get('content-type')?.includes('json')
     ? listed(text, file)
     : linkTo(text, file);
@@ -86,12 +89,15 @@ export async function fetched(address: string, init: RequestInit): Promise<Respo
     answer = await fetch(url, { ...init, headers });
   } catch (error) {
     if (init.signal?.aborted) throw error;
-    const { message, cause } = error as Error;
-    const why = cause instanceof Error && cause.message ? cause.message : message;
-    throw new BackendError(`${withoutPassword(address)} did not answer: ${why}`);
+    throw new BackendError(`${withoutPassword(address)} did not answer: ${reasonOf(error as Error)}`);
   }
   if (!answer.ok) throw new BackendError(`${withoutPassword(address)} answered ${answer.status}`);
   return answer;
+}
+
+/** fetch tells what happened by a cause. */
+export function reasonOf({ message, cause }: Error): string {
+  return cause instanceof Error && cause.message ? cause.message : message;
 }
 
 /** fetch refuses addresses with a password: it becomes a header. */

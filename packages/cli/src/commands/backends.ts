@@ -46,7 +46,7 @@ async function install(name: string, { index, from }: InstallFlags, io: Io): Pro
   const { folder, installed } = plan();
   if (!installed) {
     const source = from === undefined ? { index: index ?? packageIndex() ?? noIndex() } : { from };
-    const done = await untilInterrupt((signal) =>
+    const done = await untilInterrupt(io, (signal) =>
       withOutput(dirname(folder), noteTo(io), async () => {
         const wanted = plan();
         // By who had the lock before.
@@ -65,9 +65,12 @@ async function install(name: string, { index, from }: InstallFlags, io: Io): Pro
 }
 
 /** @returns false where an interrupt ended it */
-async function untilInterrupt(work: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
+async function untilInterrupt(io: Io, work: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
   const controller = new AbortController();
-  const stop = catchInterrupts(() => controller.abort());
+  const stop = catchInterrupts(() => {
+    io.err('Stopping; nothing is installed.\n');
+    controller.abort();
+  });
   try {
     await work(controller.signal);
     return true;

@@ -61,6 +61,30 @@ describe('moco pretrain --init', () => {
     expect(plain.err).toMatch(/was made without, but --init asks for/);
   });
 
+  it('is found again by --resume auto, under the name that the architecture of its file gives', async () => {
+    const before = process.cwd();
+    process.chdir(folder);
+    try {
+      const line = [
+        'pretrain',
+        images,
+        ...withoutArch,
+        '--init',
+        resnet18,
+        '--epochs',
+        '1',
+        '--resume',
+        'auto',
+      ];
+      const first = await moco(...line, '--max-steps', '1');
+      expect(first.code).toBe(0);
+      const again = await moco(...line, '--max-steps', '2');
+      expect([again.code, again.out.includes('From ')]).toEqual([0, false]);
+    } finally {
+      process.chdir(before);
+    }
+  });
+
   it.each([
     ['another architecture', ['-a', 'resnet34'], /resnet34 are missing/],
     ['another kind of block', ['-a', 'resnet50'], /that of resnet50 \[64, 64, 1, 1\]: it is of resnet18/],

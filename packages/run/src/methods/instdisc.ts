@@ -70,7 +70,7 @@ export const instDisc = defineMethod({
     return [
       {
         kind: 'note',
-        text: `Note: nce fixes its Z by the first batch and a random bank, which ${steps} steps replace by features: on so few images its loss may only grow. The loss infonce needs no Z.`,
+        text: `Note: nce estimates its normalisation from the first batch and a random bank, which an epoch of ${steps} steps soon replaces by features: on so few images the loss may only grow. The loss infonce does without.`,
       },
     ];
   },
