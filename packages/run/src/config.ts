@@ -73,6 +73,12 @@ export function withDefaults(
   return { lr, wd, warmupEpochs, workers: 1, ...named };
 }
 
+/** What a checkpoint has of a setting. */
+function storedAs(value: RunConfig[keyof RunConfig]): string {
+  if (value === undefined || value === false) return 'was made without';
+  return value === true ? 'was made with it' : `has ${value}`;
+}
+
 /**
  * The configuration that resumes a checkpoint: its own except `maxSteps`, with the changes that the flags make.
  * @param source the checkpoint's name, for messages
@@ -84,16 +90,8 @@ export function resumeConfig(saved: RunConfig, given: RunFlags, source: string):
     const [wanted, stored] = [flags[key], saved[key]];
     if (bound && wanted !== undefined && wanted !== stored) {
       const setting = settingRef(key);
-      const origin =
-        stored === undefined
-          ? 'was made without'
-          : typeof stored === 'boolean'
-            ? stored
-              ? 'was made with it'
-              : 'was made without'
-            : `has ${stored}`;
       throw new SettingError(
-        say`${source} ${origin}, but ${setting} asks for ${wanted}; leave ${setting} out, or start a new run without ${settingRef('resume')}`,
+        say`${source} ${storedAs(stored)}, but ${setting} asks for ${wanted}; leave ${setting} out, or start a new run without ${settingRef('resume')}`,
         { code: 'setting-conflict', value: wanted },
       );
     }

@@ -2,7 +2,7 @@
 export type HostDType = 'float32' | 'int32' | 'uint8' | 'bool';
 
 /**
- * Element types of values. `bfloat16` and `float16` exist between nodes alone (`graph/reduced.ts`); gradients exist for float
+ * Element types of values. `bfloat16` and `float16` exist between nodes alone (`tensor/reduced.ts`); gradients exist for float
  * types alone: {@link isFloat}.
  */
 export type DType = HostDType | ReducedDType;

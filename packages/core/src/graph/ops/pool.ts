@@ -19,7 +19,7 @@ export function poolAttributes(attrs: Attributes): PoolOptions {
 
 function pooledType(x: TensorType, attrs: Attributes): TensorType {
   const { kernel, stride, padding } = poolAttributes(attrs);
-  if (x.shape.length !== 4 || !isFloat(x.dtype)) throw new ShapeError('expected float32 [N, C, H, W]');
+  if (x.shape.length !== 4 || !isFloat(x.dtype)) throw new ShapeError('expected floats [N, C, H, W]');
   if (padding * 2 > kernel) throw new ShapeError('padding is at most half the kernel');
   const extent = (length: number) => Math.floor((length + 2 * padding - kernel) / stride) + 1;
   const [n, c, height, width] = x.shape as [number, number, number, number];
