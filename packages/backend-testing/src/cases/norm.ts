@@ -1,4 +1,12 @@
-import { batchNorm, batchNormGrad, batchNormInference, type Shape, tensor } from '@moco-ts/core';
+import {
+  batchNorm,
+  batchNormGrad,
+  batchNormInference,
+  relu,
+  reshape,
+  type Shape,
+  tensor,
+} from '@moco-ts/core';
 import { all, awayFromZero, type Case, type Draw, makeCase, normal, uniform, values } from './case.ts';
 
 const epsilon = 1e-5;
@@ -97,6 +105,16 @@ export const normCases: readonly Case[] = [
       b: batchNorm(z!, gamma!, beta!, epsilon)[0],
     }),
     { slack: 2 },
+  ),
+  makeCase(
+    'batchNormInference',
+    'in groups of a batch',
+    { x: normal([16, 16, 3, 3]), ...affine(32), mean: normal([32]), variance: uniform([32], 0.2, 3) },
+    ({ x, gamma, beta, mean, variance }) => {
+      const grouped = reshape(relu(x!), [8, 32, 3, 3]);
+      const normal = batchNormInference(grouped, gamma!, beta!, mean!, variance!, epsilon);
+      return relu(reshape(normal, [16, 16, 3, 3]));
+    },
   ),
   makeCase(
     'batchNormInference',

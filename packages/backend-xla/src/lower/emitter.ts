@@ -122,11 +122,6 @@ export class Emitter {
     );
   }
 
-  /** A value per channel, over [N, C, ...]. */
-  perChannel(values: Value, like: TensorType): Value {
-    return this.broadcast(values, like.shape, [1]);
-  }
-
   transpose(x: Value, permutation: readonly number[]): Value {
     return this.op(`stablehlo.transpose ${x.name}, dims = [${permutation.join(', ')}]`, [x], {
       shape: permutation.map((axis) => x.shape[axis]!),

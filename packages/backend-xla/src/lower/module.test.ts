@@ -1,4 +1,17 @@
-import { batchNorm, gradients, mul, opNames, relu, reshape, sub, sum, trace } from '@moco-ts/core';
+import {
+  batchNorm,
+  batchNormInference,
+  type Graph,
+  gradients,
+  mul,
+  opNames,
+  relu,
+  reshape,
+  sub,
+  sum,
+  type Traced,
+  trace,
+} from '@moco-ts/core';
 import { expect, it } from 'vitest';
 import { lowerModule, rules } from './module.ts';
 
@@ -52,6 +65,24 @@ it('normalises groups of a batch, and back, without regrouping a map', () => {
     const [dx, dGamma] = gradients(loss, [x, gamma!]);
     return { loss, dx: dx!, dGamma: dGamma! };
   });
+  expectMapsAsTheyAre(graph);
+});
+
+it('normalises groups by given statistics, as recomputation does, without regrouping a map', () => {
+  const [batch, channels, groups] = [16, 4, 2];
+  const graph = trace((builder) => {
+    const x = builder.input('x', [batch, channels, 3, 3]);
+    const vectors = ['gamma', 'beta', 'mean', 'variance'].map((name) =>
+      builder.input(name, [groups * channels]),
+    );
+    const [gamma, beta, mean, variance] = vectors as [Traced, Traced, Traced, Traced];
+    const grouped = reshape(relu(x), [batch / groups, groups * channels, 3, 3]);
+    return { y: reshape(batchNormInference(grouped, gamma, beta, mean, variance, 1e-5), x.shape) };
+  });
+  expectMapsAsTheyAre(graph);
+});
+
+function expectMapsAsTheyAre(graph: Graph): void {
   const live = liveLines(
     lowerModule(
       graph,
@@ -62,7 +93,7 @@ it('normalises groups of a batch, and back, without regrouping a map', () => {
   const reshapes = live.filter((line) => line.includes('stablehlo.reshape'));
   expect(reshapes.length).toBeGreaterThan(0);
   expect(reshapes.filter((line) => line.includes('x3x3x'))).toEqual([]);
-});
+}
 
 it('a graph is one text, by hand', () => {
   const graph = trace((builder) => {

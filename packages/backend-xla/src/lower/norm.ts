@@ -67,6 +67,19 @@ const regroups = (from: Shape, to: Shape): boolean =>
 const inverseDeviation = (emit: Emitter, variance: Value, epsilon: number): Value =>
   emit.same('rsqrt', [emit.binary('add', variance, emit.constant(epsilon))]);
 
+/** Maps without their mean, as a value of the graph with the deviation gamma and the mean beta. */
+function scaledBy(
+  emit: Emitter,
+  maps: Maps,
+  centred: Value,
+  [gamma, beta, variance]: readonly [gamma: Value, beta: Value, variance: Value],
+  epsilon: number,
+): Value {
+  const scale = emit.same('multiply', [gamma, inverseDeviation(emit, variance, epsilon)]);
+  const scaled = emit.same('multiply', [centred, maps.over(scale)]);
+  return maps.back(emit.same('add', [scaled, maps.over(beta)]));
+}
+
 /** Means of rows, [..., 1]. */
 const rowMean = (emit: Emitter, x: Value, { shape }: TensorType): Value =>
   emit.mean(x, [x.shape.length - 1], shape);
@@ -78,9 +91,7 @@ export const norm: Rules = {
     const mean = maps.means(own);
     const centred = emit.same('subtract', [own, maps.over(mean)]);
     const variance = maps.means(emit.same('multiply', [centred, centred]));
-    const scale = emit.same('multiply', [gamma!, inverseDeviation(emit, variance, epsilon as number)]);
-    const scaled = emit.same('multiply', [centred, maps.over(scale)]);
-    return [maps.back(emit.same('add', [scaled, maps.over(beta!)])), mean, variance];
+    return [scaledBy(emit, maps, centred, [gamma!, beta!, variance], epsilon as number), mean, variance];
   },
   batchNormGrad: (emit, [dy, x, gamma, mean, variance], { epsilon }) => {
     const maps = new Maps(emit, x!);
@@ -100,10 +111,9 @@ export const norm: Rules = {
     return [maps.back(emit.same('multiply', [free, scale])), dGamma, dBeta];
   },
   batchNormInference: (emit, [x, gamma, beta, mean, variance], { epsilon }) => {
-    const scale = emit.same('multiply', [gamma!, inverseDeviation(emit, variance!, epsilon as number)]);
-    const centred = emit.same('subtract', [x!, emit.perChannel(mean!, x!)]);
-    const scaled = emit.same('multiply', [centred, emit.perChannel(scale, x!)]);
-    return [emit.same('add', [scaled, emit.perChannel(beta!, x!)])];
+    const maps = new Maps(emit, x!);
+    const centred = emit.same('subtract', [maps.of(x!), maps.over(mean!)]);
+    return [scaledBy(emit, maps, centred, [gamma!, beta!, variance!], epsilon as number)];
   },
   layerNorm: (emit, [x, gamma, beta], { epsilon }, [type, statistics]) => {
     const mean = rowMean(emit, x!, statistics!);
