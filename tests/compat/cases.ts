@@ -85,7 +85,9 @@ const listed: Case = {
 
 const knn = (model: string, ...data: string[]): Case => ({
   name: `knn ${model}`,
-  run: async () => percents((await done('knn', model, ...data, ...reference, '-j', '0', '-k', '5')).out),
+  // The accuracy comes first; 0.1.0 did not say what chance reaches.
+  run: async () =>
+    percents((await done('knn', model, ...data, ...reference, '-j', '0', '-k', '5')).out).slice(0, 1),
 });
 
 export const classifiers = [

@@ -11,7 +11,7 @@ const sources = new Map(
   readdirSync(root, { recursive: true, encoding: 'utf8' })
     .filter(
       (path) =>
-        /^[^/]+\/src\/.*\.ts$/.test(path) && !/\.(test|gpu|native|cuda|page|chromium)\.ts$/.test(path),
+        /^[^/]+\/src\/.*\.ts$/.test(path) && !/\.(test|gpu|native|cuda|page|chromium|xla)\.ts$/.test(path),
     )
     .filter((path) => !/\/(testing|browser-testing)\.ts$/.test(path))
     .map((path) => [relative(root, join(root, path)), readFileSync(join(root, path), 'utf8')]),

@@ -30,7 +30,9 @@ describe('the built-in encoders', () => {
 
   it('have input of as many channels as their traits say', () => {
     for (const encoder of builtInEncoders)
-      expect(encoder.inputShape({ imageSize: 64 })[0], encoder.name).toBe(traitsNamed(encoder.name).channels);
+      expect(encoder.inputShape({ imageSize: 224 })[0], encoder.name).toBe(
+        traitsNamed(encoder.name).channels,
+      );
   });
 
   it('can be built with each of the stems that a configuration may choose', () => {
