@@ -9,26 +9,18 @@ import {
   safetensorsParts,
   type Tensor,
 } from '@moco-ts/core';
-import { checksum, type RunConfig } from '@moco-ts/run';
+import { checksum, type ProbeRecipe, type RunConfig } from '@moco-ts/run';
 import { undefinedIfDamaged, writeAtomic } from './files.ts';
 import { entryIfThere, withSource } from './source.ts';
 import { storedClassifier } from './stored-classifier.ts';
 import { version } from './versions.ts';
 
 /** How a classifier is trained. */
-export interface ClassifierRecipe {
+export interface ClassifierRecipe extends ProbeRecipe {
   /** `linear`: the frozen encoder's features; `all`: every layer. */
   readonly train: 'linear' | 'all';
   readonly data: string;
   readonly holdOut?: number;
-  readonly epochs: number;
-  readonly batchSize: number;
-  readonly lr: number;
-  readonly momentum: number;
-  readonly wd: number;
-  readonly schedule: readonly number[];
-  readonly cos: boolean;
-  readonly cropMin: number;
   readonly seed: number;
   /** Features are computed once, from images that are not augmented. */
   readonly cacheFeatures: boolean;
