@@ -31,7 +31,7 @@ export * from './passes/passes.ts';
 export { lossScaleOf, type Precision, precisions } from './passes/precision.ts';
 export * from './program.ts';
 export { type Feed, interpret, referenceOps } from './reference/interpreter.ts';
-export { type Rng, rng } from './rng.ts';
+export { noRandom, type Rng, rng } from './rng.ts';
 export * from './safetensors.ts';
 export {
   type ClassifierConfig,

@@ -127,3 +127,14 @@ export function rng(seed: number, purpose: string, ...index: [number?, number?])
   }
   return { uint32, uniform, normal, integer, permutation };
 }
+
+const zeros: Rng = {
+  uint32: () => 0,
+  uniform: () => 0,
+  normal: () => 0,
+  integer: () => 0,
+  permutation: (n) => new Int32Array(n),
+};
+
+/** Draws zeros, and quickly: for initialisers of which the shapes alone are wanted. */
+export const noRandom = (): Rng => zeros;

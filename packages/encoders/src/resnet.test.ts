@@ -8,6 +8,7 @@ import {
   encoderNames,
   interpret,
   isBuffer,
+  noRandom,
   type Params,
   rng,
   sizeOf,
@@ -27,10 +28,8 @@ const fixture: Fixture = JSON.parse(readFileSync(fixturePath, 'utf8'));
 
 registerEncoders();
 const random = (seed: number) => (name: string) => rng(seed, `init/${name}`);
-/** Shapes alone: drawing the weights of nine networks would take long. */
-const zeros = { uint32: () => 0, uniform: () => 0, normal: () => 0, integer: () => 0 };
 const shapesOf = (encoder: Encoder, config: EncoderConfig = { imageSize: 224 }) =>
-  encoder.init(config, () => ({ ...zeros, permutation: (n) => new Int32Array(n) }));
+  encoder.init(config, noRandom);
 
 /** torchvision's state_dict written out from its compact form, as [name, shape] in order. */
 function stateDict(arch: string): [string, number[]][] {

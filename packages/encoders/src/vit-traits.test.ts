@@ -1,7 +1,7 @@
 /// <reference types="node" />
 /** The traits of DeiT, DINOv2 and CLIP against timm's models in float64: the fixture that parity/vit_traits.py makes. */
 import { readFileSync } from 'node:fs';
-import { encoderGraph, interpret, type Rng, rng, sizeOf, type Tensor } from '@moco-ts/core';
+import { encoderGraph, interpret, noRandom, rng, sizeOf, type Tensor } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
 import { builtInEncoders, defineVit, type VitSpec } from './index.ts';
 
@@ -17,14 +17,6 @@ interface Fixture {
 }
 const path = new URL('../../../parity/fixtures/vit-traits.json', import.meta.url);
 const { seed, batch, side, patch, dim, ...expected }: Fixture = JSON.parse(readFileSync(path, 'utf8'));
-const zeros: Rng = {
-  uint32: () => 0,
-  uniform: () => 0,
-  normal: () => 0,
-  integer: () => 0,
-  permutation: (n) => new Int32Array(n),
-};
-
 /** parity/vit_traits.py's float32 values. */
 function uniform(purpose: string, shape: readonly number[], low: number, high: number): Tensor {
   const stream = rng(seed, `vit-traits/${purpose}`);
@@ -49,7 +41,7 @@ it.each(Object.entries(expected.features))("%s has timm's features", (name, want
   const encoder = defineVit({ name, dim, depth: 2, heads: 4, patchSize: patch, ...cases[name]! });
   const encoderConfig = { imageSize: side };
   const params = Object.fromEntries(
-    Object.entries(encoder.init(encoderConfig, () => zeros)).map(([key, { shape }]) => [
+    Object.entries(encoder.init(encoderConfig, noRandom)).map(([key, { shape }]) => [
       key,
       weight(key, shape),
     ]),
@@ -72,7 +64,7 @@ describe.each(kinds)('%s', (name, { depth, shapes }) => {
   it("has timm's names and shapes", () => {
     const encoder = builtInEncoders.find((known) => known.name === name)!;
     const imageSize = name.includes('dinov2') ? 518 : 224;
-    const actual = Object.entries(encoder.init({ imageSize }, () => zeros)).map(([key, { shape }]) => [
+    const actual = Object.entries(encoder.init({ imageSize }, noRandom)).map(([key, { shape }]) => [
       key,
       [...shape],
     ]);

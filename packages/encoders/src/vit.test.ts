@@ -10,7 +10,7 @@ import {
   interpret,
   isBuffer,
   mul,
-  type Rng,
+  noRandom,
   rng,
   sizeOf,
   sum,
@@ -49,16 +49,8 @@ const fixture: Fixture = JSON.parse(readFileSync(path, 'utf8'));
 
 registerEncoders();
 const random = (seed: number) => (name: string) => rng(seed, `init/${name}`);
-/** Shapes alone: drawing the weights of large networks would take long. */
-const zeros: Rng = {
-  uint32: () => 0,
-  uniform: () => 0,
-  normal: () => 0,
-  integer: () => 0,
-  permutation: (n) => new Int32Array(n),
-};
 const shapesOf = (encoder: Encoder<VitConfig>, config: VitConfig = { imageSize: 224 }) =>
-  encoder.init(config, () => zeros);
+  encoder.init(config, noRandom);
 
 /** parity/vit.py's float32 values. */
 function uniform(purpose: string, shape: readonly number[], low: number, high: number): Tensor {
@@ -194,7 +186,7 @@ describe('the convolutional stem', () => {
 
 describe('sizes', () => {
   const refused = (config: VitConfig, encoder = archs.vit_small) => {
-    const graph = () => encoder.init(config, () => zeros);
+    const graph = () => encoder.init(config, noRandom);
     expect(graph).toThrow(UserError);
     return expect(graph);
   };

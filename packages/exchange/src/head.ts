@@ -5,11 +5,12 @@ import {
   initProjector,
   mocoV3Heads,
   mocoV3Projection,
+  noRandom,
   type Params,
   sameShape,
 } from '@moco-ts/core';
 import type { Layout } from './layout.ts';
-import { noRandom, type Shapes, shapesIn } from './shapes.ts';
+import { type Shapes, shapesIn } from './shapes.ts';
 
 export interface FoundHead {
   /** `own`: of a method that core does not know. */
