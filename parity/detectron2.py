@@ -73,9 +73,9 @@ def main() -> None:
     assert list(read["model"]) == [names[name] for name in weights], "names"
     warnings.simplefilter("error")
     for name, value in weights.items():
-        found = read["model"][names[name]]
-        assert isinstance(found, np.ndarray) and found.dtype == np.float32 and found.flags.writeable, name
-        assert torch.equal(torch.from_numpy(found), value), name
+        array = read["model"][names[name]]
+        assert isinstance(array, np.ndarray) and array.dtype == np.float32 and array.flags.writeable, name
+        assert torch.equal(torch.from_numpy(array), value), name
     out = {"names": names, "sha256": hashlib.sha256(data).hexdigest()}
     (Path(__file__).parent / "fixtures" / "detectron2.json").write_text(json.dumps(out, separators=(",", ":")) + "\n")
     print(f"{len(names)} tensors by their names, equal to the bit")

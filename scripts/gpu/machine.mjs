@@ -29,7 +29,7 @@ print(json.dumps({'version': sys.version.split()[0], 'prefix': sys.prefix, 'site
 
 /** @param python the interpreter that has PyTorch */
 export function describeMachine(python) {
-  const found = ask(python, '-c', PYTHON);
+  const answer = ask(python, '-c', PYTHON);
   return {
     date: new Date().toISOString().slice(0, 10),
     card: ask('nvidia-smi', '--query-gpu=name,driver_version,memory.total', '--format=csv,noheader'),
@@ -37,7 +37,7 @@ export function describeMachine(python) {
     cores: availableParallelism(),
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     node: process.version,
-    python: found && JSON.parse(found),
+    python: answer && JSON.parse(answer),
   };
 }
 

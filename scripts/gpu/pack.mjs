@@ -125,8 +125,8 @@ function copyPackage(name, user) {
 /** By folders, since not every package shows its manifest. */
 function packageFolder(name, from) {
   const paths = createRequire(join(realpathSync(from), 'package.json')).resolve.paths(name) ?? [];
-  const found = paths.map((path) => join(path, name)).find((path) => existsSync(join(path, 'package.json')));
-  return found && realpathSync(found);
+  const folder = paths.map((path) => join(path, name)).find((path) => existsSync(join(path, 'package.json')));
+  return folder && realpathSync(folder);
 }
 
 /** Neither binaries of other systems nor what a compiler would need. */

@@ -22,7 +22,7 @@ const expected = JSON.parse(new TextDecoder().decode(fixture('../vit-traits.json
 };
 
 /** The first block's shapes, for all. */
-const whole = ({ depth, shapes }: Model): Shapes =>
+const everyBlock = ({ depth, shapes }: Model): Shapes =>
   Object.fromEntries(
     Object.entries(shapes).flatMap(([key, shape]) =>
       Array.from({ length: key.startsWith('blocks.0.') ? depth : 1 }, (_, i) => [
@@ -49,10 +49,10 @@ function blank(shapes: Shapes) {
 }
 
 describe("timm's names and shapes", () => {
-  const told = Object.entries(expected.read).filter(([name]) => !name.includes('quickgelu'));
-  it.each(told)('of %s tell that it is that', (arch, model) => {
+  const readable = Object.entries(expected.read).filter(([name]) => !name.includes('quickgelu'));
+  it.each(readable)('of %s tell that it is that', (arch, model) => {
     const imageSize = arch.includes('dinov2') ? 518 : 224;
-    expect(inferArch(whole(model), true)).toEqual({ arch, imageSize });
+    expect(inferArch(everyBlock(model), true)).toEqual({ arch, imageSize });
   });
 
   it.each([
@@ -69,18 +69,18 @@ describe("timm's names and shapes", () => {
     ['vit_tiny_r_s16_p8_224', 'a ViT with a convolutional network before its patches'],
     ['vit_base_patch16_18x2_224', 'a ViT with parallel layers in its blocks'],
   ])('of %s name what no encoder here has', async (name, what) => {
-    const file = blank(whole(expected.refused[name]!));
+    const file = blank(everyBlock(expected.refused[name]!));
     await expect(findEncoder(file)).rejects.toThrow(`w.pth: ${what}, which no encoder here has`);
   });
 
   it('of a ViT whose traits are here, but not together, are described', async () => {
-    await expect(findEncoder(blank(whole(expected.refused.deit3_small_patch16_224!)))).rejects.toThrow(
+    await expect(findEncoder(blank(everyBlock(expected.refused.deit3_small_patch16_224!)))).rejects.toThrow(
       'w.pth: a ViT of width 384 with 12 blocks, positions of patches alone, layer scale, and no encoder here is so; if it is one of yours, name it by arch',
     );
   });
 
   it('of CLIP do not tell its activation function, which is said; a name tells it', async () => {
-    const file = blank(whole(expected.read.vit_base_patch16_clip_224!));
+    const file = blank(everyBlock(expected.read.vit_base_patch16_clip_224!));
     const open = async (options = {}) => {
       const { arch, notes, pixels } = await findEncoder(file, options);
       return [arch.arch, notes.map(String), pixels?.mean[0]];

@@ -52,10 +52,10 @@ async function begun(init: string, mocoDim: number, stem: 'imagenet' | 'cifar' =
   return { state, line: notes.join('\n').replace(fixture(init), init) };
 }
 
-function expectClose(found: readonly number[], wanted: readonly number[]): void {
-  expect(found).toHaveLength(wanted.length);
+function expectClose(actual: readonly number[], wanted: readonly number[]): void {
+  expect(actual).toHaveLength(wanted.length);
   // Both sides compute in float64 from the same float32 values.
-  found.forEach((value, i) => {
+  actual.forEach((value, i) => {
     expect(value).toBeCloseTo(wanted[i]!, 9);
   });
 }

@@ -113,8 +113,8 @@ export function rateAt(config: RunConfig, epoch: number, step: number, stepsPerE
 export function viewNames(method: RunMethod, config: RunConfig): readonly string[] {
   const [zeros, others] = [0, 151].map((factor) => probe(method, config, factor)) as [Probe, Probe];
   const { names } = zeros;
-  const found = names.every((name) => name !== undefined);
-  return found && names.every((name, i) => name === others.names[i]) && sameFeeds(zeros.rest, others.rest)
+  const isEach = names.every((name) => name !== undefined);
+  return isEach && names.every((name, i) => name === others.names[i]) && sameFeeds(zeros.rest, others.rest)
     ? names
     : [];
 }

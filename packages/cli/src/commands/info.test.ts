@@ -69,7 +69,7 @@ describe('moco info', () => {
     expect(await json(at('x.pth'))).toMatchObject({
       kind: 'foreign',
       arch: 'resnet-tiny',
-      found: expect.stringContaining('encoder_q'),
+      title: expect.stringContaining('encoder_q'),
     });
     const labelled = at('labelled');
     for (const part of ['train/a', 'train/b', 'test/a', 'test/b']) writeImages(join(labelled, part), 4);

@@ -49,7 +49,7 @@ interface Info {
   /** Settings that are not the defaults: of a run those of its method and arch, of a classifier its command's. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** Of a foreign file, in words. */
-  readonly found?: string;
+  readonly title?: string;
   /** Commands. */
   readonly next: readonly string[];
 }
@@ -92,8 +92,8 @@ function ofForeign(path: string, opened: Foreign): Info {
   const at = quoted(path);
   const next = [`moco knn ${at} photos/`, `moco import ${at} -o encoder.safetensors`];
   const kind = opened.about ? 'converted' : 'foreign';
-  const found = describeForeign(opened).title;
-  return { path, kind, method, arch, imageSize, epoch, best: {}, settings: {}, found, next };
+  const title = describeForeign(opened).title;
+  return { path, kind, method, arch, imageSize, epoch, best: {}, settings: {}, title, next };
 }
 
 function ofClassifier(path: string, file: string, { recipe, run, epoch, bestAcc1 }: ClassifierInfo): Info {
@@ -205,7 +205,7 @@ const kinds = {
 
 /** For people, at 80 columns but for long paths and commands, which stay whole to be pasted. */
 function told(info: Info): string {
-  const { path, kind, method, arch, imageSize, data, images, epoch, epochs, globalStep, loss, found } = info;
+  const { path, kind, method, arch, imageSize, data, images, epoch, epochs, globalStep, loss, title } = info;
   const measures = kind === 'classifier' ? Object.entries(info.best) : measureRows(info.best);
   const shown = Object.entries(info.settings).filter(
     ([, value]) => !Array.isArray(value) || value.length > 0,
@@ -213,7 +213,7 @@ function told(info: Info): string {
   const settings = shown.map(asFlag).join(', ');
   const steps = globalStep === undefined ? '' : `, ${counted(globalStep, 'step')}`;
   const rows: [string, string | undefined][] = [
-    ['encoder', found ?? `${arch} at ${imageSize} px, ${method}`],
+    ['encoder', title ?? `${arch} at ${imageSize} px, ${method}`],
     ['data', data && `${data}${images ? `, ${counted(images, 'image')}` : ''}`],
     ['epochs', epochs === undefined ? undefined : `${epoch} of ${epochs}${steps}`],
     ['loss', loss?.toFixed(4)],

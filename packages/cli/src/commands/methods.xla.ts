@@ -39,12 +39,12 @@ describe.each(methods)('%s', (method, flags, plugins) => {
   it('trains, resumes to the bit, and goes on from ort to xla and back', async () => {
     const folder = temporaryFolder();
     const at = (name: string) => join(folder, name);
-    const whole = await go(at('whole'), xla, 4);
-    expect(whole).toHaveLength(4);
-    expect(await go(at('part'), xla, 2)).toEqual(whole.slice(0, 2));
+    const undisturbed = await go(at('undisturbed'), xla, 4);
+    expect(undisturbed).toHaveLength(4);
+    expect(await go(at('part'), xla, 2)).toEqual(undisturbed.slice(0, 2));
     const onOrt = await go(at('to-ort'), 'ort', 4, at('part'));
-    expect(await go(at('part'), xla, 4, at('part'))).toEqual(whole);
-    expect(differences(await newest(at('part')), await newest(at('whole')))).toEqual([]);
+    expect(await go(at('part'), xla, 4, at('part'))).toEqual(undisturbed);
+    expect(differences(await newest(at('part')), await newest(at('undisturbed')))).toEqual([]);
 
     const ort = await go(at('ort'), 'ort', 4);
     expectClose(onOrt, ort.slice(2));

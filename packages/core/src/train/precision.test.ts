@@ -51,9 +51,9 @@ it('a backend refuses a precision that it has not, and names those that have it'
     dispose: async () => {},
   };
   const train = (precision: Precision) => createTrainer(bare, step(1), {}, { precision });
-  const told = { code: 'backend-unsupported', setting: 'precision', value: 'bf16' };
+  const refusal = { code: 'backend-unsupported', setting: 'precision', value: 'bf16' };
   await expect(train('bf16')).rejects.toMatchObject({
-    ...told,
+    ...refusal,
     message: 'bare computes in fp32 alone: leave out precision bf16',
   });
   registerBackend('able', async () =>
@@ -67,7 +67,7 @@ it('a backend refuses a precision that it has not, and names those that have it'
     }),
   );
   await expect(train('bf16')).rejects.toMatchObject({
-    ...told,
+    ...refusal,
     message: 'bare computes in fp32 alone: leave out precision bf16, or choose backend able:gpu',
   });
   await expect(train('fp32')).rejects.toThrow('compiled');
