@@ -32,3 +32,14 @@ export async function readExactly(source: ByteSource, offset: number, length: nu
   if (bytes.length !== length) throw new UserError(`${source.name} changed while it was read`);
   return bytes;
 }
+
+/** Bytes one part after the other, as one array. */
+export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((size, { length }) => size + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

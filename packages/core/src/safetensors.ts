@@ -1,5 +1,5 @@
 /** The safetensors format: a JSON header of names, dtypes, shapes and offsets, then the bytes. */
-import { type ByteSource, readExactly } from './byte-source.ts';
+import { type ByteSource, joinBytes, readExactly } from './byte-source.ts';
 import { CheckpointError, printable } from './errors.ts';
 import { bytesOf, type HostDType, sizeOf, type Tensor, type TypedArray } from './tensor/tensor.ts';
 
@@ -38,14 +38,7 @@ export function encodeSafetensors(
   tensors: Readonly<Record<string, Tensor>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
-  const parts = safetensorsParts(tensors, metadata);
-  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
+  return joinBytes(safetensorsParts(tensors, metadata));
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Writes files that `torch.load(..., weights_only=True)` reads. */
-import { type HostDType, stridesOf, type Tensor } from '@moco-ts/core';
+import { type HostDType, joinBytes, stridesOf, type Tensor } from '@moco-ts/core';
 import { Uint8ArrayReader, Uint8ArrayWriter, ZipWriter } from '@zip.js/zip.js';
 import { encodeText, Pickler, type PickleTensor, tensorBytes, type Writable } from './pickler.ts';
 
@@ -28,7 +28,7 @@ export async function encodeTorch(value: Writable): Promise<Uint8Array> {
     useWebWorkers: false,
   });
   const add = (name: string, bytes: Uint8Array) => writer.add(`archive/${name}`, new Uint8ArrayReader(bytes));
-  await add('data.pkl', joined(out.end()));
+  await add('data.pkl', joinBytes(out.end()));
   await add('byteorder', encodeText('little'));
   for (const { key, bytes } of storages.values()) await add(`data/${key}`, bytes);
   await add('version', encodeText('3\n'));
@@ -38,16 +38,6 @@ export async function encodeTorch(value: Writable): Promise<Uint8Array> {
 interface Storage {
   readonly key: string;
   readonly bytes: Uint8Array;
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((size, { length }) => size + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 /** `_rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())` */
