@@ -50,11 +50,15 @@ export async function planRun(
       say`${settingRef('preset')} and ${settingRef('resume')} exclude each other: the checkpoint knows its configuration`,
       { code: 'setting-conflict', value: preset },
     );
-  const begun = given.init === undefined ? undefined : await flagsFrom(given.init, given);
+  const { init } = given;
+  // The folder that `auto` looks into is named by the architecture. A run that goes on needs nothing else of the file.
+  const isLookedFor = resumePath === 'auto' && out === undefined;
+  let begun = init !== undefined && isLookedFor ? await flagsFrom(init, given) : undefined;
   const resume = await findResume(resumePath, out, begun?.flags ?? given, listeners.warn);
+  if (!resume && init !== undefined) begun ??= await flagsFrom(init, given);
   const flags = resume ? given : (begun?.flags ?? given);
   if (!resume && begun) {
-    for (const remark of begun.remarks) listeners.note(say`${given.init!}: ${remark}`);
+    for (const remark of begun.remarks) listeners.note(say`${init!}: ${remark}`);
     if (given.lr === undefined) listeners.note(gentler);
   }
   const named = resume ? resume.info.config : flags;

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { encoderNamed, prefixed, rng } from '@moco-ts/core';
 import { registerEncoders } from '@moco-ts/encoders';
@@ -59,6 +59,16 @@ describe('moco pretrain --init', () => {
     ]);
     const plain = await moco('pretrain', '--resume', at('first'), '--init', resnet18);
     expect(plain.err).toMatch(/was made without, but --init asks for/);
+  });
+
+  it('needs its file no more once the run is there', async () => {
+    const file = at('gone.pth');
+    const given = encoderNamed('resnet-tiny').init({ imageSize: 16 }, (name) => rng(3, name));
+    writeFileSync(file, await encodeTorch(given));
+    const line = (...args: string[]) => run(file, 'kept', '-a', 'resnet-tiny', '--resume', 'auto', ...args);
+    expect((await line('--max-steps', '1')).code).toBe(0);
+    rmSync(file);
+    expect(await line('--max-steps', '2')).toMatchObject({ code: 0, err: '' });
   });
 
   it('is found again by --resume auto, under the name that the architecture of its file gives', async () => {
