@@ -1,4 +1,4 @@
-"""Makes parity/fixtures/state-dicts.json: torchvision's names and shapes of each ResNet, and some features.
+"""Makes parity/fixtures/state-dicts.json: torchvision's names and shapes of each ResNet, and features of some and of `resnet-mini`.
 
 Compact form: `[O, I, kH, kW]` under a convolution's weight; under a batch normalisation's own name its channels,
 which stand for weight, bias, running_mean and running_var. `fc` and `num_batches_tracked` are left out.
@@ -14,11 +14,13 @@ import torch
 from torch import nn
 from torchvision.models import get_model
 
+from moco_torch import build_encoder
 from philox import Rng
 
 ARCHS = [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]
 ARCHS += ["resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2", "wide_resnet101_2"]
-FEATURES = {"resnet34": 48, "resnet50": 40, "resnext50_32x4d": 32}  # arch: pixels
+# arch: pixels. The last map of resnet-mini is 5x5 at 40, whose 2x2 cells overlap.
+FEATURES = {"resnet34": 48, "resnet50": 40, "resnext50_32x4d": 32, "resnet-mini": 40}
 SEED, KEPT = 1, 32
 
 
@@ -47,6 +49,13 @@ def features(model: nn.Module, pixels: int) -> list[float]:
         return model.double().eval()(image.double().reshape(1, 3, pixels, pixels))[0, :KEPT].tolist()
 
 
+def mini() -> nn.Module:
+    model = build_encoder("resnet-tiny", None, 1, False)
+    model.layer4 = nn.Identity()
+    model.avgpool = nn.AdaptiveAvgPool2d(2)
+    return model
+
+
 def main() -> None:
     models = {arch: get_model(arch, weights=None) for arch in ARCHS}
     document = {
@@ -56,7 +65,7 @@ def main() -> None:
             for arch, model in models.items()
         },
         "features": {
-            arch: {"seed": SEED, "pixels": pixels, "values": features(models[arch], pixels)}
+            arch: {"seed": SEED, "pixels": pixels, "values": features(models.get(arch) or mini(), pixels)}
             for arch, pixels in FEATURES.items()
         },
     }

@@ -4,4 +4,11 @@ export { type ImageReader, type Job, type JobResult, runJob } from './loader/job
 export { type Batch, type BatchOptions, createLoaderOn, type Loader } from './loader/loader.ts';
 export type { Pool } from './loader/pool.ts';
 export { applyEvalTransform, clearSide, type Pixels, type Target } from './views/apply.ts';
-export { IMAGENET_MEAN, IMAGENET_STD, type ViewConfig, type ViewName, views } from './views/config.ts';
+export {
+  IMAGENET_MEAN,
+  IMAGENET_STD,
+  type ViewConfig,
+  type ViewName,
+  type ViewOp,
+  views,
+} from './views/config.ts';

@@ -1,4 +1,4 @@
-/** The residual networks by torchvision's names, one for small images, and vision transformers. */
+/** The residual networks by torchvision's names, some for small images, and vision transformers. */
 import { defineResnet } from './resnet.ts';
 import { defineVit, type VitEncoder } from './vit.ts';
 import type { VitSpec } from './vit-layout.ts';
@@ -76,6 +76,18 @@ export const resnetMicro = defineResnet({
   depths: [1, 1, 1, 1],
   width: 8,
   stem: 'small',
+});
+/**
+ * Three basic blocks of 32-64-128 channels, the last map in 2x2 cells: for sets of some thousand small images, where the
+ * place of a detail tells one image from another.
+ */
+export const resnetMini = defineResnet({
+  name: 'resnet-mini',
+  block: 'basic',
+  depths: [1, 1, 1, 0],
+  width: 32,
+  stem: 'small',
+  grid: 2,
 });
 /** The vision transformers of MoCo v3's table 1 and DeiT's Tiny. MoCo v3's Small has 12 heads, timm's has 6. */
 export const vit_tiny = defineVit({ name: 'vit_tiny', dim: 192, depth: 12, heads: 3 });

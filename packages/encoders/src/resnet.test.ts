@@ -16,7 +16,15 @@ import {
   UserError,
 } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
-import { registerEncoders, resnet18, resnet50, resnetMicro, resnetTiny, resnext50_32x4d } from './index.ts';
+import {
+  registerEncoders,
+  resnet18,
+  resnet50,
+  resnetMicro,
+  resnetMini,
+  resnetTiny,
+  resnext50_32x4d,
+} from './index.ts';
 
 interface Fixture {
   readonly archs: Record<string, Record<string, number | number[]>>;
@@ -81,7 +89,7 @@ describe.each(Object.keys(fixture.archs))('%s', (arch) => {
 });
 
 describe('features', () => {
-  it.each(Object.entries(fixture.features))("%s gives torchvision's", (arch, { seed, pixels, values }) => {
+  it.each(Object.entries(fixture.features))("%s gives PyTorch's", (arch, { seed, pixels, values }) => {
     const encoder = encoderNamed(arch);
     const config = { imageSize: pixels };
     const params = encoder.init(config, random(seed));
@@ -162,6 +170,23 @@ describe('resnet-tiny', () => {
   });
 });
 
+describe('resnet-mini', () => {
+  it("has resnet-tiny's first three stages", () => {
+    const config = { imageSize: 32 };
+    const whole = Object.entries(shapesOf(resnetTiny, config));
+    const stages = whole.filter(([name]) => !name.startsWith('layer4'));
+    expect(shapesOf(resnetMini, config)).toEqual(Object.fromEntries(stages));
+  });
+  it('has as many features for every size of image', () => {
+    for (const imageSize of [1, 24, 32, 224]) {
+      const config = { imageSize };
+      const graph = run(resnetMini, config, shapesOf(resnetMini, config), 2);
+      expect(resnetMini.featureDim(config)).toBe(4 * 128);
+      expect(graph.values[graph.outputs[0]!.value]!.shape).toEqual([2, 4 * 128]);
+    }
+  });
+});
+
 describe('width', () => {
   it('scales every stage', () => {
     const narrow = { imageSize: 32, width: 16 };
@@ -220,6 +245,6 @@ it('registers every encoder by its name', () => {
     (size) => `vit_${size}`,
   );
   expect(encoderNames().filter((name) => !/_patch\d/.test(name))).toEqual(
-    [...Object.keys(fixture.archs), 'resnet-micro', 'resnet-tiny', ...transformers].sort(),
+    [...Object.keys(fixture.archs), 'resnet-micro', 'resnet-mini', 'resnet-tiny', ...transformers].sort(),
   );
 });

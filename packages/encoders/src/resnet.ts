@@ -5,6 +5,7 @@
  */
 import {
   add,
+  concat,
   defineEncoder,
   type Encoder,
   type EncoderConfig,
@@ -15,7 +16,9 @@ import {
   type Params,
   type Rng,
   relu,
+  reshape,
   SettingError,
+  slice,
   type Traced,
   type TracedParams,
   UserError,
@@ -31,7 +34,7 @@ export interface ResnetSpec {
   readonly name: string;
   /** `basic`: two 3x3 convolutions; `bottleneck`: 1x1, 3x3 and 1x1, the last four times as wide. */
   readonly block: 'basic' | 'bottleneck';
-  /** Blocks in each of the four stages. */
+  /** Blocks in each of the four stages; none where a stage is left out. */
   readonly depths: readonly [number, number, number, number];
   /** Default 64. */
   readonly width?: number;
@@ -41,6 +44,8 @@ export interface ResnetSpec {
   readonly widthPerGroup?: number;
   /** The stem when the configuration names none; default imagenet. */
   readonly stem?: StemName;
+  /** The last map is averaged to cells of a grid, this many a side: features keep where things are. Default 1, the whole map. */
+  readonly grid?: number;
 }
 
 /** An encoder with what it was made of. */
@@ -84,6 +89,8 @@ interface Layout {
   readonly stem: Stem;
   readonly first: Conv;
   readonly blocks: readonly Block[];
+  /** Cells a side. */
+  readonly grid: number;
   readonly featureDim: number;
 }
 
@@ -100,7 +107,7 @@ function layout(spec: ResnetSpec, config: ResnetConfig): Layout {
     );
   const stem: Stem = stems[name as StemName];
   const width = config.width ?? spec.width ?? 64;
-  const { groups = 1, widthPerGroup = 64 } = spec;
+  const { groups = 1, widthPerGroup = 64, grid = 1 } = spec;
   const unit = 64 / greatestCommonDivisor(64, widthPerGroup);
   if (!Number.isInteger(width) || width < 1 || width % unit !== 0)
     throw new UserError(`${spec.name}: the width ${width} should be a positive multiple of ${unit}`);
@@ -130,7 +137,8 @@ function layout(spec: ResnetSpec, config: ResnetConfig): Layout {
       channels = outputs;
     }
   });
-  return { stem, first: conv(3, width, stem.kernel, stem.stride), blocks, featureDim: channels };
+  const first = conv(3, width, stem.kernel, stem.stride);
+  return { stem, first, blocks, grid, featureDim: channels * grid ** 2 };
 }
 
 /** An encoder from the description of an architecture. Its configuration may set `stem` and `width`. */
@@ -173,7 +181,7 @@ function init({ first, blocks }: Layout, random: (parameter: string) => Rng): Pa
 }
 
 function forward(
-  { stem, first, blocks }: Layout,
+  { stem, first, blocks, grid }: Layout,
   context: ForwardContext<ResnetConfig>,
   params: TracedParams,
   x: Traced,
@@ -199,5 +207,25 @@ function forward(
     });
     y = nn.endBlock(context, relu(add(y, skip)));
   }
-  return mean(y, [2, 3]);
+  return grid === 1 ? mean(y, [2, 3]) : cells(y, grid);
+}
+
+/** Means over the cells of a grid, channel by channel and row by row: PyTorch's AdaptiveAvgPool2d, flattened. */
+function cells(x: Traced, grid: number): Traced {
+  const map = cellsAlong(cellsAlong(x, 2, grid), 3, grid);
+  const [batch, ...rest] = map.shape;
+  return reshape(map, [batch!, rest.reduce((a, b) => a * b)]);
+}
+
+/** Cells of equal extent; where the map can't be cut into such, neighbours share a row or a column. */
+function cellsAlong(x: Traced, axis: number, grid: number): Traced {
+  const extent = x.shape[axis]!;
+  const means = Array.from({ length: grid }, (_, cell) => {
+    const start = Math.floor((cell * extent) / grid);
+    const size = Math.ceil(((cell + 1) * extent) / grid) - start;
+    const starts = x.shape.map((_, i) => (i === axis ? start : 0));
+    const sizes = x.shape.map((whole, i) => (i === axis ? size : whole));
+    return mean(slice(x, starts, sizes), [axis], true);
+  });
+  return concat(means, axis);
 }

@@ -42,6 +42,13 @@ it("shapes name no stem for an encoder whose own is neither ImageNet's nor CIFAR
   });
 });
 
+it('shapes without a fourth stage are of the encoder that has three', () => {
+  const wide = [32, 32, 3, 3];
+  const block = { 'layer1.0.conv1.weight': wide, 'layer1.0.conv2.weight': wide };
+  const stages = Object.fromEntries([2, 3].map((stage) => [`layer${stage}.0.bn1.bias`, [32]]));
+  expect(inferArch({ ...block, ...stages, 'conv1.weight': [32, 3, 3, 3] })).toEqual({ arch: 'resnet-mini' });
+});
+
 it('the shapes of an unknown network name no encoder', () => {
   expect(inferArch({})).toBeUndefined();
   const { 'layer4.1.conv1.weight': _, 'layer4.1.conv2.weight': __, ...cut } = resnetShapes('resnet18');

@@ -16,6 +16,7 @@ export type ArchName =
   | 'wide_resnet101_2'
   | 'resnet-tiny'
   | 'resnet-micro'
+  | 'resnet-mini'
   | 'vit_tiny'
   | 'vit_small'
   | 'vit_base'

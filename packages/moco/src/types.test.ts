@@ -52,7 +52,7 @@ it('names every setting of a run, and no other', () => {
       designers: true,
       backend: true,
     },
-    ...{ checkpointActivations: true, precision: true },
+    ...{ hue: true, grayscale: true, checkpointActivations: true, precision: true },
     ...{
       threads: true,
       init: true,
@@ -80,7 +80,8 @@ it('names every encoder that comes along', () => {
   const all = {
     ...{ resnet18: true, resnet34: true, resnet50: true, resnet101: true, resnet152: true },
     ...{ resnext50_32x4d: true, resnext101_32x8d: true, wide_resnet50_2: true, wide_resnet101_2: true },
-    ...{ 'resnet-tiny': true, 'resnet-micro': true, vit_tiny: true, vit_small: true, vit_base: true },
+    ...{ 'resnet-tiny': true, 'resnet-micro': true, 'resnet-mini': true },
+    ...{ vit_tiny: true, vit_small: true, vit_base: true },
     ...{ vit_large: true, vit_conv_small: true, vit_conv_base: true },
     ...{
       deit_tiny_patch16_224: true,

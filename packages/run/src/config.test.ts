@@ -102,6 +102,19 @@ describe('a new run', () => {
     expect([first!.includes('solarize'), second!.includes('solarize')]).toEqual([false, true]);
   });
 
+  it("draws hue and grey as it is told, and else as the method's paper has them", () => {
+    const drawn = (flags: RunFlags) =>
+      viewsOf(resolve(flags)).map(({ ops }) => ({
+        hue: ops.flatMap((op) => (op.op === 'jitter' ? [op.hue] : [])),
+        grey: ops.flatMap((op) => (op.op === 'grayscale' ? [op.p] : [])),
+      }));
+    const both = (hue: number, grey: number) => [0, 1].map(() => ({ hue: [hue], grey: [grey] }));
+    expect(drawn({ method: 'moco-v1' })).toEqual(both(0.4, 0.2));
+    expect(drawn({ method: 'moco-v3' })).toEqual(both(0.1, 0.2));
+    expect(drawn({ method: 'moco-v3', hue: 0.05, grayscale: 0 })).toEqual(both(0.05, 0));
+    expect(drawn({ method: 'moco-v1', hue: 0.5, grayscale: 1 })).toEqual(both(0.5, 1));
+  });
+
   it('puts explicit flags before the row', () => {
     const flags = { method: 'moco-v2', mlp: false, mocoT: 0.1, augPlus: false, cos: false } as const;
     expect(resolve(flags)).toMatchObject(flags);

@@ -1,6 +1,6 @@
 /** The resolved configuration of a run: everything that decides its result, as plain JSON. */
 import { SettingError, say, settingRef } from '@moco-ts/core';
-import type { ImageDataset, ViewConfig } from '@moco-ts/data/portable';
+import type { ImageDataset, ViewConfig, ViewOp } from '@moco-ts/data/portable';
 import { traitsNamed } from '@moco-ts/encoders';
 import { isMethod, methodOf } from './registry.ts';
 import {
@@ -156,9 +156,15 @@ export function checkSizes(
     );
 }
 
-/** The distributions of a run's views. */
+/** The distributions of a run's views: those of its method, as far as settings don't change them. */
 export function viewsOf(config: RunConfig): ViewConfig[] {
   const drawn = methodOf(config).views(config);
-  if (config.blur) return [...drawn];
-  return drawn.map((view) => ({ ...view, ops: view.ops.filter(({ op }) => op !== 'blur') }));
+  return drawn.map((view) => ({ ...view, ops: view.ops.flatMap((op) => adjusted(op, config)) }));
+}
+
+function adjusted(op: ViewOp, { blur, hue, grayscale }: RunConfig): readonly ViewOp[] {
+  if (op.op === 'blur' && !blur) return [];
+  if (op.op === 'jitter' && hue !== undefined) return [{ ...op, hue }];
+  if (op.op === 'grayscale' && grayscale !== undefined) return [{ ...op, p: grayscale }];
+  return [op];
 }

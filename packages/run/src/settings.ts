@@ -180,6 +180,18 @@ export const runSettings = {
     flags: '--crop-min <x>',
     doc: 'least share of the area in a crop (0.2; moco-v3: 0.08)',
   }),
+  /** Largest shift of hue in views, of a full turn. Default that of the method: 0.1; `moco-v1` and `instdisc` 0.4. */
+  hue: optional(number(0, 0.5), {
+    group: 'Encoder and views',
+    flags: '--hue <x>',
+    doc: 'largest shift of hue, of a full turn (0.1; moco-v1, instdisc: 0.4)',
+  }),
+  /** Share of views without colour. Default 0.2. */
+  grayscale: optional(share, {
+    group: 'Encoder and views',
+    flags: '--grayscale <x>',
+    doc: 'share of views without colour (0.2)',
+  }),
   /** Of the channels R, G, B in [0, 1], subtracted from pixels. Default ImageNet's, as the papers have them whatever the images. */
   mean: defaulted(list(number(-1000, 1000), 3, 3), { default: IMAGENET_MEAN }),
   /** Of the channels, by which pixels are divided. Default ImageNet's. */
