@@ -90,6 +90,7 @@ const rows = [
     ['demo', 'demo', '--epochs', '1', '--out', at('demo')],
     ['backends', 'backends'],
     ['presets', 'presets'],
+    ['shrink', 'shrink', 'images', '--size', '16', '-j', '1', '--out', at('small')],
   ],
   [
     ['knn', 'knn', at('run'), 'images'],

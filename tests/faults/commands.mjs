@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { rng } from '../../packages/core/dist/index.js';
+import { encodePng } from '../../packages/data/dist/index.js';
 import { finish, flags, images, sleep, start } from './lib.mjs';
 
 export const name = 'killed commands (SIGKILL)';
@@ -69,7 +70,20 @@ async function prepare(work) {
   for (const kind of ['images-idx3', 'labels-idx1'])
     writeFileSync(join(data, `t10k-${kind}-ubyte`), readFileSync(join(data, `train-${kind}-ubyte`)));
   const at = (name) => join(work, name);
-  const given = { work, data, run: at('run'), encoder: at('encoder.pth'), vectors: at('vectors.npy') };
+  const photos = at('photos');
+  mkdirSync(photos);
+  for (let i = 0; i < 6; i++) {
+    const pixels = Uint8Array.from({ length: 3 * 32 * 32 }, (_, k) => (k * (i + 3)) % 251);
+    writeFileSync(join(photos, `${i}.png`), await encodePng({ width: 32, height: 32, data: pixels }));
+  }
+  const given = {
+    work,
+    data,
+    photos,
+    run: at('run'),
+    encoder: at('encoder.pth'),
+    vectors: at('vectors.npy'),
+  };
   for (const args of [
     flags(data, given.run, ['--epochs', '1']),
     ['convert', given.run, '-o', given.encoder],
@@ -81,7 +95,7 @@ async function prepare(work) {
   return given;
 }
 
-function commands({ data, run, encoder, vectors }) {
+function commands({ data, photos, run, encoder, vectors }) {
   const { ids: all } = JSON.parse(readFileSync(vectors.replace('.npy', '.ids.json'), 'utf8'));
   const ids = [all[0], all[7]];
   const small = ['-b', '8', '-j', '0', '--threads', '1', '--epochs', '3'];
@@ -122,6 +136,7 @@ function commands({ data, run, encoder, vectors }) {
     file('import', (folder) => ['import', encoder, '-o', join(folder, 'c.safetensors')]),
     file('convert', (folder) => ['convert', run, '-o', join(folder, 'c.pth')]),
     file('map', (folder) => ['map', vectors, '--out', join(folder, 'map.html')]),
+    file('shrink', (folder) => ['shrink', photos, '--size', '16', '-j', '1', '--out', join(folder, 'small')]),
     file('report', (folder) => ['report', run, '-o', join(folder, 'r.html')]),
     {
       name: 'index',

@@ -20,6 +20,7 @@ import { pretrainCommand } from './commands/pretrain.ts';
 import { replayCommand } from './commands/replay.ts';
 import { reportCommand } from './commands/report.ts';
 import { searchCommand } from './commands/search.ts';
+import { shrinkCommand } from './commands/shrink.ts';
 import { guarded, type Io, processIo } from './io.ts';
 import { inFlags } from './words.ts';
 
@@ -75,6 +76,7 @@ Examples:
   convertCommand(program, io);
   ablateCommand(program, io, finish);
   presetsCommand(program, io);
+  shrinkCommand(program, io, finish);
   benchCommand(program, io);
   backendsCommand(program, io, finish);
   replayCommand(program, io);

@@ -48,9 +48,17 @@ export function isImageName(name: string): boolean {
  * @throws DataError if the file is missing, damaged or no image of 1 or 3 bands of 8 or 16 bits; MachineError where the
  * machine refuses to read it
  */
-export async function decodeFile(path: string | Buffer, options: DecodeOptions = {}): Promise<RgbImage> {
+export function decodeFile(path: string | Buffer, options: DecodeOptions = {}): Promise<RgbImage> {
+  return withFile(path, (plan, input) => decodeAs(plan, input, options));
+}
+
+/** Acts on an opened file of a known format, when its pixels fit beside those in flight. @throws as {@link decodeFile} */
+export async function withFile<T>(
+  path: string | Buffer,
+  act: (plan: Plan, input: Input) => Promise<T>,
+): Promise<T> {
   const name = shown(typeof path === 'string' ? path : nameOfBytes(path));
-  return decode(await openInput(path, name), name, options);
+  return withInput(await openInput(path, name), name, act);
 }
 
 /**
@@ -59,18 +67,22 @@ export async function decodeFile(path: string | Buffer, options: DecodeOptions =
  * @throws DataError as {@link decodeFile}
  */
 export async function decodeBytes(bytes: Uint8Array, name = 'the image'): Promise<RgbImage> {
-  return decode(inputOf(bytes), shown(name), {});
+  return withInput(inputOf(bytes), shown(name), (plan, input) => decodeAs(plan, input, {}));
 }
 
 /** File names may hold anything; messages print them in full. */
 const shown = (text: string) => printable(text, Number.POSITIVE_INFINITY);
 
-async function decode(input: Input, name: string, options: DecodeOptions): Promise<RgbImage> {
+async function withInput<T>(
+  input: Input,
+  name: string,
+  act: (plan: Plan, input: Input) => Promise<T>,
+): Promise<T> {
   try {
     const plan = await planOf(input);
     const pixels = plan.size ? plan.size.width * plan.size.height : MOST_PIXELS;
     checkPixels(pixels);
-    return await decodes.run(pixels, () => decodeAs(plan, input, options));
+    return await decodes.run(pixels, () => act(plan, input));
   } catch (error) {
     if (error instanceof TooLarge)
       throw new DataError(
@@ -99,7 +111,8 @@ function checkPixels(pixels: number): void {
 /** libvips, and GLib below it, have no codes. */
 const OUT_OF_MEMORY = /out of memory|unable to allocate|cannot allocate|too many open files/i;
 
-interface Plan {
+/** What a file is. */
+export interface Plan {
   readonly format: Format;
   /** Undefined where only decoding tells. */
   readonly size?: Size | undefined;
@@ -133,18 +146,24 @@ async function sizeBySharp({ source }: Input): Promise<Size> {
   return { width, height };
 }
 
-async function decodeAs(
+/** The image in its own orientation, as sharp reads it. */
+export const openSharp = ({ source }: Input) =>
+  sharp(source, { failOn: 'error', limitInputPixels: MOST_PIXELS }).timeout({ seconds: SECONDS }).rotate();
+
+/** Formats that sharp does not read. */
+export const isOwnFormat = (format: Format): boolean => ['bmp', 'pnm', 'heic'].includes(format);
+
+export async function decodeAs(
   { format, unnamedBand }: Plan,
-  { source, readAll }: Input,
+  input: Input,
   { within }: DecodeOptions,
 ): Promise<RgbImage> {
+  const { readAll } = input;
   if (format === 'bmp') return decodeBmp(await readAll());
   if (format === 'pnm') return decodePnm(await readAll());
   if (format === 'heic')
     return decodeHeic(await readAll(), ({ width, height }) => checkPixels(width * height));
-  const image = sharp(source, { failOn: 'error', limitInputPixels: MOST_PIXELS })
-    .timeout({ seconds: SECONDS })
-    .rotate();
+  const image = openSharp(input);
   if (unnamedBand) image.removeAlpha();
   // Resizing would take the band for alpha.
   else if (within !== undefined) image.resize(within, within, { fit: 'inside', withoutEnlargement: true });

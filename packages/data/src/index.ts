@@ -9,7 +9,7 @@ export type {
   Split,
 } from './dataset.ts';
 export { codepointsOf, type Designer } from './datasets/emoji.ts';
-export { nameOfText } from './datasets/names.ts';
+export { nameOfText, pathOf } from './datasets/names.ts';
 export { decodeBytes, decodeFile } from './decode.ts';
 export { encodePng, imageOf } from './encode.ts';
 export { createGate, type Gate } from './gate.ts';
@@ -18,6 +18,7 @@ export { createLoader, type LoaderOptions } from './loader/create.ts';
 export { type EvalOptions, type ImageBatch, loadEval, type ReadOptions } from './loader/eval.ts';
 export type { Batch, BatchOptions, Loader } from './loader/loader.ts';
 export { createPool, type Pool } from './loader/pool.ts';
+export { shrinkImages } from './loader/shrink.ts';
 export { createSkipLog, type SkippedImage } from './loader/skips.ts';
 export { ifDamaged, MachineError } from './machine.ts';
 export {
@@ -45,6 +46,7 @@ export {
   retrievalTask,
   retrievalTasks,
 } from './retrieval.ts';
+export { copyNames } from './shrink.ts';
 export { divide } from './subset.ts';
 export { type Survey, surveyOf } from './survey.ts';
 export { applyEvalTransform, applyView, clearSide, type Pixels, type Target } from './views/apply.ts';

@@ -61,6 +61,7 @@ export { planRun, type RunPlan } from './plan.ts';
 export { defaultWorkers, knownDevices, loadPlugins, registerPlugins } from './plugins.ts';
 export type { OwnParts } from './prepare.ts';
 export type { Reporter } from './reporter.ts';
+export { type Shrunk, shrink } from './shrink.ts';
 export { leftOut, skipList } from './skipped.ts';
 export { entryIfThere, linesOf, namesIn, readText, readWhole, textIfThere, withSource } from './source.ts';
 export { catchInterrupts } from './stop.ts';

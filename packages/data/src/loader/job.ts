@@ -13,17 +13,27 @@ export interface Job {
   readonly rows: number;
   readonly mean: readonly number[];
   readonly std: readonly number[];
-  readonly make:
-    | {
-        readonly kind: 'views';
-        readonly configs: readonly ViewConfig[];
-        readonly seed: number;
-        readonly epoch: number;
-        readonly purpose: string;
-        /** Leave the normalisation to who takes them. */
-        readonly bytes?: boolean;
-      }
-    | { readonly kind: 'eval'; readonly size: number; readonly resize?: number };
+  readonly make: PixelJob | ShrinkJob;
+}
+
+/** The pixels of views, or of whole images for an encoder. */
+type PixelJob =
+  | {
+      readonly kind: 'views';
+      readonly configs: readonly ViewConfig[];
+      readonly seed: number;
+      readonly epoch: number;
+      readonly purpose: string;
+      /** Leave the normalisation to who takes them. */
+      readonly bytes?: boolean;
+    }
+  | { readonly kind: 'eval'; readonly size: number; readonly resize?: number };
+
+/** Smaller files in place of views, of a set of files alone. */
+interface ShrinkJob {
+  readonly kind: 'shrink';
+  /** Pixels of the shorter side, at most. */
+  readonly size: number;
 }
 
 export interface Skipped {
@@ -37,11 +47,15 @@ export interface JobResult<P extends Pixels = Float32Array> {
   /** Per view `[rows, 3, S, S]`. */
   readonly views: P[];
   readonly skipped: Skipped[];
+  /** Of the images of `indices`, where files were asked for. */
+  readonly files?: readonly Uint8Array[];
 }
 
 /** A thread's way to the images of one data set. */
 export interface ImageReader {
   decode(index: number): Promise<RgbImage>;
+  /** Of a set of files: a smaller one. */
+  shrink?(index: number, size: number): Promise<Uint8Array>;
   /** Decodes that may be in flight while a view is computed, so that a thread is not idle during a decode; default 4. */
   readonly ahead?: number;
   readonly cache?: Cache;
@@ -50,14 +64,22 @@ export interface ImageReader {
 const AHEAD = 4;
 
 /** Makes one batch. A row depends on (seed, epoch, image, view) alone. */
-export async function runJob(reader: ImageReader, job: Job): Promise<JobResult> {
-  const { indices, rows } = job;
+export function runJob(reader: ImageReader, job: Job): Promise<JobResult> {
+  const { make } = job;
+  return make.kind === 'shrink' ? shrinkAll(reader, job.indices, make) : makePixels(reader, job, make);
+}
+
+async function makePixels(
+  reader: ImageReader,
+  { indices, rows, mean, std }: Job,
+  make: PixelJob,
+): Promise<JobResult> {
   const { ahead = AHEAD } = reader;
-  const side = job.make.kind === 'eval' ? job.make.size : job.make.configs[0]!.size;
+  const side = make.kind === 'eval' ? make.size : make.configs[0]!.size;
   const numbers = 3 * side * side;
-  const count = job.make.kind === 'eval' ? 1 : job.make.configs.length;
+  const count = make.kind === 'eval' ? 1 : make.configs.length;
   // Typed as floats: who asks for bytes knows better.
-  const Numbers = job.make.kind === 'views' && job.make.bytes ? Uint8Array : Float32Array;
+  const Numbers = make.kind === 'views' && make.bytes ? Uint8Array : Float32Array;
   const views = Array.from(
     { length: count },
     () => new Numbers(rows * numbers),
@@ -108,7 +130,6 @@ export async function runJob(reader: ImageReader, job: Job): Promise<JobResult> 
 
   function fill(image: RgbImage, index: number, row: number): void {
     kept[row] = index;
-    const { make, mean, std } = job;
     const target: Target = { size: side, mean, std };
     if (make.kind === 'eval') {
       applyEvalTransform(image, target, make.resize, views[0], row * numbers);
@@ -124,14 +145,42 @@ export async function runJob(reader: ImageReader, job: Job): Promise<JobResult> 
 
 /** Decodes, and keeps in the cache what can be kept. */
 export async function read(reader: ImageReader, index: number): Promise<RgbImage | Skipped> {
-  try {
+  return orSkipped(index, async () => {
     const image = await reader.decode(index);
     reader.cache?.put(index, image);
     return image;
+  });
+}
+
+/** What is made of an image, or why nothing can be. */
+async function orSkipped<T>(index: number, make: () => Promise<T>): Promise<T | Skipped> {
+  try {
+    return await make();
   } catch (error) {
     if (error instanceof DataError) return { index, reason: error.message };
     throw error;
   }
+}
+
+async function shrinkAll(reader: ImageReader, indices: Int32Array, { size }: ShrinkJob): Promise<JobResult> {
+  const { shrink, ahead = AHEAD } = reader;
+  if (!shrink) throw new Error('a set that is not of files was to be shrunk');
+  const made: (Uint8Array | Skipped)[] = [];
+  let next = 0;
+  const take = async () => {
+    while (next < indices.length) {
+      const at = next++;
+      const index = indices[at]!;
+      made[at] = await orSkipped(index, () => shrink(index, size));
+    }
+  };
+  await Promise.all(Array.from({ length: ahead }, take));
+  return {
+    indices: indices.filter((_, at) => made[at] instanceof Uint8Array),
+    views: [],
+    skipped: made.filter((each): each is Skipped => !(each instanceof Uint8Array)),
+    files: made.filter((each) => each instanceof Uint8Array),
+  };
 }
 
 /** Closes the gaps that damaged images left. */

@@ -3,6 +3,7 @@ import type { DatasetSpec, ImageDataset, SharedImages } from '../dataset.ts';
 import { decoderOf } from '../decode.ts';
 import { MachineError } from '../machine.ts';
 import { reopenDataset } from '../open.ts';
+import { shrinkFile } from '../shrink.ts';
 import type { CacheBuffers } from './cache.ts';
 import { openCache } from './cache.ts';
 import type { ImageReader, Job, JobResult } from './job.ts';
@@ -71,5 +72,11 @@ export async function readerOf(images: Images, cache?: CacheBuffers): Promise<Im
       : images.kind === 'here'
         ? decoderOfSent(new Map())
         : decoderOf(images);
-  return { decode, ...(cache === undefined ? {} : { cache: openCache(cache) }) };
+  return {
+    decode,
+    ...(images.kind === 'files' && {
+      shrink: (index: number, size: number) => shrinkFile(images.root, images.paths[index]!, size),
+    }),
+    ...(cache === undefined ? {} : { cache: openCache(cache) }),
+  };
 }

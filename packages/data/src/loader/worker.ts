@@ -61,11 +61,24 @@ async function answer(message: JobMessage): Promise<void> {
 /** A reader that leaves out what would end this thread, and when careful tells what it is about to decode. */
 function wary(reader: ImageReader, { lethal, careful }: JobMessage): ImageReader {
   if (!lethal && !careful) return reader;
-  const decode = async (index: number) => {
+  const checked = async (index: number) => {
     const reason = lethal?.get(index);
     if (reason !== undefined) throw new DataError(reason);
     if (careful) await post({ decoding: index });
-    return reader.decode(index);
   };
-  return { ...reader, decode, ...(careful && { ahead: 1 }) };
+  const { shrink } = reader;
+  return {
+    ...reader,
+    decode: async (index) => {
+      await checked(index);
+      return reader.decode(index);
+    },
+    ...(shrink && {
+      shrink: async (index, size) => {
+        await checked(index);
+        return shrink(index, size);
+      },
+    }),
+    ...(careful && { ahead: 1 }),
+  };
 }
