@@ -32,6 +32,8 @@ export const usualFlags = {
   cos: true,
   lrPerStep: true,
   cropMin: 0.35,
+  hue: 0.05,
+  grayscale: 0.1,
 } as const satisfies RunFlags;
 
 /** The first is for the smallest sets. */
@@ -48,7 +50,7 @@ export const recipes: readonly Recipe[] = [
   },
   {
     from: Number.POSITIVE_INFINITY,
-    flags: { method: 'moco-v3', mocoT: 0.2, mocoM: 0.95 },
+    flags: { method: 'moco-v3', mocoT: 0.2, mocoM: 0.95, mocoMlpDim: 512 },
     reason: 'asked for',
   },
 ];
@@ -58,8 +60,8 @@ export const recipes: readonly Recipe[] = [
  * images that it is worth.
  */
 export const scales: readonly Scale[] = [
-  { arch: 'resnet-tiny', imageSize: 32, worth: 0 },
-  { arch: 'resnet-tiny', imageSize: 64, worth: 300_000 },
+  { arch: 'resnet-mini', imageSize: 32, worth: 0 },
+  { arch: 'resnet-mini', imageSize: 64, worth: 300_000 },
   { arch: 'resnet18', imageSize: 96, worth: 1_000_000 },
   { arch: 'resnet50', imageSize: 224, worth: 10_000_000 },
 ];
