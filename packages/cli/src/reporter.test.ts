@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { createMeters, Meter, type Progress } from '@moco-ts/run';
 import { expect, it } from 'vitest';
-import { createReporter, liveLines, plainLine } from './reporter.ts';
+import { createReporter, epochLine, liveLines, plainLine } from './reporter.ts';
 
 function progress(step: number): Progress {
   const meters = createMeters();
@@ -25,6 +25,7 @@ function progress(step: number): Progress {
     learningRate: 1.5e-5,
     rate: 1234.5,
     etaSeconds: 3e5,
+    done: (9 + step / 5004) / 200,
   };
 }
 
@@ -38,6 +39,21 @@ it('fits the live image into 80 columns', () => {
     expect(lines[0]).toContain('ETA 83:20:00');
     expect(lines[1]).toContain('loss 9.8765');
   }
+});
+
+it('tells time in the place of epochs where time ends the run', () => {
+  const timed = {
+    ...progress(5004),
+    epochs: Number.POSITIVE_INFINITY,
+    done: 0.5,
+    time: { spent: 45_000, total: 108_000 },
+  };
+  const lines = stripVTControlCharacters(liveLines(timed, true)).split('\n');
+  expect(lines[0]).toMatch(/^epoch 10 (█+)(░+) {2}5004\/5004 {2}1235 img\/s {2}12:30:00 of 30:00:00$/);
+  expect(lines[0]!.length).toBeLessThanOrEqual(80);
+  const [, full, empty] = /(█+)(░+)/.exec(lines[0]!)!;
+  expect(Math.abs(full!.length - empty!.length)).toBeLessThanOrEqual(1);
+  expect(epochLine(timed)).toMatch(/^Epoch 10 done, 12:30:00 of 30:00:00 {2}Loss 9\.8765 /);
 });
 
 it('prints a plain line at the first of every so many steps', () => {

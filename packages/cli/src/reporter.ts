@@ -58,16 +58,25 @@ export function plainLine({ epoch, meters, ...progress }: Progress, shown = accu
   );
 }
 
-function epochLine(progress: Progress, shown: Shown): string {
-  const { epoch, epochs, meters } = progress;
+/** `Epoch  7/200`; where time alone ends the run, `epoch 7`. */
+const epochOf = ({ epoch, epochs }: Progress) => {
+  const number = String(epoch + 1);
+  return Number.isFinite(epochs) ? `${number.padStart(String(epochs).length)}/${epochs}` : number;
+};
+
+/** `12:30 of 30:00` */
+export const timeOf = ({ spent, total }: NonNullable<Progress['time']>) =>
+  `${duration(spent)} of ${duration(total)}`;
+
+export function epochLine(progress: Progress, shown: Shown = accuracies): string {
+  const { meters } = progress;
   const { loss, time } = meters;
-  const number = String(epoch + 1).padStart(String(epochs).length);
   const images = `${Math.round(progress.rate)} img/s`;
   const metrics = shown.flatMap((group) =>
     values(group, meters, 'average').map((pair) => `${pair.join(' ')}  `),
   );
   return (
-    `Epoch ${number}/${epochs} done  Loss ${loss.average.toFixed(4)}  ${metrics.join('')}` +
+    `Epoch ${epochOf(progress)} done${progress.time ? `, ${timeOf(progress.time)}` : ''}  Loss ${loss.average.toFixed(4)}  ${metrics.join('')}` +
     `${time.average.toFixed(3)} s/step  ${images}`
   );
 }
@@ -75,15 +84,15 @@ function epochLine(progress: Progress, shown: Shown): string {
 /** Two lines that fit 80 columns. */
 export function liveLines(progress: Progress, color: boolean, shown = accuracies): string {
   const { bold, cyan, dim } = pc.createColors(color);
-  const { epoch, epochs, step, steps, meters } = progress;
-  const done = (epoch + step / steps) / epochs;
-  const title = `epoch ${String(epoch + 1).padStart(String(epochs).length)}/${epochs}`;
+  const { meters } = progress;
+  const title = `epoch ${epochOf(progress)}`;
   const images = `${Math.round(progress.rate)} img/s`;
-  const tail = `  ${counter(progress)}  ${images}  ETA ${duration(progress.etaSeconds)}`;
+  const end = progress.time ? timeOf(progress.time) : `ETA ${duration(progress.etaSeconds)}`;
+  const tail = `  ${counter(progress)}  ${images}  ${end}`;
   const width = Math.max(8, 78 - title.length - tail.length);
   const fact = (name: string, value: string) => `${dim(name)} ${value}`;
   return [
-    `${bold(title)} ${cyan(bar(done, width))}${tail}`,
+    `${bold(title)} ${cyan(bar(progress.done, width))}${tail}`,
     [
       fact('loss', meters.loss.average.toFixed(4)),
       ...shown.flatMap((group) =>
@@ -116,8 +125,8 @@ function liveReporter(io: Io, shown: Shown): Reporter {
     },
     epoch: (progress) => {
       // Runs are long: a line for each of some fifty epochs is kept, not one for each.
-      const { epoch, epochs } = progress;
-      const every = Math.ceil(epochs / 50);
+      const { epoch, epochs, done } = progress;
+      const every = Number.isFinite(epochs) ? Math.ceil(epochs / 50) : Math.ceil((epoch + 1) / (50 * done));
       if ((epoch + 1) % every === 0 || epoch + 1 === epochs) above(epochLine(progress, shown));
     },
     note: (text) => above(noted(text, io.columns)),

@@ -16,9 +16,12 @@ const others: Readonly<Record<string, Rule | undefined>> = {
 /** Settings that may be objects here. */
 const objects: readonly string[] = ['data', 'method', 'arch', 'backend'];
 
-/** The names of all options. A setting that only the command has is none. */
+/** What a run records, and nobody sets. */
+const recorded: readonly string[] = ['plugin', 'openEnded'];
+
+/** The names of all options. */
 export const optionNames: readonly string[] = [
-  ...Object.keys(settings).filter((name) => name !== 'plugin'),
+  ...Object.keys(settings).filter((name) => !recorded.includes(name)),
   ...Object.keys(others),
 ];
 

@@ -73,6 +73,11 @@ export interface OwnOptions {
   readonly designers?: readonly Designer[];
   /** A backend's name, or a backend of your own. Default `ort`. */
   readonly backend?: BackendName | (string & {}) | BackendPlugin;
+  /**
+   * How long the run takes in all, with everything that it does until its end: seconds, or a text such as `90s`, `30m` or `1h30m`.
+   * Schedules follow the time instead of epochs; `epochs`, where it is named, ends the run too. Default none.
+   */
+  readonly time?: number | string;
   /** The run folder. Default `runs/DATA-METHOD-ARCH`. */
   readonly out?: string;
   /** A checkpoint or a run folder to resume; `auto`: resume `out` if it holds a run. */
@@ -92,7 +97,9 @@ export interface EvaluationEvent extends Measures {
 }
 
 /** The options of {@link pretrain}: those of `moco pretrain` by the same names, with the same defaults. */
-export interface PretrainOptions extends OwnOptions, Partial<Omit<RunConfig, 'plugin' | keyof OwnOptions>> {}
+export interface PretrainOptions
+  extends OwnOptions,
+    Partial<Omit<RunConfig, 'plugin' | 'openEnded' | keyof OwnOptions>> {}
 
 /** A method of your own among the options, and its settings beside it. */
 export type MethodOptions<Own extends SettingTable> = {

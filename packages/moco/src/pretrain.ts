@@ -1,6 +1,14 @@
 import type { Wording } from '@moco-ts/core';
 import { defineDataset, type ImageDataset, openDataset, openTest } from '@moco-ts/data';
-import { type Measures, type OwnParts, planRun, type Reporter, type TrainResult, train } from '@moco-ts/node';
+import {
+  type Measures,
+  type OwnParts,
+  planRun,
+  type Reporter,
+  startTiming,
+  type TrainResult,
+  train,
+} from '@moco-ts/node';
 import {
   type NoSettings,
   type Progress,
@@ -40,9 +48,11 @@ export interface Step {
   readonly data: number;
   /** Images per second, lately. */
   readonly rate: number;
-  /** Seconds until the end of the run. */
+  /** Seconds until the end of the training. */
   readonly eta: number;
-  /** Epochs in all. */
+  /** The share of the training that is done with it, in [0, 1]. */
+  readonly done: number;
+  /** Epochs in all; Infinity where {@link OwnOptions.time} alone ends the run. */
   readonly epochs: number;
   /** Steps in an epoch. */
   readonly steps: number;
@@ -144,6 +154,7 @@ async function run(
   stop: { requested: boolean },
   channel: Channel<Step>,
 ): Promise<PretrainResult> {
+  const timing = startTiming();
   const { preset, out, resume, testData, onEvaluation } = options;
   const warn = (text: Wording) => (options.onWarning ?? emitWarning)(String(text));
   const own = typeof options.data === 'object' ? defineDataset(options.data) : undefined;
@@ -165,7 +176,14 @@ async function run(
     ...(typeof arch === 'object' && { encoder: arch }),
     ...(typeof backend === 'object' && { backend }),
   };
-  const result = await train({ ...plan, reporter, stop, own: parts, ...(evaluateOn && { evaluateOn }) });
+  const result = await train({
+    ...plan,
+    reporter,
+    stop,
+    timing,
+    own: parts,
+    ...(evaluateOn && { evaluateOn }),
+  });
   return resultOf(result, plan);
 }
 
@@ -202,6 +220,7 @@ function stepOf({
   learningRate,
   rate,
   etaSeconds,
+  done,
 }: Progress): Step {
   const { time, data, ...measured } = meters;
   const metrics = Object.fromEntries(Object.entries(measured).map(([name, { last }]) => [name, last]));
@@ -220,6 +239,7 @@ function stepOf({
     data: data.last,
     rate,
     eta: etaSeconds,
+    done,
     epochs,
     steps,
   };

@@ -149,7 +149,7 @@ function sessionOf(
     ...{ trainer, epochs, stepsPerEpoch, batchSize, batches },
     position: { epoch, step: 0, globalStep: epoch * stepsPerEpoch },
     feeds: (batch) => ({ ...batch }),
-    rate: (epoch) => learningRate(lr, { ...recipe, cosine, milestones }, epoch),
+    rate: ({ epoch }) => learningRate(lr, { ...recipe, cosine, milestones }, epoch),
     overlapping: backend.capabilities().overlapping,
     clock: () => performance.now(),
     diverged: (loss, { epoch, step }) =>
@@ -162,9 +162,10 @@ function sessionOf(
 }
 
 function writeStep(log: RunLog, { at, learningRate: lr, metrics }: StepInfo): void {
+  const { epoch, step, globalStep } = at;
   const { loss, acc1, acc5 } = metrics as Record<'loss' | 'acc1' | 'acc5', number>;
   const values = { ...tagged('train', { loss, acc1, acc5 }), lr };
-  log.write('step', { ...at, loss, acc1, acc5, lr }, { step: at.globalStep, values });
+  log.write('step', { epoch, step, globalStep, loss, acc1, acc5, lr }, { step: globalStep, values });
 }
 
 function stepConfig({ info, train }: ClassifyJob, classes: number, cachedDim?: number): ClassifierConfig {

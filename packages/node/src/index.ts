@@ -13,6 +13,7 @@ export { type ClassifyJob, classify } from './classify.ts';
 export { validation } from './classify-data.ts';
 export { labelsFor, openLabelled, openLabelledTest } from './classify-labels.ts';
 export { currentCommit } from './commit.ts';
+export { startTiming, type Timing } from './course.ts';
 export { type Note, openData } from './dataset.ts';
 export {
   type Evaluation,

@@ -35,6 +35,7 @@ const wild: Readonly<Record<string, string>> = {
 /** What a setting may be of the above; each else is refused. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   data: ['"__proto__"', '"constructor"', wild['what steers a terminal']!],
+  progressFrom: ['"__proto__"', '"constructor"', wild['what steers a terminal']!],
   init: ['"__proto__"', '"constructor"', wild['what steers a terminal']!],
   // They are names, if of nothing that is known.
   arch: ['"__proto__"', '"constructor"'],
@@ -55,7 +56,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(
     [
       ...['stopGradConv1', 'mocoMCos', 'mlp', 'augPlus', 'blur', 'scaleLr', 'cos', 'lrPerStep', 'symmetric'],
-      ...['isolate', 'labels', 'checkpointActivations'],
+      ...['isolate', 'labels', 'checkpointActivations', 'openEnded'],
     ].map((name) => [name, ['true']]),
   ),
 };
@@ -177,7 +178,7 @@ describe('a checkpoint with a wild value of', () => {
   );
 });
 
-it.each(['epoch', 'step', 'globalStep', 'images', 'losses', 'meters', 'config'])(
+it.each(['epoch', 'step', 'globalStep', 'images', 'losses', 'meters', 'time', 'config'])(
   'a checkpoint with a wild %s is refused',
   async (name) => {
     for (const [what, json] of Object.entries(wild)) {

@@ -1,12 +1,25 @@
 /** A pretraining run: its folder, its session, and what it saves, logs and measures. */
 
 import { basename, dirname, join, resolve } from 'node:path';
-import { BackendError, normaliseBytes, type Params, say, type Trainer, UserError } from '@moco-ts/core';
+import {
+  BackendError,
+  normaliseBytes,
+  type Params,
+  say,
+  settingRef,
+  type Trainer,
+  UserError,
+} from '@moco-ts/core';
 import type { Batch, ImageDataset, Pixels } from '@moco-ts/data';
 import {
   type Checkpoint,
+  type Course,
+  durationText,
+  isTimed,
+  lastEpoch,
   type Moment,
   metricMeans,
+  type Position,
   type Progress,
   queryParams,
   type RunConfig,
@@ -19,8 +32,9 @@ import {
 import { listCheckpoints } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
 import { currentCommit } from './commit.ts';
+import { courseOf, startTiming, type Timing } from './course.ts';
 import { slowData } from './data-time.ts';
-import { type EvaluationSets, type Measures, measuredOr, measureRows } from './evaluate.ts';
+import { type Evaluation, type EvaluationSets, type Measures, measuredOr, measureRows } from './evaluate.ts';
 import { removePartial, writeAtomic } from './files.ts';
 import { createKeeper, type Keeper } from './keeper.ts';
 import { type Lock, lockFolder } from './lock.ts';
@@ -39,6 +53,8 @@ export interface TrainJob {
   readonly reporter: Reporter;
   /** Set from outside to stop after the current step. */
   readonly stop: { requested: boolean };
+  /** When the command began, what it still has to do behind the training, and the clock. Default: it begins with this. */
+  readonly timing?: Timing;
   /** Called once the run folder is there and no other process's. */
   readonly begun?: () => void;
   readonly own?: OwnParts;
@@ -63,18 +79,20 @@ export interface TrainResult {
 }
 
 /**
- * Trains until the last epoch, `maxSteps` or a stop, and saves.
+ * Trains until the last epoch, the end of its time, `maxSteps` or a stop, and saves.
  * @throws UserError before anything is written for settings that can't work; later when the disk refuses, with the last
  * checkpoint intact; DivergedError for a loss, or a state to be saved, that is not finite
  */
 export async function train(job: TrainJob): Promise<TrainResult> {
-  const { config, dataset, folder, resume, reporter } = job;
+  const { config, dataset, folder, resume, reporter, timing = startTiming() } = job;
   const skips = skipList(reporter.warn, folder);
   const prepared = await prepare(config, dataset, resume, reporter, skips.onSkip, job.evaluateOn, job.own);
   let lock: Lock | undefined;
   let log: RunLog | undefined;
   let keeper: Keeper | undefined;
   try {
+    const { stepsPerEpoch } = prepared.loader;
+    const course = await courseOf(config, prepared.position, stepsPerEpoch, timing, resume);
     if (!job.lock) lock = await lockFolder(folder, reporter.note);
     await expectAsPlanned(folder, resume);
     await removePartial(folder);
@@ -87,7 +105,8 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     const { backend, encoder } = prepared;
     const from = resume && { path: resume.path, globalStep };
     keeper = createKeeper({ folder, config, backend, encoder, log, from, lock: (job.lock ?? lock)! });
-    return { ...(await loop(job, prepared, log, keeper)), skipped: skips.count };
+    const run = { ...prepared, course, clock: timing.clock };
+    return { ...(await loop(job, run, log, keeper)), skipped: skips.count };
   } finally {
     try {
       reporter.close();
@@ -128,25 +147,37 @@ function commitField(): { commit?: string } {
   return commit === undefined ? {} : { commit };
 }
 
+/** A run that is under way. */
+interface Run extends Prepared {
+  readonly course: Course;
+  readonly clock: Timing['clock'];
+}
+
 async function loop(
   job: TrainJob,
-  prepared: Prepared,
+  prepared: Run,
   log: RunLog,
   keeper: Keeper,
 ): Promise<Omit<TrainResult, 'skipped'>> {
   const { config, folder, resume, reporter, stop } = job;
-  const { dataset, method, trainer } = prepared;
-  const started = performance.now();
+  const { dataset, method, trainer, course, clock } = prepared;
+  const started = clock();
   const commit = commitField();
   const batches = lastImages(prepared, config);
   const session = sessionOf(job, prepared, batches.feeds, log, keeper);
   const save = async () => {
     const stored = { config, images: dataset.length, ...session.record(), ...commit };
     // An evaluation may follow, which needs the memory of the images.
-    await keeper.save({ ...session.position, ...stored }, () => trainer.state(), batches.take());
+    await course.between('save', () =>
+      keeper.save({ ...session.position, ...stored }, () => trainer.state(), batches.take()),
+    );
   };
   const evaluation = createEvaluator(prepared, config, log, reporter);
   const { epoch, step, globalStep } = session.position;
+  if (resume && course.time && session.ended)
+    reporter.warn(
+      say`the time of this run is spent; to go on, give it more than ${settingRef('time', durationText(course.time.total))}`,
+    );
   // A kill may have come between a checkpoint and its evaluation; of a run that has ended the result has the last one.
   if (resume && epoch > 0 && step === 0 && (session.ended || !(await isEvaluated(folder, epoch))))
     await evaluation.ifDue(epoch, globalStep);
@@ -169,18 +200,21 @@ async function loop(
       if (slow !== undefined) reporter.warn(slow);
       waited ||= slow !== undefined;
       const due = saveEverySteps !== undefined && progress.globalStep % saveEverySteps === 0;
-      if (due || epochs % saveEvery === 0 || epochs === config.epochs) await save();
+      // What there is no time for now follows when the training is over.
+      if ((due || epochs % saveEvery === 0 || epochs === lastEpoch(config)) && course.hasTimeFor('save'))
+        await save();
       await evaluation.ifDue(epochs, progress.globalStep);
     },
   });
   await save();
   await keeper.finish();
+  if (done && isTimed(config)) await evaluation.atEnd(session.position);
   return {
     outcome: done ? 'done' : 'stopped',
     checkpoint: keeper.path!,
     params: await queryParams(trainer),
     ...evaluation.last,
-    seconds: (performance.now() - started) / 1000,
+    seconds: (clock() - started) / 1000,
   };
 }
 
@@ -202,13 +236,14 @@ function lastImages({ method }: Prepared, config: RunConfig) {
 
 function sessionOf(
   { config, resume, reporter }: TrainJob,
-  { loader, trainer, backend, position }: Prepared,
+  { loader, trainer, backend, position, course, clock }: Run,
   feeds: SessionOptions<Batch<Pixels>>['feeds'],
   log: RunLog,
   keeper: Keeper,
 ): Session<Batch<Pixels>> {
-  const { epochs, batchSize, printFreq } = config;
+  const { batchSize, printFreq } = config;
   const { stepsPerEpoch } = loader;
+  const timed = isTimed(config);
   const step: Trainer['step'] = (...args) =>
     trainer.step(...args).catch((error: unknown) => {
       if (!(error instanceof BackendError)) throw error;
@@ -216,31 +251,54 @@ function sessionOf(
     });
   return new Session<Batch<Pixels>>({
     trainer: { step },
-    ...{ epochs, stepsPerEpoch, batchSize, feeds },
+    ...{ epochs: lastEpoch(config), stepsPerEpoch, course, batchSize, feeds },
     position,
     record: resume?.info,
     batches: (epoch, fromStep) => loader.epoch(epoch, fromStep),
-    rate: (epoch, step) => rateAt(config, epoch, step, stepsPerEpoch),
+    rate: (at) => rateAt(config, at, stepsPerEpoch),
     overlapping: backend.capabilities().overlapping,
-    clock: () => performance.now(),
+    clock,
     diverged: (loss, at) => keeper.refuse(loss, at),
     onStep: async (info) => {
       await keeper.passed(info.at.globalStep);
       // Before anything else, so that a loop that ends here ends the run after this very step.
       await reporter.step(info.progress);
-      if (info.at.step % printFreq === 0) writeStep(log, info);
+      const { step, globalStep, progress } = info.at;
+      if (step % printFreq === 0) writeStep(log, info, timed);
+      else if (timed) log.write('progress', { globalStep, progress });
     },
   });
 }
 
 /** The evaluation during a run. */
 function createEvaluator(
-  { trainer, backend, evaluation, pool }: Prepared,
+  { trainer, backend, evaluation, pool, course, loader }: Run,
   config: RunConfig,
   log: RunLog,
   reporter: Reporter,
 ) {
   let last: Pick<TrainResult, 'measures' | 'unmeasured'> = {};
+  let measuredAt: number | undefined;
+  /** @param epoch epochs that are done; in mid-epoch a fraction */
+  async function measure(own: Evaluation, epoch: number, globalStep: number): Promise<void> {
+    measuredAt = globalStep;
+    const params = await queryParams(trainer);
+    const measured = await course.between('evaluation', () =>
+      measuredOr(() => own.run(backend, params, pool)),
+    );
+    if (typeof measured === 'string') {
+      last = { unmeasured: measured };
+      log.write('unmeasured', { epoch, message: measured });
+      reporter.warn(`epoch ${epoch} could not be measured: ${measured}`);
+      return;
+    }
+    const { timing, ...measures } = measured;
+    last = { measures };
+    const values = measures as Readonly<Record<string, number>>;
+    log.write('evaluation', { epoch, ...values, ...timing }, { step: globalStep, values });
+    reporter.note(`Epoch ${epoch}: ${describe(measures)}`);
+    reporter.measured?.(epoch, measures);
+  }
   return {
     /** What the last one measured, or why it measured nothing. */
     get last() {
@@ -248,33 +306,28 @@ function createEvaluator(
     },
     /** @param epoch epochs that are done */
     async ifDue(epoch: number, globalStep: number): Promise<void> {
-      if (!evaluation || (epoch % config.knnEvery !== 0 && epoch !== config.epochs)) return;
-      const params = await queryParams(trainer);
-      const measured = await measuredOr(() => evaluation.run(backend, params, pool));
-      if (typeof measured === 'string') {
-        last = { unmeasured: measured };
-        log.write('unmeasured', { epoch, message: measured });
-        reporter.warn(`epoch ${epoch} could not be measured: ${measured}`);
-        return;
-      }
-      const { timing, ...measures } = measured;
-      last = { measures };
-      const values = measures as Readonly<Record<string, number>>;
-      log.write('evaluation', { epoch, ...values, ...timing }, { step: globalStep, values });
-      reporter.note(`Epoch ${epoch}: ${describe(measures)}`);
-      reporter.measured?.(epoch, measures);
+      const due = epoch % config.knnEvery === 0 || epoch === lastEpoch(config);
+      if (evaluation && due && course.hasTimeFor('evaluation')) await measure(evaluation, epoch, globalStep);
+    },
+    /** Where a training ended by its time, which may be in mid-epoch. */
+    async atEnd({ epoch, step, globalStep }: Position): Promise<void> {
+      const done = Number((epoch + step / loader.stepsPerEpoch).toFixed(2));
+      if (evaluation && measuredAt !== globalStep) await measure(evaluation, done, globalStep);
     },
   };
 }
 
 function writeStep(
   log: RunLog,
-  { at, learningRate: lr, metrics, seconds, waited, progress }: StepInfo,
+  { at, learningRate: lr, metrics, seconds, waited, progress: { rate } }: StepInfo,
+  timed: boolean,
 ): void {
-  const pacing = { time: rounded(seconds), data: rounded(waited), rate: rounded(progress.rate) };
+  const { epoch, step, globalStep, progress } = at;
+  const pacing = { time: rounded(seconds), data: rounded(waited), rate: rounded(rate) };
   // No spreads: see createTrainer.
-  const charted = Object.assign({}, metrics, { lr });
-  log.write('step', Object.assign({}, at, charted, pacing), { step: at.globalStep, values: charted });
+  const charted = Object.assign({}, metrics, timed ? { lr, progress } : { lr });
+  const line = Object.assign({ epoch, step, globalStep }, charted, pacing);
+  log.write('step', line, { step: globalStep, values: charted });
 }
 
 function writeEpoch(log: RunLog, { epoch, globalStep, meters, learningRate: lr }: Progress): void {

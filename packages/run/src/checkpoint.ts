@@ -11,21 +11,12 @@ import {
   safetensorsParts,
   type Tensor,
 } from '@moco-ts/core';
+import type { Position, TimeRecord } from './course.ts';
 import { type Crc32, crc32 as portable } from './crc32.ts';
 import type { MeterStates } from './meters.ts';
 import { storedInfo } from './stored.ts';
 import { currentNames } from './stored-names.ts';
 import type { RunConfig } from './table.ts';
-
-/** Where a run stands: the next step to take. */
-export interface Position {
-  /** From 0. */
-  readonly epoch: number;
-  /** Steps of that epoch that are done. */
-  readonly step: number;
-  /** Steps of the whole run that are done. */
-  readonly globalStep: number;
-}
 
 /** The metadata beside the tensors. */
 export interface CheckpointInfo extends Position {
@@ -36,6 +27,8 @@ export interface CheckpointInfo extends Position {
   readonly losses: readonly number[];
   /** In mid-epoch: the epoch's means so far. */
   readonly meters?: MeterStates;
+  /** Of a run with `time`. */
+  readonly time?: TimeRecord;
   readonly commit?: string;
   /** The version of the program. */
   readonly moco: string;

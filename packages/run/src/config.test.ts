@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { resolveConfig, resumeConfig, viewsOf } from './config.ts';
+import { lastEpoch, lengthOf, resolveConfig, resumeConfig, viewsOf } from './config.ts';
 import { splitsOf } from './method.ts';
 import { methodOf } from './registry.ts';
 import type { RunFlags } from './table.ts';
@@ -200,6 +200,36 @@ describe('a run that goes on', () => {
 
   it('knows its epoch', () => {
     expect(() => resumeConfig(saved, { startEpoch: 3 }, 'c')).toThrow('startEpoch and resume');
+  });
+});
+
+describe('a run with a time', () => {
+  const timed = resolve({ time: 1800 });
+  it('is ended by epochs only where they are named', () => {
+    expect(timed).toMatchObject({ epochs: 200, openEnded: true });
+    expect(resolve({ time: 1800, epochs: 200 })).not.toHaveProperty('openEnded');
+    expect(resolve()).not.toHaveProperty('openEnded');
+    expect([lastEpoch(timed), lastEpoch(resolve({ time: 1800, epochs: 5 }))]).toEqual([Infinity, 5]);
+    expect(resolve({ time: 1800, startEpoch: 300 }).startEpoch).toBe(300);
+  });
+
+  it('stays so when it goes on, until a number of epochs is named', () => {
+    expect(resumeConfig(timed, { time: 3600 }, 'c')).toMatchObject({ time: 3600, openEnded: true });
+    expect(resumeConfig(timed, { epochs: 30 }, 'c')).not.toHaveProperty('openEnded');
+    expect(resumeConfig(resolve(), { time: 60 }, 'c')).not.toHaveProperty('openEnded');
+  });
+
+  it('repeats no other one', () => {
+    expect(() => resolve({ time: 1800, progressFrom: 'runs/a' })).toThrow('time and progressFrom');
+  });
+
+  it.each([
+    [{ time: 5400 }, '1h30m'],
+    [{ time: 90, epochs: 20 }, '1m30s or 20 epochs'],
+    [{ epochs: 1 }, '1 epoch'],
+    [{ progressFrom: 'runs/a' }, 'as long as the run that it repeats'],
+  ])('says how long it is: %o', (flags, text) => {
+    expect(lengthOf(resolve(flags))).toBe(text);
   });
 });
 

@@ -1,8 +1,9 @@
 /** The resolved configuration of a run: everything that decides its result, as plain JSON. */
-import { SettingError, say, settingRef } from '@moco-ts/core';
+import { counted, SettingError, say, settingRef } from '@moco-ts/core';
 import type { ImageDataset, ViewConfig, ViewOp } from '@moco-ts/data/portable';
 import { traitsNamed } from '@moco-ts/encoders';
 import { isMethod, methodOf } from './registry.ts';
+import { durationText } from './rule.ts';
 import {
   currentSettings,
   defaults,
@@ -33,7 +34,9 @@ export function resolveConfig(
   const flags = currentSettings(given);
   const refused = meaningless(methodOf({ method: flags.method ?? defaults.method }), flags);
   if (refused !== undefined) throw new SettingError(refused, { code: 'setting-conflict' });
-  const config = usualConfig(flags, { imageSize: defaultImageSize(dataset), workers });
+  const openEnded = isTimed(flags) && flags.epochs === undefined;
+  const usual = usualConfig(flags, { imageSize: defaultImageSize(dataset), workers });
+  const config = openEnded ? { ...usual, openEnded } : usual;
   check(config);
   return config;
 }
@@ -109,8 +112,9 @@ export function resumeConfig(saved: RunConfig, given: RunFlags, source: string):
   const refused = meaningless(methodOf({ ...saved, ...flags }), flags);
   if (refused !== undefined) throw new SettingError(refused, { code: 'setting-conflict' });
   // A limit applies to the command that it was given to: if kept, it would stop a resumed run at once.
-  const { maxSteps: _, ...kept } = saved;
-  const config = { ...withDefaults(kept), ...flags };
+  const { maxSteps: _, openEnded, ...kept } = saved;
+  const end = openEnded && flags.epochs === undefined && { openEnded };
+  const config = { ...withDefaults(kept), ...end, ...flags };
   check(config);
   return config;
 }
@@ -119,7 +123,12 @@ export function resumeConfig(saved: RunConfig, given: RunFlags, source: string):
 export const isBackendFile = (backend: string): boolean => /[/\\]|\.so$/.test(backend);
 
 function check(config: RunConfig): void {
-  if (config.startEpoch >= config.epochs)
+  if (config.time !== undefined && config.progressFrom !== undefined)
+    throw new SettingError(
+      say`${settingRef('time')} and ${settingRef('progressFrom')} exclude each other: a repeated run ends with the steps of the first`,
+      { code: 'setting-conflict', value: config.progressFrom },
+    );
+  if (config.startEpoch >= lastEpoch(config))
     throw new SettingError(
       say`${settingRef('startEpoch', config.startEpoch)} leaves nothing to do: epochs run from 0 to ${config.epochs - 1}`,
     );
@@ -167,4 +176,19 @@ function adjusted(op: ViewOp, { blur, hue, grayscale }: RunConfig): readonly Vie
   if (op.op === 'jitter' && hue !== undefined) return [{ ...op, hue }];
   if (op.op === 'grayscale' && grayscale !== undefined) return [{ ...op, p: grayscale }];
   return [op];
+}
+
+/** Whether schedules follow the clock, or what it said in another run, instead of epochs. */
+export const isTimed = ({ time, progressFrom }: Pick<RunConfig, 'time' | 'progressFrom'>): boolean =>
+  time !== undefined || progressFrom !== undefined;
+
+/** Epochs after which a run ends; Infinity where its time alone ends it. */
+export const lastEpoch = ({ epochs, openEnded }: Pick<RunConfig, 'epochs' | 'openEnded'>): number =>
+  openEnded ? Number.POSITIVE_INFINITY : epochs;
+
+/** How long a run is, in words: `200 epochs`, `30m`, `30m or 200 epochs`. */
+export function lengthOf(config: Pick<RunConfig, 'time' | 'epochs' | 'openEnded'>): string {
+  const { time, epochs, openEnded } = config;
+  const ends = [time !== undefined && durationText(time), !openEnded && counted(epochs, 'epoch')];
+  return ends.filter((end) => end !== false).join(' or ') || 'as long as the run that it repeats';
 }

@@ -7,9 +7,18 @@ export {
   checksum,
   encodeCheckpoint,
   hexadecimal,
-  type Position,
 } from './checkpoint.ts';
-export { isBackendFile, resolveConfig, resumeConfig, usualConfig, viewsOf } from './config.ts';
+export {
+  isBackendFile,
+  isTimed,
+  lastEpoch,
+  lengthOf,
+  resolveConfig,
+  resumeConfig,
+  usualConfig,
+  viewsOf,
+} from './config.ts';
+export * from './course.ts';
 export type { Crc32 } from './crc32.ts';
 export * from './exported.ts';
 export {
@@ -34,7 +43,7 @@ export {
 export * from './presets.ts';
 export { methodOf, pluginMethods, registerMethod, takes } from './registry.ts';
 export * as rules from './rule.ts';
-export { cosine, faultOf, type Rule, whole } from './rule.ts';
+export { cosine, currentValue, durationText, faultOf, type Rule, whole } from './rule.ts';
 export * from './session.ts';
 export {
   type ConfigOf,

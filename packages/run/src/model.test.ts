@@ -9,7 +9,7 @@ import { meaningful, type RunFlags } from './table.ts';
 
 const folder = { source: { data: 'photos', split: 'train' as const } };
 const at = (flags: RunFlags, epoch: number, step: number) =>
-  rateAt(resolveConfig({ data: 'photos', ...flags }, folder), epoch, step, 10);
+  rateAt(resolveConfig({ data: 'photos', ...flags }, folder), { epoch, step, progress: 0 }, 10);
 
 it('the learning rate falls tenfold at the epochs of the schedule', () => {
   expect(at({}, 119, 9)).toBeCloseTo(0.03, 12);

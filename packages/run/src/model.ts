@@ -17,8 +17,8 @@ import {
   traitsOf,
   under,
 } from '@moco-ts/core';
-import { viewsOf } from './config.ts';
-import { type RunMethod, splitsOf } from './method.ts';
+import { isTimed, viewsOf } from './config.ts';
+import { type Moment, type RunMethod, splitsOf } from './method.ts';
 import { methodOf, pluginNeeded } from './registry.ts';
 import type { RunConfig } from './table.ts';
 
@@ -95,12 +95,18 @@ export async function queryParams(trainer: Pick<Trainer, 'state' | 'stateNames'>
 
 /**
  * The rate of one step. As in the official v1 and v2 it changes at epochs; within them only in a warm-up, whose first
- * epoch would have the rate 0, and with `--lr-per-step`.
+ * epoch would have the rate 0, and with `--lr-per-step`. In a run that goes by time `epochs`, of which the schedule names some, are
+ * all of its training.
  */
-export function rateAt(config: RunConfig, epoch: number, step: number, stepsPerEpoch: number): number {
+export function rateAt(
+  config: RunConfig,
+  { epoch, step, progress }: Omit<Moment, 'globalStep'>,
+  stepsPerEpoch: number,
+): number {
   const { cos: cosine, schedule: milestones, epochs, warmupEpochs, scaleLr, batchSize } = config;
   const within = config.lrPerStep || epoch < warmupEpochs;
-  const at = within ? epoch + (step + (epoch < warmupEpochs ? 1 : 0)) / stepsPerEpoch : epoch;
+  const counted = within ? epoch + (step + (epoch < warmupEpochs ? 1 : 0)) / stepsPerEpoch : epoch;
+  const at = isTimed(config) ? progress * epochs : counted;
   const base = scaleLr ? (config.lr * batchSize) / 256 : config.lr;
   return learningRate(base, { cosine, milestones, epochs, warmupEpochs }, at);
 }

@@ -3,7 +3,13 @@
 /** What a value may be; `Value` is the type of those that are right. */
 export type Rule<Value = unknown> = Shape & { readonly value?: Value };
 
-type Shape = NumberShape | NameShape | ListShape | { readonly type: 'text' } | { readonly type: 'truth' };
+type Shape =
+  | NumberShape
+  | NameShape
+  | ListShape
+  | { readonly type: 'text' }
+  | { readonly type: 'truth' }
+  | { readonly type: 'duration' };
 
 interface NumberShape {
   readonly type: 'number';
@@ -58,6 +64,8 @@ export const list = <Value>(of: Rule<Value>, least: number, most: number): Rule<
 });
 export const truth: Rule<boolean> = { type: 'truth' };
 export const text: Rule<string> = { type: 'text' };
+/** Seconds, or a text such as `90s`, `30m` or `1h30m`; configurations have seconds. */
+export const duration: Rule<number> = { type: 'duration' };
 
 /** In [-1, 1]. */
 export const cosine = number(-1, 1);
@@ -66,6 +74,8 @@ export const cosine = number(-1, 1);
 export const largestFloat = 3.4e38;
 /** More epochs, or steps between two events, than any run has. */
 export const longest = 1_000_000_000;
+
+const seconds: NumberShape = { type: 'number', least: 1, most: longest };
 
 /** Characters of a path or a name: what Linux takes of a path, in bytes. */
 const longestText = 4096;
@@ -85,6 +95,10 @@ export function faultOf(rule: Rule, value: unknown): string | undefined {
       return typeof value === 'string' && value !== '' && value.length <= longestText && !value.includes('\0')
         ? undefined
         : `Give a text of at most ${longestText} characters.`;
+    case 'duration':
+      return isWithin(seconds, currentValue(rule, value))
+        ? undefined
+        : 'Give a time from 1s on, such as 90s, 30m or 1h30m.';
     case 'list': {
       if (!Array.isArray(value) || value.length < rule.least || value.length > rule.most)
         return `Give a list of ${rule.least === rule.most ? rule.least : `${rule.least} to ${rule.most}`} values.`;
@@ -93,10 +107,33 @@ export function faultOf(rule: Rule, value: unknown): string | undefined {
   }
 }
 
-/** A value by the name that this version gives it. */
+/** A value as configurations have it: by the name that this version gives it, and a duration in seconds. */
 export function currentValue(rule: Rule, value: unknown): unknown {
-  if (rule.type !== 'name' || typeof value !== 'string' || !rule.formerly) return value;
-  return Object.hasOwn(rule.formerly, value) ? rule.formerly[value] : value;
+  if (typeof value !== 'string') return value;
+  if (rule.type === 'duration') return secondsOf(value);
+  return rule.type === 'name' && rule.formerly && Object.hasOwn(rule.formerly, value)
+    ? rule.formerly[value]
+    : value;
+}
+
+const units = { d: 86_400, h: 3600, m: 60, s: 1 };
+
+/** The seconds of `1h30m`; NaN for a text that is no duration. */
+function secondsOf(text: string): number {
+  const parts = /^(?:([\d.]+)d)?(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?$/.exec(text);
+  if (!parts || text === '') return Number.NaN;
+  return Object.values(units).reduce((sum, unit, i) => sum + unit * Number(parts[i + 1] ?? 0), 0);
+}
+
+/** A duration as flags take it: `1h30m`. @param seconds shown to thousandths */
+export function durationText(seconds: number): string {
+  let left = Number(seconds.toFixed(3));
+  const parts = Object.entries(units).map(([name, unit]) => {
+    const count = unit === 1 ? Number(left.toFixed(3)) : Math.floor(left / unit);
+    left -= count * unit;
+    return count > 0 ? `${count}${name}` : '';
+  });
+  return parts.join('') || '0s';
 }
 
 function isWithin(rule: NumberShape, value: unknown): boolean {

@@ -36,7 +36,7 @@ function played(changes: Partial<SessionOptions<string>> = {}, held: readonly nu
       moments.push(at);
       return { [batch]: value(0) };
     },
-    rate: (epoch, step) => 10 * epoch + step,
+    rate: ({ epoch, step }) => 10 * epoch + step,
     clock: () => now,
     diverged: (loss, { globalStep }) => new Error(`${loss} at ${globalStep}`),
     onStep: (info) => {

@@ -3,13 +3,14 @@
  * goes through the epochs. Files, terminals and pages are the caller's.
  */
 import type { Tensor, Trainer } from '@moco-ts/core';
-import type { Position } from './checkpoint.ts';
+import { byEpochs, type Course, type Position, type TimeRecord } from './course.ts';
 import { createMeters, Meter, type MeterStates, type Meters, meterStates } from './meters.ts';
 import type { Moment } from './method.ts';
 
 /** A run's state after a step. */
 export interface Progress {
   readonly epoch: number;
+  /** In all; Infinity where time alone ends the run. */
   readonly epochs: number;
   /** Steps of this epoch that are done. */
   readonly step: number;
@@ -20,13 +21,18 @@ export interface Progress {
   readonly learningRate: number;
   /** Images per second, lately. */
   readonly rate: number;
+  /** Until the end of the training. */
   readonly etaSeconds: number;
+  /** The share of the training that is done, in [0, 1]. */
+  readonly done: number;
+  /** Of a run that goes by the clock: seconds that are gone, and that it has in all. */
+  readonly time?: { readonly spent: number; readonly total: number };
 }
 
 /** A step whose metrics are there. */
 export interface StepInfo {
   /** Where it was taken. */
-  readonly at: Position;
+  readonly at: Moment;
   readonly learningRate: number;
   readonly metrics: Record<string, number>;
   /** Since the step before was booked, or since this one's batch was asked for if that was later. */
@@ -49,13 +55,18 @@ export interface SessionRecord {
   readonly losses: readonly number[];
   /** In mid-epoch: the epoch's means so far. */
   readonly meters?: MeterStates;
+  /** Of a run that goes by the clock. */
+  readonly time?: TimeRecord;
 }
 
 /** @typeParam B a batch */
 export interface SessionOptions<B> {
   readonly trainer: Pick<Trainer, 'step'>;
+  /** In all; Infinity where the course alone ends it. */
   readonly epochs: number;
   readonly stepsPerEpoch: number;
+  /** What schedules follow, and when it ends. Default by its epochs. */
+  readonly course?: Course | undefined;
   /** Images in a batch. */
   readonly batchSize: number;
   /** Where it begins or resumes. */
@@ -65,7 +76,7 @@ export interface SessionOptions<B> {
   /** The batches of an epoch from a step on. One is asked for ahead, so that data and compute go side by side. */
   batches(epoch: number, fromStep: number): AsyncIterable<B>;
   feeds(batch: B, at: Moment): Record<string, Tensor>;
-  rate(epoch: number, step: number): number;
+  rate(at: Moment): number;
   /** Whether a step may begin before the metrics of the last are there, so that a device is not kept waiting for what is made of them. */
   readonly overlapping?: boolean | undefined;
   /** Milliseconds since some time. */
@@ -84,6 +95,7 @@ export class Session<B> {
   /** Steps that may be in flight when the next one begins. */
   readonly most: number;
   private readonly options: SessionOptions<B>;
+  private readonly course: Course;
   private next: Position;
   private losses: readonly number[];
   private meters: Meters;
@@ -101,6 +113,7 @@ export class Session<B> {
   constructor(options: SessionOptions<B>) {
     const { position, record } = options;
     this.options = options;
+    this.course = options.course ?? byEpochs(options.epochs, options.stepsPerEpoch);
     this.most = options.overlapping ? 1 : 0;
     this.next = position;
     this.losses = record?.losses ?? [];
@@ -114,7 +127,7 @@ export class Session<B> {
 
   /** Whether all steps have begun. */
   get ended(): boolean {
-    return this.next.epoch >= this.options.epochs;
+    return this.course.stepsLeft(this.next) < 1;
   }
 
   /** Whether it can't go on: its state is lost. */
@@ -134,22 +147,17 @@ export class Session<B> {
   async begin(): Promise<BegunStep<B> | undefined> {
     this.check();
     if (this.ended) return undefined;
-    const { trainer, feeds, rate, clock, epochs, stepsPerEpoch } = this.options;
-    const at = this.next;
-    const { epoch, step, globalStep } = at;
+    const { trainer, feeds, rate, clock, stepsPerEpoch } = this.options;
+    const { epoch, step, globalStep } = this.next;
+    const at = { epoch, step, globalStep, progress: this.course.progress(this.next) };
     const asked = clock();
     const { again } = this;
     const batch = again ?? (await this.nextBatch());
     const waited = (clock() - asked) / 1000;
     this.again = undefined;
     if (again === undefined && step + 1 < stepsPerEpoch) this.askAhead();
-    const learningRate = rate(epoch, step);
-    const progress = (epoch + step / stepsPerEpoch) / epochs;
-    const running = trainer.step(
-      feeds(batch, { epoch, step, globalStep, progress }),
-      learningRate,
-      globalStep,
-    );
+    const learningRate = rate(at);
+    const running = trainer.step(feeds(batch, at), learningRate, globalStep);
     // A caller that waits for an earlier step sees the failure only then.
     running.catch(() => undefined);
     const result = this.booked
@@ -159,8 +167,7 @@ export class Session<B> {
         (error: Error) => this.takeBack(at, batch, error),
       );
     this.booked = result.catch(() => undefined);
-    const last = step + 1 === stepsPerEpoch;
-    this.next = { epoch: last ? epoch + 1 : epoch, step: last ? 0 : step + 1, globalStep: globalStep + 1 };
+    this.next = this.behind(at);
     return { at, batch, result };
   }
 
@@ -175,8 +182,9 @@ export class Session<B> {
 
   /** What a checkpoint tells, once all is settled. */
   record(): SessionRecord {
-    const { losses } = this;
-    return this.next.step > 0 ? { losses, meters: meterStates(this.meters) } : { losses };
+    const { losses, next, meters } = this;
+    const time = this.course.time?.record(next);
+    return { losses, ...(next.step > 0 && { meters: meterStates(meters) }), ...(time && { time }) };
   }
 
   /** Waits for the steps in flight and releases the batches. */
@@ -203,12 +211,7 @@ export class Session<B> {
   }
 
   private async book(
-    {
-      at,
-      learningRate,
-      asked,
-      waited,
-    }: { at: Position; learningRate: number; asked: number; waited: number },
+    { at, learningRate, asked, waited }: { at: Moment; learningRate: number; asked: number; waited: number },
     tensors: Readonly<Record<string, Tensor>>,
   ): Promise<StepInfo> {
     this.check();
@@ -218,6 +221,7 @@ export class Session<B> {
     // While the step before still computed, nothing waited.
     const idle = this.bookedAt > asked ? Math.max(0, waited - (this.bookedAt - asked) / 1000) : waited;
     this.bookedAt = now;
+    this.course.booked?.(seconds);
     const metrics = Object.fromEntries(Object.entries(tensors).map(([name, { data }]) => [name, data[0]!]));
     const loss = metrics.loss!;
     if (!Number.isFinite(loss)) this.fault = await diverged(loss, at);
@@ -247,7 +251,7 @@ export class Session<B> {
    * A step that failed has updated nothing, though running statistics may have moved, and may be taken again; but one that began behind
    * it had the state of another training.
    */
-  private takeBack(at: Position, batch: B, error: Error): never {
+  private takeBack({ progress: _, ...at }: Moment, batch: B, error: Error): never {
     if (this.next.globalStep === at.globalStep + 1) [this.next, this.again] = [at, batch];
     else this.fault ??= error;
     throw error;
@@ -255,9 +259,11 @@ export class Session<B> {
 
   private progress({ epoch, step, globalStep }: Position, learningRate: number): Progress {
     const { epochs, stepsPerEpoch, batchSize } = this.options;
-    const { meters } = this;
+    const { meters, course } = this;
     const seconds = this.pace.average();
-    const left = (epochs - epoch) * stepsPerEpoch - (step + 1);
+    const next = this.behind({ epoch, step, globalStep });
+    const { time } = course;
+    const left = course.stepsLeft(next);
     return {
       epoch,
       epochs,
@@ -267,8 +273,16 @@ export class Session<B> {
       meters,
       learningRate,
       rate: batchSize / seconds,
-      etaSeconds: left * seconds,
+      etaSeconds: Number.isFinite(left) ? Math.min(left * seconds, time?.left ?? left * seconds) : time!.left,
+      done: left < 1 ? 1 : course.progress(next),
+      ...(time && { time: { spent: time.spent, total: time.total } }),
     };
+  }
+
+  /** The place of the step behind one. */
+  private behind({ epoch, step, globalStep }: Position): Position {
+    const last = step + 1 === this.options.stepsPerEpoch;
+    return { epoch: last ? epoch + 1 : epoch, step: last ? 0 : step + 1, globalStep: globalStep + 1 };
   }
 }
 
@@ -286,8 +300,8 @@ export interface SessionControl {
 }
 
 /**
- * Goes through the epochs, until the last, `maxSteps` or a stop; then all steps are booked.
- * @returns whether the last epoch is done
+ * Goes through the epochs, until the end of its course, `maxSteps` or a stop; then all steps are booked.
+ * @returns whether its course is at its end
  * @throws what a step, a batch or a hook throws
  */
 export async function runSession<B>(session: Session<B>, control: SessionControl): Promise<boolean> {
@@ -296,8 +310,8 @@ export async function runSession<B>(session: Session<B>, control: SessionControl
   try {
     while (mayGoOn()) {
       const last = await runEpoch(session, control, mayGoOn);
-      if (session.position.step > 0) break;
-      await onEpoch(session.position.epoch, last!.progress);
+      if (!last || session.position.step > 0) break;
+      await onEpoch(session.position.epoch, last.progress);
     }
     return session.ended;
   } finally {
@@ -319,7 +333,8 @@ async function runEpoch<B>(
   };
   while (session.position.epoch === epoch && mayGoOn()) {
     const begun = await session.begin();
-    underWay.push(begun!.result);
+    if (!begun) break;
+    underWay.push(begun.result);
     await settle(session.most);
     const { step, globalStep } = session.position;
     if (save && saveEverySteps && step > 0 && globalStep % saveEverySteps === 0) {

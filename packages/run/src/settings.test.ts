@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from './config.ts';
 import { builtInMethods } from './methods/index.ts';
-import { faultOf } from './rule.ts';
+import { durationText, faultOf } from './rule.ts';
 import { settings, settingsFault } from './table.ts';
 
 const folder = { source: { data: 'photos', split: 'train' as const } };
@@ -27,6 +27,9 @@ describe('the table of settings', () => {
     [{ data: 'a\0b' }, 'data is "a\\u0000b". Give a text of at most 4096 characters.'],
     [{ std: [1, 0, 1] }, 'std is [1,0,1]. Give a number above 0, at most 1000.'],
     [{ mean: [1, 1] }, 'mean is [1,1]. Give a list of 3 values.'],
+    [{ time: 0.5 }, 'time is 0.5. Give a time from 1s on, such as 90s, 30m or 1h30m.'],
+    [{ time: '30' }, 'time is "30". Give a time from 1s on, such as 90s, 30m or 1h30m.'],
+    [{ time: '' }, 'time is "". Give a time from 1s on, such as 90s, 30m or 1h30m.'],
     [{ schedule: null }, 'schedule is null. Give a list of 0 to 1000 values.'],
   ])('names what is out of its range: %o', (settings, message) => {
     const [[setting, value]] = Object.entries(settings) as [[string, unknown]];
@@ -43,4 +46,19 @@ describe('the table of settings', () => {
     expect(faultOf(settings.seed.rule, 2 ** 32 - 1)).toBeUndefined();
     expect(faultOf(settings.seed.rule, 2 ** 32)).toMatch('Give a whole number from 0 to 4294967295.');
   });
+});
+
+it.each([
+  ['90s', 90, '1m30s'],
+  ['30m', 1800, '30m'],
+  ['1h30m', 5400, '1h30m'],
+  ['1d12h', 129_600, '1d12h'],
+  ['1.5s', 1.5, '1.5s'],
+  ['0.5h', 1800, '30m'],
+  [90, 90, '1m30s'],
+] as const)('takes %o for a time of %d seconds, and calls it %s', (time, seconds, text) => {
+  expect(faultOf(settings.time.rule, time)).toBeUndefined();
+  const given = { data: 'photos', time: time as number };
+  expect(resolveConfig(given, folder).time).toBe(seconds);
+  expect(durationText(seconds)).toBe(text);
 });

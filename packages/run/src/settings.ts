@@ -5,7 +5,7 @@
 import { precisions, say, settingRef } from '@moco-ts/core';
 import { IMAGENET_MEAN, IMAGENET_STD } from '@moco-ts/data/portable';
 import { defaultMethod, methodNames } from './method-names.ts';
-import { above, largestFloat, list, longest, name, number, text, truth, whole } from './rule.ts';
+import { above, duration, largestFloat, list, longest, name, number, text, truth, whole } from './rule.ts';
 import { always, type ConfigOf, defaulted, defaultsIn, optional } from './setting.ts';
 
 const share = number(0, 1);
@@ -387,6 +387,24 @@ export const runSettings = {
     flags: '--max-steps <n>',
     doc: 'stop, and save, after this many steps of the run',
   }),
+  /**
+   * How long the run takes in all, with everything that it does until its end: schedules follow the time instead of epochs, of
+   * which there are as many as fit, or `epochs` at most where it is named. Seconds; default none.
+   */
+  time: optional(duration, {
+    group: 'Run',
+    flags: '--time <duration>',
+    doc: 'end after so long (90s, 30m, 1h30m): schedules follow time, not epochs',
+    label: 'Time',
+  }),
+  /** Each step at the share of the training that it had in a run with `time`: the log of that run, or its folder. */
+  progressFrom: optional(text, {
+    group: 'Run',
+    flags: '--progress-from <path>',
+    doc: 'a run that ended by time, or its log: take its steps, at their places in the schedule',
+  }),
+  /** No number of epochs ends the run: `epochs` is but a measure of its schedules. To tell: whoever names `epochs` sets an end. */
+  openEnded: optional(truth, {}),
   /** Steps between lines of the log. Default 10. */
   printFreq: defaulted(count, {
     default: 10,

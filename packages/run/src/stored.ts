@@ -1,6 +1,7 @@
 /** Settings read from files of any origin, checked as flags are. */
 import { type About, CheckpointError, printable, SettingError, type UserError } from '@moco-ts/core';
 import { checkSizes, withDefaults } from './config.ts';
+import type { TimeRecord } from './course.ts';
 import type { MeterStates } from './meters.ts';
 import { isMethod } from './registry.ts';
 import { currentSettings, type RunConfig, settingEntries, settingsFault } from './table.ts';
@@ -51,7 +52,7 @@ export function storedInfo(value: unknown, source: string) {
   const info = (isPlain(value) ? value : damaged(source, 'they are none.')) as Readonly<
     Record<string, unknown>
   >;
-  const { epoch, step, globalStep, images = 0, losses, meters, commit, moco } = info;
+  const { epoch, step, globalStep, images = 0, losses, meters, time, commit, moco } = info;
   const numbers = { epoch, step, globalStep, images };
   for (const [key, number] of Object.entries(numbers))
     if (!Number.isSafeInteger(number) || (number as number) < 0 || (number as number) > MOST)
@@ -59,6 +60,7 @@ export function storedInfo(value: unknown, source: string) {
   // A loss that was no number is null in JSON.
   if (!Array.isArray(losses) || !losses.every((loss) => loss === null || isNumber(loss)))
     damaged(source, 'losses are no list of numbers.');
+  if (time !== undefined && !isTime(time)) damaged(source, 'time is none of a run.');
   if (meters !== undefined && !areMeters(meters)) damaged(source, 'meters are no means of an epoch.');
   return {
     epoch: epoch as number,
@@ -68,6 +70,7 @@ export function storedInfo(value: unknown, source: string) {
     images: images as number,
     losses: losses as number[],
     ...(meters !== undefined && { meters: meters as MeterStates }),
+    ...(time !== undefined && { time: time as TimeRecord }),
     // Only for printing: anything that is no commit is dropped.
     ...(typeof commit === 'string' && /^[0-9a-f]{7,64}(-dirty)?$/.test(commit) && { commit }),
     moco: typeof moco === 'string' ? printable(moco, 40) : '',
@@ -78,6 +81,13 @@ export function storedInfo(value: unknown, source: string) {
 const MOST = 1e12;
 
 const isNumber = (value: unknown) => typeof value === 'number' && Number.isFinite(value);
+
+const isTime = (value: unknown): boolean => {
+  const { spent, progress } = (isPlain(value) ? value : {}) as Partial<TimeRecord>;
+  const within = (number: unknown, most: number) =>
+    isNumber(number) && (number as number) >= 0 && (number as number) <= most;
+  return within(spent, MOST) && within(progress, 1);
+};
 
 function areMeters(value: unknown): boolean {
   return isPlain(value) && Object.values(value).every((state) => isPlain(state) && isMean(state));

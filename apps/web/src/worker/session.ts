@@ -130,7 +130,7 @@ export async function createTabSession(
     ...{ trainer, epochs, stepsPerEpoch, batchSize, feeds: method.feeds },
     position: { epoch: 0, step: 0, globalStep: 0 },
     batches: (epoch, fromStep) => loader.epoch(epoch, fromStep),
-    rate: (epoch, step) => rateAt(config, epoch, step, stepsPerEpoch),
+    rate: (at) => rateAt(config, at, stepsPerEpoch),
     overlapping: backend.capabilities().overlapping,
     clock: () => performance.now(),
     diverged: (loss, { globalStep }) => diverged(`The loss is ${loss} at step ${globalStep + 1}`),

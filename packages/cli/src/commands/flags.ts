@@ -1,5 +1,13 @@
 /** Parsers of option values; each message ends a line that names the flag. */
-import { cosine as cosineRule, faultOf, type Rule, type SettingName, settings, whole } from '@moco-ts/run';
+import {
+  cosine as cosineRule,
+  currentValue,
+  faultOf,
+  type Rule,
+  type SettingName,
+  settings,
+  whole,
+} from '@moco-ts/run';
 import { InvalidArgumentError } from 'commander';
 
 /** A number as a rule allows it. */
@@ -41,11 +49,11 @@ export function names(text: string): string[] {
   return list;
 }
 
-/** A name as a rule allows it. */
+/** A name or a duration as a rule allows it. */
 export const named = (rule: Rule) => (text: string) => {
   const fault = faultOf(rule, text);
   if (fault !== undefined) throw new InvalidArgumentError(fault);
-  return text;
+  return currentValue(rule, text);
 };
 
 /** One of some names. */

@@ -16,7 +16,9 @@ import {
 } from '@moco-ts/node';
 import {
   type CheckpointInfo,
+  durationText,
   isBackendFile,
+  lastEpoch,
   longFlag,
   type RunConfig,
   settingEntries,
@@ -27,6 +29,7 @@ import type { Command } from 'commander';
 import { wrap } from '../format.ts';
 import { type Io, remarkTo, warnTo } from '../io.ts';
 import { readHistory } from '../report/history.ts';
+import { timeOf } from '../reporter.ts';
 import { finetuneDefaults } from './finetune.ts';
 import { linearDefaults } from './lincls.ts';
 
@@ -43,6 +46,8 @@ interface Info {
   readonly epoch: number;
   readonly epochs?: number;
   readonly globalStep?: number;
+  /** Seconds, of a run with `time`: gone, and in all. */
+  readonly time?: { readonly spent: number; readonly total: number };
   readonly loss?: number;
   /** The best of all epochs, in percent. */
   readonly best: Readonly<Record<string, number>>;
@@ -113,15 +118,18 @@ function ofClassifier(path: string, file: string, { recipe, run, epoch, bestAcc1
 }
 
 async function ofRun(path: string, info: CheckpointInfo): Promise<Info> {
-  const { config, epoch, globalStep, images, losses } = info;
+  const { config, epoch, globalStep, images, losses, time: recorded } = info;
   const isFolder = (await entryIfThere(path))?.isDirectory() === true;
-  const { method, arch, imageSize, data, epochs } = config;
+  const { method, arch, imageSize, data } = config;
+  const epochs = lastEpoch(config);
   // What `moco import` writes took no step on any images.
   const imported = images === 0 && globalStep === 0;
   const isOpen = !imported && !data.startsWith('object:');
   const at = quoted(path);
   const next = [
-    ...(imported || epoch >= epochs ? [] : [await resuming(path, isFolder, config)]),
+    ...(imported || epoch >= epochs || recorded?.progress === 1
+      ? []
+      : [await resuming(path, isFolder, config)]),
     `moco knn ${at} ${isOpen ? quoted(data) : 'photos/'}`,
     `moco lincls ${at} labelled/`,
     `moco export ${at} -o model.onnx`,
@@ -129,7 +137,8 @@ async function ofRun(path: string, info: CheckpointInfo): Promise<Info> {
   const loss = losses.at(-1);
   return {
     ...{ path, kind: isFolder ? 'run' : 'checkpoint', method, arch, imageSize, epoch },
-    ...(!imported && { data, images, epochs, globalStep }),
+    ...(!imported && { data, images, ...(Number.isFinite(epochs) && { epochs }), globalStep }),
+    ...(recorded && config.time !== undefined && { time: { spent: recorded.spent, total: config.time } }),
     ...(loss !== undefined && { loss }),
     ...{ best: isFolder ? await bestOf(path) : {}, settings: settingsOf(config), next },
   };
@@ -170,7 +179,7 @@ function settingsOf(config: RunConfig): Record<string, unknown> {
   // Rate, decay and warm-up follow from these two.
   const derived = usualConfig({ ...named, epochs, optimizer }, config);
   const usual = { ...derived, epochs: unnamed.epochs, optimizer: unnamed.optimizer };
-  const elsewhere = new Set([...Object.keys(named), 'workers']);
+  const elsewhere = new Set([...Object.keys(named), 'workers', 'openEnded']);
   const entries = settingEntries().filter(([key, { group }]) => !elsewhere.has(key) && group !== 'Machine');
   return differing(Object.fromEntries(entries.map(([key]) => [key, config[key]])), usual);
 }
@@ -190,7 +199,11 @@ function differing(settings: object, usual: object): Record<string, unknown> {
 function asFlag([key, value]: [string, unknown]): string {
   const setting = settingNamed(key);
   const flag = longFlag(setting ?? {});
-  const text = Array.isArray(value) ? value.join(setting?.flags?.includes('...') ? ' ' : ',') : String(value);
+  const text = Array.isArray(value)
+    ? value.join(setting?.flags?.includes('...') ? ' ' : ',')
+    : setting?.rule.type === 'duration'
+      ? durationText(value as number)
+      : String(value);
   if (flag === undefined) return `${key} ${text}`;
   return value === true ? flag : value === false ? flag.replace('--', '--no-') : `${flag} ${text}`;
 }
@@ -212,10 +225,12 @@ function told(info: Info): string {
   );
   const settings = shown.map(asFlag).join(', ');
   const steps = globalStep === undefined ? '' : `, ${counted(globalStep, 'step')}`;
+  const of = epochs === undefined ? '' : ` of ${epochs}`;
   const rows: [string, string | undefined][] = [
     ['encoder', title ?? `${arch} at ${imageSize} px, ${method}`],
     ['data', data && `${data}${images ? `, ${counted(images, 'image')}` : ''}`],
-    ['epochs', epochs === undefined ? undefined : `${epoch} of ${epochs}${steps}`],
+    ['epochs', epochs === undefined && globalStep === undefined ? undefined : `${epoch}${of}${steps}`],
+    ['time', info.time && timeOf(info.time)],
     ['loss', loss?.toFixed(4)],
     ['best', measures.map(([name, value]) => `${name} ${value.toFixed(2)} %`).join(', ')],
     ['settings', settings],

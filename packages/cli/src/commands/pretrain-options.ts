@@ -74,6 +74,7 @@ function parserOf(rule: Rule, flags: string): ((text: string, before: unknown) =
     case 'number':
       return within(rule);
     case 'name':
+    case 'duration':
       return named(rule);
     case 'list':
       return flags.includes('...') ? each(rule.of) : names;

@@ -1,6 +1,6 @@
 import { counted, quoted } from '@moco-ts/core';
-import { catchInterrupts, planRun, type Reporter, train } from '@moco-ts/node';
-import { methodOf, type RunConfig } from '@moco-ts/run';
+import { catchInterrupts, planRun, type Reporter, startTiming, train } from '@moco-ts/node';
+import { lengthOf, methodOf, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { duration } from '../format.ts';
 import { type Io, warnTo } from '../io.ts';
@@ -37,6 +37,7 @@ Examples:
 }
 
 async function pretrain(data: string | undefined, options: PretrainOptions, io: Io): Promise<number> {
+  const timing = startTiming();
   const { out, resume: resumePath, ...recipe } = options;
   const { preset } = recipe;
   const plan = await planRun(
@@ -53,7 +54,7 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
   try {
     const from = resume ? ` (from epoch ${resume.info.epoch}, step ${resume.info.step})` : '';
     const begun = () => reporter.note(`Run folder: ${folder}${from}`);
-    const result = await train({ ...plan, reporter, stop, begun });
+    const result = await train({ ...plan, reporter, stop, begun, timing });
     const skipped =
       result.skipped > 0
         ? `; ${counted(result.skipped, 'damaged image was', 'damaged images were')} left out`
@@ -71,8 +72,8 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
 }
 
 function announce(reporter: Reporter, config: RunConfig, images: number): void {
-  const { method, arch, imageSize, data, epochs, batchSize } = config;
+  const { method, arch, imageSize, data, batchSize } = config;
   reporter.note(
-    `${method}, ${arch} at ${imageSize} px: ${counted(images, 'image')} of ${data}, ${counted(epochs, 'epoch')}, batch ${batchSize}`,
+    `${method}, ${arch} at ${imageSize} px: ${counted(images, 'image')} of ${data}, ${lengthOf(config)}, batch ${batchSize}`,
   );
 }

@@ -15,6 +15,8 @@ import {
   type Checkpoint,
   createMethod,
   currentNames,
+  lastEpoch,
+  lengthOf,
   methodOf,
   type RunConfig,
   storedConfig,
@@ -22,6 +24,7 @@ import {
 } from '@moco-ts/run';
 import { duration } from '../format.ts';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
+import { timeOf } from '../reporter.ts';
 import { inFlags } from '../words.ts';
 import { curve, measureCurve, pointsOf } from './curves.ts';
 import { type History, readHistory } from './history.ts';
@@ -79,10 +82,17 @@ async function runBody(folder: string, history: History, options: ReportOptions)
   const config = checkpoint?.info.config ?? recorded.config;
   if (!config)
     throw new CheckpointError(`${folder} has neither a checkpoint nor a config.json that can be read`);
-  const { method, arch, imageSize, data, epochs, batchSize } = config;
+  const { method, arch, imageSize, data, time, batchSize } = config;
+  const epochs = lastEpoch(config);
   const last = history.epochs.at(-1);
   const figures: [string, string][] = [
-    ['epochs', `${checkpoint?.info.epoch ?? history.epochs.length} of ${epochs}`],
+    [
+      'epochs',
+      `${checkpoint?.info.epoch ?? history.epochs.length}${Number.isFinite(epochs) ? ` of ${epochs}` : ''}`,
+    ],
+    ...(time !== undefined && checkpoint?.info.time
+      ? [['time', timeOf({ spent: checkpoint.info.time.spent, total: time })] as [string, string]]
+      : []),
     ...(last ? [['loss', Number(last.loss).toFixed(3)] as [string, string]] : []),
     ...measureRows((history.evaluations.at(-1) ?? {}) as object).map(([name, value]): [string, string] => [
       name,
@@ -91,7 +101,7 @@ async function runBody(folder: string, history: History, options: ReportOptions)
     ['from first to last line', spanOf(history)],
   ];
   return `<h1>${escapeHtml(`${method} on ${data}`)}</h1>
-<p>${escapeHtml(`${arch} at ${imageSize} px, ${counted(epochs, 'epoch')} of batch ${batchSize}; ${folder}`)}</p>
+<p>${escapeHtml(`${arch} at ${imageSize} px, ${lengthOf(config)}, batch ${batchSize}; ${folder}`)}</p>
 ${figureList(figures)}
 ${remarks(history)}
 <h2>Curves</h2>
@@ -119,9 +129,12 @@ function runCurves(history: History, config: RunConfig, images: number | undefin
   const done = (step: number) => Math.min(1, step / (total * (config.epochs / Math.max(1, epochs.length))));
   const method = methodOf(config);
   const keys = takes(method, 'mocoM') ? config.mocoM : undefined;
-  const momenta = steps.map(({ globalStep }) => ({
+  const momenta = steps.map(({ globalStep, progress }) => ({
     x: Number(globalStep),
-    y: config.mocoMCos && keys !== undefined ? risingMomentum(keys, done(Number(globalStep))) : (keys ?? 0),
+    y:
+      config.mocoMCos && keys !== undefined
+        ? risingMomentum(keys, typeof progress === 'number' ? progress : done(Number(globalStep)))
+        : (keys ?? 0),
     series: 'm',
   }));
   const groups = method.metrics?.(config) ?? [];
