@@ -21,12 +21,13 @@ import { replayCommand } from './commands/replay.ts';
 import { reportCommand } from './commands/report.ts';
 import { searchCommand } from './commands/search.ts';
 import { shrinkCommand } from './commands/shrink.ts';
+import { trainCommand } from './commands/train.ts';
 import { guarded, type Io, processIo } from './io.ts';
 import { inFlags } from './words.ts';
 
 /** The commands in which a method, an encoder or a backend has a name. */
 const withPlugins: ReadonlySet<string> = new Set([
-  ...['pretrain', 'knn', 'lincls', 'finetune', 'export', 'ablate', 'report', 'backends', 'bench'],
+  ...['train', 'pretrain', 'knn', 'lincls', 'finetune', 'export', 'ablate', 'report', 'backends', 'bench'],
   ...['embed', 'search', 'dedupe', 'map', 'import', 'convert', 'info'],
 ]);
 
@@ -54,13 +55,14 @@ export function createProgram(io: Io, finish: (code: number) => void): Command {
       `
 Examples:
   moco demo                          learn on emoji in minutes, from nothing
-  moco pretrain photos/ --method moco-v2 -a resnet18 --image-size 64
-  moco pretrain --resume runs/photos go on after an interruption
+  moco train photos/                 the best encoder that 30 minutes buy
+  moco train --resume runs/photos    go on after an interruption
   moco knn runs/photos photos/       how good are the features?
   moco export runs/photos -o photos.onnx
   moco help pretrain                 what a command takes`,
     );
   demoCommand(program, io, finish);
+  trainCommand(program, io, finish);
   pretrainCommand(program, io, finish);
   knnCommand(program, io);
   linclsCommand(program, io, finish);

@@ -11,6 +11,7 @@ export type {
 export { codepointsOf, type Designer } from './datasets/emoji.ts';
 export { nameOfText, pathOf } from './datasets/names.ts';
 export { decodeBytes, decodeFile } from './decode.ts';
+export { byteDuplicates } from './duplicates.ts';
 export { encodePng, imageOf } from './encode.ts';
 export { createGate, type Gate } from './gate.ts';
 export { type LabelledSet, type LabelledSplits, labelled, labelSplits } from './labels.ts';
@@ -47,7 +48,7 @@ export {
   retrievalTasks,
 } from './retrieval.ts';
 export { copyNames } from './shrink.ts';
-export { divide } from './subset.ts';
+export { divide, subset } from './subset.ts';
 export { type Survey, surveyOf } from './survey.ts';
 export { applyEvalTransform, applyView, clearSide, type Pixels, type Target } from './views/apply.ts';
 export {

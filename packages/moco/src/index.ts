@@ -1,5 +1,6 @@
 /**
- * MoCo.ts as a library: {@link pretrain} trains an encoder on images without labels, {@link loadEncoder} uses it.
+ * MoCo.ts as a library: {@link train} makes an encoder of images within a time, {@link pretrain} trains one by settings of your own,
+ * {@link loadEncoder} uses it.
  * @packageDocumentation
  */
 
@@ -38,5 +39,16 @@ export {
   type RunConfig,
 } from '@moco-ts/run';
 export { type EncoderOptions, type Image, type LoadedEncoder, loadEncoder } from './encoder.ts';
+export type { LazyRun } from './lazy-run.ts';
 export type * from './options.ts';
 export { type PretrainResult, type PretrainRun, pretrain, type Step } from './pretrain.ts';
+export {
+  type Compared,
+  type RecipeChoice,
+  type TrainEvent,
+  type TrainOptions,
+  type TrainPhase,
+  type TrainResult,
+  type TrainRun,
+  train,
+} from './train.ts';

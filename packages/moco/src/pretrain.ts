@@ -17,8 +17,8 @@ import {
   type RunFlags,
   type SettingTable,
 } from '@moco-ts/run';
-import { type Channel, createChannel } from './channel.ts';
 import { checkOptions } from './check-options.ts';
+import { type LazyRun, type Lent, lazyRun } from './lazy-run.ts';
 import type { MethodOptions, PretrainOptions } from './options.ts';
 import { adoptBackend, adoptEncoder, adoptMethod } from './own.ts';
 
@@ -77,15 +77,7 @@ export interface PretrainResult {
 }
 
 /** A run: its steps as they are taken, then its result. Nothing happens before one of the two is asked for. */
-export interface PretrainRun {
-  /**
-   * The steps. The run waits while the loop's body runs; leaving the loop ends the run after the current step and
-   * saves, as an abort does. Errors of the run are thrown.
-   */
-  [Symbol.asyncIterator](): AsyncGenerator<Step, void, void>;
-  /** Settles at the end of the run; rejected with its error. Asking for it begins the run. */
-  readonly result: Promise<PretrainResult>;
-}
+export interface PretrainRun extends LazyRun<Step, PretrainResult> {}
 
 /**
  * Trains an encoder on images without labels, as `moco pretrain` does: the same options give the same weights, to the bit.
@@ -100,60 +92,14 @@ export interface PretrainRun {
 export function pretrain<Own extends SettingTable = NoSettings>(
   options: PretrainOptions & MethodOptions<Own>,
 ): PretrainRun {
-  const stop = { requested: false };
-  const channel = createChannel<Step>();
-  let running: Promise<PretrainResult> | undefined;
-  const begin = () => {
-    running ??= start(options, stop, channel).finally(channel.end);
-    return running;
-  };
-  async function* iterate(): AsyncGenerator<Step, void, void> {
-    channel.attach();
-    const result = begin();
-    // Awaited below, when the steps are over.
-    result.catch(() => undefined);
-    try {
-      for (let step = await channel.take(); step; step = await channel.take()) yield step;
-    } finally {
-      stop.requested = true;
-      channel.end();
-      await result;
-    }
-  }
-  const steps = iterate();
-  return {
-    get result() {
-      return begin();
-    },
-    [Symbol.asyncIterator]: () => steps,
-  };
+  return lazyRun<Step, PretrainResult>(
+    options.signal,
+    () => checkOptions(options),
+    (lent) => run(options, lent),
+  );
 }
 
-async function start(
-  options: PretrainOptions,
-  stop: { requested: boolean },
-  channel: Channel<Step>,
-): Promise<PretrainResult> {
-  const { signal } = options;
-  const onAbort = () => {
-    stop.requested = true;
-    channel.release();
-  };
-  try {
-    checkOptions(options);
-    if (signal?.aborted) onAbort();
-    signal?.addEventListener('abort', onAbort, { once: true });
-    return await run(options, stop, channel);
-  } finally {
-    if (signal instanceof AbortSignal) signal.removeEventListener('abort', onAbort);
-  }
-}
-
-async function run(
-  options: PretrainOptions,
-  stop: { requested: boolean },
-  channel: Channel<Step>,
-): Promise<PretrainResult> {
+async function run(options: PretrainOptions, { stop, channel }: Lent<Step>): Promise<PretrainResult> {
   const timing = startTiming();
   const { preset, out, resume, testData, onEvaluation } = options;
   const warn = (text: Wording) => (options.onWarning ?? emitWarning)(String(text));
@@ -171,24 +117,19 @@ async function run(
     close: silent,
   };
   const evaluateOn = own || test ? { train: plan.dataset, ...(test && { test }) } : undefined;
-  const { arch, backend } = options;
-  const parts: OwnParts = {
-    ...(typeof arch === 'object' && { encoder: arch }),
-    ...(typeof backend === 'object' && { backend }),
-  };
   const result = await train({
     ...plan,
     reporter,
     stop,
     timing,
-    own: parts,
+    own: partsOf(options),
     ...(evaluateOn && { evaluateOn }),
   });
   return resultOf(result, plan);
 }
 
 /** What the command line would have named. */
-async function flagsOf(options: PretrainOptions, own: ImageDataset | undefined): Promise<RunFlags> {
+export async function flagsOf(options: PretrainOptions, own: ImageDataset | undefined): Promise<RunFlags> {
   const { preset, method, arch, backend, data, ...rest } = options;
   const { testData, out, resume, signal, onEvaluation, onWarning, ...named } = rest;
   const flags: RunFlags = preset === undefined ? {} : { ...presets[preset].flags };
@@ -203,14 +144,22 @@ async function flagsOf(options: PretrainOptions, own: ImageDataset | undefined):
   return flags;
 }
 
-async function openTestData(data: PretrainOptions['testData']): Promise<ImageDataset | undefined> {
+/** The objects among the options. */
+export const partsOf = ({ arch, backend }: PretrainOptions): OwnParts => ({
+  ...(typeof arch === 'object' && { encoder: arch }),
+  ...(typeof backend === 'object' && { backend }),
+});
+
+/** Images that are not trained on. */
+export async function openTestData(data: PretrainOptions['testData']): Promise<ImageDataset | undefined> {
   if (data === undefined) return undefined;
   if (typeof data !== 'string') return defineDataset(data, 'test');
   // A folder without splits of its own has its images in the first.
   return (await openTest(data)) ?? openDataset(data);
 }
 
-function stepOf({
+/** A step as loops see it. */
+export function stepOf({
   meters,
   epoch,
   epochs,

@@ -12,7 +12,6 @@ export {
 export { type ClassifyJob, classify } from './classify.ts';
 export { validation } from './classify-data.ts';
 export { labelsFor, openLabelled, openLabelledTest } from './classify-labels.ts';
-export { currentCommit } from './commit.ts';
 export { startTiming, type Timing } from './course.ts';
 export { type Note, openData } from './dataset.ts';
 export {
@@ -28,7 +27,6 @@ export {
 export {
   type ExportedModel,
   type ExportSettings,
-  exportModel,
   makeModel,
   type PrecisionName,
   precisions,
@@ -59,13 +57,17 @@ export { openModel } from './onnx-session.ts';
 export { openBackend } from './open-backend.ts';
 export { type Keep, openTogether, withOpened } from './opened.ts';
 export { planRun, type RunPlan } from './plan.ts';
+export { type AutoTrained, autoTrain } from './planner/auto-train.ts';
+export type { ComparedRow } from './planner/compare.ts';
+export type { Phase, Planned, TrainHost, TrainRequest } from './planner/host.ts';
+export type { RecipeLine } from './planner/lines.ts';
 export { defaultWorkers, knownDevices, loadPlugins, registerPlugins } from './plugins.ts';
 export type { OwnParts } from './prepare.ts';
 export type { Reporter } from './reporter.ts';
 export { type Shrunk, shrink } from './shrink.ts';
 export { leftOut, skipList } from './skipped.ts';
 export { entryIfThere, linesOf, namesIn, readText, readWhole, textIfThere, withSource } from './source.ts';
-export { catchInterrupts } from './stop.ts';
+export { catchInterrupts, type Stop } from './stop.ts';
 export { type TrainJob, type TrainResult, train } from './train.ts';
 export { modelFiles, tensorNames, transformersConfigs } from './transformers-js.ts';
 export { version } from './versions.ts';

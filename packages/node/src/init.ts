@@ -51,13 +51,13 @@ async function openWeights(
 
 /**
  * The flags of a run from given weights: of what the user leaves open, their architecture, its stem and patches, and the
- * normalisation of images. `remarks`: what was assumed of the file.
+ * normalisation of images. `imageSize`: of its own images, which a run need not share. `remarks`: what was assumed of the file.
  * @throws UserError for a file that can't be read, or is of another architecture than the flags name
  */
 export async function flagsFrom(
   path: string,
   flags: RunFlags,
-): Promise<{ readonly flags: RunFlags; readonly remarks: readonly Wording[] }> {
+): Promise<{ readonly flags: RunFlags; readonly imageSize: number; readonly remarks: readonly Wording[] }> {
   const { arch, imageSize } = flags;
   const { config, notes } = await openWeights(path, {
     ...(arch !== undefined && { arch }),
@@ -66,7 +66,7 @@ export async function flagsFrom(
   // Without it a run on small images would choose the CIFAR stem.
   const stem = traitsNamed(config.arch).stems[0] === 'imagenet' && 'imagenet';
   const theirs = Object.entries({ ...(stem && { stem }), ...config }).filter(([key]) => inherited.has(key));
-  return { flags: { ...Object.fromEntries(theirs), ...flags }, remarks: notes };
+  return { flags: { ...Object.fromEntries(theirs), ...flags }, imageSize: config.imageSize, remarks: notes };
 }
 
 /** A ViT's learned positions, for the patches of this run. */

@@ -41,6 +41,15 @@ export {
   viewNames,
 } from './model.ts';
 export * from './presets.ts';
+export {
+  FEWEST_IMAGES,
+  isWorth,
+  recipeFlags,
+  recipeFor,
+  scalesFor,
+  type TimedScale,
+} from './recipes/choose.ts';
+export type { Recipe, Scale } from './recipes/table.ts';
 export { methodOf, pluginMethods, registerMethod, takes } from './registry.ts';
 export * as rules from './rule.ts';
 export { cosine, currentValue, durationText, faultOf, type Rule, whole } from './rule.ts';

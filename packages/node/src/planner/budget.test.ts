@@ -1,0 +1,44 @@
+import { SettingError } from '@moco-ts/core';
+import { describe, expect, it } from 'vitest';
+import { expectEnough, stepWithViews, trainingSeconds } from './budget.ts';
+
+describe('the time', () => {
+  it('is for all that the command does, not for training alone', () => {
+    expect(trainingSeconds({ time: 240, spent: 20, reserve: 15 })).toBe(205);
+  });
+
+  const refusal = (time: number) => {
+    try {
+      expectEnough({ time, spent: 20, reserve: 15 }, 0.2);
+    } catch (error) {
+      return error as SettingError;
+    }
+    return undefined;
+  };
+
+  it('of 100 steps and what comes before and after them is enough', () => {
+    expect(refusal(55)).toBeUndefined();
+    expect(refusal(54)).toBeInstanceOf(SettingError);
+  });
+
+  it('that is too short is refused with one that works', () => {
+    const { message, setting, code } = refusal(30)!;
+    // (20 + 15 + 100 * .2) * 1.1 = 60.5 s.
+    expect(message).toMatch(/^time 30s is too short here: give at least time 1m10s, /);
+    expect([setting, code]).toEqual(['time', 'setting-invalid']);
+    expect(refusal(70)).toBeUndefined();
+  });
+});
+
+describe('a step with views', () => {
+  it('waits for the slower of both on a GPU', () => {
+    expect(stepWithViews(0.1, 0.3, undefined)).toBe(0.3);
+    expect(stepWithViews(0.3, 0.1, undefined)).toBe(0.3);
+  });
+
+  it('shares the cores with them on a CPU', () => {
+    // One of two cores makes views for .1 s: half of that is taken from the step.
+    expect(stepWithViews(0.3, 0.1, { workers: 1, cores: 2 })).toBeCloseTo(0.35, 12);
+    expect(stepWithViews(0.3, 0.1, { workers: 8, cores: 4 })).toBeCloseTo(0.4, 12);
+  });
+});

@@ -1,0 +1,147 @@
+/** Plans a run: looks at the images, times the machine, measures what is to be beaten, and cuts the time. */
+import { type RunFlags, resolveConfig } from '@moco-ts/run';
+import { openCheckpoint } from '../checkpoint.ts';
+import { startTiming } from '../course.ts';
+import type { EvaluationEvents } from '../evaluate.ts';
+import { flagsFrom } from '../init.ts';
+import { planRun } from '../plan.ts';
+import { defaultWorkers } from '../plugins.ts';
+import { skipList } from '../skipped.ts';
+import { type Baselines, measureBaselines } from './baselines.ts';
+import { expectEnough, trainingSeconds } from './budget.ts';
+import { lookAt } from './facts.ts';
+import type { Planned, TrainHost, TrainRequest } from './host.ts';
+import { recipeLines } from './lines.ts';
+import { choosePlace, type Place, runStepSeconds, stepSeconds, viewSeconds } from './machine.ts';
+import { openTrainingSets } from './sets.ts';
+import { settle } from './settle.ts';
+
+/** In seconds, where the user gives no time. */
+const DEFAULT_TIME = { cpu: 30 * 60, gpu: 60 * 60 };
+/** The share of the time that is left for training, before it is known what else there is to do. */
+const FOR_TRAINING = 0.85;
+
+/**
+ * @returns undefined where it was stopped meanwhile
+ * @throws UserError for data that can't be opened or are too few, settings that can't work, and a time that is too short
+ */
+export async function planNew(request: TrainRequest, host: TrainHost): Promise<Planned | undefined> {
+  const { clock, stop } = host;
+  const timing = startTiming(clock);
+  const spent = () => (clock() - timing.began) / 1000;
+  host.phase('looking');
+  const given = await withWeights(request.flags);
+  const sets = await openTrainingSets(given, request, host.warn);
+  const facts = await lookAt(sets.train, sets.seen ? 0 : sets.test.length);
+  if (stop.requested) return undefined;
+  host.phase('timing');
+  const place = await choosePlace(given);
+  const { holdOut } = sets;
+  const known = { backend: place.backend, ...(holdOut !== undefined && { holdOut }) };
+  const timed = (flags: RunFlags) =>
+    stepSeconds(resolveConfig({ ...flags, ...known, data: given.data! }, sets.train, defaultWorkers()));
+  const time = given.time ?? DEFAULT_TIME[place.gpu ? 'gpu' : 'cpu'];
+  const settled = await choosePrecision(await settle(facts, given, FOR_TRAINING * (time - spent()), timed), {
+    given,
+    place,
+    timed,
+  });
+  if (stop.requested) return undefined;
+  // Who says how many epochs or steps has set an end.
+  const isTimed = given.time !== undefined || (given.epochs === undefined && given.maxSteps === undefined);
+  const { preset, out } = request;
+  const run = await planRun(
+    { flags: { ...settled.flags, ...known, ...(isTimed && { time }) }, preset, out, dataset: sets.train },
+    host,
+  );
+  const views = await viewSeconds(run.config, sets.train);
+  if (stop.requested) return undefined;
+  host.phase('baselines');
+  const baselines = await measureBaselines(run.config, sets, eventsOf(host), clock, request.own?.encoder);
+  if (stop.requested) return undefined;
+  const secondsPerStep = runStepSeconds(settled.scale.secondsPerStep, views, place, run.config);
+  const reserve = reserveFor(baselines, host);
+  const budget = isTimed ? { time, spent: spent(), reserve } : undefined;
+  if (budget) expectEnough(budget, secondsPerStep);
+  const perEpoch = Math.max(1, Math.floor(facts.images / run.config.batchSize));
+  const epochs = budget ? trainingSeconds(budget) / secondsPerStep / perEpoch : run.config.epochs;
+  const config = { ...run.config, saveEvery: given.saveEvery ?? saveEvery(epochs) };
+  const recipe = recipeLines({
+    config,
+    given,
+    facts,
+    place,
+    settled,
+    secondsPerStep,
+    viewSeconds: views,
+    budget,
+  });
+  return { ...run, config, timing: { ...timing, reserve }, recipe, baselines };
+}
+
+/** A run that goes on with what is left of its time. */
+export async function planResumed(request: TrainRequest, host: TrainHost): Promise<Planned | undefined> {
+  const timing = startTiming(host.clock);
+  host.phase('looking');
+  const { flags, out, resume } = request;
+  const { config: stored } = (await openCheckpoint(resume!, host.warn)).info;
+  const sets = await openTrainingSets({ ...stored, ...flags }, request, host.warn);
+  const run = await planRun({ flags, out, resume, dataset: sets.train }, host);
+  if (host.stop.requested) return undefined;
+  host.phase('baselines');
+  const baselines = await measureBaselines(
+    run.config,
+    sets,
+    eventsOf(host),
+    host.clock,
+    request.own?.encoder,
+  );
+  return { ...run, timing: { ...timing, reserve: reserveFor(baselines, host) }, recipe: [], baselines };
+}
+
+/** Checkpoints of a run, about: an epoch of few images is over in no time. */
+const CHECKPOINTS = 25;
+
+/** Epochs between two of them. @param epochs in all, about */
+const saveEvery = (epochs: number): number => Math.max(1, Math.round(epochs / CHECKPOINTS));
+
+/** What given weights say of the run: their architecture, and the size of their images. */
+async function withWeights(flags: RunFlags): Promise<RunFlags> {
+  if (flags.init === undefined) return flags;
+  const begun = await flagsFrom(flags.init, flags);
+  return { imageSize: begun.imageSize, ...begun.flags };
+}
+
+/** A GPU may be quicker in another precision: this is measured too. */
+async function choosePrecision<S extends { flags: RunFlags; scale: { secondsPerStep: number } }>(
+  settled: S,
+  { given, place, timed }: { given: RunFlags; place: Place; timed: (flags: RunFlags) => Promise<number> },
+): Promise<S> {
+  if (!place.gpu || given.precision !== undefined) return settled;
+  let best = settled;
+  for (const precision of place.precisions) {
+    const flags = { ...settled.flags, precision };
+    const secondsPerStep = await timed(flags);
+    if (secondsPerStep < CLEARLY * best.scale.secondsPerStep)
+      best = { ...settled, flags, scale: { ...settled.scale, secondsPerStep } };
+  }
+  return best;
+}
+
+/** Of the time of a step: a saving that is worth fewer digits. */
+const CLEARLY = 0.9;
+
+/** Measured once more, with a report, by a machine that may be busier then. */
+const MARGIN = 1.25;
+
+/** Seconds for what follows training: the encoder is measured and exported as the untrained one was, and a report shows its features. */
+function reserveFor({ seconds }: Baselines, { report }: TrainHost): number {
+  const measures = report ? 2 : 1;
+  return MARGIN * (measures * seconds.measure + seconds.export);
+}
+
+const eventsOf = ({ warn, note }: TrainHost): EvaluationEvents => ({
+  note,
+  onSkip: skipList(warn).onSkip,
+  surveyed: true,
+});

@@ -1,0 +1,53 @@
+/** Which images are trained on, and which are kept to measure on. */
+import { counted, DataError, SettingError, say, settingRef } from '@moco-ts/core';
+import { divide, type ImageDataset } from '@moco-ts/data';
+import { FEWEST_IMAGES, type RunFlags } from '@moco-ts/run';
+import { type Note, openData, openOwnTest } from '../dataset.ts';
+import type { ComparisonSets } from './compare.ts';
+import { shareHeldOut } from './facts.ts';
+
+export interface TrainingSets extends ComparisonSets {
+  /** The share of the data that is held out, where they are opened by name. */
+  readonly holdOut?: number;
+}
+
+/** Images that a program gives as objects. */
+export interface GivenSets {
+  readonly dataset?: ImageDataset | undefined;
+  readonly test?: ImageDataset | undefined;
+}
+
+/**
+ * A test split of the set's own, or that the user asks for, else a share by a fixed rule.
+ * @throws UserError for data that can't be opened, and for too few images
+ */
+export async function openTrainingSets(flags: RunFlags, given: GivenSets, note: Note): Promise<TrainingSets> {
+  const { data } = flags;
+  if (data === undefined)
+    throw new SettingError(
+      say`train needs ${settingRef('data')}: an image folder, an idx or CIFAR folder, or emoji`,
+      { code: 'setting-missing' },
+    );
+  const named = { ...flags, data };
+  const all = given.dataset ?? (await openData(named, 'train', note));
+  if (all.length < FEWEST_IMAGES)
+    throw new DataError(
+      `${all.name} has ${counted(all.length, 'image')}: train needs at least ${FEWEST_IMAGES}, and hundreds to learn what lasts`,
+      { setting: 'data', value: data },
+    );
+  const test = given.test ?? (given.dataset ? undefined : await openOwnTest(named, note));
+  if (test) return { train: all, test, seen: false };
+  const holdOut = flags.holdOut ?? shareHeldOut(all.length);
+  if (holdOut === 0) return { train: all, test: all, seen: true };
+  if (given.dataset) return { ...divide(all, holdOut), seen: false };
+  const silent = () => undefined;
+  const divided = { ...named, holdOut };
+  // A set of records has no share that its name tells, and of few images the rule may hold out none.
+  const held = await openOwnTest(divided, silent).catch(ifNoData);
+  if (!held) return { ...divide(all, holdOut), seen: false };
+  return { train: await openData(divided, 'train', silent), test: held, seen: false, holdOut };
+}
+
+function ifNoData(error: unknown): undefined {
+  if (!(error instanceof DataError)) throw error;
+}
