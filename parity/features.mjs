@@ -1,8 +1,8 @@
-// Features of a checkpoint in ONNX Runtime, as `moco knn` computes them; needs a build (npx tsc -b).
+// Features of a checkpoint in ONNX Runtime, as `moco knn` computes them, and its tokens; needs a build (npx tsc -b).
 //
 //   node parity/features.mjs CHECKPOINT IN.safetensors OUT.safetensors
 //
-// IN: `input` [N, 3, S, S], normalised. OUT: `features` [N, D].
+// IN: `input` [N, 3, S, S], normalised. OUT: `features` [N, D], `tokens` [N, T, D].
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createExtractor, decodeSafetensors, encodeSafetensors, under } from '../packages/core/dist/index.js';
 import { openCheckpoint } from '../packages/node/dist/checkpoint.js';
@@ -16,9 +16,16 @@ const { info, tensors } = await openCheckpoint(checkpoint, console.error);
 const images = decodeSafetensors(readFileSync(input), input).tensors.input;
 const backend = await openBackend('ort', { threads: 1 });
 const batch = images.shape[0];
-const extractor = await createExtractor(backend, modelConfig(info.config), under('q', tensors), batch);
-const data = await extractor.extract(images.data);
-const features = { shape: [batch, extractor.dim], dtype: 'float32', data };
-writeFileSync(output, encodeSafetensors({ features }));
-await extractor.dispose();
+const params = under('q', tensors);
+
+async function outputs(gives) {
+  const extractor = await createExtractor(backend, { ...modelConfig(info.config), gives }, params, batch);
+  const data = await extractor.extract(images.data);
+  await extractor.dispose();
+  const { rows, dim } = extractor;
+  return { shape: gives === 'tokens' ? [batch, rows, dim] : [batch, dim], dtype: 'float32', data };
+}
+
+const [features, tokens] = [await outputs('features'), await outputs('tokens')];
+writeFileSync(output, encodeSafetensors({ features, tokens }));
 await backend.dispose();

@@ -95,6 +95,7 @@ def embed(p: Params, spec: dict[str, Any], x: Tensor, training: bool) -> Tensor:
 
 
 def forward(p: Params, spec: dict[str, Any], x: Tensor, training: bool = True) -> Tensor:
+    """Class token and patches behind the last normalisation, [N, 1 + grid^2, D]."""
     dim, heads = spec["dim"], spec["heads"]
 
     def norm(name: str, x: Tensor) -> Tensor:
@@ -115,7 +116,7 @@ def forward(p: Params, spec: dict[str, Any], x: Tensor, training: bool = True) -
         x = x + attention(f"blocks.{i}.attn", norm(f"blocks.{i}.norm1", x))
         inner = linear(f"blocks.{i}.mlp.fc1", norm(f"blocks.{i}.norm2", x))
         x = x + linear(f"blocks.{i}.mlp.fc2", inner / 2 * (1 + torch.erf(inner / math.sqrt(2))))
-    return norm("norm", x)[:, 0]
+    return norm("norm", x)
 
 
 def sample(value: Tensor) -> list[float]:
@@ -133,7 +134,7 @@ def gradients(spec: dict[str, Any], dtype: torch.dtype) -> tuple[Tensor, Params]
     params["x"] = uniform("picture", (BATCH, 3, spec["imageSize"], spec["imageSize"]), -2, 2).to(dtype)
     for n in trainable(params):
         params[n].requires_grad_()
-    y = forward(params, spec, params["x"])
+    y = forward(params, spec, params["x"])[:, 0]
     (y * uniform("upstream", tuple(y.shape), -1, 1).to(dtype)).sum().backward()
     return y.detach(), {n: params[n].grad for n in trainable(params)}  # type: ignore[misc]
 
@@ -142,10 +143,12 @@ def make(spec: dict[str, Any]) -> dict[str, Any]:
     y, grads = gradients(spec, torch.float64)
     _, f32 = gradients(spec, torch.float32)
     image = uniform("picture", (BATCH, 3, spec["imageSize"], spec["imageSize"]), -2, 2)
+    evaluation = forward(weights(spec), spec, image, training=False)
     return {
         "spec": spec,
         "features": y.flatten().tolist(),
-        "evaluation": forward(weights(spec), spec, image, training=False).flatten().tolist(),
+        "evaluation": evaluation[:, 0].flatten().tolist(),
+        "tokens": sample(evaluation[:, 1:].contiguous()),
         "gradients": {
             n: {
                 "norm": float(g.norm()),
@@ -158,7 +161,7 @@ def make(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def against_timm(spec: dict[str, Any]) -> float:
-    """The largest difference of features and image gradients from timm's, relative to the largest value."""
+    """The largest difference of features, tokens and gradients from timm's, relative to the largest value."""
     from timm.layers import build_sincos2d_pos_embed
     from timm.models.vision_transformer import VisionTransformer
     from torch import nn
@@ -193,11 +196,13 @@ def against_timm(spec: dict[str, Any]) -> float:
     theirs = torch.cat([quarters[i] for i in (0, 2, 1, 3)], 1)  # timm has both sines before both cosines
     print(f"  positions: {float((table[0, 1:] - theirs).abs().max()):.1e} from timm's")
     image = uniform("picture", (BATCH, 3, spec["imageSize"], spec["imageSize"]), -2, 2).requires_grad_()
-    y = model.double().train()(image)
+    tokens = model.double().train().forward_features(image)
+    y = tokens[:, 0]
     (y * uniform("upstream", tuple(y.shape), -1, 1)).sum().backward()
     ours, grads = gradients(spec, torch.float64)
     named = dict(model.named_parameters())
     pairs = [(y.detach(), ours), (image.grad, grads["x"])]
+    pairs += [(tokens.detach(), forward(weights(spec), spec, image.detach()))]
     pairs += [(named[n].grad, g) for n, g in grads.items() if n != "x"]
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs)
 

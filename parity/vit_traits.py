@@ -1,4 +1,4 @@
-"""Makes parity/fixtures/vit-traits.json: tiny ViTs by timm with the traits of DeiT, DINOv2 and CLIP, in float64; positions for
+"""Makes parity/fixtures/vit-traits.json: tiny ViTs by timm with the traits of DeiT, DINOv2 and CLIP, in float64, features and tokens; positions for
 other numbers of patches; names and shapes of timm's models, of those that are read and of those that are not.
 
 Weights are drawn from streams that JavaScript has too. Needs `pip install timm` beside requirements.txt.
@@ -47,13 +47,16 @@ def uniform(purpose: str, shape: tuple[int, ...], low: float, high: float) -> Te
 
 
 @torch.no_grad()
-def features(eps: float = 1e-6, **traits: Any) -> list[float]:
+def outputs(eps: float = 1e-6, **traits: Any) -> tuple[list[float], list[float]]:
+    """Features, and the tokens of the patches."""
     model = VisionTransformer(**SIZE, **traits, norm_layer=partial(nn.LayerNorm, eps=eps)).double().eval()
     for name, value in model.state_dict().items():
         # Nothing is at 0 or 1, where mistakes hide.
         low, high = (0.5, 1.5) if name.endswith(("norm1.weight", "norm.weight", "gamma")) else (-0.5, 0.5)
         value.copy_(uniform(name, tuple(value.shape), low, high))
-    return model(uniform("image", (BATCH, 3, SIDE, SIDE), -2, 2)).flatten().tolist()
+    tokens = model.forward_features(uniform("image", (BATCH, 3, SIDE, SIDE), -2, 2))
+    patches = tokens[:, model.num_prefix_tokens :]
+    return model.forward_head(tokens).flatten().tolist(), patches.flatten().tolist()
 
 
 def positions(prefix: int, old: int, new: int) -> list[float]:
@@ -73,10 +76,12 @@ def shapes(name: str) -> dict[str, Any]:
 
 def main() -> None:
     torch.set_num_threads(1)
+    made = {name: outputs(**traits) for name, traits in CASES.items()}
     out = {
         "timm": timm.__version__,
         **{"seed": SEED, "batch": BATCH, "side": SIDE, "patch": PATCH, "dim": DIM},
-        "features": {name: features(**traits) for name, traits in CASES.items()},
+        "features": {name: features for name, (features, _) in made.items()},
+        "tokens": {name: tokens for name, (_, tokens) in made.items()},
         "positions": [{"prefix": p, "from": a, "to": b, "values": positions(p, a, b)} for p, a, b in GRIDS],
         "read": {name: shapes(name) for name in READ},
         "refused": {name: shapes(name) for name in REFUSED},

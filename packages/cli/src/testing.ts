@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { crc32, deflateSync } from 'node:zlib';
 import { decodeSafetensors, rng } from '@moco-ts/core';
+import type { Reporter } from '@moco-ts/node';
 import { afterAll, expect } from 'vitest';
 import { main } from './main.ts';
 
@@ -21,6 +22,15 @@ export function temporaryFolder(): string {
   folders.push(folder);
   return folder;
 }
+
+/** A reporter of runs that says nothing. */
+export const quietReporter: Reporter = {
+  step: () => undefined,
+  epoch: () => undefined,
+  note: () => undefined,
+  warn: () => undefined,
+  close: () => undefined,
+};
 
 export interface Captured {
   readonly code: number;

@@ -74,6 +74,13 @@ export interface Encoder<Config extends EncoderConfig = EncoderConfig> {
    * @returns float32 [N, featureDim]
    */
   forward(context: ForwardContext<Config>, params: TracedParams, x: Traced): Traced;
+  /**
+   * Features of the places of an image, if the encoder has them: of its patches, or of the positions of its last map; row by row
+   * from the top, without class token and registers. What it shares with `forward` is computed once.
+   * @param x as of `forward`
+   * @returns float32 [N, T, D]: T places
+   */
+  tokens?(context: ForwardContext<Config>, params: TracedParams, x: Traced): Traced;
 }
 
 /** Marks an object as an encoder plugin, with its type checked. */

@@ -136,5 +136,8 @@ const zeros: Rng = {
   permutation: (n) => new Int32Array(n),
 };
 
-/** Draws zeros, and quickly: for initialisers of which the shapes alone are wanted. */
+/** Draws zeros, without time or memory for large tensors: for initialisers of which the shapes alone are wanted. */
 export const noRandom = (): Rng => zeros;
+
+/** Whether a stream is of {@link noRandom}. */
+export const drawsNothing = (random: Rng): boolean => random === zeros;

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import {
   type Encoder,
   type EncoderConfig,
+  encoderGraph,
   encoderNamed,
   encoderNames,
   interpret,
@@ -12,6 +13,7 @@ import {
   type Params,
   rng,
   sizeOf,
+  tensor,
   trace,
   UserError,
 } from '@moco-ts/core';
@@ -247,4 +249,27 @@ it('registers every encoder by its name', () => {
   expect(encoderNames().filter((name) => !/_patch\d/.test(name))).toEqual(
     [...Object.keys(fixture.archs), 'resnet-micro', 'resnet-mini', 'resnet-tiny', ...transformers].sort(),
   );
+});
+
+it('gives the positions of its last map as tokens, row by row', () => {
+  const encoderConfig = { imageSize: 32 };
+  const params = resnetMicro.init(encoderConfig, random(4));
+  const graph = encoderGraph({ encoder: resnetMicro, encoderConfig, gives: 'both' }, params, 2);
+  // The features are the means of the map.
+  const map = graph.nodes.find(({ op }) => op === 'mean')!.inputs[0]!;
+  const stream = rng(4, 'image');
+  const input = tensor(
+    Float32Array.from({ length: 2 * 3 * 32 * 32 }, () => stream.normal()),
+    [2, 3, 32, 32],
+  );
+  const withMap = { ...graph, outputs: [...graph.outputs, { name: 'map', value: map }] };
+  const outputs = interpret(withMap, { ...params, input });
+  const [count, channels, height, width] = outputs.map!.shape as [number, number, number, number];
+  expect([height, width]).toEqual([2, 2]);
+  expect(outputs.tokens!.shape).toEqual([count, height * width, channels]);
+  outputs.tokens!.data.forEach((value, i) => {
+    const [place, channel] = [Math.floor(i / channels), i % channels];
+    const [image, at] = [Math.floor(place / 4), place % 4];
+    expect(value).toBe(outputs.map!.data[(image * channels + channel) * 4 + at]);
+  });
 });

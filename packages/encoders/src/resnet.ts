@@ -21,6 +21,7 @@ import {
   slice,
   type Traced,
   type TracedParams,
+  transpose,
   UserError,
 } from '@moco-ts/core';
 
@@ -158,6 +159,7 @@ export function defineResnet(spec: ResnetSpec): ResnetEncoder {
     featureDim: (config) => layout(spec, config).featureDim,
     init: (config, random) => init(layout(spec, config), random),
     forward: (context, params, x) => forward(layout(spec, context.config), context, params, x),
+    tokens: (context, params, x) => positionsOf(lastMap(layout(spec, context.config), context, params, x)),
   });
   return { ...encoder, spec };
 }
@@ -180,8 +182,25 @@ function init({ first, blocks }: Layout, random: (parameter: string) => Rng): Pa
   return params;
 }
 
+/** Means of the last map: of all of it, or of the cells of a grid. */
 function forward(
-  { stem, first, blocks, grid }: Layout,
+  network: Layout,
+  context: ForwardContext<ResnetConfig>,
+  params: TracedParams,
+  x: Traced,
+): Traced {
+  const map = lastMap(network, context, params, x);
+  return network.grid === 1 ? mean(map, [2, 3]) : cells(map, network.grid);
+}
+
+/** [N, C, H, W] to [N, H W, C]. */
+function positionsOf(map: Traced): Traced {
+  const [batch, channels, height, width] = map.shape as [number, number, number, number];
+  return transpose(reshape(map, [batch, channels, height * width]), [0, 2, 1]);
+}
+
+function lastMap(
+  { stem, first, blocks }: Layout,
   context: ForwardContext<ResnetConfig>,
   params: TracedParams,
   x: Traced,
@@ -207,7 +226,7 @@ function forward(
     });
     y = nn.endBlock(context, relu(add(y, skip)));
   }
-  return grid === 1 ? mean(y, [2, 3]) : cells(y, grid);
+  return y;
 }
 
 /** Means over the cells of a grid, channel by channel and row by row: PyTorch's AdaptiveAvgPool2d, flattened. */

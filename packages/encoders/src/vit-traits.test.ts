@@ -13,6 +13,8 @@ interface Fixture {
   readonly patch: number;
   readonly dim: number;
   readonly features: Readonly<Record<string, readonly number[]>>;
+  /** Behind class token and registers. */
+  readonly tokens: Readonly<Record<string, readonly number[]>>;
   readonly read: Readonly<Record<string, { readonly depth: number; readonly shapes: Shapes }>>;
 }
 const path = new URL('../../../parity/fixtures/vit-traits.json', import.meta.url);
@@ -37,7 +39,7 @@ const cases: Readonly<Record<string, Partial<VitSpec>>> = {
   'clip-quick': { ...clip, activation: 'quick-gelu' },
 };
 
-it.each(Object.entries(expected.features))("%s has timm's features", (name, wanted) => {
+it.each(Object.keys(cases))("%s has timm's features and tokens", (name) => {
   const encoder = defineVit({ name, dim, depth: 2, heads: 4, patchSize: patch, ...cases[name]! });
   const encoderConfig = { imageSize: side };
   const params = Object.fromEntries(
@@ -46,14 +48,18 @@ it.each(Object.entries(expected.features))("%s has timm's features", (name, want
       weight(key, shape),
     ]),
   );
-  const graph = encoderGraph({ encoder, encoderConfig }, params, batch);
+  const graph = encoderGraph({ encoder, encoderConfig, gives: 'both' }, params, batch);
   const input = uniform('image', [batch, 3, side, side], -2, 2);
-  const { data } = interpret(graph, { ...params, input }).features!;
-  expect(data).toHaveLength(wanted.length);
-  // Both sides compute in float64 from the same bits; but constants, as the 1.702 of the quick GELU, are float32 here.
-  wanted.forEach((value, i) => {
-    expect(data[i]).toBeCloseTo(value, name === 'clip-quick' ? 7 : 9);
-  });
+  const outputs = interpret(graph, { ...params, input });
+  expect(outputs.tokens!.shape).toEqual([batch, (side / patch) ** 2, dim]);
+  for (const output of ['features', 'tokens'] as const) {
+    const [{ data }, wanted] = [outputs[output]!, expected[output][name]!];
+    expect(data).toHaveLength(wanted.length);
+    // Both sides compute in float64 from the same bits; but constants, as the 1.702 of the quick GELU, are float32 here.
+    wanted.forEach((value, i) => {
+      expect(data[i]).toBeCloseTo(value, name === 'clip-quick' ? 7 : 9);
+    });
+  }
 });
 
 /** One of each kind: the others differ in size alone, and drawing large weights takes long. */

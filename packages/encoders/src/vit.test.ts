@@ -33,6 +33,8 @@ interface Case {
   };
   readonly features: readonly number[];
   readonly evaluation: readonly number[];
+  /** A sample of the patches' tokens, in evaluation mode. */
+  readonly tokens: readonly number[];
   readonly gradients: Readonly<Record<string, { norm: number; sample: readonly number[] }>>;
 }
 interface Fixture {
@@ -115,7 +117,7 @@ describe.each(Object.entries(fixture.cases))(
         );
         const context = { config, training, normalization: { splits: 1 }, updates: new Map() };
         const y = encoder.forward(context, traced, traced.x!);
-        if (!training) return { y };
+        if (!training) return { y, tokens: encoder.tokens!(context, traced, traced.x!) };
         const results = gradients(
           sum(mul(y, traced.upstream!)),
           by.map((key) => traced[key]!),
@@ -129,6 +131,11 @@ describe.each(Object.entries(fixture.cases))(
     it("gives PyTorch's features", () => {
       expect(relative(outputs.y!.data, expected.features)).toBeLessThan(tolerance);
       expect(relative(run(false).y!.data, expected.evaluation)).toBeLessThan(tolerance);
+    });
+    it("gives PyTorch's tokens of the patches", () => {
+      const { shape, data } = run(false).tokens!;
+      expect(shape).toEqual([fixture.batch, (side / spec.patchSize) ** 2, spec.dim]);
+      expect(relative(sample(data), expected.tokens)).toBeLessThan(tolerance);
     });
     it("has PyTorch's gradients by every parameter and by the image", () => {
       const names = Object.keys(outputs).flatMap((key) => (key.startsWith('grad.') ? [key.slice(5)] : []));

@@ -52,6 +52,7 @@ export function defineVit(spec: VitSpec): VitEncoder {
       return frozenPatches ? [`${projection}.weight`, ...(preNorm ? [] : [`${projection}.bias`])] : [];
     },
     forward: (context, params, x) => forward(layout(spec, context.config), context, params, x),
+    tokens: (context, params, x) => patchTokens(layout(spec, context.config), context, params, x),
   });
   return { ...encoder, spec };
 }
@@ -110,13 +111,39 @@ function initTokens(
   if (preNorm) nn.initLayerNorm(params, 'norm_pre', dim);
 }
 
+/** The class token behind the last normalisation. */
 function forward(
   vit: VitLayout,
   context: ForwardContext<VitConfig>,
   params: TracedParams,
   image: Traced,
 ): Traced {
-  const { dim, heads, stem, epsilon } = vit;
+  const cls = reshape(passBlocks(vit, context, params, image, false), [image.shape[0]!, vit.dim]);
+  return nn.layerNorm(params, 'norm', cls, vit.epsilon);
+}
+
+/** The patches behind the last normalisation, as timm's `forward_features` has them behind class token and registers. */
+function patchTokens(
+  vit: VitLayout,
+  context: ForwardContext<VitConfig>,
+  params: TracedParams,
+  image: Traced,
+): Traced {
+  const { dim, grid, registers, epsilon } = vit;
+  const all = passBlocks(vit, context, params, image, true);
+  const patches = slice(all, [0, 1 + registers, 0], [image.shape[0]!, grid ** 2, dim]);
+  return nn.layerNorm(params, 'norm', patches, epsilon);
+}
+
+/** Behind the last block: `all` tokens, [N, T, D], or the class token alone, [N, 1, D]. */
+function passBlocks(
+  vit: VitLayout,
+  context: ForwardContext<VitConfig>,
+  params: TracedParams,
+  image: Traced,
+  all: boolean,
+): Traced {
+  const { heads, stem, epsilon } = vit;
   const patches = stem ? convPatches(vit, stem, context, params, image) : linearPatches(vit, params, image);
   const first = tokens(vit, params, image.builder);
   const prefix = first.shape[0]! - patches.shape[1]!;
@@ -128,9 +155,9 @@ function forward(
   const last = vit.blocks.length - 1;
   vit.blocks.forEach((name, block) => {
     const attended = nn.layerNorm(params, `${name}.norm1`, x, epsilon);
-    // Of the last block only the class token is used.
+    // Of the last block the features use only the class token.
     x =
-      block < last
+      all || block < last
         ? add(x, scaled(`${name}.ls1`, nn.attention(params, `${name}.attn`, attended, heads)))
         : add(
             classToken(x),
@@ -140,8 +167,7 @@ function forward(
     const hidden = activate(nn.linear(params, `${name}.mlp.fc1`, inner));
     x = nn.endBlock(context, add(x, scaled(`${name}.ls2`, nn.linear(params, `${name}.mlp.fc2`, hidden))));
   });
-  const cls = reshape(x, [image.shape[0]!, dim]);
-  return nn.layerNorm(params, 'norm', cls, epsilon);
+  return x;
 }
 
 /**

@@ -2,8 +2,10 @@
 import {
   CheckpointError,
   encoderNamed,
+  type Message,
   type Params,
   printable,
+  type SettingRef,
   sameShape,
   say,
   settingRef,
@@ -11,7 +13,6 @@ import {
   traitsOf,
   type Wording,
 } from '@moco-ts/core';
-import type { VitSpec } from '@moco-ts/encoders';
 import {
   areAlike,
   defaultSize,
@@ -33,6 +34,9 @@ export interface EncoderOptions {
   readonly arch?: string;
   /** Pixels. Default: what a ViT's positions say, else 224, or 32 behind a stem for small images. */
   readonly imageSize?: number;
+  /** Of the images that it was trained on, as settings of a run have them. Default what is known of the architecture's weights. */
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
   /** Take a ViT with other positions than the fixed ones. They are lost, and its features will not be the same. */
   readonly ignorePositions?: boolean;
   /** Also read the momentum encoder, the queue and the predictor. */
@@ -58,8 +62,8 @@ export interface FoundEncoder {
   readonly arch: FoundArch;
   /** Pixels. */
   readonly imageSize: number;
-  /** Of the images that it was trained on, where that is not ImageNet's and the file does not say. */
-  readonly pixels?: NonNullable<VitSpec['pixels']>;
+  /** Of the images that it was trained on, where the caller says it, or where it is not ImageNet's and the file does not say. */
+  readonly pixels: Pick<EncoderOptions, 'mean' | 'std'>;
   readonly head?: FoundHead;
   /** The query encoder, its head under `fc` if it has one. */
   readonly query: Params;
@@ -125,17 +129,7 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
     notes.push(
       'vit_small has 12 heads here, as in MoCo v3; of weights for 6 heads (DeiT) the features would be wrong',
     );
-  const pixels = vitSpecOf(arch.arch)?.pixels;
-  if (known === undefined) {
-    const sized = (options.imageSize ?? arch.imageSize) !== undefined;
-    const assumed = [
-      ...(sized ? [] : [`${imageSize} px`]),
-      ...(hasSmallStem(arch.arch) && arch.stem === undefined ? ['a stem of stride 2'] : []),
-      `${pixels?.name ?? 'ImageNet'}'s mean and standard deviation`,
-    ];
-    const said = `not said by the file, so assumed: ${assumed.join(', ')}`;
-    notes.push(sized ? said : say`${said} (${settingRef('imageSize', undefined, 'moco import')})`);
-  }
+  if (known === undefined) notes.push(...assumedNotes(arch, imageSize, options));
   if (layout.unexpected.length > 0 && layout.kind === 'plain')
     notes.push(`the encoder is what is under ${printable(layout.prefix)}`);
   return {
@@ -143,7 +137,7 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
     method: layout.kind === 'momentum' ? 'moco-v3' : head?.type === 'mlp' ? 'moco-v2' : 'moco-v1',
     arch,
     imageSize,
-    ...(pixels && known === undefined && { pixels }),
+    pixels: pixelsOf(arch.arch, options, known),
     ...(head && { head }),
     query,
     key: options.withKey ? floats(file.name, await take(layout.key, isModel)) : none,
@@ -213,6 +207,51 @@ function positionNotes(
   if (wanted === undefined) return checkPositions(file, positions, options);
   const [from, to] = [positions!.shape, wanted].map((shape) => gridOf(shape)?.side);
   return from === to ? [] : [`its positions were interpolated, from ${from}x${from} patches to ${to}x${to}`];
+}
+
+/** Mean and deviation: the caller's, else those of the published weights of an architecture. */
+function pixelsOf(
+  arch: string,
+  { mean, std }: EncoderOptions,
+  known: KnownEncoder | undefined,
+): FoundEncoder['pixels'] {
+  const published = known === undefined ? vitSpecOf(arch)?.pixels : undefined;
+  return {
+    ...(published && { mean: published.mean, std: published.std }),
+    ...(mean && { mean }),
+    ...(std && { std }),
+  };
+}
+
+/** What neither the file nor the caller says. */
+function assumedNotes(arch: FoundArch, imageSize: number, options: EncoderOptions): Wording[] {
+  const sized = (options.imageSize ?? arch.imageSize) !== undefined;
+  const normalised = options.mean !== undefined && options.std !== undefined;
+  const spec = vitSpecOf(arch.arch);
+  const assumed = [
+    ...(sized ? [] : [`${imageSize} px`]),
+    ...(hasSmallStem(arch.arch) && arch.stem === undefined ? ['a stem of stride 2'] : []),
+    ...(normalised ? [] : [`${spec?.pixels?.name ?? 'ImageNet'}'s mean and standard deviation`]),
+  ];
+  if (assumed.length === 0) return [];
+  const settings = [...(sized ? [] : ['imageSize']), ...(normalised ? [] : ['mean', 'std'])];
+  const named = settings.map((name, i) => settingRef(name, undefined, i === 0 ? 'moco import' : undefined));
+  const said = say`not said by the file, so assumed: ${assumed.join(', ')}${listOf(named)}`;
+  // The tensors of AugReg's ViTs are as DeiT's.
+  const augReg =
+    !normalised && spec?.positions === 'learned' && spec.patchSize === undefined && !spec.preNorm;
+  if (!augReg || options.arch !== undefined) return [said];
+  return [
+    said,
+    say`timm's vit_*_patch16_224 (AugReg), which have the same tensors, are for ${settingRef('mean', '.5')} ${settingRef('std', '.5')}`,
+  ];
+}
+
+/** ` (a, b, c)`; nothing of none. */
+function listOf(settings: readonly SettingRef[]): Message | string {
+  const [first, ...rest] = settings;
+  if (first === undefined) return '';
+  return say` (${rest.reduce((list: Message, setting) => say`${list}, ${setting}`, say`${first}`)})`;
 }
 
 /** What to tell of an activation function, which no tensor tells. */

@@ -83,9 +83,9 @@ describe("timm's names and shapes", () => {
     const file = blank(everyBlock(expected.read.vit_base_patch16_clip_224!));
     const open = async (options = {}) => {
       const { arch, notes, pixels } = await findEncoder(file, options);
-      return [arch.arch, notes.map(String), pixels?.mean[0]];
+      return [arch.arch, notes.map(String), pixels.mean?.[0]];
     };
-    const mean = "not said by the file, so assumed: CLIP's mean and standard deviation";
+    const mean = "not said by the file, so assumed: CLIP's mean and standard deviation (mean, std)";
     expect(await open()).toEqual([
       'vit_base_patch16_clip_224',
       [

@@ -34,6 +34,8 @@ export type Image = string | Uint8Array | RgbImage;
 export interface EncoderOptions {
   /** Outputs of the contrastive head, of length 1, instead of the features behind it. Default false. */
   readonly withHead?: boolean;
+  /** Features of an image's places (a ViT's patches, the positions of a ResNet's last map) instead of its features. Default false. */
+  readonly tokens?: boolean;
   /** A backend's name, or a backend of your own. Default `ort`. */
   readonly backend?: BackendName | (string & {}) | BackendPlugin;
   /** Threads of the backend. Default all cores. */
@@ -50,14 +52,16 @@ export interface EncoderOptions {
 
 /** A trained encoder, ready to use. */
 export interface LoadedEncoder {
-  /** The length of a row of {@link LoadedEncoder.embed}. */
+  /** The length of a row of {@link LoadedEncoder.embed}; of tokens the length of one. */
   readonly featureDim: number;
+  /** Vectors of an image: 1, or with {@link EncoderOptions.tokens} the number of its tokens. */
+  readonly rows: number;
   /** What it was trained by, as far as the file tells. */
   readonly config: RunConfig;
   /**
    * Features of images, in evaluation mode: resized, the centre cut out, normalised as in training. Calls may overlap. The
    * number of images in a call may change the last bits.
-   * @returns a row of `featureDim` numbers for each image, in order
+   * @returns a row of `featureDim` numbers for each image, in order; of tokens `rows` times as many, [rows, featureDim]
    * @throws UserError for an image that can't be read; DivergedError for features that are not finite
    */
   embed(images: readonly Image[]): Promise<Float32Array[]>;
@@ -85,6 +89,7 @@ export async function loadEncoder(
   source: string | Uint8Array | ArrayBuffer,
   {
     withHead = false,
+    tokens = false,
     backend: asked = 'ort',
     threads,
     batchSize = 32,
@@ -113,7 +118,13 @@ export async function loadEncoder(
       code: 'setting-conflict',
       value: true,
     });
-  const model = modelConfig(info.config, withHead, arch);
+  if (withHead && tokens)
+    throw new SettingError(
+      say`${settingRef('withHead')} and ${settingRef('tokens')} exclude each other: the head takes the features alone`,
+      { code: 'setting-conflict', value: true },
+    );
+  const plain = modelConfig(info.config, withHead, arch);
+  const model = tokens ? { ...plain, gives: 'tokens' as const } : plain;
   const backend = await openBackend(asked, threads === undefined ? {} : { threads });
   /** Compiled for a number of images. */
   const compile = (batch: number) => createExtractor(backend, model, all, batch);
@@ -127,6 +138,7 @@ export async function loadEncoder(
 
 class OpenEncoder implements LoadedEncoder {
   readonly featureDim: number;
+  readonly rows: number;
   readonly config: RunConfig;
   private readonly path: string;
   private readonly backend: Backend;
@@ -155,6 +167,7 @@ class OpenEncoder implements LoadedEncoder {
     this.compile = compile;
     this.one = one;
     this.featureDim = one.dim;
+    this.rows = one.rows;
   }
 
   embed = async (images: readonly Image[]): Promise<Float32Array[]> => {
@@ -187,11 +200,12 @@ class OpenEncoder implements LoadedEncoder {
     const place = async (image: Image, row: number) =>
       applyEvalTransform(await decode(image, row), { size, mean, std }, undefined, pixels, row * floats);
     await Promise.all(images.map((image, row) => this.decodes.run(1, () => place(image, row))));
-    const { dim, extract } = await this.extractorFor(images.length);
+    const { dim, rows, extract } = await this.extractorFor(images.length);
+    const width = dim * rows;
     const features = await extract(pixels);
     if (!allFinite(features))
       throw new DivergedError(`${this.path} gives features that are not finite: its training diverged`);
-    return images.map((_, row) => features.slice(row * dim, (row + 1) * dim));
+    return images.map((_, row) => features.slice(row * width, (row + 1) * width));
   }
 
   private extractorFor(images: number): Promise<FeatureExtractor> | FeatureExtractor {

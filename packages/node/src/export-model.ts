@@ -1,6 +1,14 @@
 /** Writes an encoder as ONNX and proves that ONNX Runtime gives the trainer's features. */
 import { dirname } from 'node:path';
-import { createExtractor, type Params, rng, say, settingRef, UserError } from '@moco-ts/core';
+import {
+  createExtractor,
+  type ModelConfig,
+  type Params,
+  rng,
+  say,
+  settingRef,
+  UserError,
+} from '@moco-ts/core';
 import type { ExportOptions, Precision } from '@moco-ts/onnx';
 import { modelConfig, modelMetadata, preprocessOf, type RunConfig } from '@moco-ts/run';
 import { BATCH, type Calibration, evalBatches, largestValue, rangesOf } from './export-ranges.ts';
@@ -17,6 +25,8 @@ export interface ExportSettings {
   /** The names of a classifier's classes: `fc.*` is then the classifier, and the model gives its logits. */
   readonly classes?: readonly string[];
   readonly withPreprocess: boolean;
+  /** With the encoder's tokens as a second output. */
+  readonly tokens?: boolean;
   readonly opset?: number;
   /** The commit of the run. */
   readonly commit?: string;
@@ -29,11 +39,13 @@ export interface ExportSettings {
 
 export interface ExportedModel {
   readonly bytes: Uint8Array;
-  /** Largest difference from the features of the trainer. */
+  /** Largest difference from the features of the trainer, and from its tokens. */
   readonly difference: number;
-  /** Mean cosine of an image's features here and in the trainer. */
+  /** Mean cosine of an image's features here and in the trainer; of tokens, if that is less. */
   readonly cosine: number;
   readonly dim: number;
+  /** How many tokens an image has, and the length of each. */
+  readonly tokens?: readonly [count: number, dim: number];
   /** `fp16`: the largest absolute value within the network, on the calibration images, or noise. */
   readonly largest?: number;
 }
@@ -52,10 +64,15 @@ export async function makeModel(
   params: Params,
   settings: ExportSettings,
 ): Promise<ExportedModel> {
-  const { withHead, withPreprocess, opset, classes, precision = 'fp32', calibration, names } = settings;
+  const { withHead, withPreprocess, tokens, opset, classes, calibration, names } = settings;
+  const { precision = 'fp32' } = settings;
   const { exportEncoder, largestHalf } = await import('@moco-ts/onnx');
   const plain = modelConfig(config, withHead);
-  const model = classes ? { ...plain, head: { classes: classes.length } } : plain;
+  const model: ModelConfig = {
+    ...plain,
+    ...(classes && { head: { classes: classes.length } }),
+    ...(tokens && { gives: 'both' }),
+  };
   const common: ExportOptions = { model, params };
   const metadata = {
     ...modelMetadata(config, { ...settings, version }),
@@ -71,13 +88,16 @@ export async function makeModel(
   });
   const images = await sampleImages(config, calibration);
   const count = images.raw.length / (3 * config.imageSize ** 2);
-  const expected = await trainerFeatures(model, params, images.normal, count);
   const exported = await openModel(bytes);
   const { imageSize: size } = config;
-  const { first: actual } = await (withPreprocess
+  const { first, all } = await (withPreprocess
     ? exported.run('uint8', images.raw, [count, size, size, 3])
     : exported.run('float32', images.normal, [count, 3, size, size])
   ).finally(() => exported.close());
+  const features = await trainerOutputs({ ...model, gives: 'features' }, params, images.normal, count);
+  const places =
+    tokens && (await trainerOutputs({ ...model, gives: 'tokens' }, params, images.normal, count));
+  const compared = [compare(first, features), ...(places ? [compare(all.tokens!, places)] : [])];
   const largest =
     precision === 'fp16' ? await largestValue(common, config, calibration ?? images.normal) : undefined;
   if (largest !== undefined && !(largest <= largestHalf))
@@ -85,19 +105,34 @@ export async function makeModel(
       `fp16 holds values up to ${largestHalf}, and this network's reach ${largest.toExponential(1)}: not written; export in fp32 or int8`,
       { code: 'setting-invalid', setting: 'precision', value: precision },
     );
-  const difference = largestDifference(actual, expected.features);
-  const cosine = meanCosine(actual, expected.features, expected.dim);
-  const scale = expected.features.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
-  if (precision === 'fp32' && !(difference <= TOLERANCE * scale))
-    throw new UserError(
-      `the exported model's outputs differ from the trainer's by ${difference.toExponential(1)}, more than ${(TOLERANCE * scale).toExponential(1)}: not written`,
-    );
+  for (const { difference, scale } of compared)
+    if (precision === 'fp32' && !(difference <= TOLERANCE * scale))
+      throw new UserError(
+        `the exported model's outputs differ from the trainer's by ${difference.toExponential(1)}, more than ${(TOLERANCE * scale).toExponential(1)}: not written`,
+      );
+  const difference = Math.max(...compared.map((each) => each.difference));
+  const cosine = Math.min(...compared.map((each) => each.cosine));
   if (precision !== 'fp32' && !(cosine >= LEAST_COSINE[precision]))
     throw new UserError(
       say`in ${precision} the features keep a cosine of ${cosine.toFixed(3)} to the trainer's, less than ${LEAST_COSINE[precision]}: not written; ${calibration ? 'export in fp16' : say`calibrate with ${settingRef('calibrate', 'DATA')}, or export in fp16`}`,
       { code: 'setting-invalid', setting: 'precision', value: precision },
     );
-  return { bytes, difference, cosine, dim: expected.dim, ...(largest !== undefined && { largest }) };
+  return {
+    ...{ bytes, difference, cosine, dim: features.dim },
+    ...(places && { tokens: [places.rows, places.dim] as const }),
+    ...(largest !== undefined && { largest }),
+  };
+}
+
+type Outputs = Awaited<ReturnType<typeof trainerOutputs>>;
+
+/** An output of the exported model with the trainer's. `scale`: the largest value, at least 1. */
+function compare(actual: Float32Array, { values, dim }: Outputs) {
+  return {
+    difference: largestDifference(actual, values),
+    cosine: meanCosine(actual, values, dim),
+    scale: values.reduce((most, value) => Math.max(most, Math.abs(value)), 1),
+  };
 }
 
 /** Makes a model and writes it. */
@@ -156,16 +191,12 @@ function bytesOf(normal: Float32Array, { imageSize, mean, std }: RunConfig): Uin
   });
 }
 
-async function trainerFeatures(
-  model: ExportOptions['model'],
-  params: Params,
-  normal: Float32Array,
-  count: number,
-) {
+async function trainerOutputs(model: ModelConfig, params: Params, normal: Float32Array, count: number) {
   const backend = await openBackend('ort');
   const extractor = await createExtractor(backend, model, params, count);
   try {
-    return { features: await extractor.extract(normal), dim: extractor.dim };
+    const { dim, rows } = extractor;
+    return { values: await extractor.extract(normal), dim, rows };
   } finally {
     await extractor.dispose();
     await backend.dispose();

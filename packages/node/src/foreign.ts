@@ -160,7 +160,7 @@ function configOf(
     imageSize,
     ...(arch.stem && { stem: arch.stem }),
     ...(arch.patchSize !== undefined && { patchSize: arch.patchSize }),
-    ...(pixels && { mean: pixels.mean, std: pixels.std }),
+    ...pixels,
     ...(head && { mocoDim: head.dim }),
     ...(head?.type === 'projector' && { mocoMlpDim: head.hidden }),
     ...(keys !== undefined && { mocoK: keys }),

@@ -9,6 +9,8 @@ import {
   type Params,
   registerEncoder,
   rng,
+  say,
+  settingRef,
   under,
 } from '@moco-ts/core';
 import { defineResnet, defineVit } from '@moco-ts/encoders';
@@ -93,7 +95,9 @@ describe('a run from the weights of a PyTorch file', () => {
   it("leaves open what it can't know of another program's file, and says so", async () => {
     const { flags, remarks } = await flagsFrom(fixture('v2.pth.tar'), { arch: 'narrow', imageSize: 32 });
     expect(flags).toMatchObject({ arch: 'narrow', mean: [0.485, 0.456, 0.406] });
-    expect(remarks).toEqual(["not said by the file, so assumed: ImageNet's mean and standard deviation"]);
+    expect(remarks).toEqual([
+      say`not said by the file, so assumed: ImageNet's mean and standard deviation (${settingRef('mean', undefined, 'moco import')}, ${settingRef('std')})`,
+    ]);
   });
 
   it('has the learned positions of a ViT, for as many patches as its images have', async () => {
@@ -114,7 +118,9 @@ describe('a run from the weights of a PyTorch file', () => {
       { data: 'x', init, arch: 'learned', imageSize: 16, mocoDim: 4, mocoK: 16, batchSize: 8, bnSplits: 2 },
       { source: { data: 'x', split: 'train' } },
     );
-    const state = await startingState(config, createMethod(config, 16).state(), () => undefined);
+    const notes: string[] = [];
+    const state = await startingState(config, createMethod(config, 16).state(), (text) => notes.push(text));
+    expect(notes.join()).toContain('of learned; positions interpolated for the patches of this image size; ');
     await rm(folder, { recursive: true });
     const given = weights.pos_embed!.data;
     // By axis, Keys' cubic (a = -1/2) at the distances .25 and 1.25 gives a corner .8671875 and -.0703125, of their sum.

@@ -3,6 +3,7 @@ import {
   CheckpointError,
   counted,
   type Params,
+  sameShape,
   say,
   settingRef,
   type Tensor,
@@ -15,7 +16,7 @@ import { asCheckpoint, checkFinite, isCheckpoint, openAny } from './foreign.ts';
 import { registerPlugins } from './plugins.ts';
 
 /** An encoder to begin from. */
-interface Weights {
+export interface Weights {
   readonly config: RunConfig;
   /** `q.*`, with its head under `q.fc`, and `predictor.*`. */
   readonly tensors: Params;
@@ -49,24 +50,39 @@ async function openWeights(
   return { config, tensors: given, unexpected, notes };
 }
 
+/** What a run begins from. */
+export interface Beginning {
+  /** With what the weights say of what the user leaves open. */
+  readonly flags: RunFlags;
+  /** Of the weights' own images, which a run need not share. */
+  readonly imageSize: number;
+  /** What was assumed of the file. */
+  readonly remarks: readonly Wording[];
+  /** The weights, once: who takes them frees them. */
+  readonly take: () => Weights | undefined;
+}
+
 /**
  * The flags of a run from given weights: of what the user leaves open, their architecture, its stem and patches, and the
- * normalisation of images. `imageSize`: of its own images, which a run need not share. `remarks`: what was assumed of the file.
+ * normalisation of images.
  * @throws UserError for a file that can't be read, or is of another architecture than the flags name
  */
-export async function flagsFrom(
-  path: string,
-  flags: RunFlags,
-): Promise<{ readonly flags: RunFlags; readonly imageSize: number; readonly remarks: readonly Wording[] }> {
+export async function flagsFrom(path: string, flags: RunFlags): Promise<Beginning> {
   const { arch, imageSize } = flags;
-  const { config, notes } = await openWeights(path, {
+  let weights: Weights | undefined = await openWeights(path, {
     ...(arch !== undefined && { arch }),
     ...(imageSize !== undefined && { imageSize }),
   });
+  const { config, notes: remarks } = weights;
   // Without it a run on small images would choose the CIFAR stem.
   const stem = traitsNamed(config.arch).stems[0] === 'imagenet' && 'imagenet';
   const theirs = Object.entries({ ...(stem && { stem }), ...config }).filter(([key]) => inherited.has(key));
-  return { flags: { ...Object.fromEntries(theirs), ...flags }, imageSize: config.imageSize, remarks: notes };
+  const take = () => {
+    const taken = weights;
+    weights = undefined;
+    return taken;
+  };
+  return { flags: { ...Object.fromEntries(theirs), ...flags }, imageSize: config.imageSize, remarks, take };
 }
 
 /** A ViT's learned positions, for the patches of this run. */
@@ -80,20 +96,19 @@ function positionsFor(fresh: Readonly<Params>, given: Params): Params {
 /**
  * The state of a new run: fresh, or from the weights that `init` names.
  * @param note called with a line on what was taken and what was not
+ * @param weights what `init` names, where it was read already
  * @throws UserError for a file that can't be read, or is of another model
  */
 export async function startingState(
   { init, arch, imageSize }: RunConfig,
   fresh: Record<string, Tensor>,
   note: (text: string) => void,
+  weights?: Weights,
 ): Promise<Record<string, Tensor>> {
   if (init === undefined) return fresh;
-  const { tensors, unexpected } = await openWeights(init, { arch, imageSize });
-  const { state, taken, random, unused } = startFrom(
-    fresh,
-    { ...tensors, ...positionsFor(fresh, tensors) },
-    init,
-  );
+  const { tensors, unexpected } = weights ?? (await openWeights(init, { arch, imageSize }));
+  const positions = positionsFor(fresh, tensors);
+  const { state, taken, random, unused } = startFrom(fresh, { ...tensors, ...positions }, init);
   const own = (names: readonly string[]) => names.map((name) => name.replace(/^q\./, ''));
   const remarks = [
     ['random', own(random)],
@@ -102,6 +117,10 @@ export async function startingState(
   const rest = remarks.map(([what, names]) =>
     names.length > 0 ? `; ${what}: ${names.length} (${listed(names, 4)})` : '',
   );
-  note(`From ${init}: ${counted(taken.length, 'tensor')} of ${arch}${rest.join('')}`);
+  const isResized = Object.entries(positions).some(
+    ([name, { shape }]) => !sameShape(shape, tensors[name]!.shape),
+  );
+  const resized = isResized ? '; positions interpolated for the patches of this image size' : '';
+  note(`From ${init}: ${counted(taken.length, 'tensor')} of ${arch}${resized}${rest.join('')}`);
   return state;
 }

@@ -1,7 +1,7 @@
 /** The Markdown page beside an exported model, with the front matter that model hubs read. */
 import { counted } from '@moco-ts/core';
 import { clearSide } from '@moco-ts/data';
-import type { RunConfig } from '@moco-ts/run';
+import { type RunConfig, tokensAre } from '@moco-ts/run';
 import { type Measures, measureRows } from './evaluate.ts';
 import type { ExportSettings } from './export-model.ts';
 import { bytes } from './format.ts';
@@ -14,6 +14,8 @@ export interface CardFacts {
   readonly file: string;
   readonly size: number;
   readonly dim: number;
+  /** How many tokens an image has, and the length of each, if the model gives them. */
+  readonly tokens?: readonly [count: number, dim: number];
   /** Epochs and images that the encoder was trained for. */
   readonly epochs: number;
   readonly images: number;
@@ -23,7 +25,7 @@ export interface CardFacts {
 }
 
 export function modelCard(facts: CardFacts): string {
-  const { config, settings, file, size, dim, epochs, images, losses } = facts;
+  const { config, settings, file, size, dim, tokens, epochs, images, losses } = facts;
   const { arch, method, data, imageSize, mean, std } = config;
   const { classes, withHead, withPreprocess, precision = 'fp32' } = settings;
   const task = classes ? 'image-classification' : 'image-feature-extraction';
@@ -31,6 +33,7 @@ export function modelCard(facts: CardFacts): string {
     ? '`images`: uint8 [N, H, W, 3], RGB, of any size: the model resizes, cuts the centre and normalises'
     : `\`${settings.names?.input ?? 'input'}\`: float32 [N, 3, ${imageSize}, ${imageSize}], RGB, (value / 255 - mean) / std with mean ${list(mean)} and std ${list(std)}; the shorter side resized to ${clearSide({ width: 1, height: 2 }, imageSize)} pixels, the centre cut out`;
   const output = settings.names?.output ?? (classes ? 'logits' : 'features');
+  const outputs = tokens ? `${output}, tokens` : output;
   const kind = classes
     ? `logits of ${classes.length} classes: ${classes.map(prose).join(', ')}`
     : withHead
@@ -50,7 +53,7 @@ ${classes ? 'A classifier' : 'An image encoder'} trained ${classes ? 'on' : 'wit
 |---|---|
 | file | ${code(file)}, ${bytes(size)}, ${precision}${precision === 'int8' ? (settings.calibration ? ', ranges from calibration images' : ', ranges found as images come') : ''} |
 | input | ${input} |
-| output | \`${output}\`: float32 [N, ${dim}], ${kind} |
+| output | \`${output}\`: float32 [N, ${dim}], ${kind} |${tokens ? `\n| output | \`tokens\`: float32 [N, ${tokens.join(', ')}], ${tokensAre} |` : ''}
 
 ## How it was trained
 
@@ -73,7 +76,7 @@ import * as ort from 'onnxruntime-node'; // or onnxruntime-web, in a browser
 process.env.ORT_DISABLE_TELEMETRY = '1'; // in Node: else it sends usage data to its maker
 const session = await ort.InferenceSession.create(${quoted(file, "'")});
 const input = ${withPreprocess ? `new ort.Tensor('uint8', rgbBytes, [1, height, width, 3])` : `new ort.Tensor('float32', pixels, [1, 3, ${imageSize}, ${imageSize}])`};
-const { ${output} } = await session.run({ ${withPreprocess ? 'images' : (settings.names?.input ?? 'input')}: input });
+const { ${outputs} } = await session.run({ ${withPreprocess ? 'images' : (settings.names?.input ?? 'input')}: input });
 \`\`\`
 
 \`\`\`python
@@ -81,7 +84,7 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 session = onnxruntime.InferenceSession(${quoted(file, '"')})
-(${output},) = session.run(None, {"${withPreprocess ? 'images' : (settings.names?.input ?? 'input')}": ${withPreprocess ? 'rgb_bytes' : 'pixels'}})
+(${outputs}${tokens ? '' : ','}) = session.run(None, {"${withPreprocess ? 'images' : (settings.names?.input ?? 'input')}": ${withPreprocess ? 'rgb_bytes' : 'pixels'}})
 \`\`\`
 
 ## Limits

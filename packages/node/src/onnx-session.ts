@@ -1,18 +1,21 @@
 /** An exported model at work. */
 
 export interface OnnxModel {
-  /** The first output for a batch; all outputs by name as `all`. */
+  /** The names of its outputs. */
+  readonly outputs: readonly string[];
+  /** One output for a batch, the first where none is named; all outputs by name as `all`. */
   run(
     type: 'uint8' | 'float32',
     data: Uint8Array | Float32Array,
     dims: readonly number[],
+    output?: string,
   ): Promise<OnnxResult>;
   close(): Promise<void>;
 }
 
 export interface OnnxResult {
   readonly first: Float32Array;
-  /** Of the first output: its element type, if it is a tensor, and its extents. */
+  /** Of that output: its element type, if it is a tensor, and its extents. */
   readonly type: string | undefined;
   readonly dims: readonly number[];
   readonly all: Readonly<Record<string, Float32Array>>;
@@ -30,13 +33,13 @@ export async function openModel(bytes: Uint8Array): Promise<OnnxModel> {
   };
   const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 }).catch(refused);
   return {
-    run: async (type, data, dims) => {
+    outputs: session.outputNames,
+    run: async (type, data, dims, name = session.outputNames[0]!) => {
       const feeds = { [session.inputNames[0]!]: new ort.Tensor(type, data, dims) };
       const results = await session.run(feeds).catch(refused);
       const all = Object.fromEntries(
         Object.entries(results).map(([name, { data }]) => [name, data as Float32Array]),
       );
-      const name = session.outputNames[0]!;
       const { type: kind, dims: extents = [] } = results[name]! as {
         readonly type?: string;
         readonly dims?: readonly number[];

@@ -14,7 +14,7 @@ import {
 import { chooseBackend } from './backends.ts';
 import { checkNewest, holdsRun, openCheckpoint } from './checkpoint.ts';
 import { openData } from './dataset.ts';
-import { flagsFrom } from './init.ts';
+import { type Beginning, flagsFrom } from './init.ts';
 import { defaultWorkers } from './plugins.ts';
 import { entryIfThere } from './source.ts';
 
@@ -35,6 +35,8 @@ export interface RunPlan {
   readonly dataset: ImageDataset;
   readonly folder: string;
   readonly resume?: Checkpoint;
+  /** What a run from given weights begins from. */
+  readonly beginning?: Beginning;
 }
 
 /**
@@ -77,12 +79,18 @@ export async function planRun(
       say`${settingRef('maxSteps', asked.maxSteps)} counts the steps of the run, of which ${resume.info.globalStep} are done: give more, or leave it out`,
     );
   const config = asked.backend === 'auto' ? await withBackend(asked, listeners.note) : asked;
+  if (!resume && begun && given.stem === undefined && config.stem === 'imagenet' && config.imageSize <= 64)
+    listeners.note(coarse(config.imageSize));
   const folder = await chooseFolder(out, resume, config, resumePath);
-  return { config, dataset, folder, ...(resume && { resume }) };
+  return { config, dataset, folder, ...(resume ? { resume } : begun && { beginning: begun }) };
 }
 
 /** Where the rate is the method's, which is meant for random weights. */
 const gentler = say`Note: the learning rate is the method's, which is meant for random weights: try a tenth of it too (${settingRef('lr')}).`;
+
+/** Where the weights' stem halves small images five times. */
+const coarse = (size: number) =>
+  say`Note: the stem is the weights', for larger images: of ${size} px it leaves a last map of ${Math.ceil(size / 32)} x ${Math.ceil(size / 32)}; try a larger ${settingRef('imageSize')}, or ${settingRef('stem', 'cifar')}, whose first convolution begins random.`;
 
 /** The run's record names the actual backend, so that it resumes with the same. */
 async function withBackend(config: RunConfig, note: (text: string) => void): Promise<RunConfig> {

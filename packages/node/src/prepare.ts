@@ -34,7 +34,7 @@ import {
 } from '@moco-ts/run';
 import { type Evaluation, type EvaluationSets, openEvaluation } from './evaluate.ts';
 import { checkFinite } from './foreign.ts';
-import { startingState } from './init.ts';
+import { type Beginning, startingState } from './init.ts';
 import { openBackend } from './open-backend.ts';
 import { openTogether } from './opened.ts';
 import { registerPlugins } from './plugins.ts';
@@ -45,6 +45,12 @@ import { runStep } from './run-step.ts';
 export interface OwnParts {
   readonly encoder?: Encoder;
   readonly backend?: BackendPlugin;
+}
+
+/** What is open already. */
+export interface OpenParts extends OwnParts {
+  /** What the run's `init` names. */
+  readonly beginning?: Beginning;
 }
 
 export interface Prepared {
@@ -73,7 +79,7 @@ export async function prepare(
   reporter: Reporter,
   onSkip: (skipped: SkippedImage) => void,
   sets?: EvaluationSets,
-  own: OwnParts = {},
+  own: OpenParts = {},
 ): Promise<Prepared> {
   await registerPlugins();
   if (config.batchSize > dataset.length)
@@ -83,7 +89,9 @@ export async function prepare(
   const { encoder } = encoderOf(config, own.encoder);
   const method = createMethod(config, dataset.length, encoder);
   const fresh = method.state();
-  const state = resume ? fitted(resume, fresh) : await startingState(config, fresh, reporter.note);
+  const state = resume
+    ? fitted(resume, fresh)
+    : await startingState(config, fresh, reporter.note, own.beginning?.take());
   const known = new Set(dataset.notes);
   const note = (text: string) => {
     if (!known.has(text)) reporter.warn(text);

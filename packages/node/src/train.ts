@@ -36,6 +36,7 @@ import { courseOf, startTiming, type Timing } from './course.ts';
 import { slowData } from './data-time.ts';
 import { type Evaluation, type EvaluationSets, type Measures, measuredOr, measureRows } from './evaluate.ts';
 import { removePartial, writeAtomic } from './files.ts';
+import type { Beginning } from './init.ts';
 import { createKeeper, type Keeper } from './keeper.ts';
 import { type Lock, lockFolder } from './lock.ts';
 import { isEvaluated, openLog, type RunLog } from './log.ts';
@@ -58,6 +59,8 @@ export interface TrainJob {
   /** Called once the run folder is there and no other process's. */
   readonly begun?: () => void;
   readonly own?: OwnParts;
+  /** What a run from given weights begins from, where it is read already. */
+  readonly beginning?: Beginning;
   /** The folder's lock, where the caller has it already. */
   readonly lock?: Lock;
   /** What to measure on, where it is not opened by the data's name. */
@@ -86,7 +89,8 @@ export interface TrainResult {
 export async function train(job: TrainJob): Promise<TrainResult> {
   const { config, dataset, folder, resume, reporter, timing = startTiming() } = job;
   const skips = skipList(reporter.warn, folder);
-  const prepared = await prepare(config, dataset, resume, reporter, skips.onSkip, job.evaluateOn, job.own);
+  const open = { ...job.own, ...(job.beginning && { beginning: job.beginning }) };
+  const prepared = await prepare(config, dataset, resume, reporter, skips.onSkip, job.evaluateOn, open);
   let lock: Lock | undefined;
   let log: RunLog | undefined;
   let keeper: Keeper | undefined;

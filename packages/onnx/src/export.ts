@@ -51,7 +51,8 @@ export type Precision =
 const tracedBatch = 10007;
 
 /**
- * The model's bytes. Output: `features` float32 [N, D], or of a classifier `logits` float32 [N, C].
+ * The model's bytes. Outputs: `features` float32 [N, D], or of a classifier `logits` float32 [N, C]; where `model.gives` asks for
+ * them, `tokens` float32 [N, T, D].
  * @throws BackendError for an encoder with ops that ONNX lacks, or that writes the batch into a shape; UserError for weights that
  * float16 can't hold
  */
@@ -62,7 +63,12 @@ export function exportEncoder(options: ExportOptions): Uint8Array {
   const values = outputs.map(({ value }) => lowering.get(value));
   const leave = reduce(network, precision);
   outputs.forEach(({ name, type }, i) => {
-    onnx.output(names?.output ?? name, leave(values[i]!), type, freeBatch(type.shape));
+    onnx.output(
+      name === 'tokens' ? name : (names?.output ?? name),
+      leave(values[i]!),
+      type,
+      freeBatch(type.shape),
+    );
   });
   return onnx.encode({ opset, name: model.encoder.name, metadata });
 }

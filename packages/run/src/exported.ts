@@ -13,6 +13,8 @@ export interface ModelSettings {
   readonly classes?: readonly string[];
   /** The model takes raw images. */
   readonly withPreprocess: boolean;
+  /** The model gives the encoder's tokens too. */
+  readonly tokens?: boolean;
   /** The commit of the run. */
   readonly commit?: string;
   /** The version of the program. */
@@ -22,7 +24,7 @@ export interface ModelSettings {
 /** The model's metadata. */
 export function modelMetadata(
   config: RunConfig,
-  { withHead, withPreprocess, commit, classes, version }: ModelSettings,
+  { withHead, withPreprocess, tokens, commit, classes, version }: ModelSettings,
 ): Record<string, string> {
   const { arch, method, data, imageSize, mean, std } = config;
   return {
@@ -31,6 +33,7 @@ export function modelMetadata(
       ? 'image classification; softmax of the logits gives probabilities'
       : 'image features for search, duplicates, clustering and linear probes; it names no classes',
     output: outputOf(withHead, classes),
+    ...(tokens && { tokens: tokensAre }),
     input: withPreprocess
       ? 'uint8 [N, H, W, 3], RGB'
       : 'float32 [N, 3, S, S], RGB, (value / 255 - mean) / std',
@@ -44,6 +47,10 @@ export function modelMetadata(
     ...(commit !== undefined && { commit }),
   };
 }
+
+/** What a model says of its output `tokens`, [N, T, D]. */
+export const tokensAre =
+  'features of the places of an image, row by row from the top: of a ViT its patches, without class token and registers';
 
 function outputOf(withHead: boolean, classes?: readonly string[]): string {
   if (classes) return 'logits, one for each of the classes';

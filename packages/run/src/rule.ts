@@ -27,7 +27,7 @@ interface NameShape {
   readonly formerly?: Readonly<Record<string, string>>;
 }
 
-interface ListShape {
+export interface ListShape {
   readonly type: 'list';
   readonly of: Shape;
   readonly least: number;

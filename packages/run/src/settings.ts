@@ -193,9 +193,19 @@ export const runSettings = {
     doc: 'share of views without colour (0.2)',
   }),
   /** Of the channels R, G, B in [0, 1], subtracted from pixels. Default ImageNet's, as the papers have them whatever the images. */
-  mean: defaulted(list(number(-1000, 1000), 3, 3), { default: IMAGENET_MEAN }),
+  mean: defaulted(list(number(-1000, 1000), 3, 3), {
+    default: IMAGENET_MEAN,
+    group: 'Encoder and views',
+    flags: '--mean <r,g,b>',
+    doc: "of R, G and B in [0, 1], subtracted from pixels; one number for all (ImageNet's)",
+  }),
   /** Of the channels, by which pixels are divided. Default ImageNet's. */
-  std: defaulted(list(above(0, 1000), 3, 3), { default: IMAGENET_STD }),
+  std: defaulted(list(above(0, 1000), 3, 3), {
+    default: IMAGENET_STD,
+    group: 'Encoder and views',
+    flags: '--std <r,g,b>',
+    doc: "of R, G and B, by which pixels are divided; one number for all (ImageNet's)",
+  }),
   /** Epochs in all. Default 200; `moco-v3` 300. */
   epochs: defaulted(count, {
     default: 200,

@@ -1,4 +1,7 @@
-/** The form of a file of vectors in Parquet: a column `id` of texts, a column `vector` of lists of floats. */
+/**
+ * The form of a file of vectors in Parquet: a column `id` of texts, a column `vector` of lists of floats; of tokens instead a column
+ * `tokens`, whose lists have those of an image one after the other.
+ */
 import type { DatasetSpec } from '@moco-ts/data/portable';
 
 /** Where vectors come from; plain JSON. */
@@ -12,10 +15,18 @@ export interface VectorInfo {
   readonly data: DatasetSpec;
   /** Whether the vectors have length 1. */
   readonly unit: boolean;
+  /** Of a file of tokens: how many an image has, and the length of each. */
+  readonly tokens?: readonly [count: number, dim: number];
 }
 
-/** Rows that are written, and so read, at a time. */
-export const parquetGroupRows = 2048;
+/** Values in a group of rows, at most, where a row has fewer. */
+const groupValues = 2 ** 24;
+
+/** Rows of so many values that are written, and so read, at a time. */
+export const parquetGroupRows = (values: number): number =>
+  Math.min(2048, Math.max(1, Math.floor(groupValues / values)));
+
+const listColumn = ({ tokens }: Pick<VectorInfo, 'tokens'>) => (tokens ? 'tokens' : 'vector');
 
 /** What `ParquetWriter` and `parquetWriteBuffer` of hyparquet-writer take besides rows. */
 export function parquetOptions(info: VectorInfo) {
@@ -24,7 +35,7 @@ export function parquetOptions(info: VectorInfo) {
       { name: 'root', num_children: 2 } as const,
       { name: 'id', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'REQUIRED' } as const,
       {
-        name: 'vector',
+        name: listColumn(info),
         repetition_type: 'REQUIRED',
         num_children: 1,
         converted_type: 'LIST',
@@ -42,13 +53,18 @@ export function parquetOptions(info: VectorInfo) {
 }
 
 /** Rows as the writer takes them. @param vectors [ids.length, dim] */
-export function parquetColumns(ids: readonly string[], vectors: Float32Array, dim: number) {
+export function parquetColumns(
+  ids: readonly string[],
+  vectors: Float32Array,
+  dim: number,
+  info: Pick<VectorInfo, 'tokens'> = {},
+) {
   const lists = ids.map((_, i) => Array.from(vectors.subarray(i * dim, (i + 1) * dim)));
   return {
     columnData: [
       { name: 'id', data: [...ids], encoding: 'PLAIN' as const },
-      { name: 'vector', data: lists, encoding: 'PLAIN' as const },
+      { name: listColumn(info), data: lists, encoding: 'PLAIN' as const },
     ],
-    rowGroupSize: parquetGroupRows,
+    rowGroupSize: parquetGroupRows(dim),
   };
 }

@@ -1,17 +1,14 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Reporter } from '@moco-ts/node';
 import { expect, it } from 'vitest';
 import { openData } from '../../../node/src/dataset.ts';
 import { train } from '../../../node/src/train.ts';
-import { imageFolder, moco, temporaryFolder } from '../testing.ts';
+import { imageFolder, moco, quietReporter, temporaryFolder } from '../testing.ts';
 import type { CellResult } from './cells.ts';
 import { compare, findings, type Point, pointsOf } from './findings.ts';
 import { sweeps } from './sweeps.ts';
 
 const nothing = () => undefined;
-const reporter: Reporter = { step: nothing, epoch: nothing, note: nothing, warn: nothing, close: nothing };
-
 const images = imageFolder(24);
 const base = [
   ...['ablate', images, '-a', 'resnet-tiny', '--image-size', '16', '-b', '8', '--bn-splits', '2'],
@@ -58,7 +55,13 @@ it('measures a cell that was killed between its last checkpoint and its file', a
   const cell = JSON.parse(readFileSync(path, 'utf8')) as CellResult;
   const run = join(folder, 'runs', name!.replace(/\.json$/, ''));
   const dataset = await openData(cell.config, 'train', nothing);
-  await train({ config: cell.config, dataset, folder: run, reporter, stop: { requested: false } });
+  await train({
+    config: cell.config,
+    dataset,
+    folder: run,
+    reporter: quietReporter,
+    stop: { requested: false },
+  });
   const again = async () => {
     expect((await moco(...args)).code).toBe(0);
     expect((JSON.parse(readFileSync(path, 'utf8')) as CellResult).measures).toEqual(cell.measures);

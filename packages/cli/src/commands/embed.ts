@@ -12,6 +12,7 @@ interface EmbedOptions extends ModelOptions, DataOptions {
   readonly out: string;
   readonly raw?: boolean;
   readonly withHead?: boolean;
+  readonly tokens?: boolean;
   readonly restart?: boolean;
 }
 
@@ -27,6 +28,7 @@ export function embedCommand(program: Command, io: Io, finish: (code: number) =>
     .requiredOption('--out <file>', 'the file: .parquet, or .npy with the ids in .ids.json beside it')
     .option('--raw', 'vectors as the model gives them, not scaled to length 1')
     .option('--with-head', "the contrastive head's outputs, not the features before it")
+    .option('--tokens', "features of each image's places (patches), not of the image: [N, T, D]")
     .option('--restart', 'begin anew, whatever an interrupted run left');
   dataFlags(modelFlags(command))
     .addHelpText(
@@ -37,7 +39,8 @@ out, each with a warning, up to --max-bad.
 
 Examples:
   moco embed runs/photos photos/ --out photos.parquet
-  moco embed resnet50.pth photos/ --out photos.npy --raw`,
+  moco embed resnet50.pth photos/ --out photos.npy --raw
+  moco embed dinov2.pth photos/ --out patches.npy --tokens`,
     )
     .action(async (model: string, data: string, options: EmbedOptions) =>
       finish(await embed(model, data, options, io)),
@@ -45,7 +48,8 @@ Examples:
 }
 
 async function embed(model: string, data: string, options: EmbedOptions, io: Io): Promise<number> {
-  const { out: output, raw = false, withHead = false, restart = false, split, designers, holdOut } = options;
+  const { out: output, raw = false, withHead = false, tokens = false, restart = false } = options;
+  const { split, designers, holdOut } = options;
   if (formatOf(output) === undefined)
     throw new UserError(`--out ${output}: the name should end in .parquet or .npy`, {
       code: 'setting-invalid',
@@ -67,7 +71,7 @@ async function embed(model: string, data: string, options: EmbedOptions, io: Io)
   const stop = catchInterrupts(() => progress.note('Stopping after this batch.'));
   try {
     const backend = options.backend ?? 'ort';
-    const settings = { output, unit: !raw, restart, withHead, backend };
+    const settings = { output, unit: !raw, restart, withHead, tokens, backend };
     const { finished, rows } = await embedToFile(embedder, dataset, settings, {
       onNote: progress.note,
       onStart: (done) => {
@@ -85,8 +89,10 @@ async function embed(model: string, data: string, options: EmbedOptions, io: Io)
       return 130;
     }
     const left = dataset.length - rows;
+    const vectors = counted(rows * embedder.rows, tokens ? 'token' : 'vector');
+    const places = tokens ? `, ${embedder.rows} of each of ${counted(rows, 'image')}` : '';
     io.out(
-      `${output}: ${counted(rows, 'vector')} of ${embedder.dim} values${raw ? '' : ', of length 1'}, ${bytes(4 * rows * embedder.dim)}\n` +
+      `${output}: ${vectors} of ${embedder.dim} values${raw ? '' : ', of length 1'}${places}, ${bytes(4 * rows * embedder.rows * embedder.dim)}\n` +
         (left > 0 ? `${left} of ${dataset.length} images could not be read and were left out.\n` : ''),
     );
     return 0;

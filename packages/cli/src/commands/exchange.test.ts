@@ -89,7 +89,7 @@ describe('moco import', () => {
     expect(code).toBe(0);
     expect(out).toBe(`${path}: resnet-tiny, 16 px, mlp head of 8; of MoCo v1 or v2 (encoder_q)\n`);
     expect(err).toBe(
-      "moco: note: not said by the file, so assumed: a stem of stride 2, ImageNet's mean and standard deviation\n" +
+      "moco: note: not said by the file, so assumed: a stem of stride 2, ImageNet's mean and standard deviation (moco import --mean, --std)\n" +
         'moco: note: 1 tensor was left out: module.neck.weight\n',
     );
     const { info, tensors } = await readCheckpoint(path);
@@ -129,7 +129,7 @@ describe('moco import', () => {
     const measured = await moco('knn', official, images, '-j', '0', '--threads', '1');
     expect(measured).toMatchObject({ code: 0, out: expect.stringContaining('edited copies') });
     expect(measured.err).toBe(
-      "moco: warning: not said by the file, so assumed: 32 px, a stem of stride 2, ImageNet's mean and standard deviation (moco import --image-size)\n" +
+      "moco: warning: not said by the file, so assumed: 32 px, a stem of stride 2, ImageNet's mean and standard deviation (moco import --image-size, --mean, --std)\n" +
         'moco: warning: 1 tensor was left out: module.neck.weight\n',
     );
     const exported = await moco('export', official, '-o', at('direct.onnx'));
@@ -377,7 +377,7 @@ describe('moco convert', () => {
     expect([code, out]).toEqual([0, expect.stringContaining('vit_tiny')]);
     expect(err).toBe(
       'moco: note: its positions are the fixed ones\n' +
-        "moco: note: not said by the file, so assumed: ImageNet's mean and standard deviation\n",
+        "moco: note: not said by the file, so assumed: ImageNet's mean and standard deviation (moco import --mean, --std)\n",
     );
     same(safetensorsFile(at('vit.safetensors')), { ...vit, pos_embed });
     expect((await moco('import', at('vit.safetensors'), '-o', at('vit-run.safetensors'))).code).toBe(0);

@@ -1,9 +1,10 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { prefixed, rng } from '@moco-ts/core';
+import { createPool, loadEval, openDataset } from '@moco-ts/data';
 import { encodeCheckpoint, initialParams } from '@moco-ts/run';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { readCheckpoint } from '../../../node/src/checkpoint.ts';
+import { openCheckpoint, readCheckpoint } from '../../../node/src/checkpoint.ts';
 import { openModel } from '../../../node/src/onnx-session.ts';
 import { moco, temporaryFolder, tiny, writeImages } from '../testing.ts';
 
@@ -125,6 +126,51 @@ describe('moco export --precision', () => {
     ]);
   });
 
+  it.each([
+    ['a ResNet', 'fp32', [], () => run, [1, 256], 0.999999],
+    ['a ViT', 'fp32', [], () => vit, [4, 192], 0.999999],
+    ['a ViT', 'fp16', [], () => vit, [4, 192], 0.9999],
+    ['a ViT', 'int8', ['--calibrate', images], () => vit, [4, 192], 0.97],
+  ] as const)(
+    'gives the tokens of %s in %s beside the features, with --tokens',
+    async (_, precision, more, source, [count, dim], least) => {
+      const [both, alone, raw] = ['both.onnx', 'alone.onnx', 'tokens.npy'].map((name) => join(root, name));
+      const flags = ['--precision', precision, ...more];
+      const { code, out } = await moco('export', source(), '-o', both!, '--tokens', ...flags);
+      expect([code, out]).toEqual([
+        0,
+        expect.stringContaining(`${dim} features and ${count} tokens of ${dim}, `),
+      ]);
+      await moco('export', source(), '-o', alone!, '--no-card');
+      await moco('embed', source(), images, '--out', raw!, '--tokens', '--raw');
+      const model = await openModel(readFileSync(both!));
+      expect(model.outputs).toEqual(['features', 'tokens']);
+      // An image of the model's own size, as `moco embed` reads it.
+      const { config } = (await openCheckpoint(source(), () => undefined)).info;
+      const dataset = await openDataset(images);
+      const { mean, std } = config;
+      for await (const { data } of loadEval(dataset, {
+        size: SIZE,
+        mean,
+        std,
+        pool: createPool(0),
+        batch: 3,
+      })) {
+        const { first, type, dims } = await model.run('float32', data, [3, 3, SIZE, SIZE], 'tokens');
+        expect([type, dims]).toEqual(['float32', [3, count, dim]]);
+        const expected = new Float32Array(new Uint8Array(readFileSync(raw!).subarray(128)).buffer);
+        expect(cosine(first, expected.subarray(0, first.length))).toBeGreaterThan(least);
+        break;
+      }
+      await model.close();
+      const full = await features(alone!);
+      expect(cosine(await features(both!), full)).toBeGreaterThan(least);
+      const card = readFileSync(both!.replace('.onnx', '.md'), 'utf8');
+      expect(card).toContain(`| output | \`tokens\`: float32 [N, ${count}, ${dim}], features of the places`);
+      expect(card).toContain('(features, tokens) = session.run(');
+    },
+  );
+
   it('prints what a label tells before and after', async () => {
     const path = join(root, 'measured.onnx');
     const { code, out } = await moco('export', run, '-o', path, '--precision', 'int8', '--measure');
@@ -138,6 +184,7 @@ describe('moco export --precision', () => {
   it.each([
     [['--calibrate', images], /--calibrate is for --precision int8 and fp16/],
     [['--precision', 'int4'], /fp32, fp16, int8/],
+    [['--transformers-js', '--tokens'], /--transformers-js and --tokens exclude each other/],
     [['--opset', '99'], /whole number from 18 to 23/],
   ])('%s is refused in one line', async (flags, message) => {
     const { code, err } = await moco('export', run, '-o', join(root, 'x.onnx'), ...flags);

@@ -42,6 +42,7 @@ interface ExportOptions {
   readonly withHead?: boolean;
   readonly withClassifier?: boolean;
   readonly withPreprocess?: boolean;
+  readonly tokens?: boolean;
   readonly precision: PrecisionName;
   readonly calibrate?: string;
   readonly measure?: boolean;
@@ -66,6 +67,7 @@ export function exportCommand(program: Command, io: Io): void {
     .option('--with-head', 'with the contrastive head: unit vectors')
     .option('--with-classifier', 'with the classifier of moco lincls or finetune: logits')
     .option('--with-preprocess', 'take raw uint8 images [N, H, W, 3] of any size')
+    .option('--tokens', "a second output: features of the image's places (patches), [N, T, D]")
     .option(
       '--precision <name>',
       `${precisions.join(', ')}: half or a quarter of the bytes`,
@@ -91,6 +93,7 @@ export function exportCommand(program: Command, io: Io): void {
 Examples:
   moco export runs/emoji -o emoji.onnx
   moco export runs/photos -o photos.onnx --with-preprocess
+  moco export dinov2.pth -o patches.onnx --tokens
   moco export runs/photos -o small.onnx --precision int8 --calibrate photos/ \\
       --measure
   moco export runs/photos -o photos-web/ --transformers-js
@@ -132,6 +135,7 @@ async function writeExport(options: ExportOptions, source: Source, io: Io): Prom
     transformersJs = false,
     withHead = false,
     withPreprocess = false,
+    tokens = false,
   } = options;
   const { path, config, params, commit, classes } = source;
   const calibration =
@@ -141,6 +145,7 @@ async function writeExport(options: ExportOptions, source: Source, io: Io): Prom
   const settings: ExportSettings = {
     withHead,
     withPreprocess,
+    tokens,
     precision,
     ...(calibration && { calibration: { dataset: calibration, onSkip: skips.onSkip } }),
     ...(classes && { classes }),
@@ -160,9 +165,11 @@ async function writeExport(options: ExportOptions, source: Source, io: Io): Prom
   if (transformersJs)
     for (const [name, content] of Object.entries(transformersConfigs(config, settings, model.dim)))
       await writeAtomic(join(output, name), `${JSON.stringify(content, null, 2)}\n`);
+  const places = model.tokens ? ` and ${model.tokens[0]} tokens of ${model.tokens[1]}` : '';
+  const given = `${classes ? 'logits' : 'features'}${places && ' and tokens'}`;
   io.out(
-    `${file}: ${config.arch} of ${path}, ${model.dim} ${classes ? 'classes' : 'features'}, ${bytes(model.bytes.length)}\n` +
-      `ONNX Runtime gives the trainer's ${classes ? 'logits' : 'features'} ${closeness(model, precision)}.\n`,
+    `${file}: ${config.arch} of ${path}, ${model.dim} ${classes ? 'classes' : 'features'}${places}, ${bytes(model.bytes.length)}\n` +
+      `ONNX Runtime gives the trainer's ${given} ${closeness(model, precision)}.\n`,
   );
   if (measured) tellMeasures(measured, io);
   io.out(leftOut(skips));
@@ -178,6 +185,7 @@ async function writeExport(options: ExportOptions, source: Source, io: Io): Prom
     const text = modelCard({
       ...facts,
       dim: model.dim,
+      ...(model.tokens && { tokens: model.tokens }),
       epochs,
       images,
       losses,
@@ -189,7 +197,7 @@ async function writeExport(options: ExportOptions, source: Source, io: Io): Prom
 }
 
 function checkOptions(
-  { withHead, withPreprocess, precision, calibrate, measure, transformersJs }: ExportOptions,
+  { withHead, withPreprocess, tokens, precision, calibrate, measure, transformersJs }: ExportOptions,
   source: Source,
 ): void {
   const { path, params, classes } = source;
@@ -198,6 +206,11 @@ function checkOptions(
       '--transformers-js and --with-preprocess exclude each other: transformers.js prepares images itself',
       { code: 'setting-conflict', setting: 'transformersJs' },
     );
+  if (transformersJs && tokens)
+    throw new UserError('--transformers-js and --tokens exclude each other: its pipelines take one output', {
+      code: 'setting-conflict',
+      setting: 'tokens',
+    });
   if (withHead && (classes || !Object.keys(params).some((name) => name.startsWith('fc.'))))
     throw new UserError(`${path} has no contrastive head: leave --with-head out`, {
       code: 'setting-conflict',

@@ -3,6 +3,7 @@ import {
   cosine as cosineRule,
   currentValue,
   faultOf,
+  type ListShape,
   type Rule,
   type SettingName,
   settings,
@@ -38,6 +39,20 @@ export const each = (rule: Rule) => {
     parse(text),
   ];
 };
+
+/** `0.5,0.4,0.3`, each as a rule allows it; where all of them are asked for, one number stands for all. */
+export const numbers =
+  ({ of, least, most, ...rule }: ListShape) =>
+  (text: string): number[] => {
+    const given = text.split(',').map(within(of));
+    const value = given.length === 1 && least === most ? Array<number>(least).fill(given[0]!) : given;
+    const fault = faultOf({ of, least, most, ...rule }, value);
+    if (fault !== undefined) throw new InvalidArgumentError(fault);
+    return value;
+  };
+
+/** Mean or deviation of the channels. */
+export const pixels = (name: 'mean' | 'std') => numbers(settings[name].rule as ListShape);
 
 /** Epochs. */
 export const milestones = each(settings.startEpoch.rule);

@@ -14,10 +14,11 @@ import {
 } from '@moco-ts/node';
 import type { Command } from 'commander';
 import { type Io, remarkTo, warnTo } from '../io.ts';
-import { setting } from './flags.ts';
+import { pixels, setting } from './flags.ts';
 
 interface ImportOptions extends EncoderOptions {
   readonly output: string;
+  readonly plugin?: readonly string[];
 }
 
 /** The flags of all commands that read foreign files. */
@@ -26,6 +27,8 @@ export function foreignFlags(command: Command): Command {
     .option('-a, --arch <name>', 'the encoder, if its shapes should not say')
     .option('--prefix <text>', "what the encoder's names have in front, as backbone. (found)")
     .option('--image-size <pixels>', 'if the file does not say (224)', setting('imageSize'))
+    .option('--mean <r,g,b>', "of its training; one number for all (ImageNet's)", pixels('mean'))
+    .option('--std <r,g,b>', "of its training; one number for all (ImageNet's)", pixels('std'))
     .option('--ignore-positions', 'take a ViT whose positions are not the fixed ones');
 }
 
@@ -63,7 +66,7 @@ Examples:
 async function importFile(
   file: string,
   output: string,
-  options: EncoderOptions,
+  { plugin, ...options }: Omit<ImportOptions, 'output'>,
   io: Io,
   warn: (text: Wording) => void,
 ): Promise<void> {
@@ -72,7 +75,9 @@ async function importFile(
     throw new UserError(`${file} is a checkpoint of moco already; moco convert writes it for others`);
   const { info, tensors } = asCheckpoint(opened, basename(file));
   checkFinite(file, tensors);
-  await writeAtomic(output, checkpointFile(info, tensors));
+  // As of a run: a name in it may be a plugin's.
+  const config = plugin ? { ...info.config, plugin } : info.config;
+  await writeAtomic(output, checkpointFile({ ...info, config }, tensors));
   const { title, remarks } = describeForeign(opened);
   io.out(`${output}: ${title}\n`);
   remarks.forEach(remarkTo(io));

@@ -5,7 +5,9 @@ import { registerEncoders } from '@moco-ts/encoders';
 import { encodeTorch } from '@moco-ts/exchange';
 import { describe, expect, it } from 'vitest';
 import { readCheckpoint } from '../../../node/src/checkpoint.ts';
-import { imageFolder, logged, moco, temporaryFolder, tiny } from '../testing.ts';
+import { planRun } from '../../../node/src/plan.ts';
+import { train } from '../../../node/src/train.ts';
+import { imageFolder, logged, moco, quietReporter, temporaryFolder, tiny } from '../testing.ts';
 
 registerEncoders();
 const folder = temporaryFolder();
@@ -59,6 +61,40 @@ describe('moco pretrain --init', () => {
     ]);
     const plain = await moco('pretrain', '--resume', at('first'), '--init', resnet18);
     expect(plain.err).toMatch(/was made without, but --init asks for/);
+  });
+
+  it('reads its file once, and has its mean and deviation, or those of the flags', async () => {
+    const file = at('own-pixels.safetensors');
+    const given = encoderNamed('resnet-tiny').init({ imageSize: 16 }, (name) => rng(3, name));
+    writeFileSync(at('plain.pth'), await encodeTorch(given));
+    const pixels = ['--mean', '0.5', '--std', '0.2,0.3,0.4'];
+    expect((await moco('import', at('plain.pth'), '-o', file, ...pixels)).err).not.toContain('mean');
+    const flags = { arch: 'resnet-tiny', imageSize: 16, method: 'moco-v2', mocoK: 16, batchSize: 8 } as const;
+    const quiet = { warn: () => undefined, note: () => undefined };
+    const wish = { flags: { ...flags, data: images, init: file, maxSteps: 1 }, out: at('once') };
+    const plan = await planRun(wish, quiet);
+    rmSync(file);
+    expect(plan.config).toMatchObject({ mean: [0.5, 0.5, 0.5], std: [0.2, 0.3, 0.4] });
+    const stop = { requested: false };
+    const { outcome } = await train({ ...plan, reporter: quietReporter, stop });
+    expect(outcome).toBe('stopped');
+    const { code } = await run(at('once'), 'twice', '--max-steps', '1', '--mean', '0.1');
+    expect(code).toBe(0);
+    expect(configOf('twice')).toMatchObject({ mean: [0.1, 0.1, 0.1], std: [0.2, 0.3, 0.4] });
+    for (const [value, message] of [
+      ['0.1,0.2', 'Give a list of 3 values.'],
+      ['red', 'Give a number from -1000 to 1000.'],
+    ] as const)
+      expect((await run(at('once'), 'never', '--mean', value)).err).toContain(message);
+  });
+
+  it('says what the stem of its weights leaves of small images', async () => {
+    const { out } = await run(resnet18, 'coarse', '--max-steps', '1');
+    expect(out).toMatch(
+      /^Note: the stem is the weights'.* of 16 px .* 1 x 1; .*--image-size, or --stem cifar/m,
+    );
+    const own = await run(resnet18, 'own-stem', '--max-steps', '1', '--stem', 'cifar');
+    expect(own.out).not.toContain("the stem is the weights'");
   });
 
   it('needs its file no more once the run is there', async () => {

@@ -110,7 +110,8 @@ describe.each(methods)('$name', ({ name, own, stored, ofHead, shown, elsewhere }
     expect(converted).toMatchObject({ code: 0, err: '' });
     expect(await moco('import', file, ...plugin(name), '-o', again)).toMatchObject({ code: 0, err: '' });
     const { info, tensors } = await readCheckpoint(again);
-    expect(info.config).toMatchObject({ method: name, ...ofHead });
+    // Who opens it without the plugin hears where its method came from.
+    expect(info.config).toMatchObject({ method: name, plugin: [plugin(name)[1]], ...ofHead });
     const query = Object.entries((await readCheckpoint(newest(once))).tensors).filter(([key]) =>
       key.startsWith('q.'),
     );

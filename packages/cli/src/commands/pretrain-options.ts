@@ -9,7 +9,7 @@ import {
   settingEntries,
 } from '@moco-ts/run';
 import { type Command, Option } from 'commander';
-import { each, named, names, oneOf, within } from './flags.ts';
+import { each, named, names, numbers, oneOf, within } from './flags.ts';
 
 const recipeGroups: readonly Group[] = ['Method', 'Encoder and views', 'Training', 'Data', 'Machine'];
 
@@ -77,7 +77,8 @@ function parserOf(rule: Rule, flags: string): ((text: string, before: unknown) =
     case 'duration':
       return named(rule);
     case 'list':
-      return flags.includes('...') ? each(rule.of) : names;
+      if (rule.of.type !== 'number') return names;
+      return flags.includes('...') ? each(rule.of) : numbers(rule);
     default:
       return undefined;
   }

@@ -13,7 +13,6 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { quoted } from '@moco-ts/core';
-import type { Reporter } from '@moco-ts/node';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { planRun } from '../../../node/src/plan.ts';
 import { train } from '../../../node/src/train.ts';
@@ -23,6 +22,7 @@ import {
   logged,
   moco,
   printed,
+  quietReporter,
   spawnMoco,
   temporaryFolder,
   tiny,
@@ -34,14 +34,6 @@ const EPOCHS = '4';
 const images = imageFolder(20);
 const base = ['pretrain', images, ...tiny, '--epochs', EPOCHS];
 const finished = join(temporaryFolder(), 'whole');
-const nothing = () => undefined;
-const quietReporter: Reporter = {
-  step: nothing,
-  epoch: nothing,
-  note: nothing,
-  warn: nothing,
-  close: nothing,
-};
 
 /** The loss of each step; of steps that were taken twice, the later one. */
 function losses(folder: string): number[] {

@@ -11,9 +11,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { createExtractor, decodeSafetensors, under, unitRows } from '@moco-ts/core';
 import { createPool, loadEval, openDataset } from '@moco-ts/data';
 import { modelConfig } from '@moco-ts/run';
+import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../../node/src/checkpoint.ts';
 import { openBackend } from '../../../node/src/open-backend.ts';
@@ -64,6 +66,20 @@ async function features(withHead: boolean): Promise<Float32Array> {
   await extractor.dispose();
   await backend.dispose();
   return Float32Array.from(parts);
+}
+
+interface Row {
+  readonly tokens: ArrayLike<number> & Iterable<number>;
+}
+
+/** A file of float32 as NumPy reads it. */
+function npyOf(path: string): { shape: number[]; values: number[] } {
+  const bytes = readFileSync(path);
+  const shape = /'shape': \(([^)]*)\)/
+    .exec(bytes.toString('latin1', 0, 128))![1]!
+    .split(',')
+    .map(Number);
+  return { shape, values: [...new Float32Array(new Uint8Array(bytes.subarray(128)).buffer)] };
 }
 
 describe('moco embed', () => {
@@ -222,6 +238,64 @@ describe('moco embed', () => {
     expect((await moco('embed', at('junk.onnx'), images, '--out', at('j.npy'))).err).toMatch(
       /^moco: [^\n]*is no ONNX model[^\n]*\n$/,
     );
+  });
+
+  it('writes tokens as [N, T, D], which are no vectors of images', async () => {
+    const embed = (output: string, ...flags: string[]) =>
+      moco('embed', run, images, '--out', at(output), '--tokens', ...flags);
+    expect((await embed('tokens.npy', '--raw')).out).toMatch(
+      /tokens\.npy: 151 tokens of 256 values, 1 of each of 151 images, /,
+    );
+    // Images of 16 pixels have one place in the last map, and so its mean is that.
+    expect(npyOf(at('tokens.npy'))).toEqual({ shape: [151, 1, 256], values: [...(await features(false))] });
+    const vit = at('vit');
+    const small = ['-a', 'vit_tiny', '--patch-size', '8', '--max-steps', '1', '--bn', 'plain'];
+    expect((await moco('pretrain', images, '--out', vit, ...tiny, ...small)).code).toBe(0);
+    const [npy, parquet] = [at('patches.npy'), at('patches.parquet')];
+    for (const file of [npy, parquet])
+      expect((await moco('embed', vit, images, '--out', file, '--tokens')).code).toBe(0);
+    const { shape, values } = npyOf(npy);
+    expect(shape).toEqual([151, 4, 192]);
+    for (let token = 0; token < 12; token++)
+      expect(Math.hypot(...values.slice(token * 192, (token + 1) * 192))).toBeCloseTo(1, 5);
+    // The same bytes, an image's tokens in one list.
+    const rows = (await parquetReadObjects({ file: await asyncBufferFromFile(parquet) })) as Row[];
+    expect(rows.flatMap(({ tokens }) => [...tokens])).toEqual(values);
+    for (const file of [npy, parquet]) {
+      const { code, err } = await moco('search', file, 'p001.png');
+      expect([code, err]).toEqual([
+        1,
+        expect.stringMatching(/^moco: .*tokens, not (of )?one vector for each image[^\n]*\n$/),
+      ]);
+    }
+  });
+
+  it('takes the tokens of a model that has them, and says where there are none', async () => {
+    const model = at('places.onnx');
+    const exported = await moco('export', run, '-o', model, '--with-preprocess', '--tokens');
+    expect(exported).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('256 features and 1 tokens of 256'),
+    });
+    expect((await moco('embed', model, images, '--out', at('places.npy'), '--tokens', '--raw')).code).toBe(0);
+    const [{ shape, values }, expected] = [npyOf(at('places.npy')), await features(false)];
+    expect(shape).toEqual([151, 1, 256]);
+    // The first image alone has another size than the model's.
+    for (let i = 256; i < values.length; i++) expect(Math.abs(values[i]! - expected[i]!)).toBeLessThan(1e-4);
+    await moco('export', run, '-o', at('plain.onnx'), '--with-preprocess');
+    const mixer = fileURLToPath(new URL('../../../../examples/encoder-mixer/index.js', import.meta.url));
+    const own = ['-a', 'mixer', '--plugin', mixer];
+    expect(
+      (await moco('pretrain', images, '--out', at('mixer'), ...tiny, ...own, '--max-steps', '1')).code,
+    ).toBe(0);
+    for (const [source, flags, message] of [
+      [at('plain.onnx'), [], /no output "tokens" \(moco export --tokens/],
+      [at('mixer'), ['--plugin', mixer], /the encoder mixer gives no tokens, .*: leave --tokens out/],
+      [run, ['--with-head'], /--with-head and --tokens exclude each other/],
+    ] as const) {
+      const { code, err } = await moco('embed', source, images, '--out', at('x.npy'), '--tokens', ...flags);
+      expect([code, err.trim().split('\n')]).toEqual([1, [expect.stringMatching(message)]]);
+    }
   });
 
   it('stops at Ctrl-C and goes on', async () => {

@@ -21,6 +21,7 @@ export interface EmbedSettings {
   /** Throws away what an interrupted run left. */
   readonly restart: boolean;
   readonly withHead: boolean;
+  readonly tokens: boolean;
   readonly backend: string;
 }
 
@@ -75,8 +76,9 @@ async function embedLocked(
   events: EmbedEvents,
   lock: Lock,
 ): Promise<EmbedResult> {
-  const { output, unit } = settings;
-  const { dim } = embedder;
+  const { output, unit, tokens } = settings;
+  const { dim, rows } = embedder;
+  const width = rows * dim;
   if (settings.restart) await rm(journalFolder(output), { recursive: true, force: true });
   const info: VectorInfo = {
     moco: version,
@@ -84,13 +86,15 @@ async function embedLocked(
     encoder: embedder.checksum,
     data: dataset.source,
     unit,
+    ...(tokens && { tokens: [rows, dim] as const }),
   };
-  const journal = await openJournal(output, dim, dataset.length, {
+  const journal = await openJournal(output, width, dataset.length, {
     model: embedder.checksum,
     images: fingerprint(dataset),
     data: JSON.stringify(dataset.source),
     '--raw': !unit,
     '--with-head': settings.withHead,
+    '--tokens': tokens,
     '--backend': settings.backend,
     version,
   });
@@ -108,7 +112,7 @@ async function embedLocked(
     }
     if (journal.rows === 0) throw new DataError(`${dataset.name}: none of its images could be read`);
     lock.check();
-    await finish(journal, output, dim, info);
+    await finish(journal, output, width, info);
     await journal.remove();
     return { finished: true, rows: journal.rows };
   } catch (error) {
@@ -130,14 +134,14 @@ function fingerprint(dataset: ImageDataset): string {
   return hash.digest('hex');
 }
 
-async function finish(journal: Journal, output: string, dim: number, info: VectorInfo): Promise<void> {
+async function finish(journal: Journal, output: string, width: number, info: VectorInfo): Promise<void> {
   const complete = join(journal.folder, 'output');
   if (formatOf(output) === '.npy') {
     const ids = join(journal.folder, 'ids.json');
-    await writeNpy(journal, complete, ids, dim, info);
+    await writeNpy(journal, complete, ids, info.tokens ?? [width], info);
     await synced(ids);
     await rename(ids, idsPath(output));
-  } else await writeParquet(complete, journal.read(), dim, info);
+  } else await writeParquet(complete, journal.read(), width, info);
   await synced(complete);
   await rename(complete, output);
 }
@@ -146,12 +150,12 @@ async function writeNpy(
   journal: Journal,
   path: string,
   idsFile: string,
-  dim: number,
+  row: readonly number[],
   info: VectorInfo,
 ): Promise<void> {
   await withOpened(async (keep) => {
     const [values, names] = [keep(await open(path, 'w')), keep(await open(idsFile, 'w'))];
-    await values.writeFile(npyHeader(journal.rows, dim));
+    await values.writeFile(npyHeader(journal.rows, ...row));
     await names.writeFile(`{"moco": ${JSON.stringify(info)},\n"ids": [`);
     let [sum, first] = [0, true];
     for await (const { ids, vectors } of journal.read()) {

@@ -6,6 +6,7 @@ import {
   firstNotFinite,
   type Params,
   printable,
+  sameShape,
   say,
   settingRef,
   UserError,
@@ -33,6 +34,8 @@ export interface EmbedderOptions {
   readonly workers?: number;
   /** The contrastive head's outputs instead of the features behind it. */
   readonly withHead?: boolean;
+  /** Those of an image's places instead of its features. */
+  readonly tokens?: boolean;
   readonly warn: (text: Wording) => void;
 }
 
@@ -40,7 +43,7 @@ export interface EmbedderOptions {
 export interface VectorBatch {
   /** Which images of the data set. */
   readonly indices: Int32Array;
-  /** [indices.length, dim], as the model gives them. */
+  /** [indices.length, dim], of tokens [indices.length, rows, dim], as the model gives them. */
   readonly vectors: Float32Array;
 }
 
@@ -61,7 +64,10 @@ export interface Embedder {
   readonly checksum: string;
   /** What the model was trained by; of an ONNX model nothing is known. */
   readonly config?: RunConfig;
+  /** The length of a vector, or of a token. */
   readonly dim: number;
+  /** Vectors of an image: 1, or the number of its tokens. */
+  readonly rows: number;
   /** Images from `from` on, in order, in batches that begin at multiples of {@link embedBatch}; damaged ones are left out. */
   embed(dataset: ImageDataset, from: number, damage: Damage): AsyncGenerator<VectorBatch>;
   dispose(): Promise<void>;
@@ -81,7 +87,7 @@ export async function openEmbedder(model: string, options: EmbedderOptions): Pro
         const row = firstNotFinite(batch.vectors, embedder.dim);
         if (row !== undefined)
           throw new DivergedError(
-            say`${model}: its features of ${printable(dataset.id(batch.indices[row]!))} are not finite: its training diverged; take an earlier checkpoint, or train with a lower ${settingRef('lr')}`,
+            say`${model}: its features of ${printable(dataset.id(batch.indices[Math.floor(row / embedder.rows)]!))} are not finite: its training diverged; take an earlier checkpoint, or train with a lower ${settingRef('lr')}`,
           );
         yield batch;
       }
@@ -93,7 +99,12 @@ async function openRun(model: string, options: EmbedderOptions): Promise<Embedde
   const { info, tensors, path } = await openEncoder(model, options.warn);
   const { config } = info;
   const all = under('q', tensors);
-  const withHead = options.withHead ?? false;
+  const { withHead = false, tokens = false } = options;
+  if (withHead && tokens)
+    throw new UserError('--with-head and --tokens exclude each other: the head takes the features alone', {
+      code: 'setting-conflict',
+      setting: 'tokens',
+    });
   if (withHead && !Object.keys(all).some((name) => name.startsWith('fc.')))
     throw new UserError(`${path} has no contrastive head: leave --with-head out`, {
       code: 'setting-conflict',
@@ -107,7 +118,8 @@ async function openRun(model: string, options: EmbedderOptions): Promise<Embedde
     const backend = keep(
       await openBackend(options.backend ?? 'ort', threads === undefined ? {} : { threads }),
     );
-    const extractor = keep(await createExtractor(backend, modelConfig(config, withHead), params, embedBatch));
+    const network = { ...modelConfig(config, withHead), ...(tokens && { gives: 'tokens' as const }) };
+    const extractor = keep(await createExtractor(backend, network, params, embedBatch));
     const pool = keep(createPool(options.workers ?? config.workers));
     const { imageSize: size, mean, std } = config;
     return {
@@ -115,6 +127,7 @@ async function openRun(model: string, options: EmbedderOptions): Promise<Embedde
       checksum: checksum(params),
       config,
       dim: extractor.dim,
+      rows: extractor.rows,
       async *embed(dataset, from, { onSkip, maxBad = config.maxBad, badBefore }) {
         const indices = Int32Array.from({ length: dataset.length - from }, (_, i) => from + i);
         const damage = { onSkip, ...(maxBad !== undefined && { maxBad }), ...(badBefore && { badBefore }) };
@@ -126,7 +139,10 @@ async function openRun(model: string, options: EmbedderOptions): Promise<Embedde
   });
 }
 
-async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOptions): Promise<Embedder> {
+async function openOnnx(
+  model: string,
+  { withHead, backend = 'ort', tokens = false }: EmbedderOptions,
+): Promise<Embedder> {
   if (withHead)
     throw new UserError(`${model} is exported already: leave --with-head out`, {
       code: 'setting-conflict',
@@ -138,7 +154,7 @@ async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOp
       setting: 'backend',
       value: backend,
     });
-  let known: number | undefined;
+  let known: readonly number[] | undefined;
   const bytes = await readWhole(model);
   checkDemands(model, bytes);
   return openTogether(async (keep) => {
@@ -149,9 +165,14 @@ async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOp
         });
       }),
     );
-    const one = async (data: Uint8Array, height: number, width: number): Promise<Float32Array> => {
+    if (tokens && !session.outputs.includes('tokens'))
+      throw new UserError(
+        `${model} has no output "tokens" (moco export --tokens makes a model that has): leave --tokens out`,
+        { code: 'setting-conflict', setting: 'tokens' },
+      );
+    const one = async (data: Uint8Array, height: number, width: number) => {
       const { first, type, dims } = await session
-        .run('uint8', data, [1, height, width, 3])
+        .run('uint8', data, [1, height, width, 3], tokens ? 'tokens' : undefined)
         .catch((error: Error) => {
           throw new UserError(
             `${model} takes no raw images (moco export --with-preprocess makes one that does): ${error.message}`,
@@ -162,40 +183,48 @@ async function openOnnx(model: string, { withHead, backend = 'ort' }: EmbedderOp
         throw new UserError(`${model} gives ${type ?? 'no tensor'}, not vectors of float32`, {
           code: 'checkpoint-mismatch',
         });
+      // Of other programs' models a vector may have further axes.
+      const shape = tokens ? dims.slice(1) : [first.length];
       if (
         dims[0] !== 1 ||
+        shape.length !== (tokens ? 2 : 1) ||
         first.length < 1 ||
-        first.length > LONGEST ||
-        first.length !== (known ?? first.length)
+        shape.at(-1)! > LONGEST ||
+        !sameShape(shape, known ?? shape)
       )
         throw new UserError(
-          `${model} gives [${dims.join(', ')}] for an image of ${width} x ${height}, not a vector [1, ${known ?? 'D'}]`,
+          `${model} gives [${dims.join(', ')}] for an image of ${width} x ${height}, not ${tokens ? `tokens [1, ${known?.join(', ') ?? 'T, D'}]` : `a vector [1, ${known ?? 'D'}]`}`,
           { code: 'checkpoint-mismatch' },
         );
-      known = first.length;
+      known = shape;
       return first;
     };
-    const { length: dim } = await one(new Uint8Array(64 * 64 * 3), 64, 64);
+    const { length } = await one(new Uint8Array(64 * 64 * 3), 64, 64);
+    const dim = known!.at(-1)!;
     return {
       model,
       checksum: hexadecimal(crc32(bytes)),
       dim,
+      rows: length / dim,
       async *embed(dataset, from, damage) {
         const skips = createSkipLog(dataset, damage);
         for (let at = from; at < dataset.length; at += embedBatch) {
           const indices: number[] = [];
-          const vectors: number[] = [];
+          const vectors = new Float32Array(embedBatch * length);
           for (let i = at; i < Math.min(dataset.length, at + embedBatch); i++) {
             const image = await dataset.decode(i).catch((error: Error) => {
               ifDamaged(error);
               skips.add([{ index: i, reason: error.message }]);
             });
             if (!image) continue;
+            vectors.set(await one(image.data, image.height, image.width), indices.length * length);
             indices.push(i);
-            vectors.push(...(await one(image.data, image.height, image.width)));
           }
           if (indices.length > 0)
-            yield { indices: Int32Array.from(indices), vectors: Float32Array.from(vectors) };
+            yield {
+              indices: Int32Array.from(indices),
+              vectors: vectors.subarray(0, indices.length * length),
+            };
         }
       },
     };

@@ -17,9 +17,9 @@ export interface NpyHeader {
   readonly offset: number;
 }
 
-/** The first 128 bytes of a file of float32 [rows, dim]. */
-export function npyHeader(rows: number, dim: number): Uint8Array {
-  const text = `{'descr': '<f4', 'fortran_order': False, 'shape': (${rows}, ${dim}), }`;
+/** The first 128 bytes of a file of float32 [...shape]. */
+export function npyHeader(...shape: readonly number[]): Uint8Array {
+  const text = `{'descr': '<f4', 'fortran_order': False, 'shape': (${shape.join(', ')}), }`;
   const bytes = new Uint8Array(128);
   bytes.set([...magic, 1, 0, 118, 0]);
   bytes.set(new TextEncoder().encode(`${text.padEnd(117)}\n`), 10);
@@ -56,6 +56,8 @@ export function parseNpyHeader(front: Uint8Array, size: number, source: string):
     .split(',')
     .map((part) => part.trim());
   if (shape.at(-1) === '') shape.pop();
+  if (shape.length === 3)
+    throw fail(`its shape is ${printable(text, 40)}, of tokens, not of one vector for each image`);
   const [rows, dim] = shape.map(Number);
   if (shape.length !== 2 || !Number.isSafeInteger(rows) || !Number.isSafeInteger(dim) || dim === 0)
     throw fail(`its shape is ${printable(text, 40)}, not (rows, values of a vector)`);

@@ -83,6 +83,8 @@ async function metadataOf(source: ByteSource): Promise<FileMetaData> {
   checkFooter(await source.read(source.size - tail, tail));
   const metadata = await parquetMetadataAsync(file);
   const names = metadata.schema.map(({ name }) => name);
+  if (names.includes('tokens') && !names.includes('vector'))
+    throw new Error('it has tokens, not one vector for each image (moco embed without --tokens makes those)');
   for (const name of ['id', 'vector'])
     if (!names.includes(name))
       throw new Error(`it has no column "${name}" (id: texts, vector: lists of floats)`);

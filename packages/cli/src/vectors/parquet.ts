@@ -1,5 +1,5 @@
-/** Writes vectors as Apache Parquet: a text column `id` and a column `vector` of float lists. */
-import { parquetGroupRows as groupRows, parquetColumns, parquetOptions, type VectorInfo } from '@moco-ts/run';
+/** Writes vectors as Apache Parquet: a text column `id` and a column `vector` (or `tokens`) of float lists. */
+import { parquetColumns, parquetGroupRows, parquetOptions, type VectorInfo } from '@moco-ts/run';
 import { fileWriter, ParquetWriter } from 'hyparquet-writer';
 
 /** Consecutive rows of a vector file. */
@@ -9,7 +9,10 @@ export interface VectorRows {
   readonly vectors: Float32Array;
 }
 
-/** Writes a file piece by piece. The same rows give the same bytes, however they are split into pieces. */
+/**
+ * Writes a file piece by piece. The same rows give the same bytes, however they are split into pieces.
+ * @param dim values of a row
+ */
 export async function writeParquet(
   path: string,
   rows: AsyncIterable<VectorRows>,
@@ -17,11 +20,13 @@ export async function writeParquet(
   info: VectorInfo,
 ): Promise<void> {
   const writer = new ParquetWriter({ writer: fileWriter(path), ...parquetOptions(info) });
-  for await (const { ids, vectors } of regrouped(rows, dim)) writer.write(parquetColumns(ids, vectors, dim));
+  for await (const { ids, vectors } of regrouped(rows, dim))
+    writer.write(parquetColumns(ids, vectors, dim, info));
   writer.finish();
 }
 
 async function* regrouped(rows: AsyncIterable<VectorRows>, dim: number): AsyncGenerator<VectorRows> {
+  const groupRows = parquetGroupRows(dim);
   let ids: string[] = [];
   let vectors = new Float32Array(groupRows * dim);
   for await (const part of rows) {

@@ -3,7 +3,7 @@ import type { Backend } from '../backend.ts';
 import { defineEncoder, type Params } from '../encoder.ts';
 import { mul, relu } from '../graph/ops/elementwise.ts';
 import { mean } from '../graph/ops/reduce.ts';
-import { slice } from '../graph/ops/shape.ts';
+import { reshape, slice, transpose } from '../graph/ops/shape.ts';
 import { initBatchNorm, initConv } from '../nn/init.ts';
 import { batchNorm, conv } from '../nn/layers.ts';
 import { interpret } from '../reference/interpreter.ts';
@@ -49,8 +49,8 @@ function counting(): { backend: Backend; runs: number[] } {
         },
         run: async (feeds) => {
           runs.push(feeds.input!.shape[0]!);
-          const { features } = interpret(graph, { ...state, ...feeds });
-          return { features: tensor(features!.data, features!.shape) };
+          const outputs = Object.entries(interpret(graph, { ...state, ...feeds }));
+          return Object.fromEntries(outputs.map(([name, { data, shape }]) => [name, tensor(data, shape)]));
         },
         read: async () => ({}),
         memory: { stateBytes: 0 },
@@ -114,6 +114,37 @@ describe('createExtractor', () => {
     expect(extractor.dim).toBe(3);
     const vectors = await extractor.extract(images);
     for (let i = 0; i < 5; i++) expect(Math.hypot(...vectors.subarray(3 * i, 3 * i + 3))).toBeCloseTo(1, 6);
+  });
+  it('gives tokens, in chunks too, beside which the features stay the first output', async () => {
+    const places = defineEncoder({
+      ...encoder,
+      tokens: (context, params, x) => {
+        const map = relu(batchNorm(context, params, 'bn1', conv(params, 'conv1', x, { padding: 1 })));
+        return transpose(reshape(map, [x.shape[0]!, 5, 16]), [0, 2, 1]);
+      },
+    });
+    const model = { encoder: places, encoderConfig } as const;
+    const { backend, runs } = counting();
+    const extractor = await createExtractor(backend, { ...model, gives: 'tokens' }, params, 2);
+    expect([extractor.rows, extractor.dim]).toEqual([16, 5]);
+    const tokens = await extractor.extract(images);
+    expect([tokens.length, runs]).toEqual([5 * 16 * 5, [2, 2, 2]]);
+    const plain = await createExtractor(counting().backend, model, params, 2);
+    const features = await plain.extract(images);
+    // This encoder's features are the means of its tokens.
+    features.forEach((value, i) => {
+      const [image, channel] = [Math.floor(i / 5), i % 5];
+      let sum = 0;
+      for (let place = 0; place < 16; place++) sum += tokens[(image * 16 + place) * 5 + channel]!;
+      expect(sum / 16).toBeCloseTo(value, 6);
+    });
+    const both = encoderGraph({ ...model, gives: 'both' }, params, 1);
+    expect(both.outputs.map(({ name }) => name)).toEqual(['features', 'tokens']);
+    // What both share is computed once.
+    expect(both.nodes.filter(({ op }) => op === 'conv2d')).toHaveLength(1);
+    expect(() => encoderGraph({ encoder, encoderConfig, gives: 'tokens' }, params, 1)).toThrow(
+      "the encoder test gives no tokens, features of an image's places: leave tokens out",
+    );
   });
   it("computes a method's own head, by its parameters and scaled to unit length", async () => {
     // The first two features, by factors: what a head that core does not know may do.

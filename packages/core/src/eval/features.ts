@@ -1,8 +1,10 @@
 /** Features of images from a trained encoder, in evaluation mode. */
 import type { Backend } from '../backend.ts';
 import type { Encoder, EncoderConfig, ForwardContext, Params, TracedParams } from '../encoder.ts';
+import { SettingError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { type Traced, trace } from '../graph/trace.ts';
+import { say, settingRef } from '../message.ts';
 import { linear, normalize } from '../nn/layers.ts';
 import { optimize } from '../passes/passes.ts';
 import { type HeadConfig, head } from '../ssl/head.ts';
@@ -33,11 +35,8 @@ export interface ModelConfig {
    * features, not normalised.
    */
   readonly head?: ModelHead;
-}
-
-function headDim(head: ModelHead): number {
-  if ('classes' in head) return head.classes;
-  return 'layers' in head ? head.outputs : head.dim;
+  /** `tokens`: those of the encoder, which no head follows; `both`: beside the features. Default features. */
+  readonly gives?: 'features' | 'tokens' | 'both';
 }
 
 function project(context: ForwardContext, params: TracedParams, features: Traced, config: ModelHead): Traced {
@@ -49,10 +48,11 @@ function project(context: ForwardContext, params: TracedParams, features: Traced
 
 /**
  * The encoder as a graph in evaluation mode. Inputs: `input` [N, C, H, W] and each parameter by its name.
- * Output: `features` [N, D], or `logits` [N, C] of a classifier.
+ * Outputs: `features` [N, D], or `logits` [N, C] of a classifier; `tokens` [N, T, D].
+ * @throws SettingError for tokens of an encoder that has none
  */
 export function encoderGraph(
-  { encoder, encoderConfig, head: headConfig }: ModelConfig,
+  { encoder, encoderConfig, head: headConfig, gives = 'features' }: ModelConfig,
   params: Params,
   batch: number,
 ): Graph {
@@ -64,19 +64,36 @@ export function encoderGraph(
     );
     const normalization = { splits: 1 };
     const context = { config: encoderConfig, training: false, normalization, updates: new Map() };
-    const features = encoder.forward(context, traced, x);
-    const result = headConfig ? project(context, traced, features, headConfig) : features;
-    return { [headConfig && 'classes' in headConfig ? 'logits' : 'features']: result };
+    const outputs: Record<string, Traced> = {};
+    if (gives !== 'tokens') {
+      const features = encoder.forward(context, traced, x);
+      const result = headConfig ? project(context, traced, features, headConfig) : features;
+      outputs[headConfig && 'classes' in headConfig ? 'logits' : 'features'] = result;
+    }
+    if (gives !== 'features') {
+      const tokens = encoder.tokens?.(context, traced, x);
+      if (!tokens) throw withoutTokens(encoder);
+      outputs.tokens = tokens;
+    }
+    return outputs;
   });
   return optimize(graph);
 }
 
+const withoutTokens = ({ name }: Encoder) =>
+  new SettingError(
+    say`the encoder ${name} gives no tokens, features of an image's places: leave ${settingRef('tokens')} out`,
+    { code: 'setting-conflict', setting: 'tokens' },
+  );
+
 export interface FeatureExtractor {
-  /** The length of a feature vector. */
+  /** The length of a feature vector, or of a token. */
   readonly dim: number;
+  /** Vectors of an image: 1, or the number of its tokens. */
+  readonly rows: number;
   /**
    * @param images [M, C, H, W] for any M >= 1, normalised
-   * @returns [M, dim]
+   * @returns [M, dim]; of tokens [M, rows, dim]
    */
   extract(images: Float32Array): Promise<Float32Array>;
   /** Takes other weights of the same shapes. */
@@ -84,7 +101,7 @@ export interface FeatureExtractor {
   dispose(): Promise<void>;
 }
 
-/** Compiles an encoder for inference in chunks of `batch` images. */
+/** Compiles an encoder for inference in chunks of `batch` images. Of a model that gives both, it gives the features. */
 export async function createExtractor(
   backend: Backend,
   model: ModelConfig,
@@ -93,6 +110,8 @@ export async function createExtractor(
 ): Promise<FeatureExtractor> {
   const graph = encoderGraph(model, params, batch);
   const names = graph.inputs.map((port) => port.name).filter((name) => name !== 'input');
+  const { name: output, value } = graph.outputs[0]!;
+  const extents = graph.values[value]!.shape;
   const program = await backend.compile(graph, { state: names.map((input) => ({ input })) });
   const load = (weights: Params) =>
     program.load(Object.fromEntries(names.map((name) => [name, weights[name]!])));
@@ -104,19 +123,20 @@ export async function createExtractor(
   }
   const shape = [batch, ...model.encoder.inputShape(model.encoderConfig)];
   const image = sizeOf(shape) / batch;
-  const dim = model.head ? headDim(model.head) : model.encoder.featureDim(model.encoderConfig);
+  const width = sizeOf(extents) / batch;
+  const dim = extents.at(-1)!;
   return {
     dim,
+    rows: width / dim,
     extract: async (images) => {
       const count = images.length / image;
-      const out = new Float32Array(count * dim);
+      const out = new Float32Array(count * width);
       for (let at = 0; at < count; at += batch) {
         const chunk = new Float32Array(batch * image);
         chunk.set(images.subarray(at * image, Math.min(count, at + batch) * image));
         const outputs = await program.run({ input: { shape, dtype: 'float32', data: chunk } });
-        const [result] = Object.values(outputs);
-        const taken = Math.min(batch, count - at) * dim;
-        out.set((result!.data as Float32Array).subarray(0, taken), at * dim);
+        const taken = Math.min(batch, count - at) * width;
+        out.set((outputs[output]!.data as Float32Array).subarray(0, taken), at * width);
       }
       return out;
     },

@@ -1,15 +1,16 @@
 /** Initialisation as torchvision and PyTorch do it. */
 
 import type { Params } from '../encoder.ts';
-import type { Rng } from '../rng.ts';
+import { drawsNothing, type Rng } from '../rng.ts';
 import { filled, type Shape, sizeOf, type Tensor } from '../tensor/tensor.ts';
 
 /** The random stream of each parameter, by name. */
 export type ParameterRandom = (parameter: string) => Rng;
 
-function drawn(shape: Shape, draw: () => number): Tensor {
+function drawn(shape: Shape, random: Rng, draw: () => number): Tensor {
   const data = new Float32Array(sizeOf(shape));
-  for (let i = 0; i < data.length; i++) data[i] = draw();
+  // Zeros are there already, and what is not touched takes no memory.
+  if (!drawsNothing(random)) for (let i = 0; i < data.length; i++) data[i] = draw();
   return { shape, dtype: 'float32', data };
 }
 
@@ -17,12 +18,12 @@ function drawn(shape: Shape, draw: () => number): Tensor {
 export function kaimingNormalFanOut(shape: Shape, random: Rng): Tensor {
   const fanOut = shape[0]! * sizeOf(shape.slice(2));
   const deviation = Math.sqrt(2 / fanOut);
-  return drawn(shape, () => random.normal() * deviation);
+  return drawn(shape, random, () => random.normal() * deviation);
 }
 
 /** Uniform values in [-bound, bound). */
 export function uniformWithin(shape: Shape, bound: number, random: Rng): Tensor {
-  return drawn(shape, () => random.uniform(-bound, bound));
+  return drawn(shape, random, () => random.uniform(-bound, bound));
 }
 
 /** Uniform values within sqrt(6 / (inputs + outputs)) (Glorot and Bengio, AISTATS 2010). */
@@ -32,7 +33,7 @@ export function xavierUniform(shape: Shape, inputs: number, outputs: number, ran
 
 /** Normal values. */
 export function normalOf(shape: Shape, deviation: number, random: Rng): Tensor {
-  return drawn(shape, () => random.normal() * deviation);
+  return drawn(shape, random, () => random.normal() * deviation);
 }
 
 /** The parameter of {@link conv}. */

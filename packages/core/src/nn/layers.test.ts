@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { ForwardContext } from '../encoder.ts';
 import { ShapeError } from '../errors.ts';
 import { grad } from '../grad.ts';
@@ -6,7 +6,7 @@ import { mul } from '../graph/ops/elementwise.ts';
 import { sum } from '../graph/ops/reduce.ts';
 import { type Traced, trace } from '../graph/trace.ts';
 import { interpret } from '../reference/interpreter.ts';
-import { type Rng, rng } from '../rng.ts';
+import { noRandom, type Rng, rng } from '../rng.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { initLinear } from './init.ts';
 import { batchNorm, linear, normalize } from './layers.ts';
@@ -90,6 +90,14 @@ describe('linear', () => {
       x: { shape: [1, 3], data: [1, 0, -1] },
     });
     expect([...y!.data]).toEqual([8, 18]);
+  });
+  it('draws nothing where shapes alone are wanted', () => {
+    const draws = vi.spyOn(noRandom(), 'uniform');
+    const params: Parameters<typeof initLinear>[0] = {};
+    initLinear(params, 'fc', 64, 500, noRandom);
+    expect(params['fc.weight']!.shape).toEqual([500, 64]);
+    expect(draws).not.toHaveBeenCalled();
+    draws.mockRestore();
   });
   it("starts by PyTorch's default: uniform within 1 / sqrt(inputs), weight and bias", () => {
     const params: Parameters<typeof initLinear>[0] = {};
