@@ -2,7 +2,7 @@
 
 The networks are tiny; what varies is the format: zip and legacy, half precision, shared and strided storages, and the
 names of the official MoCo checkpoints with what else is in them. Pickles hold addresses, so a new run gives other bytes
-of the same meaning: make fixtures anew only for a reason. Needs `pip install timm` beside requirements.txt.
+of the same meaning: make fixtures anew only for a reason.
 """
 
 from __future__ import annotations

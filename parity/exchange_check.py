@@ -4,7 +4,6 @@ Each is random, its running statistics those of random images, and is saved as a
 both formats of torch.save. `moco import` reads them and ONNX Runtime computes features of four images of 224 pixels. `moco convert` writes it as a .pth,
 which torch.load(weights_only=True) reads, and as safetensors; both must load strictly and give PyTorch the same features.
 Differences are the largest of any feature, relative to the largest feature. Exits 1 if one is above 1e-4.
-Needs `pip install timm` beside requirements.txt for vit_small.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ plain state dicts. Compared with PyTorch: features and tokens of `moco import`ed
 `moco export --tokens` in ONNX Runtime from PyPI, which onnx.checker must accept; and features of a run with `--init` whose steps
 have a rate of 1e-30, so that they leave the weights as they are (batch normalisation: its running estimates are put back). Then a few
 steps with the usual rate must give finite losses and other weights. Differences are the largest of any value, relative to the largest
-value. Exits 1 if one is above 1e-4. Needs `pip install timm` beside requirements.txt.
+value. Exits 1 if one is above 1e-4.
 """
 
 from __future__ import annotations

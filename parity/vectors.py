@@ -1,7 +1,6 @@
 """Files of vectors as NumPy and pyarrow write them, for the readers: parity/fixtures/vectors/.
 
 Vector r has the values ((r * DIM + c) mod 17) / 8 - 1, which every float holds exactly; its id is `p/é r.png`.
-Needs `pip install pyarrow` beside requirements.txt.
 """
 
 from __future__ import annotations

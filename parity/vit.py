@@ -1,7 +1,7 @@
 """Makes parity/fixtures/vit.json: a small vision transformer with either stem in float64, and timm's names and shapes.
 
 The model is written from the papers (arXiv 2010.11929, 2104.02057, 2106.14881) and compared with timm's VisionTransformer
-of the same weights. Needs `pip install timm` beside requirements.txt.
+of the same weights.
 """
 
 from __future__ import annotations

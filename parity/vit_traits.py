@@ -1,7 +1,7 @@
-"""Makes parity/fixtures/vit-traits.json: tiny ViTs by timm with the traits of DeiT, DINOv2 and CLIP, in float64, features and tokens; positions for
-other numbers of patches; names and shapes of timm's models, of those that are read and of those that are not.
+"""Makes parity/fixtures/vit-traits.json: tiny ViTs by timm with the traits of DeiT, DINOv2 and CLIP, features and tokens in float64;
+positions for other numbers of patches; names and shapes of timm's models, of those that are read and of those that are not.
 
-Weights are drawn from streams that JavaScript has too. Needs `pip install timm` beside requirements.txt.
+Weights are drawn from streams that JavaScript has too.
 """
 
 from __future__ import annotations
