@@ -53,7 +53,7 @@ export {
 export { bytes } from './format.ts';
 export { type Lock, lockFolder, lockOutput, withOutput } from './lock.ts';
 export { modelCard } from './model-card.ts';
-export { openModel } from './onnx-session.ts';
+export { type OnnxModel, openModel } from './onnx-session.ts';
 export { openBackend } from './open-backend.ts';
 export { type Keep, openTogether, withOpened } from './opened.ts';
 export { planRun, type RunPlan } from './plan.ts';

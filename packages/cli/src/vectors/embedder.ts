@@ -22,7 +22,15 @@ import {
   loadEval,
   type SkippedImage,
 } from '@moco-ts/data';
-import { openBackend, openEncoder, openModel, openTogether, readWhole, registerPlugins } from '@moco-ts/node';
+import {
+  type OnnxModel,
+  openBackend,
+  openEncoder,
+  openModel,
+  openTogether,
+  readWhole,
+  registerPlugins,
+} from '@moco-ts/node';
 import { type ModelDemands, modelDemands } from '@moco-ts/onnx';
 import { checksum, hexadecimal, modelConfig, type RunConfig } from '@moco-ts/run';
 
@@ -154,7 +162,6 @@ async function openOnnx(
       setting: 'backend',
       value: backend,
     });
-  let known: readonly number[] | undefined;
   const bytes = await readWhole(model);
   checkDemands(model, bytes);
   return openTogether(async (keep) => {
@@ -170,37 +177,10 @@ async function openOnnx(
         `${model} has no output "tokens" (moco export --tokens makes a model that has): leave --tokens out`,
         { code: 'setting-conflict', setting: 'tokens' },
       );
-    const one = async (data: Uint8Array, height: number, width: number) => {
-      const { first, type, dims } = await session
-        .run('uint8', data, [1, height, width, 3], tokens ? 'tokens' : undefined)
-        .catch((error: Error) => {
-          throw new UserError(
-            `${model} takes no raw images (moco export --with-preprocess makes one that does): ${error.message}`,
-            { code: 'checkpoint-mismatch' },
-          );
-        });
-      if (type !== 'float32')
-        throw new UserError(`${model} gives ${type ?? 'no tensor'}, not vectors of float32`, {
-          code: 'checkpoint-mismatch',
-        });
-      // Of other programs' models a vector may have further axes.
-      const shape = tokens ? dims.slice(1) : [first.length];
-      if (
-        dims[0] !== 1 ||
-        shape.length !== (tokens ? 2 : 1) ||
-        first.length < 1 ||
-        shape.at(-1)! > LONGEST ||
-        !sameShape(shape, known ?? shape)
-      )
-        throw new UserError(
-          `${model} gives [${dims.join(', ')}] for an image of ${width} x ${height}, not ${tokens ? `tokens [1, ${known?.join(', ') ?? 'T, D'}]` : `a vector [1, ${known ?? 'D'}]`}`,
-          { code: 'checkpoint-mismatch' },
-        );
-      known = shape;
-      return first;
-    };
-    const { length } = await one(new Uint8Array(64 * 64 * 3), 64, 64);
-    const dim = known!.at(-1)!;
+    const one = imageByImage(model, session, tokens);
+    const { values, shape } = await one(new Uint8Array(64 * 64 * 3), 64, 64);
+    const { length } = values;
+    const dim = shape.at(-1)!;
     return {
       model,
       checksum: hexadecimal(crc32(bytes)),
@@ -217,7 +197,8 @@ async function openOnnx(
               skips.add([{ index: i, reason: error.message }]);
             });
             if (!image) continue;
-            vectors.set(await one(image.data, image.height, image.width), indices.length * length);
+            const { values } = await one(image.data, image.height, image.width);
+            vectors.set(values, indices.length * length);
             indices.push(i);
           }
           if (indices.length > 0)
@@ -229,6 +210,41 @@ async function openOnnx(
       },
     };
   });
+}
+
+/**
+ * What a model gives for one image of any size.
+ * @returns a vector, [D], or tokens, [T, D]; the same extents for each image
+ */
+function imageByImage(model: string, session: OnnxModel, tokens: boolean) {
+  const [output, axes, most, expected] = tokens
+    ? (['tokens', 2, 2 ** 24, 'tokens [1, T, D]'] as const)
+    : ([undefined, 1, LONGEST, 'a vector [1, D]'] as const);
+  let known: readonly number[] | undefined;
+  return async (data: Uint8Array, height: number, width: number) => {
+    const { first, type, dims } = await session
+      .run('uint8', data, [1, height, width, 3], output)
+      .catch((error: Error) => {
+        throw new UserError(
+          `${model} takes no raw images (moco export --with-preprocess makes one that does): ${error.message}`,
+          { code: 'checkpoint-mismatch' },
+        );
+      });
+    if (type !== 'float32')
+      throw new UserError(`${model} gives ${type ?? 'no tensor'}, not vectors of float32`, {
+        code: 'checkpoint-mismatch',
+      });
+    // Of other programs' models a vector may have further axes.
+    const shape = tokens ? dims.slice(1) : [first.length];
+    const fits = dims[0] === 1 && shape.length === axes && first.length >= 1 && first.length <= most;
+    if (!fits || !sameShape(shape, known ?? shape))
+      throw new UserError(
+        `${model} gives [${dims.join(', ')}] for an image of ${width} x ${height}, not ${known && !tokens ? `a vector [1, ${known}]` : expected}`,
+        { code: 'checkpoint-mismatch' },
+      );
+    known = shape;
+    return { values: first, shape };
+  };
 }
 
 /** Values of a vector. */
