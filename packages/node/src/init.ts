@@ -100,13 +100,13 @@ function positionsFor(fresh: Readonly<Params>, given: Params): Params {
  * @throws UserError for a file that can't be read, or is of another model
  */
 export async function startingState(
-  { init, arch, imageSize }: RunConfig,
+  { init, arch }: RunConfig,
   fresh: Record<string, Tensor>,
   note: (text: string) => void,
   weights?: Weights,
 ): Promise<Record<string, Tensor>> {
   if (init === undefined) return fresh;
-  const { tensors, unexpected } = weights ?? (await openWeights(init, { arch, imageSize }));
+  const { tensors, unexpected } = weights ?? (await openWeights(init, { arch }));
   const positions = positionsFor(fresh, tensors);
   const { state, taken, random, unused } = startFrom(fresh, { ...tensors, ...positions }, init);
   const own = (names: readonly string[]) => names.map((name) => name.replace(/^q\./, ''));

@@ -56,11 +56,11 @@ export function parseNpyHeader(front: Uint8Array, size: number, source: string):
     .split(',')
     .map((part) => part.trim());
   if (shape.at(-1) === '') shape.pop();
-  if (shape.length === 3)
-    throw fail(`its shape is ${printable(text, 40)}, of tokens, not of one vector for each image`);
   const [rows, dim] = shape.map(Number);
   if (shape.length !== 2 || !Number.isSafeInteger(rows) || !Number.isSafeInteger(dim) || dim === 0)
-    throw fail(`its shape is ${printable(text, 40)}, not (rows, values of a vector)`);
+    throw fail(
+      `its shape is ${printable(text, 40)}, not (rows, values of a vector)${shape.length === 3 ? ': it has tokens, not one vector for each image' : ''}`,
+    );
   const offset = start + length;
   const expected = offset + rows! * dim! * width;
   if (expected !== size)
