@@ -39,6 +39,8 @@ export interface EncoderOptions {
   readonly std?: readonly number[];
   /** Take a ViT with other positions than the fixed ones. They are lost, and its features will not be the same. */
   readonly ignorePositions?: boolean;
+  /** Leave a ViT's learned positions as the file has them, where they are for another image size: who takes them interpolates once. */
+  readonly keepPositions?: boolean;
   /** Also read the momentum encoder, the queue and the predictor. */
   readonly withKey?: boolean;
   /** What the encoder's names have in front. Default: what is found. */
@@ -121,7 +123,7 @@ export async function findEncoder(file: TensorFile, options: EncoderOptions = {}
       { code: 'checkpoint-mismatch' },
     );
   const query = floats(file.name, await take(layout.query, isModel));
-  if (resized) query.pos_embed = resized;
+  if (resized && !options.keepPositions) query.pos_embed = resized;
   const none: Params = {};
   const notes: Wording[] = hasToken ? positionNotes(file.name, expected, positions, options) : [];
   notes.push(...activationNotes(arch.arch, options.arch ?? known?.arch));
@@ -206,7 +208,9 @@ function positionNotes(
 ): string[] {
   if (wanted === undefined) return checkPositions(file, positions, options);
   const [from, to] = [positions!.shape, wanted].map((shape) => gridOf(shape)?.side);
-  return from === to ? [] : [`its positions were interpolated, from ${from}x${from} patches to ${to}x${to}`];
+  return from === to || options.keepPositions
+    ? []
+    : [`its positions were interpolated, from ${from}x${from} patches to ${to}x${to}`];
 }
 
 /** Mean and deviation: the caller's, else those of the published weights of an architecture. */

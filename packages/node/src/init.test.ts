@@ -117,7 +117,11 @@ describe('a run from the weights of a PyTorch file', () => {
       { source: { data: 'x', split: 'train' } },
     );
     const notes: string[] = [];
-    const state = await startingState(config, createMethod(config, 16).state(), (text) => notes.push(text));
+    // Read before the run's image size is known.
+    const { take } = await flagsFrom(init, { arch: 'learned' });
+    const fresh = createMethod(config, 16).state();
+    const state = await startingState(config, fresh, (text) => notes.push(text), take());
+    expect(take()).toBeUndefined();
     expect(notes.join()).toContain('of learned; positions interpolated for the patches of this image size; ');
     await rm(folder, { recursive: true });
     const given = weights.pos_embed!.data;

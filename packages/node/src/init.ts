@@ -35,7 +35,7 @@ async function openWeights(
 ): Promise<Weights> {
   await registerPlugins();
   const options = { ...(arch !== undefined && { arch }), ...(imageSize !== undefined && { imageSize }) };
-  const opened = await openAny(path, { ...options, withKey: true }, () => undefined);
+  const opened = await openAny(path, { ...options, withKey: true, keepPositions: true }, () => undefined);
   const { info, tensors } = isCheckpoint(opened) ? opened : asCheckpoint(opened, path);
   const { config } = info;
   if (arch !== undefined && config.arch !== arch)
@@ -100,13 +100,13 @@ function positionsFor(fresh: Readonly<Params>, given: Params): Params {
  * @throws UserError for a file that can't be read, or is of another model
  */
 export async function startingState(
-  { init, arch }: RunConfig,
+  { init, arch, imageSize }: RunConfig,
   fresh: Record<string, Tensor>,
   note: (text: string) => void,
   weights?: Weights,
 ): Promise<Record<string, Tensor>> {
   if (init === undefined) return fresh;
-  const { tensors, unexpected } = weights ?? (await openWeights(init, { arch }));
+  const { tensors, unexpected } = weights ?? (await openWeights(init, { arch, imageSize }));
   const positions = positionsFor(fresh, tensors);
   const { state, taken, random, unused } = startFrom(fresh, { ...tensors, ...positions }, init);
   const own = (names: readonly string[]) => names.map((name) => name.replace(/^q\./, ''));
