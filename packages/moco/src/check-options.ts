@@ -1,12 +1,13 @@
 /** Checks options at run time against the table of settings, as the command's flags are checked. */
 import { SettingError } from '@moco-ts/core';
-import { faultOf, presetNames, type Rule, type Setting, settings } from '@moco-ts/run';
+import { faultOf, type LogSinkPlugin, presetNames, type Rule, type Setting, settings } from '@moco-ts/run';
 
 /** Options that are no settings of a run. */
 const others: Readonly<Record<string, Rule | undefined>> = {
   preset: { type: 'name', of: presetNames },
   out: { type: 'text' },
   resume: { type: 'text' },
+  log: { type: 'list', of: { type: 'text' }, least: 0, most: 16 },
   testData: undefined,
   signal: undefined,
   onEvaluation: undefined,
@@ -38,7 +39,7 @@ export function checkOptions(options: object): void {
     const rule = others[name] ?? table[name]?.rule;
     if (value === undefined || rule === undefined) continue;
     if (objects.includes(name) && typeof value === 'object') continue;
-    const wrong = refusal(name, rule, value);
+    const wrong = refusal(name, rule, name === 'log' ? namesOf(value) : value);
     if (wrong !== undefined)
       throw new SettingError(`${name}: ${shown(value)} is not right. ${wrong}`, { setting: name, value });
   }
@@ -49,6 +50,12 @@ export function checkOptions(options: object): void {
       value: signal,
     });
 }
+
+/** Sinks of a program's own among the names of others. */
+const namesOf = (value: unknown): unknown =>
+  Array.isArray(value)
+    ? value.map((each) => (typeof (each as LogSinkPlugin | undefined)?.open === 'function' ? 'a sink' : each))
+    : value;
 
 /** What is wrong with a value; undefined if nothing is. */
 function refusal(name: string, rule: Rule, value: unknown): string | undefined {

@@ -31,12 +31,19 @@ export {
 } from '@moco-ts/data';
 export type { Measures } from '@moco-ts/node';
 export {
+  defineLogSink,
   defineMethod,
+  type LogEntry,
+  type LogSink,
+  type LogSinkPlugin,
   type Method,
   type MethodPlugin,
   type Optimizer,
   type PresetName,
   type RunConfig,
+  type RunFacts,
+  type RunOutcome,
+  type Scalars,
 } from '@moco-ts/run';
 export { type EncoderOptions, type Image, type LoadedEncoder, loadEncoder } from './encoder.ts';
 export type { LazyRun } from './lazy-run.ts';

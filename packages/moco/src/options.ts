@@ -1,7 +1,15 @@
 import type { BackendPlugin, Encoder } from '@moco-ts/core';
 import type { Designer, OwnDataset } from '@moco-ts/data';
 import type { Measures } from '@moco-ts/node';
-import type { ConfigOf, Method, MethodPlugin, PresetName, RunConfig, SettingTable } from '@moco-ts/run';
+import type {
+  ConfigOf,
+  LogSinkPlugin,
+  Method,
+  MethodPlugin,
+  PresetName,
+  RunConfig,
+  SettingTable,
+} from '@moco-ts/run';
 
 /** The encoders that come with MoCo.ts, by torchvision's and timm's names. */
 export type ArchName =
@@ -82,6 +90,8 @@ export interface OwnOptions {
   readonly out?: string;
   /** A checkpoint or a run folder to resume; `auto`: resume `out` if it holds a run. */
   readonly resume?: string;
+  /** Where the log goes beside `log.jsonl`: `tensorboard`, `mlflow` or `mlflow:URL`, or sinks of your own. Default TensorBoard. */
+  readonly log?: readonly (string | LogSinkPlugin)[];
   /** Aborting ends the run after the current step and saves: {@link PretrainResult.outcome} is `stopped` then. */
   readonly signal?: AbortSignal;
   /** Called after each evaluation. */

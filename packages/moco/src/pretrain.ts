@@ -101,7 +101,7 @@ export function pretrain<Own extends SettingTable = NoSettings>(
 
 async function run(options: PretrainOptions, { stop, channel }: Lent<Step>): Promise<PretrainResult> {
   const timing = startTiming();
-  const { preset, out, resume, testData, onEvaluation } = options;
+  const { preset, out, resume, testData, onEvaluation, log } = options;
   const warn = (text: Wording) => (options.onWarning ?? emitWarning)(String(text));
   const own = typeof options.data === 'object' ? defineDataset(options.data) : undefined;
   const flags = await flagsOf(options, own);
@@ -119,6 +119,7 @@ async function run(options: PretrainOptions, { stop, channel }: Lent<Step>): Pro
   const evaluateOn = own || test ? { train: plan.dataset, ...(test && { test }) } : undefined;
   const result = await train({
     ...plan,
+    log,
     reporter,
     stop,
     timing,
@@ -131,7 +132,7 @@ async function run(options: PretrainOptions, { stop, channel }: Lent<Step>): Pro
 /** What the command line would have named. */
 export async function flagsOf(options: PretrainOptions, own: ImageDataset | undefined): Promise<RunFlags> {
   const { preset, method, arch, backend, data, ...rest } = options;
-  const { testData, out, resume, signal, onEvaluation, onWarning, ...named } = rest;
+  const { testData, out, resume, log, signal, onEvaluation, onWarning, ...named } = rest;
   const flags: RunFlags = preset === undefined ? {} : { ...presets[preset].flags };
   for (const [name, value] of Object.entries(named))
     if (value !== undefined) Object.assign(flags, { [name]: value });

@@ -17,7 +17,7 @@ import {
 type Names = keyof PretrainOptions;
 
 it('names every setting of a run, and no other', () => {
-  type Own = 'preset' | 'testData' | 'out' | 'resume' | 'signal' | 'onEvaluation' | 'onWarning';
+  type Own = 'preset' | 'testData' | 'out' | 'resume' | 'log' | 'signal' | 'onEvaluation' | 'onWarning';
   expectTypeOf<Exclude<Names, Own>>().toEqualTypeOf<Exclude<keyof RunFlags, 'plugin' | 'openEnded'>>();
   const all = {
     ...{ method: true, preset: true, mocoDim: true, mocoK: true, mocoM: true, mocoMCos: true, mocoT: true },
@@ -70,6 +70,7 @@ it('names every setting of a run, and no other', () => {
       knnEvery: true,
       signal: true,
       onEvaluation: true,
+      log: true,
       onWarning: true,
     },
   };

@@ -23,7 +23,15 @@ import {
   under,
 } from '@moco-ts/core';
 import type { LabelledSet } from '@moco-ts/data';
-import { encoderOf, type Progress, runSession, Session, type StepInfo } from '@moco-ts/run';
+import {
+  encoderOf,
+  type LogSinkPlugin,
+  logSinks,
+  type Progress,
+  runSession,
+  Session,
+  type StepInfo,
+} from '@moco-ts/run';
 import { bestOf, type ClassifierFile, type ClassifierInfo, saveClassifier } from './classifier-file.ts';
 import {
   type Accuracy,
@@ -38,7 +46,7 @@ import {
 } from './classify-data.ts';
 import { faultOf } from './finite.ts';
 import type { Lock } from './lock.ts';
-import { openLog, type RunLog } from './log.ts';
+import { openLog, type RunLog, usualLogs } from './log.ts';
 import { type Keep, withOpened } from './opened.ts';
 import type { Reporter } from './reporter.ts';
 
@@ -49,6 +57,8 @@ export interface ClassifyJob extends EncoderAtWork {
   readonly train: LabelledSet;
   readonly test: LabelledSet;
   readonly printFreq: number;
+  /** As for `train`. */
+  readonly log?: readonly (string | LogSinkPlugin)[] | undefined;
   /** Where `latest.safetensors`, `best.safetensors` and the log are written. */
   readonly folder: string;
   /** Of the folder. */
@@ -77,6 +87,7 @@ export function classify(job: ClassifyJob): Promise<ClassifyResult> {
 async function classifyWith(job: ClassifyJob, keep: Keep): Promise<ClassifyResult> {
   const { info, classes, train, test, params, folder, lock, resume, reporter, stop, backend } = job;
   const { recipe } = info;
+  const sinks = logSinks(job.log ?? usualLogs);
   const linear = recipe.train === 'linear';
   const backbone = Object.fromEntries(Object.entries(params).filter(([name]) => !name.startsWith('fc.')));
   const cached = recipe.cacheFeatures ? await featuresOf(job, train) : undefined;
@@ -90,7 +101,16 @@ async function classifyWith(job: ClassifyJob, keep: Keep): Promise<ClassifyResul
     ? await linearValidation(job, test, classes.length)
     : (params: Params) => validation(job, test, params, classes.length);
   const begun = resume?.info.epoch ?? 0;
-  const log = keep(openLog(folder, begun * batches.stepsPerEpoch));
+  const facts = {
+    ...{ folder, step: begun * batches.stepsPerEpoch, warn: reporter.warn },
+    settings: { ...recipe, arch: info.run.arch, imageSize: info.run.imageSize },
+    about: {
+      encoder: info.encoder,
+      classes: classes.length,
+      backend: { name: backend.name, device: backend.device },
+    },
+  };
+  const log = keep(await openLog(facts, sinks));
   keep(reporter);
   const session = sessionOf(job, trainer, batches, begun, log);
   let epoch = begun;
@@ -129,7 +149,9 @@ async function classifyWith(job: ClassifyJob, keep: Keep): Promise<ClassifyResul
   };
   try {
     const done = await runSession(session, { stop, onEpoch });
-    return { outcome: done ? 'done' : 'stopped', epoch, last, bestAcc1 };
+    const outcome = done ? 'done' : 'stopped';
+    log.ended(outcome);
+    return { outcome, epoch, last, bestAcc1 };
   } catch (error) {
     if (error instanceof DivergedError) log.write('diverged', { epoch, message: error.message });
     throw error;

@@ -118,7 +118,8 @@ async function syncFolder(folder: string): Promise<void> {
 }
 
 /** Unfinished files of a run; any other in its folder may belong to a command that is still running. */
-const ofRuns = /^(checkpoint-.*\.safetensors|latest\.json|config\.json|(latest|best)\.safetensors)\.partial$/;
+const ofRuns =
+  /^(checkpoint-.*\.safetensors|latest\.json|config\.json|mlflow\.json|(latest|best)\.safetensors)\.partial$/;
 
 /** Removes what a run's writes left behind if they were killed before the rename. */
 export async function removePartial(folder: string): Promise<void> {

@@ -64,7 +64,7 @@ describe('a state that is not good', () => {
 
 describe('a checkpoint whose next step diverges', () => {
   const lines: string[] = [];
-  const log = { write: (event: string) => lines.push(event), close: () => undefined };
+  const log = { write: (event: string) => lines.push(event) };
   const configOf = (keep: number) =>
     resolveConfig({ data: 'photos', keep }, { source: { data: 'photos', split: 'train' } });
   const at = (epoch: number) => ({ epoch, step: 0, globalStep: 10 * epoch });

@@ -61,7 +61,7 @@ export interface KeeperSettings {
   readonly config: RunConfig;
   readonly backend: Backend;
   readonly encoder: Encoder;
-  readonly log: RunLog;
+  readonly log: Pick<RunLog, 'write'>;
   /** Of the folder. */
   readonly lock: Lock;
   /** The checkpoint that the run resumes, and its position. */

@@ -1,66 +1,76 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+/** The log of a run: `log.jsonl` in its folder, one object a line, and the sinks that the user named. */
 import { join } from 'node:path';
-import { unwritable } from './files.ts';
+import type { LogEntry, LogSink, NamedSink, RunFacts, RunOutcome, Scalars } from '@moco-ts/run';
+import { appendTo } from './append.ts';
 import { linesOf } from './source.ts';
-import { eventFileName, eventFileStart, scalarEvent } from './tensorboard.ts';
 
-/** The two logs of a run: `log.jsonl`, one object a line, and TensorBoard's event file. */
 export interface RunLog {
-  /** A line of the log; `scalars` go to TensorBoard. */
+  /** A line of the log; sinks draw `scalars`. @throws UserError when the disk refuses */
   write(event: string, fields: Readonly<Record<string, unknown>>, scalars?: Scalars): void;
-  close(): void;
+  /** How the run ended: what `close` tells the sinks, which otherwise take it that it failed. */
+  ended(outcome: RunOutcome): void;
+  close(): Promise<void>;
 }
 
-export interface Scalars {
-  /** Steps since the start of the run. */
-  readonly step: number;
-  readonly values: Readonly<Record<string, number>>;
-}
+/** The sinks of a run that names none. */
+export const usualLogs: readonly string[] = ['tensorboard'];
 
 /**
- * Opens the logs of a run folder for appending. Lines behind a `resume` line replace those of the same steps before it.
- * @param step the run's steps so far
- * @throws UserError (also while writing) when the disk refuses
+ * Opens the logs of a run folder for appending. Lines behind a `resume` line replace those of the same steps before it. A sink that
+ * fails under way is told and left out: `log.jsonl` has everything.
+ * @throws UserError when the disk or a sink refuses
  */
-export function openLog(folder: string, step: number): RunLog {
-  const openFile = (name: string) => {
-    const path = join(folder, name);
-    const fd = guard(path, () => openSync(path, 'a'));
-    return { path, fd };
+export async function openLog(facts: RunFacts, sinks: readonly NamedSink[]): Promise<RunLog> {
+  const lines = appendTo(join(facts.folder, 'log.jsonl'));
+  const open = new Map<string, LogSink>();
+  const close = async (outcome: RunOutcome) => {
+    lines.close();
+    await Promise.all([...open].map(([name, sink]) => guarded(name, () => sink.close(outcome))));
   };
-  const lines = openFile('log.jsonl');
-  const events = openFile(eventFileName());
-  const append = ({ path, fd }: typeof lines, data: Uint8Array | string) => {
-    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-    guard(path, () => {
-      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-    });
+  const failed = (name: string, error: unknown) => {
+    open.delete(name);
+    facts.warn(`the log ${name} failed, and gets no more of this run: ${messageOf(error)}`);
   };
-  append(events, eventFileStart(step));
+  const guarded = async (name: string, act: () => void | Promise<void>) => {
+    try {
+      await act();
+    } catch (error) {
+      failed(name, error);
+    }
+  };
+  try {
+    for (const { plugin, target } of sinks) open.set(plugin.name, await plugin.open(facts, target));
+  } catch (error) {
+    await close('failed');
+    throw error;
+  }
+  let outcome: RunOutcome = 'failed';
   return {
     write: (event, fields, scalars) => {
-      const line = Object.assign({ event }, fields, { at: new Date().toISOString() });
-      append(lines, `${JSON.stringify(line)}\n`);
-      if (scalars) append(events, scalarEvent(scalars.step, scalars.values));
+      const at = new Date();
+      const line = Object.assign({ event }, fields, { at: at.toISOString() });
+      lines.append(`${JSON.stringify(line)}\n`);
+      const entry: LogEntry = scalars ? { event, at, fields, scalars } : { event, at, fields };
+      for (const [name, sink] of open)
+        try {
+          sink.write(entry);
+        } catch (error) {
+          failed(name, error);
+        }
     },
-    close: () => {
-      closeSync(lines.fd);
-      closeSync(events.fd);
+    ended: (how) => {
+      outcome = how;
     },
+    close: () => close(outcome),
   };
 }
+
+const messageOf = (error: unknown) =>
+  (error instanceof Error ? error.message : String(error)).split('\n')[0]!;
 
 /** Whether the log of a run has an evaluation after an epoch. */
 export async function isEvaluated(folder: string, epoch: number): Promise<boolean> {
   const start = `{"event":"evaluation","epoch":${epoch},`;
   for await (const line of linesOf(join(folder, 'log.jsonl'))) if (line.startsWith(start)) return true;
   return false;
-}
-
-function guard<T>(path: string, act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    throw unwritable(path, error);
-  }
 }

@@ -71,7 +71,10 @@ it('tells what is wrong with a plugin in one line', async () => {
   const table: [string, string][] = [
     ['no-such-package', 'npm install no-such-package'],
     ['./no/such.js', 'check the path'],
-    [file, 'exports no method (defineMethod), no encoder (defineEncoder) and no backend (defineBackend)'],
+    [
+      file,
+      'exports no method (defineMethod), no encoder (defineEncoder), no backend (defineBackend) and no log sink',
+    ],
   ];
   for (const [name, message] of table) {
     const { code, err } = await moco('pretrain', images, ...small, '--plugin', name);

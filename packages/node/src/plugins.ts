@@ -1,4 +1,4 @@
-/** What the command knows by name: methods, encoders and backends. */
+/** What the command knows by name: methods, encoders, backends and log sinks. */
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
@@ -19,7 +19,9 @@ import {
   settingRef,
   UserError,
 } from '@moco-ts/core';
-import { type MethodPlugin, registerMethod } from '@moco-ts/run';
+import { type LogSinkPlugin, type MethodPlugin, registerLogSink, registerMethod } from '@moco-ts/run';
+import { mlflowSink } from './sinks/mlflow.ts';
+import { tensorboardSink } from './sinks/tensorboard.ts';
 
 /** The backends that come with the command, the usual first. */
 const builtIn: Readonly<Record<string, () => Promise<BackendPlugin>>> = {
@@ -38,6 +40,7 @@ export function registerPlugins(): Promise<void> {
     const { registerEncoders } = await import('@moco-ts/encoders');
     registerEncoders();
     for (const [name, load] of Object.entries(builtIn)) registerBackend(name, load);
+    for (const sink of [tensorboardSink, mlflowSink]) registerLogSink(sink);
   })();
   return registered;
 }
@@ -63,10 +66,10 @@ export function originOf(device: string): readonly string[] | undefined {
 }
 
 /**
- * Loads plugins that the user named: packages, as the current folder sees them, or files or folders. Every method, encoder
- * and backend that they export is known by its name from then on. A checkpoint never loads one: it would run its
+ * Loads plugins that the user named: packages, as the current folder sees them, or files or folders. Every method, encoder,
+ * backend and log sink that they export is known by its name from then on. A checkpoint never loads one: it would run its
  * author's code.
- * @throws UserError for what is missing, fails, or exports none of the three
+ * @throws UserError for what is missing, fails, or exports none of the four
  */
 export async function loadPlugins(names: readonly string[]): Promise<void> {
   await registerPlugins();
@@ -75,9 +78,10 @@ export async function loadPlugins(names: readonly string[]): Promise<void> {
     const objects = Object.values(module).filter((value) => typeof value === 'object' && value !== null);
     const [methods, encoders] = [objects.filter(isMethod), objects.filter(isEncoder)];
     const backends = objects.filter(isBackend).filter((value) => !isMethod(value));
-    if (methods.length + encoders.length + backends.length === 0)
+    const sinks = objects.filter(isLogSink);
+    if (methods.length + encoders.length + backends.length + sinks.length === 0)
       throw new UserError(
-        say`${settingRef('plugin', name)} exports no method (defineMethod), no encoder (defineEncoder) and no backend (defineBackend)`,
+        say`${settingRef('plugin', name)} exports no method (defineMethod), no encoder (defineEncoder), no backend (defineBackend) and no log sink (defineLogSink)`,
         { code: 'plugin-invalid' },
       );
     for (const backend of backends) {
@@ -86,6 +90,7 @@ export async function loadPlugins(names: readonly string[]): Promise<void> {
     }
     for (const encoder of encoders) registerEncoder(encoder);
     for (const method of methods) registerMethod(method);
+    for (const sink of sinks) registerLogSink(sink);
   }
 }
 
@@ -124,6 +129,9 @@ const isBackend = (value: unknown): value is BackendPlugin =>
 
 const isEncoder = (value: unknown): value is Encoder =>
   typeof (value as Encoder).forward === 'function' && typeof (value as Encoder).name === 'string';
+
+const isLogSink = (value: unknown): value is LogSinkPlugin =>
+  typeof (value as LogSinkPlugin).open === 'function' && typeof (value as LogSinkPlugin).name === 'string';
 
 /**
  * A backend by its own name, so that `auto` is none: see open-backend.ts.

@@ -79,6 +79,17 @@ export const readText = async (path: string): Promise<string> =>
 export const textIfThere = async (path: string): Promise<string | undefined> =>
   (await entryIfThere(path)) && readText(path);
 
+/** What a file of JSON holds; an empty object where there is none, or no object in it. @throws UserError where it can't be read */
+export async function jsonIfThere(path: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    const value: unknown = JSON.parse((await textIfThere(path)) ?? '{}');
+    return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
+  } catch (error) {
+    if (error instanceof SyntaxError) return {};
+    throw error;
+  }
+}
+
 /**
  * The lines of a text, also a last one without an end. At `\n` alone: in Node 24 node:readline begins a line at U+2028 too, which
  * JSON leaves as it is.

@@ -16,7 +16,9 @@ import {
   type Course,
   durationText,
   isTimed,
+  type LogSinkPlugin,
   lastEpoch,
+  logSinks,
   type Moment,
   metricMeans,
   type Position,
@@ -39,10 +41,12 @@ import { removePartial, writeAtomic } from './files.ts';
 import type { Beginning } from './init.ts';
 import { createKeeper, type Keeper } from './keeper.ts';
 import { type Lock, lockFolder } from './lock.ts';
-import { isEvaluated, openLog, type RunLog } from './log.ts';
+import { isEvaluated, openLog, type RunLog, usualLogs } from './log.ts';
+import { registerPlugins } from './plugins.ts';
 import { type OwnParts, type Prepared, prepare } from './prepare.ts';
 import type { Reporter } from './reporter.ts';
 import { skipList } from './skipped.ts';
+import { jsonIfThere } from './source.ts';
 import { describeMachine, version } from './versions.ts';
 
 export interface TrainJob {
@@ -61,6 +65,8 @@ export interface TrainJob {
   readonly own?: OwnParts;
   /** What a run from given weights begins from, where it is read already. */
   readonly beginning?: Beginning;
+  /** Where the log goes beside `log.jsonl`: names of sinks, each alone or as NAME:TARGET, or sinks. Default TensorBoard. */
+  readonly log?: readonly (string | LogSinkPlugin)[] | undefined;
   /** The folder's lock, where the caller has it already. */
   readonly lock?: Lock;
   /** What to measure on, where it is not opened by the data's name. */
@@ -88,6 +94,8 @@ export interface TrainResult {
  */
 export async function train(job: TrainJob): Promise<TrainResult> {
   const { config, dataset, folder, resume, reporter, timing = startTiming() } = job;
+  await registerPlugins();
+  const sinks = logSinks(job.log ?? usualLogs);
   const skips = skipList(reporter.warn, folder);
   const open = { ...job.own, ...(job.beginning && { beginning: job.beginning }) };
   const prepared = await prepare(config, dataset, resume, reporter, skips.onSkip, job.evaluateOn, open);
@@ -100,9 +108,13 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     if (!job.lock) lock = await lockFolder(folder, reporter.note);
     await expectAsPlanned(folder, resume);
     await removePartial(folder);
-    await writeAtomic(join(folder, 'config.json'), `${JSON.stringify(record(prepared, config), null, 2)}\n`);
-    log = openLog(folder, prepared.position.globalStep);
+    const about = aboutRun(prepared);
+    const named = { config, log: sinks.map(({ plugin }) => plugin.name) };
+    if (resume) await tellOfLeftOut(folder, named.log, reporter);
+    const record = { ...named, ...about, machine: describeMachine() };
+    await writeAtomic(join(folder, 'config.json'), `${JSON.stringify(record, null, 2)}\n`);
     const { epoch, step, globalStep } = prepared.position;
+    log = await openLog({ folder, settings: config, about, step: globalStep, warn: reporter.warn }, sinks);
     const { stateBytes } = prepared.trainer.memory;
     log.write(resume ? 'resume' : 'start', { epoch, step, globalStep, stateBytes });
     job.begun?.();
@@ -110,11 +122,13 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     const from = resume && { path: resume.path, globalStep };
     keeper = createKeeper({ folder, config, backend, encoder, log, from, lock: (job.lock ?? lock)! });
     const run = { ...prepared, course, clock: timing.clock };
-    return { ...(await loop(job, run, log, keeper)), skipped: skips.count };
+    const result = await loop(job, run, log, keeper);
+    log.ended(result.outcome);
+    return { ...result, skipped: skips.count };
   } finally {
     try {
       reporter.close();
-      log?.close();
+      await log?.close();
       await keeper?.dispose();
       await prepared.dispose();
     } finally {
@@ -134,16 +148,26 @@ async function expectAsPlanned(folder: string, resume: Checkpoint | undefined): 
     );
 }
 
-function record({ dataset, backend }: Prepared, config: RunConfig) {
+/** What a run's record tells of it beside its settings and machine. */
+function aboutRun({ dataset, backend }: Prepared) {
   const { name, length, source, classes } = dataset;
   return {
-    config,
     dataset: { name, images: length, source, ...(classes && { classes: classes.length }) },
     backend: { name: backend.name, device: backend.device, lowering: backend.capabilities().lowering },
     versions: { moco: version, node: process.version },
-    machine: describeMachine(),
     ...commitField(),
   };
+}
+
+/** A log that the run had before it went on is named by the user alone: a checkpoint of others would send what it likes. */
+async function tellOfLeftOut(folder: string, named: readonly string[], reporter: Reporter): Promise<void> {
+  const { log } = await jsonIfThere(join(folder, 'config.json'));
+  const before = Array.isArray(log) ? log.filter((name) => typeof name === 'string') : [];
+  const left = before.filter((name) => !named.includes(name));
+  if (left.length > 0)
+    reporter.warn(
+      say`the run was logged to ${left.join(', ')} too, and goes on without: ${settingRef('log', before.join(','))} names all`,
+    );
 }
 
 function commitField(): { commit?: string } {

@@ -22,6 +22,18 @@ export * from './course.ts';
 export type { Crc32 } from './crc32.ts';
 export * from './exported.ts';
 export {
+  defineLogSink,
+  type LogEntry,
+  type LogSink,
+  type LogSinkPlugin,
+  logSinks,
+  type NamedSink,
+  type RunFacts,
+  type RunOutcome,
+  registerLogSink,
+  type Scalars,
+} from './log-sink.ts';
+export {
   createMeters,
   Meter,
   type MeterState,

@@ -30,6 +30,7 @@ import type { Command } from 'commander';
 import { type Io, noteTo, warnTo } from '../io.ts';
 import { createReporter } from '../reporter.ts';
 import { milestones, setting } from './flags.ts';
+import { logOption } from './pretrain-options.ts';
 
 export type Defaults = Omit<ClassifierRecipe, 'data' | 'holdOut' | 'cacheFeatures'>;
 
@@ -42,6 +43,7 @@ interface ClassifierOptions extends Partial<Omit<ClassifierRecipe, 'train' | 'da
   readonly out?: string;
   readonly maxBad?: number;
   readonly printFreq: number;
+  readonly log?: readonly string[];
   readonly workers?: number;
   readonly backend: string;
   readonly threads?: number;
@@ -77,6 +79,7 @@ export function addClassifierOptions(command: Command, defaults: Defaults): Comm
       setting('maxBad'),
     )
     .option('-p, --print-freq <n>', 'steps between lines of the log', setting('printFreq'), 10)
+    .addOption(logOption())
     .option('-j, --workers <n>', 'threads that make images (cores - 1, at most 8)', setting('workers'))
     .option('--backend <name>', 'what computes; see moco backends', 'ort')
     .option('--threads <n>', 'threads of the backend (all cores)', setting('threads'));
@@ -144,9 +147,9 @@ export async function classifierCommand(given: Given, io: Io): Promise<number> {
           'Features are computed once, from whole images: quicker, but without random crops and flips; figures differ from those of the papers by a point or so.',
         );
       const info = { recipe, run, encoder };
-      const { printFreq } = options;
+      const { printFreq, log } = options;
       const maxBad = options.maxBad ?? run.maxBad;
-      const settings = { info, params, classes, train, test, folder, lock, reporter, stop, printFreq };
+      const settings = { info, params, classes, train, test, folder, lock, reporter, stop, printFreq, log };
       const job: ClassifyJob = {
         ...settings,
         ...engines,

@@ -20,11 +20,19 @@ const others: Partial<Record<SettingName, () => Option[]>> = {
       oneOf(presetNames),
     ),
   ],
+  printFreq: () => [logOption()],
   maxSteps: () => [
     new Option('--out <folder>', 'run folder (runs/DATA-METHOD-ARCH)'),
     new Option('--resume <path>', 'checkpoint, run folder, or auto: go on with --out if it holds a run'),
   ],
 };
+
+/** Where the log of a run or a classifier goes. */
+export const logOption = () =>
+  new Option(
+    '--log <names>',
+    "logs beside log.jsonl: tensorboard, mlflow[:URL], a plugin's (tensorboard)",
+  ).argParser(names);
 
 /** Method, encoder, training, data and machine: what a recipe is made of. */
 export function addRecipeOptions(command: Command): Command {

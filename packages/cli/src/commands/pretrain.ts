@@ -12,6 +12,7 @@ import { namedFlags, type RecipeOptions } from './recipe.ts';
 interface PretrainOptions extends RecipeOptions {
   readonly out?: string;
   readonly resume?: string;
+  readonly log?: readonly string[];
 }
 
 export function pretrainCommand(program: Command, io: Io, finish: (code: number) => void): void {
@@ -38,7 +39,7 @@ Examples:
 
 async function pretrain(data: string | undefined, options: PretrainOptions, io: Io): Promise<number> {
   const timing = startTiming();
-  const { out, resume: resumePath, ...recipe } = options;
+  const { out, resume: resumePath, log, ...recipe } = options;
   const { preset } = recipe;
   const plan = await planRun(
     { flags: namedFlags(data, recipe), preset, out, resume: resumePath },
@@ -54,7 +55,7 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
   try {
     const from = resume ? ` (from epoch ${resume.info.epoch}, step ${resume.info.step})` : '';
     const begun = () => reporter.note(`Run folder: ${folder}${from}`);
-    const result = await train({ ...plan, reporter, stop, begun, timing });
+    const result = await train({ ...plan, log, reporter, stop, begun, timing });
     const skipped =
       result.skipped > 0
         ? `; ${counted(result.skipped, 'damaged image was', 'damaged images were')} left out`

@@ -1,7 +1,10 @@
 /** TensorBoard's event files: TFRecords of Event messages, by the field numbers of tensorflow's event.proto. */
 import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { defineLogSink } from '@moco-ts/run';
 import protobuf from 'protobufjs/light.js';
-import { maskedCrc32c } from './crc32c.ts';
+import { appendTo } from '../append.ts';
+import { maskedCrc32c } from '../crc32c.ts';
 
 const root = protobuf.Root.fromJSON({
   nested: {
@@ -48,7 +51,22 @@ export function scalarEvent(step: number, values: Readonly<Record<string, number
   return record({ step, summary: { value } });
 }
 
-export function eventFileName(): string {
+function eventFileName(): string {
   const seconds = Math.floor(Date.now() / 1000);
   return `events.out.tfevents.${seconds}.${hostname()}.${process.pid}`;
 }
+
+/** An event file in the run folder, beside the checkpoints. */
+export const tensorboardSink = defineLogSink({
+  name: 'tensorboard',
+  open: ({ folder, step }) => {
+    const events = appendTo(join(folder, eventFileName()));
+    events.append(eventFileStart(step));
+    return {
+      write: ({ scalars }) => {
+        if (scalars) events.append(scalarEvent(scalars.step, scalars.values));
+      },
+      close: events.close,
+    };
+  },
+});

@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs/light.js';
 import { expect, it } from 'vitest';
-import { maskedCrc32c } from './crc32c.ts';
+import { maskedCrc32c } from '../crc32c.ts';
 import { eventFileStart, scalarEvent, tfRecord } from './tensorboard.ts';
 
 /** The payloads of a TFRecord file, with both checksums verified. */
