@@ -27,7 +27,7 @@ it('trains on images of a program, and compares', async () => {
   });
   expect(outcome).toBe('done');
   expect(existsSync(model)).toBe(true);
-  expect(shown).toMatch(/method: simclr \(few images/);
+  expect(shown).toMatch(/method: simclr \(the rest of a batch/);
   expect(shown).toContain('100 %');
   expect(compared.map(({ measure }) => measure)).toEqual(['editedCopies']);
 });

@@ -51,7 +51,11 @@ export type * from './options.ts';
 export { type PretrainResult, type PretrainRun, pretrain, type Step } from './pretrain.ts';
 export {
   type Compared,
+  type MeasuredEvent,
+  type PhaseEvent,
   type RecipeChoice,
+  type RecipeEvent,
+  type StepEvent,
   type TrainEvent,
   type TrainOptions,
   type TrainPhase,

@@ -23,21 +23,40 @@ export interface RecipeChoice {
   readonly reason: string;
 }
 
+/** Something else begins. */
+export interface PhaseEvent {
+  /** Tells it from other events. */
+  readonly kind: 'phase';
+  /** What begins. */
+  readonly phase: TrainPhase;
+}
+
+/** All is settled; training begins. */
+export interface RecipeEvent {
+  /** Tells it from other events. */
+  readonly kind: 'recipe';
+  /** The run folder. */
+  readonly folder: string;
+  /** The settings of the run. */
+  readonly config: RunConfig;
+  /** What was chosen, and why; empty for a run that goes on. */
+  readonly recipe: readonly RecipeChoice[];
+}
+
+/** A step was taken. Its `done` and `eta` draw a progress bar. */
+export interface StepEvent extends Step {
+  /** Tells it from other events. */
+  readonly kind: 'step';
+}
+
+/** The encoder was measured in the middle of the run. */
+export interface MeasuredEvent extends EvaluationEvent {
+  /** Tells it from other events. */
+  readonly kind: 'evaluation';
+}
+
 /** What {@link train} tells while it goes on: `kind` says which. */
-export type TrainEvent =
-  /** Something else begins. */
-  | { readonly kind: 'phase'; readonly phase: TrainPhase }
-  /** All is settled; training begins. `recipe` is empty for a run that goes on. */
-  | {
-      readonly kind: 'recipe';
-      readonly folder: string;
-      readonly config: RunConfig;
-      readonly recipe: readonly RecipeChoice[];
-    }
-  /** A step was taken. Its `done` and `eta` draw a progress bar. */
-  | ({ readonly kind: 'step' } & Step)
-  /** The encoder was measured in the middle of the run. */
-  | ({ readonly kind: 'evaluation' } & EvaluationEvent);
+export type TrainEvent = PhaseEvent | RecipeEvent | StepEvent | MeasuredEvent;
 
 /** A measure of the trained encoder beside what it should beat, in percent. */
 export interface Compared {

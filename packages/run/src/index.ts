@@ -54,6 +54,7 @@ export {
 } from './model.ts';
 export * from './presets.ts';
 export {
+  type Extent,
   FEWEST_IMAGES,
   isWorth,
   recipeFlags,

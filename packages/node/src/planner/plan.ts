@@ -1,5 +1,5 @@
 /** Plans a run: looks at the images, times the machine, measures what is to be beaten, and cuts the time. */
-import { type RunFlags, resolveConfig } from '@moco-ts/run';
+import { type Extent, type RunFlags, resolveConfig } from '@moco-ts/run';
 import { openCheckpoint } from '../checkpoint.ts';
 import { startTiming } from '../course.ts';
 import type { EvaluationEvents } from '../evaluate.ts';
@@ -9,7 +9,7 @@ import { defaultWorkers } from '../plugins.ts';
 import { skipList } from '../skipped.ts';
 import { type Baselines, measureBaselines } from './baselines.ts';
 import { expectEnough, trainingSeconds } from './budget.ts';
-import { lookAt } from './facts.ts';
+import { type DataFacts, lookAt } from './facts.ts';
 import type { Planned, TrainHost, TrainRequest } from './host.ts';
 import { recipeLines } from './lines.ts';
 import { choosePlace, type Place, runStepSeconds, stepSeconds, viewSeconds } from './machine.ts';
@@ -41,14 +41,12 @@ export async function planNew(request: TrainRequest, host: TrainHost): Promise<P
   const timed = (flags: RunFlags) =>
     stepSeconds(resolveConfig({ ...flags, ...known, data: given.data! }, sets.train, defaultWorkers()));
   const time = given.time ?? DEFAULT_TIME[place.gpu ? 'gpu' : 'cpu'];
-  const settled = await choosePrecision(await settle(facts, given, FOR_TRAINING * (time - spent()), timed), {
-    given,
-    place,
-    timed,
-  });
-  if (stop.requested) return undefined;
   // Who says how many epochs or steps has set an end.
-  const isTimed = given.time !== undefined || (given.epochs === undefined && given.maxSteps === undefined);
+  const isTimed = given.time !== undefined || (given.epochs ?? given.maxSteps) === undefined;
+  const extent = isTimed ? { seconds: FOR_TRAINING * (time - spent()) } : extentOf(given, facts);
+  const chosen = await settle(facts, given, extent, timed);
+  const settled = await choosePrecision(chosen, { given, place, timed });
+  if (stop.requested) return undefined;
   const { preset, out } = request;
   const run = await planRun(
     { flags: { ...settled.flags, ...known, ...(isTimed && { time }) }, preset, out, dataset: sets.train },
@@ -66,17 +64,11 @@ export async function planNew(request: TrainRequest, host: TrainHost): Promise<P
   const perEpoch = Math.max(1, Math.floor(facts.images / run.config.batchSize));
   const epochs = budget ? trainingSeconds(budget) / secondsPerStep / perEpoch : run.config.epochs;
   const config = { ...run.config, saveEvery: given.saveEvery ?? saveEvery(epochs) };
-  const recipe = recipeLines({
-    config,
-    given,
-    facts,
-    place,
-    settled,
-    secondsPerStep,
-    viewSeconds: views,
-    budget,
-  });
-  return { ...run, config, timing: { ...timing, reserve }, recipe, baselines };
+  const measured = { facts, place, settled, secondsPerStep, viewSeconds: views, budget };
+  return {
+    ...{ ...run, config, baselines },
+    ...{ timing: { ...timing, reserve }, recipe: recipeLines({ config, given, ...measured }) },
+  };
 }
 
 /** A run that goes on with what is left of its time. */
@@ -98,6 +90,11 @@ export async function planResumed(request: TrainRequest, host: TrainHost): Promi
   );
   return { ...run, timing: { ...timing, reserve: reserveFor(baselines, host) }, recipe: [], baselines };
 }
+
+/** How long a run is that ends by its epochs, its steps, or both. */
+const extentOf =
+  ({ epochs = Number.POSITIVE_INFINITY, maxSteps = Number.POSITIVE_INFINITY }: RunFlags, facts: DataFacts) =>
+  (batch: number): Extent => ({ steps: Math.min(maxSteps, epochs * Math.floor(facts.images / batch)) });
 
 /** Checkpoints of a run, about: an epoch of few images is over in no time. */
 const CHECKPOINTS = 25;

@@ -18,7 +18,7 @@ function machine(seconds: number) {
 
 it('takes the quickest encoder where the time buys too few images for another, and times no other', async () => {
   const { time, asked } = machine(1);
-  const { scale, flags, reason } = await settle(photographs, {}, 60, time);
+  const { scale, flags, reason } = await settle(photographs, {}, { seconds: 60 }, time);
   expect(scale).toEqual({ ...scales[0], secondsPerStep: 1 });
   expect(flags).toMatchObject({ arch: scales[0]!.arch, imageSize: scales[0]!.imageSize });
   expect(asked).toHaveLength(1);
@@ -27,7 +27,7 @@ it('takes the quickest encoder where the time buys too few images for another, a
 
 it('takes the largest encoder where the time is enough', async () => {
   const { time, asked } = machine(1e-6);
-  const { scale, reason } = await settle(photographs, {}, 3600, time);
+  const { scale, reason } = await settle(photographs, {}, { seconds: 3600 }, time);
   expect(scale).toMatchObject(scales.at(-1)!);
   expect(asked).toHaveLength(scales.length);
   expect(reason).toMatch(/the largest/);
@@ -38,7 +38,7 @@ it('takes the one before that for which the time is too short', async () => {
   // Images that the third needs, less one batch, at the price of its pixels.
   const perStep = (third!.imageSize / 32) ** 2;
   const seconds = (third!.worth / 64 - 1) * perStep;
-  const { scale } = await settle(photographs, {}, seconds, machine(1).time);
+  const { scale } = await settle(photographs, {}, { seconds }, machine(1).time);
   expect(scale.imageSize).toBe(second!.imageSize);
 });
 
@@ -47,24 +47,31 @@ it('goes back to the one before that which the device has no memory for', async 
     if (imageSize === scales[1]!.imageSize) throw new BackendError('no memory', { code: 'backend-memory' });
     return 1e-6;
   };
-  expect((await settle(photographs, {}, 3600, time)).scale).toMatchObject(scales[0]!);
+  expect((await settle(photographs, {}, { seconds: 3600 }, time)).scale).toMatchObject(scales[0]!);
 });
 
 it('has no larger views than the images are', async () => {
   const { scale, reason } = await settle(
     { images: 70_000, width: 28, height: 28 },
     {},
-    1e6,
+    { seconds: 1e6 },
     machine(1e-6).time,
   );
   expect([scale.imageSize, reason]).toEqual([scales[0]!.imageSize, 'the largest for such images']);
 });
 
-it('takes what the user asks for, and the method by the number of images', async () => {
+it('takes what the user asks for', async () => {
   const given = { arch: 'vit_tiny', imageSize: 224, lr: 0.1 };
-  const { flags, reason } = await settle(photographs, given, 60, machine(1).time);
+  const { flags, reason } = await settle(photographs, given, { seconds: 60 }, machine(1).time);
   expect(flags).toMatchObject({ ...given, method: recipes[0]!.flags.method });
   expect(reason).toBe('asked for');
-  const many = await settle({ ...photographs, images: recipes[1]!.from }, given, 60, machine(1).time);
-  expect(many.flags.method).toBe(recipes[1]!.flags.method);
+});
+
+it('goes by the images that the epochs see, where the user gives them, not by the clock', async () => {
+  const worth = scales[1]!.worth;
+  const passes = (epochs: number) => (batch: number) => ({ steps: (epochs * photographs.images) / batch });
+  const enough = await settle(photographs, {}, passes(worth / photographs.images), machine(1000).time);
+  expect(enough.scale.imageSize).toBe(scales[1]!.imageSize);
+  const fewer = await settle(photographs, {}, passes(worth / photographs.images - 1), machine(1e-9).time);
+  expect(fewer.scale.imageSize).toBe(scales[0]!.imageSize);
 });

@@ -1,6 +1,7 @@
 /** Chooses the recipe of a run by numbers that others measure: nothing here reads a clock, a file or a device. */
 import { BackendError } from '@moco-ts/core';
 import {
+  type Extent,
   isWorth,
   type Recipe,
   type RunFlags,
@@ -22,14 +23,14 @@ export interface Settled {
 
 /**
  * @param given what the user asks for
- * @param seconds that are there for training, about
+ * @param extent of the training, about; where it is known in epochs, by the batch
  * @param time the seconds of a step with these flags; asked for no more scales than may be worth it
  * @throws what `time` throws for the quickest scale
  */
 export async function settle(
   { images, width, height }: Pick<DataFacts, 'images' | 'width' | 'height'>,
   given: RunFlags,
-  seconds: number,
+  extent: Extent | ((batch: number) => Extent),
   time: (flags: RunFlags) => Promise<number>,
 ): Promise<Settled> {
   const recipe = recipeFor(images, given);
@@ -39,10 +40,10 @@ export async function settle(
     const { arch, imageSize } = scale!;
     return { ...scale!, secondsPerStep: await time({ ...flags, arch, imageSize }) };
   };
-  const fits = (scale: TimedScale) => isWorth(scale, flags.batchSize!, seconds);
+  const known = typeof extent === 'function' ? extent(flags.batchSize!) : extent;
+  const fits = (scale: TimedScale) => isWorth(scale, flags.batchSize!, known);
   let best: TimedScale = await measured(first);
-  let reason =
-    larger.length > 0 ? 'a larger one sees too few images in the time' : 'the largest for such images';
+  let reason = larger.length > 0 ? 'a larger one would see too few images' : 'the largest for such images';
   for (const scale of larger) {
     // At best its cost grows with the pixels.
     const least = best.secondsPerStep * (scale.imageSize / best.imageSize) ** 2;
@@ -50,7 +51,7 @@ export async function settle(
     const timed = await measured(scale).catch(ifTooLarge);
     if (!timed || !fits(timed)) break;
     best = timed;
-    if (scale === larger.at(-1)) reason = 'the largest for such images: the time is enough';
+    if (scale === larger.at(-1)) reason = 'the largest for such images';
   }
   if (given.arch !== undefined) reason = given.init === undefined ? 'asked for' : `that of ${given.init}`;
   return {

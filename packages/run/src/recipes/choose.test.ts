@@ -74,7 +74,9 @@ describe('the scales', () => {
   it('are worth their cost where the time buys enough images', () => {
     // 100 s of steps of .5 s with 64 images: 12,800 images.
     const scale = { arch: 'a', imageSize: 32, secondsPerStep: 0.5 };
-    expect(isWorth({ ...scale, worth: 12_800 }, 64, 100)).toBe(true);
-    expect(isWorth({ ...scale, worth: 12_801 }, 64, 100)).toBe(false);
+    expect(isWorth({ ...scale, worth: 12_800 }, 64, { seconds: 100 })).toBe(true);
+    expect(isWorth({ ...scale, worth: 12_801 }, 64, { seconds: 100 })).toBe(false);
+    expect(isWorth({ ...scale, worth: 640 }, 64, { steps: 10 })).toBe(true);
+    expect(isWorth({ ...scale, worth: 641 }, 64, { steps: 10 })).toBe(false);
   });
 });

@@ -45,9 +45,12 @@ export interface TimedScale extends Scale {
   readonly secondsPerStep: number;
 }
 
-/** Whether a time buys the images that a scale is worth. */
-export const isWorth = ({ secondsPerStep, worth }: TimedScale, batch: number, seconds: number): boolean =>
-  (seconds / secondsPerStep) * batch >= worth;
+/** How long a training is. */
+export type Extent = { readonly seconds: number } | { readonly steps: number };
+
+/** Whether a training sees the images that a scale is worth. */
+export const isWorth = ({ secondsPerStep, worth }: TimedScale, batch: number, extent: Extent): boolean =>
+  batch * ('steps' in extent ? extent.steps : extent.seconds / secondsPerStep) >= worth;
 
 /**
  * The flags of a run: the user's, before the recipe's, before the usual ones. Weights that are trained already get a smaller
