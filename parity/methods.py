@@ -1,5 +1,5 @@
-"""MoCo v3, SimCLR, InstDisc, and MoCo v2 and InstDisc with accumulated gradients, in plain float64 PyTorch, from the papers' formulas,
-on a net of two convolutions.
+"""MoCo v3, SimCLR, InstDisc, SEED (distillation), and MoCo v2, InstDisc and SEED with accumulated gradients, in plain float64 PyTorch,
+from the papers' formulas, on a net of two convolutions.
 
 Makes fixtures/methods.json: for each case its settings, the losses of all steps, the gradients of step 0, and the whole
 state after the last step. methods_check.py compares parts of this with lightly's and timm's.
@@ -36,6 +36,7 @@ def f32(value: float) -> float:
 V3 = {"method": "moco-v3", "hidden": 12, "dim": 8, "momentum": 0.75}
 BANK = {"method": "instdisc", "dim": 8, "mlp": False, "slots": 32, "negatives": 8, "bankMomentum": 0.5}
 QUEUE = {"method": "moco-v2", "dim": 8, "mlp": True, "queueSize": 32, "momentum": 0.75, "temperature": 0.25}
+DISTILL = {"method": "distill", "dim": 8, "mlp": True, "queueSize": 32, "temperature": 0.2, "teacherTemperature": 0.01}
 ADAMW = {"name": "adamw", "betas": [0.75, 0.875], "epsilon": 2**-26, "weightDecay": 0.125}
 LARS = {"name": "lars", "momentum": 0.9, "weightDecay": 2**-6, "trustCoefficient": 0.001}
 SGD = {"name": "sgd", "momentum": 0.9, "weightDecay": 2**-9}
@@ -58,6 +59,8 @@ CASES: dict[str, dict[str, Any]] = {
     "instdisc-accumulate": BANK
     | {"draw": "image", "loss": "nce", "temperature": 0.25, "proximal": 0.5, "optimizer": SGD, "lr": 0.0625}
     | {"accumulate": 2},
+    "distill": DISTILL | {"optimizer": SGD, "lr": 0.0625},
+    "distill-accumulate": DISTILL | {"accumulate": 2, "optimizer": ADAMW, "lr": 2**-7},
 }
 
 
@@ -216,6 +219,41 @@ class Bank:
             self.features[i] = mixed / mixed.norm()
 
 
+def noise(purpose: str, dim: int, count: int) -> Tensor:
+    """Columns of unit length, [dim, count]: random points on the sphere, rounded as a state of float32 is."""
+    drawn = Rng(SEED, purpose).normal(dim * count).reshape(dim, count)
+    unit = drawn / np.sqrt((drawn**2).sum(0, keepdims=True))
+    return torch.from_numpy(unit.astype(np.float32).astype(np.float64))
+
+
+def taught(step: int, batch: int, dim: int) -> Tensor:
+    """What a teacher gives: features that are much alike, so that its softmax at T .01 is no single one."""
+    drawn = 1 + 0.2 * Rng(SEED, "teacher", step).normal(batch * dim)
+    return torch.from_numpy(drawn.astype(np.float32).astype(np.float64)).view(batch, dim)
+
+
+class Teacher:
+    """SEED's queue of teacher features, and its loss (section 3.2) term by term."""
+
+    def __init__(self, spec: dict[str, Any], dtype: torch.dtype = torch.float64) -> None:
+        self.spec, self.ptr = spec, 0
+        self.queue = noise("queue", spec["dim"], spec["queueSize"]).to(dtype)
+
+    def loss(self, student: Tensor, teacher: Tensor) -> Tensor:
+        total = torch.zeros((), dtype=student.dtype)
+        for z_s, z_t in zip(student, teacher):
+            known = torch.cat([z_t[None], self.queue.T])
+            p_t = torch.softmax(known @ z_t / self.spec["teacherTemperature"], 0)
+            p_s = torch.softmax(known @ z_s / self.spec["temperature"], 0)
+            total = total - (p_t * p_s.log()).sum()
+        return total / len(student)
+
+    def remember(self, teacher: Tensor) -> None:
+        for z_t in teacher:
+            self.queue[:, self.ptr] = z_t
+            self.ptr = (self.ptr + 1) % self.spec["queueSize"]
+
+
 class Queue:
     """MoCo's key encoder and queue. Keys wait in `waiting` until the update is over."""
 
@@ -224,9 +262,7 @@ class Queue:
         self.k = Tiny(spec)
         self.k.load_state_dict(q.state_dict())
         self.k.requires_grad_(False)
-        noise = Rng(SEED, "queue").normal(spec["dim"] * spec["queueSize"]).reshape(spec["dim"], spec["queueSize"])
-        unit = noise / np.sqrt((noise**2).sum(0, keepdims=True))
-        self.keys = torch.from_numpy(unit.astype(np.float32).astype(np.float64))
+        self.keys = noise("queue", spec["dim"], spec["queueSize"])
         self.waiting: list[list[Tensor]] = [[], []]
 
     @torch.no_grad()
@@ -272,6 +308,7 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
             trained.pop(name).requires_grad_(False)
     bank = Bank(spec) if method == "instdisc" else None
     queue = Queue(spec, q) if method == "moco-v2" else None
+    teacher = Teacher(spec) if method == "distill" else None
     if queue:
         modules["k."] = queue.k
     optimizer = optimizer_of(spec, list(trained.values()))
@@ -296,6 +333,9 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
         elif queue:
             queue.follow()
             parts = [queue.loss(xq[s], xk[s]) for s in micro]
+        elif teacher:
+            seen = F.normalize(taught(step, BATCH, spec["dim"]), dim=1)
+            parts = [teacher.loss(F.normalize(q(xq[s]), dim=1), seen[s]) for s in micro]
         else:
             assert bank is not None
             index = torch.from_numpy(Rng(SEED, "index", step).permutation(spec["slots"])[:BATCH])
@@ -317,6 +357,8 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
             bank.remember(*bank_update)
         if queue:
             queue.enqueue()
+        if teacher:
+            teacher.remember(seen)
         losses.append(sum(part.item() for part in parts) / pieces)
 
     state = {
@@ -334,6 +376,8 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
             state["bank_z"] = [bank.z]
     if queue:
         state |= {"queue": digits(queue.keys), "queue_ptr": [queue.ptr]}
+    if teacher:
+        state |= {"queue": digits(teacher.queue), "queue_ptr": [teacher.ptr]}
     return {"spec": spec, "losses": losses, "gradients": gradients, "state": state}
 
 

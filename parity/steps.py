@@ -1,4 +1,4 @@
-"""Twenty steps of MoCo v3, SimCLR, InstDisc and of classifiers in PyTorch, in float64 and in float32, on a small ResNet and a small ViT.
+"""Twenty steps of MoCo v3, SimCLR, InstDisc, SEED and of classifiers in PyTorch, in float64 and in float32, on a small ResNet and a small ViT.
 
 Makes fixtures/steps.json: for each case its settings, the losses, the gradients of step 0 and the whole state after the
 last step (as samples), each in float64, and how far PyTorch's own float32 is from it. The formulas are methods.py's; the
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inputs import views
-from methods import Bank, Lars
+from methods import Bank, Lars, Teacher, taught
 from moco_torch import TinyResNet, v3_head
 from philox import Rng
 from vit import positions
@@ -55,6 +55,8 @@ CASES: dict[str, dict[str, Any]] = {
     "instdisc-infonce": BANK
     | {"net": RESNET, "draw": "batch", "loss": "infonce", "temperature": 0.25, "proximal": 0.0}
     | {"optimizer": SGD, "lr": 3e-4},
+    "distill": {"method": "distill", "net": RESNET, "dim": 32, "mlp": True, "queueSize": 64, "temperature": 0.2}
+    | {"teacherTemperature": 0.01, "optimizer": SGD, "lr": 3e-4},
     # The linear probe with its official rate, and fine-tuning.
     "lincls": {"method": "classifier", "net": RESNET, "train": "linear", "dim": 10, "mlp": False}
     | {"optimizer": SGD | {"weightDecay": 0.0}, "lr": 30.0},
@@ -155,7 +157,7 @@ def nt_xent(first: Tensor, second: Tensor, t: float) -> Tensor:
 def queries(spec: dict[str, Any], q: nn.Module, predictor: nn.Module | None, xq: Tensor, xk: Tensor) -> list[Tensor]:
     if spec["method"] == "simclr":
         return list(F.normalize(q(torch.cat([xq, xk])), dim=1).chunk(2))
-    if spec["method"] == "instdisc":
+    if spec["method"] in ("instdisc", "distill"):
         return [F.normalize(q(xq), dim=1)]
     if spec["method"] == "classifier":
         return [q(xq)]
@@ -245,6 +247,7 @@ def run(spec: dict[str, Any], seed: int, dtype: torch.dtype) -> dict[str, Any]:
         torch.set_default_dtype(dtype)
         bank = Bank(spec)
         bank.features = bank.features.to(dtype)
+    teacher = Teacher(spec, dtype) if method == "distill" else None
     optimizer = optimizer_of(spec, list(trained.values()))
     losses: list[float] = []
     gradients: dict[str, Tensor] = {}
@@ -266,6 +269,9 @@ def run(spec: dict[str, Any], seed: int, dtype: torch.dtype) -> dict[str, Any]:
             loss = F.cross_entropy(queried[0], classes_of(step, spec["dim"]))
         elif method == "simclr":
             loss = nt_xent(queried[0], queried[1], t)
+        elif teacher is not None:
+            seen = F.normalize(taught(step, BATCH, spec["dim"]).to(dtype), dim=1)
+            loss = teacher.loss(queried[0], seen)
         else:
             assert bank is not None
             index = torch.from_numpy(Rng(SEED, "index", step).permutation(spec["slots"])[:BATCH])
@@ -281,6 +287,8 @@ def run(spec: dict[str, Any], seed: int, dtype: torch.dtype) -> dict[str, Any]:
         optimizer.step()
         if bank is not None:
             bank.remember(queried[0].detach(), index)
+        if teacher is not None:
+            teacher.remember(seen)
         losses.append(loss.item())
     torch.set_default_dtype(torch.float32)
     state = {
@@ -295,6 +303,8 @@ def run(spec: dict[str, Any], seed: int, dtype: torch.dtype) -> dict[str, Any]:
         state["bank"] = bank.features.double()
         if spec["loss"] == "nce":
             state["bank_z"] = torch.tensor([bank.z]).double()
+    if teacher is not None:
+        state["queue"] = teacher.queue.double()
     return {"losses": losses, "gradients": gradients, "state": state, "relus": relus}
 
 

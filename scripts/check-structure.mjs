@@ -166,7 +166,7 @@ function cycles(edges) {
 /** Methods are told apart by what they define; their names stand where they are defined, in recipes, and in others' formats. */
 const namesMethods =
   /^packages\/(exchange\/|run\/src\/(methods\/|method-names|presets|recipes\/table)|cli\/src\/(ablation\/sweeps|commands\/replay-spec))/;
-const methods = new Set(['moco-v1', 'moco-v2', 'moco-v3', 'simclr', 'instdisc']);
+const methods = new Set(['moco-v1', 'moco-v2', 'moco-v3', 'simclr', 'instdisc', 'distill']);
 
 /** Texts that are the name of a method, types among them. */
 function methodTexts(file) {

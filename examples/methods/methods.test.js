@@ -54,6 +54,12 @@ const methods = {
   // The bank holds features of the same encoder, which the library's does not. With x = exp(v_j.v / T) in parts of its mean, which
   // Z is made of, the noise costs the sum of log(1 + x / K), which is at most 1, and the positive log(1 + K / x), x being about 1.
   instdisc: { first: [0.5, 1.1].map((share) => share * (1 + log(1 + K))) },
+  // The queue is random: a student's product with the teacher's feature is between -1 and 1, and the teacher is sure.
+  distill: {
+    settings: { ...sgd, mocoK: K, cropMin: 0.2 },
+    teacher: 'resnet-tiny',
+    first: [log(1 + K * chance(256, 0.2) * exp(-1 / 0.2)), log(1 + K * chance(256, 0.2) * exp(1 / 0.2))],
+  },
 };
 
 /** The losses of the same steps by the library. */
@@ -68,15 +74,23 @@ async function expected(method, settings) {
   return losses;
 }
 
-describe.each(Object.entries(methods))('%s', (method, { settings, first: [least, most] }) => {
+/** A checkpoint of an encoder. */
+async function checkpointOf(arch) {
+  const run = { data: 'emoji', method: 'simclr', arch, imageSize: 32, batchSize: N, seed: 1, workers: 1 };
+  return (await pretrain({ ...run, maxSteps: 1, out: join(folder, arch) }).result).checkpoint;
+}
+
+describe.each(Object.entries(methods))('%s', (method, { settings, teacher: arch, first: [least, most] }) => {
   it('begins as guessing does, as the library with its settings, and compares with the untrained encoder', async () => {
+    const teacher = arch && (await checkpointOf(arch));
+    if (teacher) vi.stubEnv('TEACHER', teacher);
     await import(/* @vite-ignore */ `./${method}.ts`);
     expect(lines).toHaveLength(2);
     const [first, mean] = lines[0].match(/\d+\.\d{4}/g).map(Number);
     expect(first).toBeGreaterThan(least);
     expect(first).toBeLessThan(most);
     if (settings) {
-      const losses = await expected(method, settings);
+      const losses = await expected(method, { ...settings, ...(teacher && { teacher }) });
       expect(losses).toHaveLength(STEPS);
       expect(first).toBeCloseTo(losses[0], 4);
       expect(mean).toBeCloseTo(losses.reduce((sum, loss) => sum + loss) / STEPS, 4);

@@ -1,2 +1,2 @@
 export { type OrtOptions, ortPlugin } from './plugin.ts';
-export { loadRuntime, refusal } from './runtime.ts';
+export { loadRuntime, refusal, threading } from './runtime.ts';

@@ -14,7 +14,7 @@ import type * as Ort from 'onnxruntime-node';
 import { type LoweredModel, lower } from './lower.ts';
 import { probeBlock } from './probe.ts';
 import { createProgram } from './program.ts';
-import { loadRuntime, refusal, runtimeFolder } from './runtime.ts';
+import { loadRuntime, refusal, runtimeFolder, threading } from './runtime.ts';
 
 export interface OrtOptions extends BackendOptions {
   /** Channels in a block of the nchwc domain: 16, 8, or 0 for plain NCHW. Default: probed once. */
@@ -22,12 +22,6 @@ export interface OrtOptions extends BackendOptions {
   /** Writes ONNX Runtime's own profile of each program to this path's prefix. */
   readonly profile?: string;
 }
-
-/**
- * How long a thread out of work looks for more before it sleeps. ONNX Runtime's own default, endless, is 7 % quicker on an
- * idle machine and 40 % slower where anything else computes, such as the threads that make views.
- */
-const spinMicroseconds = '20';
 
 let probed: Promise<number> | undefined;
 
@@ -79,14 +73,12 @@ async function create(options: BackendOptions): Promise<Backend> {
       const model = lower(graph, compileOptions.state ?? [], block);
       const session = await ort.InferenceSession.create(model.bytes, {
         executionProviders: providers(device as Device, model),
-        intraOpNumThreads: threads,
-        executionMode: 'sequential',
+        ...threading(threads),
         // The layout pass above this level would rewrite what is blocked already.
         graphOptimizationLevel: 'extended',
         logSeverityLevel: 3,
         // The planned layout also sums values that never live at the same time: 30 % more memory, and no faster.
         enableMemPattern: false,
-        extra: { session: { intra_op: { spin_duration_us: spinMicroseconds } } },
         ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
       }).catch((error: Error) => {
         throw refusal(error);

@@ -7,6 +7,9 @@ import {
   classifierStep,
   createOptimizer,
   createTrainer,
+  type DistillConfig,
+  distillState,
+  distillStep,
   drawNegatives,
   type InstDiscConfig,
   initEncoder,
@@ -54,7 +57,7 @@ interface Net {
 }
 export interface StepsCase {
   readonly spec: {
-    readonly method: 'moco-v3' | 'simclr' | 'instdisc' | 'classifier';
+    readonly method: 'moco-v3' | 'simclr' | 'instdisc' | 'distill' | 'classifier';
     readonly dim: number;
     readonly net: Net;
     readonly momentum: number;
@@ -156,6 +159,19 @@ export function methodOf({ spec, viewSeed }: StepsCase, precision: Precision = '
         const data = Int32Array.from({ length: batch }, () => stream.integer(spec.dim));
         return { x: images(i).xq, label: { shape: [batch], dtype: 'int32', data } };
       },
+    };
+  }
+  if (spec.method === 'distill') {
+    const config = settings as unknown as DistillConfig;
+    const taught = (i: number): Tensor => {
+      const drawn = rng(seed, 'teacher', i);
+      const data = Float32Array.from({ length: batch * spec.dim }, () => 1 + 0.2 * drawn.normal());
+      return { shape: [batch, spec.dim], dtype: 'float32', data };
+    };
+    return {
+      state: distillState(config, seed, seeded(initEncoder(config, seed))),
+      step: (exposeGradients, state) => distillStep({ ...config, exposeGradients }, state),
+      feeds: (i) => ({ xq: images(i).xq, teacher: taught(i) }),
     };
   }
   const config = settings as unknown as InstDiscConfig;

@@ -39,6 +39,7 @@ export {
   classifierStep,
   featureEncoder,
 } from './ssl/classifier.ts';
+export * from './ssl/distill.ts';
 export * from './ssl/ema.ts';
 export * from './ssl/head.ts';
 export {

@@ -53,6 +53,8 @@ export { type Survey, surveyOf } from './survey.ts';
 export { applyEvalTransform, applyView, clearSide, type Pixels, type Target } from './views/apply.ts';
 export {
   classifierView,
+  type Numbers,
+  sameView,
   type ViewConfig,
   type ViewName,
   type ViewOp,

@@ -7,6 +7,7 @@ export { applyEvalTransform, clearSide, type Pixels, type Target } from './views
 export {
   IMAGENET_MEAN,
   IMAGENET_STD,
+  type Numbers,
   type ViewConfig,
   type ViewName,
   type ViewOp,

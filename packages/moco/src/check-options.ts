@@ -17,12 +17,9 @@ const others: Readonly<Record<string, Rule | undefined>> = {
 /** Settings that may be objects here. */
 const objects: readonly string[] = ['data', 'method', 'arch', 'backend'];
 
-/** What a run records, and nobody sets. */
-const recorded: readonly string[] = ['plugin', 'openEnded'];
-
-/** The names of all options. */
+/** The names of all options. What a run records by itself is none. */
 export const optionNames: readonly string[] = [
-  ...Object.keys(settings).filter((name) => !recorded.includes(name)),
+  ...Object.entries<Setting>(settings).flatMap(([name, { recorded }]) => (recorded ? [] : [name])),
   ...Object.keys(others),
 ];
 

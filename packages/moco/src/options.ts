@@ -109,7 +109,7 @@ export interface EvaluationEvent extends Measures {
 /** The options of {@link pretrain}: those of `moco pretrain` by the same names, with the same defaults. */
 export interface PretrainOptions
   extends OwnOptions,
-    Partial<Omit<RunConfig, 'plugin' | 'openEnded' | keyof OwnOptions>> {}
+    Partial<Omit<RunConfig, 'plugin' | 'openEnded' | 'teacherChecksum' | keyof OwnOptions>> {}
 
 /** A method of your own among the options, and its settings beside it. */
 export type MethodOptions<Own extends SettingTable> = {

@@ -18,7 +18,9 @@ type Names = keyof PretrainOptions;
 
 it('names every setting of a run, and no other', () => {
   type Own = 'preset' | 'testData' | 'out' | 'resume' | 'log' | 'signal' | 'onEvaluation' | 'onWarning';
-  expectTypeOf<Exclude<Names, Own>>().toEqualTypeOf<Exclude<keyof RunFlags, 'plugin' | 'openEnded'>>();
+  expectTypeOf<Exclude<Names, Own>>().toEqualTypeOf<
+    Exclude<keyof RunFlags, 'plugin' | 'openEnded' | 'teacherChecksum'>
+  >();
   const all = {
     ...{ method: true, preset: true, mocoDim: true, mocoK: true, mocoM: true, mocoMCos: true, mocoT: true },
     ...{ mlp: true, mocoMlpDim: true, loss: true, bankMomentum: true, bankDraw: true, proximal: true },
@@ -53,6 +55,8 @@ it('names every setting of a run, and no other', () => {
       backend: true,
     },
     ...{ hue: true, grayscale: true, checkpointActivations: true, precision: true },
+    ...{ teacher: true, teacherSize: true, teacherMean: true, teacherStd: true, teacherT: true },
+    ...{ cacheTeacher: true },
     ...{
       threads: true,
       init: true,

@@ -10,8 +10,7 @@ import {
   sizeOf,
   type Tensors,
 } from '@moco-ts/core';
-import type { Batch, Pixels } from '@moco-ts/data';
-import { createMethod, type RunConfig, viewsOf } from '@moco-ts/run';
+import { createMethod, methodOf, type RunConfig, type StepBatch, takes, viewsOf } from '@moco-ts/run';
 import { openBackend } from './open-backend.ts';
 import { registerPlugins } from './plugins.ts';
 import { type RunStep, runStep } from './run-step.ts';
@@ -160,8 +159,8 @@ function holdingViews({ step, views: names }: RunStep, feeds: Tensors) {
 /** Numbers that are drawn for noise; views repeat them from other places on. */
 const DRAWN = 2 ** 20;
 
-function noise(config: RunConfig, bytes: boolean): Batch<Pixels> {
-  const { batchSize, imageSize, seed } = config;
+function noise(config: RunConfig, bytes: boolean): StepBatch {
+  const { batchSize, imageSize, mocoDim, seed } = config;
   const random = rng(seed, 'bench/pictures');
   const drawn = bytes
     ? Uint8Array.from({ length: DRAWN }, () => random.integer(256))
@@ -179,6 +178,9 @@ function noise(config: RunConfig, bytes: boolean): Batch<Pixels> {
   return {
     indices: Int32Array.from({ length: batchSize }, (_, i) => i % IMAGES),
     views: viewsOf(config).map(view),
+    ...(takes(methodOf(config), 'teacher') && {
+      teacher: Float32Array.from({ length: batchSize * mocoDim }, random.normal),
+    }),
     waitMs: 0,
   };
 }

@@ -5,9 +5,15 @@ import { slowData } from './data-time.ts';
 import { guessOf } from './evaluate.ts';
 
 /** What is said of an epoch of so many steps, by seconds of each and of waiting in it. */
-function said(count: number, time: number, data: number): string | undefined {
+function said(count: number, time: number, data: number, teacher?: string): string | undefined {
   const meter = (seconds: number) => new Meter({ sum: seconds * count, count });
-  const text = slowData({ time: meter(time), data: meter(data) }, { workers: 2 });
+  const text = slowData(
+    { time: meter(time), data: meter(data) },
+    {
+      ...{ workers: 2, cacheTeacher: false },
+      ...(teacher !== undefined && { teacher }),
+    },
+  );
   return text && inWords(text, ({ setting, value }) => [setting, value].filter(Boolean).join(' '));
 }
 
@@ -15,6 +21,10 @@ it('names decoding as the bottleneck where a step waits for more than a third of
   expect(said(100, 1, 0.4)).toMatch(/^decoding is the bottleneck: .* 40 % .*workers 2.*imageSize/);
   expect(said(100, 1, 0.3)).toBeUndefined();
   expect(said(10, 1, 0.9)).toBeUndefined();
+});
+
+it('names the teacher where its features are waited for', () => {
+  expect(said(100, 1, 0.4, 'model.onnx')).toMatch(/^the teacher is the bottleneck: .* 40 % .*cacheTeacher/);
 });
 
 it('guesses the most frequent class of the test split', () => {

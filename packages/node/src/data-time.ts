@@ -9,9 +9,12 @@ const LEAST_SECONDS = 30;
 /** What to say of an epoch in which steps waited for their images; undefined where they hardly did. */
 export function slowData(
   { time, data }: Pick<Meters, 'time' | 'data'>,
-  { workers }: Pick<RunConfig, 'workers'>,
+  { workers, teacher, cacheTeacher }: Pick<RunConfig, 'workers' | 'teacher' | 'cacheTeacher'>,
 ): Wording | undefined {
   const share = data.average / time.average;
   if (time.state.sum < LEAST_SECONDS || !(share > WORTH_SAYING)) return undefined;
-  return say`decoding is the bottleneck: steps wait for images ${(100 * share).toFixed(0)} % of their time; raise ${settingRef('workers', workers)} if cores are idle, or store photographs smaller, at about twice ${settingRef('imageSize')}`;
+  const percent = (100 * share).toFixed(0);
+  if (teacher !== undefined && !cacheTeacher)
+    return say`the teacher is the bottleneck: steps wait for its features ${percent} % of their time; ${settingRef('cacheTeacher')} asks it once for each image, without views`;
+  return say`decoding is the bottleneck: steps wait for images ${percent} % of their time; raise ${settingRef('workers', workers)} if cores are idle, or store photographs smaller, at about twice ${settingRef('imageSize')}`;
 }

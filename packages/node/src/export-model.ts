@@ -90,14 +90,14 @@ export async function makeModel(
   const count = images.raw.length / (3 * config.imageSize ** 2);
   const exported = await openModel(bytes);
   const { imageSize: size } = config;
-  const { first, all } = await (withPreprocess
+  const { first, outputs } = await (withPreprocess
     ? exported.run('uint8', images.raw, [count, size, size, 3])
     : exported.run('float32', images.normal, [count, 3, size, size])
   ).finally(() => exported.close());
   const features = await trainerOutputs({ ...model, gives: 'features' }, params, images.normal, count);
   const places =
     tokens && (await trainerOutputs({ ...model, gives: 'tokens' }, params, images.normal, count));
-  const compared = [compare(first, features), ...(places ? [compare(all.tokens!, places)] : [])];
+  const compared = [compare(first, features), ...(places ? [compare(outputs.tokens!.data, places)] : [])];
   const largest =
     precision === 'fp16' ? await largestValue(common, config, calibration ?? images.normal) : undefined;
   if (largest !== undefined && !(largest <= largestHalf))

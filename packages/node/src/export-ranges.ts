@@ -29,10 +29,10 @@ export async function rangesOf(
   const ranges = Array.from({ length: count }, (): [number, number] => [Infinity, -Infinity]);
   try {
     for await (const { indices, data } of evalBatches(config, calibration, CALIBRATION)) {
-      const { all } = await model.run('float32', data, [indices.length, 3, size, size]);
+      const { outputs } = await model.run('float32', data, [indices.length, 3, size, size]);
       ranges.forEach((range, i) => {
-        range[0] = Math.min(range[0], all[`least.${i}`]![0]!);
-        range[1] = Math.max(range[1], all[`most.${i}`]![0]!);
+        range[0] = Math.min(range[0], outputs[`least.${i}`]!.data[0]!);
+        range[1] = Math.max(range[1], outputs[`most.${i}`]!.data[0]!);
       });
     }
   } finally {

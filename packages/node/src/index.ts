@@ -50,6 +50,7 @@ export {
   openEncoder,
   openEncoderBytes,
 } from './foreign.ts';
+export { openForeignModel } from './foreign-model.ts';
 export { bytes } from './format.ts';
 export { type Lock, lockFolder, lockOutput, withOutput } from './lock.ts';
 export { modelCard } from './model-card.ts';
@@ -66,7 +67,7 @@ export type { OwnParts } from './prepare.ts';
 export type { Reporter } from './reporter.ts';
 export { type Shrunk, shrink } from './shrink.ts';
 export { leftOut, skipList } from './skipped.ts';
-export { entryIfThere, linesOf, namesIn, readText, readWhole, textIfThere, withSource } from './source.ts';
+export { entryIfThere, linesOf, namesIn, readText, textIfThere, withSource } from './source.ts';
 export { catchInterrupts, type Stop } from './stop.ts';
 export { type TrainJob, type TrainResult, train } from './train.ts';
 export { modelFiles, tensorNames, transformersConfigs } from './transformers-js.ts';

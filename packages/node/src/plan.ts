@@ -17,6 +17,7 @@ import { openData } from './dataset.ts';
 import { type Beginning, flagsFrom } from './init.ts';
 import { defaultWorkers } from './plugins.ts';
 import { entryIfThere } from './source.ts';
+import { withTeacher } from './teacher.ts';
 
 export interface Wish {
   readonly flags: RunFlags;
@@ -58,7 +59,8 @@ export async function planRun(
   let begun = init !== undefined && isLookedFor ? await flagsFrom(init, given) : undefined;
   const resume = await findResume(resumePath, out, begun?.flags ?? given, listeners.warn);
   if (!resume && init !== undefined) begun ??= await flagsFrom(init, given);
-  const flags = resume ? given : (begun?.flags ?? given);
+  const open = begun?.flags ?? given;
+  const flags = resume ? given : await withTeacher({ method: defaults.method, ...open }, listeners.note);
   if (!resume && begun) {
     for (const remark of begun.remarks) listeners.note(say`${init!}: ${remark}`);
     if (given.lr === undefined) listeners.note(gentler);

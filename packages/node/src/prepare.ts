@@ -20,6 +20,7 @@ import {
   type Loader,
   type Pixels,
   type Pool,
+  type ReadOptions,
   type SkippedImage,
 } from '@moco-ts/data';
 import {
@@ -30,6 +31,7 @@ import {
   type Position,
   type RunConfig,
   type RunMethod,
+  type StepBatch,
   viewsOf,
 } from '@moco-ts/run';
 import { type Evaluation, type EvaluationSets, openEvaluation } from './evaluate.ts';
@@ -40,6 +42,8 @@ import { openTogether } from './opened.ts';
 import { registerPlugins } from './plugins.ts';
 import type { Reporter } from './reporter.ts';
 import { runStep } from './run-step.ts';
+import { type Lessons, lessonsByImage, lessonsByView, noLessons } from './taught.ts';
+import { openTeacher, type Teacher } from './teacher.ts';
 
 /** Objects that a program passes: the run keeps these, even if others take their names meanwhile. */
 export interface OwnParts {
@@ -55,7 +59,9 @@ export interface OpenParts extends OwnParts {
 
 export interface Prepared {
   readonly dataset: ImageDataset;
-  readonly loader: Loader<Pixels>;
+  readonly loader: Pick<Loader<Pixels>, 'stepsPerEpoch'>;
+  /** The batches of an epoch from a step on, with all that steps are fed. */
+  batches(epoch: number, fromStep: number): AsyncIterable<StepBatch>;
   readonly pool: Pool;
   readonly backend: Backend;
   /** The run's own, even if another one takes its name meanwhile. */
@@ -122,11 +128,15 @@ export async function prepare(
     const trainer = keep(await createTrainer(backend, step, state, { precision }));
     const pool = keep(createPool(config.workers, { isolate: config.isolate ?? false }));
     const { imageSize: size, mean, std, batchSize: batch, seed, maxBad } = config;
+    const views = viewsOf(config);
+    const teacher = await openTeacher(config, backend);
+    const read = { pool, onSkip, ...(maxBad !== undefined && { maxBad }) };
+    const lessons = teacher ? await lessonsOf(keep(teacher), config, dataset, read, reporter) : noLessons;
     const loader = keep(
       createLoader<Pixels>(dataset, {
         batch,
         size,
-        views: viewsOf(config),
+        views: [...views, ...lessons.views],
         mean,
         std,
         bytes,
@@ -138,9 +148,24 @@ export async function prepare(
       }),
     );
     const position = startOf(config, dataset, resume, loader, reporter);
-    const parts = { dataset, loader, pool, backend, encoder, method, trainer, position };
+    const batches: Prepared['batches'] = (epoch, fromStep) => lessons.of(loader.epoch(epoch, fromStep));
+    const parts = { dataset, loader, batches, pool, backend, encoder, method, trainer, position };
     return { ...parts, ...(evaluation && { evaluation }) };
   });
+}
+
+function lessonsOf(
+  teacher: Teacher,
+  config: RunConfig,
+  dataset: ImageDataset,
+  read: ReadOptions,
+  { note }: Reporter,
+): Lessons | Promise<Lessons> {
+  if (!config.cacheTeacher) return lessonsByView(teacher, viewsOf(config));
+  note(
+    `The teacher sees each plain image once, not its views (${counted(dataset.length, 'image')}, before the first step): the student learns to give views the features of the image.`,
+  );
+  return lessonsByImage(teacher, dataset, config, read);
 }
 
 /** The checkpoint's tensors, which must be those of a fresh state. */

@@ -10,7 +10,7 @@ import {
   type Trainer,
   UserError,
 } from '@moco-ts/core';
-import type { Batch, ImageDataset, Pixels } from '@moco-ts/data';
+import type { ImageDataset, Pixels } from '@moco-ts/data';
 import {
   type Checkpoint,
   type Course,
@@ -29,6 +29,7 @@ import {
   runSession,
   Session,
   type SessionOptions,
+  type StepBatch,
   type StepInfo,
 } from '@moco-ts/run';
 import { listCheckpoints } from './checkpoint.ts';
@@ -250,7 +251,7 @@ async function loop(
 function lastImages({ method }: Prepared, config: RunConfig) {
   let images: Pixels | undefined;
   return {
-    feeds: (batch: Batch<Pixels>, at: Moment) => {
+    feeds: (batch: StepBatch, at: Moment) => {
       images = batch.views[0];
       return method.feeds(batch, at);
     },
@@ -264,11 +265,11 @@ function lastImages({ method }: Prepared, config: RunConfig) {
 
 function sessionOf(
   { config, resume, reporter }: TrainJob,
-  { loader, trainer, backend, position, course, clock }: Run,
-  feeds: SessionOptions<Batch<Pixels>>['feeds'],
+  { loader, batches, trainer, backend, position, course, clock }: Run,
+  feeds: SessionOptions<StepBatch>['feeds'],
   log: RunLog,
   keeper: Keeper,
-): Session<Batch<Pixels>> {
+): Session<StepBatch> {
   const { batchSize, printFreq } = config;
   const { stepsPerEpoch } = loader;
   const timed = isTimed(config);
@@ -277,12 +278,12 @@ function sessionOf(
       if (!(error instanceof BackendError)) throw error;
       throw new BackendError(say`${error.text}; ${keeper.kept}`, error);
     });
-  return new Session<Batch<Pixels>>({
+  return new Session<StepBatch>({
     trainer: { step },
     ...{ epochs: lastEpoch(config), stepsPerEpoch, course, batchSize, feeds },
     position,
     record: resume?.info,
-    batches: (epoch, fromStep) => loader.epoch(epoch, fromStep),
+    batches,
     rate: (at) => rateAt(config, at, stepsPerEpoch),
     overlapping: backend.capabilities().overlapping,
     clock,

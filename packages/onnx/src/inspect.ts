@@ -1,4 +1,4 @@
-/** What a model file of a stranger asks for before it is given to a runtime: other files, and loops without end. */
+/** What a model file of a stranger asks for before it is given to a runtime, other files and loops without end, and what it notes of itself. */
 import protobuf from 'protobufjs/light.js';
 
 export interface ModelDemands {
@@ -6,11 +6,13 @@ export interface ModelDemands {
   readonly externalData: readonly string[];
   /** The ops in it that may never end, if any. */
   readonly endless: readonly string[];
+  /** What its maker noted, by key. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** Messages by the numbers of their fields in onnx.proto, as far as tensors and nodes may lie in them. */
 const messages: Readonly<Record<string, Readonly<Record<number, string>>>> = {
-  model: { 7: 'graph', 20: 'training', 25: 'function' },
+  model: { 7: 'graph', 14: 'entry', 20: 'training', 25: 'function' },
   training: { 1: 'graph', 2: 'graph' },
   function: { 7: 'node', 11: 'attribute' },
   graph: { 1: 'node', 5: 'tensor', 15: 'sparse' },
@@ -28,6 +30,7 @@ const endless: ReadonlySet<string> = new Set(['Loop', 'Scan']);
 /** @throws RangeError for bytes that are no message, or nest too deep */
 export function modelDemands(bytes: Uint8Array): ModelDemands {
   const [externalData, loops] = [new Set<string>(), new Set<string>()];
+  const metadata = new Map<string, string>();
   const reader = protobuf.Reader.create(bytes);
   const texts = { key: '', value: '' };
   const read = (message: string, end: number, depth: number): void => {
@@ -46,10 +49,12 @@ export function modelDemands(bytes: Uint8Array): ModelDemands {
       else {
         const length = reader.uint32();
         read(inside, reader.pos + length, depth + 1);
-        if (inside === 'entry' && texts.key === 'location') externalData.add(texts.value);
+        if (inside !== 'entry') continue;
+        if (message === 'model') metadata.set(texts.key, texts.value);
+        else if (texts.key === 'location') externalData.add(texts.value);
       }
     }
   };
   read('model', bytes.length, 0);
-  return { externalData: [...externalData], endless: [...loops] };
+  return { externalData: [...externalData], endless: [...loops], metadata: Object.fromEntries(metadata) };
 }

@@ -29,6 +29,12 @@ export interface Moment {
   readonly progress: number;
 }
 
+/** A batch as the steps of a run are fed from it. */
+export interface StepBatch extends Batch<Pixels> {
+  /** [N, mocoDim], the features by the teacher, for methods that name `teacher` in `uses`: who runs the training computes them. */
+  readonly teacher?: Float32Array;
+}
+
 /** A run's method as the training loop needs it. */
 export interface RunMethod {
   /** The encoder as a run begins it, by its own names, with its head under `fc`. */
@@ -41,7 +47,7 @@ export interface RunMethod {
    */
   step(state: Readonly<Record<string, Tensor>>): TrainingStep;
   /** The step's feeds, except the optimizer's scalars. */
-  feeds(batch: Batch<Pixels>, at: Moment): Record<string, Tensor>;
+  feeds(batch: StepBatch, at: Moment): Record<string, Tensor>;
   /** The loss of guessing, with its formula; undefined where it depends on the data. */
   readonly chance?: { readonly loss: number; readonly formula: string };
 }
@@ -99,7 +105,8 @@ export interface MethodPlugin<Own extends SettingTable = NoSettings, Name extend
   /** Settings of its own, by names that no other method has. */
   readonly settings?: Own & SettingTable;
   /**
-   * The opt-in settings of the common table that it takes. With `accumulate` the context's `batch` is a micro-batch's, and the step's
+   * The opt-in settings of the common table that it takes. With `teacher` (and its other settings) a run needs a trained
+   * network, `mocoDim` is the length of its features, and batches have them. With `accumulate` the context's `batch` is a micro-batch's, and the step's
    * tracer is to know their number: `new StepTracer(state, context)`.
    */
   readonly uses?: readonly CommonName[];
@@ -145,6 +152,14 @@ export function viewFeed({ batchSize, imageSize }: Sizes, batch: Batch<Pixels>, 
   const data = batch.views[which]!;
   const dtype = data instanceof Uint8Array ? 'uint8' : 'float32';
   return { shape: [batchSize, 3, imageSize, imageSize], dtype, data };
+}
+
+/** The teacher's features of a batch, as the feed that steps name `teacher`: [N, mocoDim]; of a batch without any zeros. */
+export function teacherFeed(
+  { batchSize, mocoDim }: Pick<CommonConfig, 'batchSize' | 'mocoDim'>,
+  { teacher = new Float32Array(batchSize * mocoDim) }: StepBatch,
+): Tensor {
+  return { shape: [batchSize, mocoDim], dtype: 'float32', data: teacher };
 }
 
 /** Both views. */

@@ -74,7 +74,7 @@ describe('a method’s views', () => {
   const named = (method: string) => {
     const small = { arch: 'resnet-micro', imageSize: 16, batchSize: 8, mocoK: 16 } as const;
     const { mocoK: _, ...free } = small;
-    const queue = method === 'moco-v1' || method === 'moco-v2' || method === 'instdisc';
+    const queue = ['moco-v1', 'moco-v2', 'instdisc', 'distill'].includes(method);
     const config = resolveConfig({ data: 'photos', method, ...(queue ? small : free) }, folder);
     return { config, method: createMethod(config, 20) };
   };
@@ -92,6 +92,7 @@ describe('a method’s views', () => {
     ['moco-v3', ['xq', 'xk']],
     ['simclr', ['xq', 'xk']],
     ['instdisc', ['xq']],
+    ['distill', ['xq']],
   ])('are fed as they are by %s', (name, expected) => {
     const { config, method } = named(name);
     expect(viewNames(method, config)).toEqual(expected);

@@ -122,6 +122,13 @@ export const presets = {
     figure: linear(58),
     source: `${v1}, figure 3 (memory bank)`,
   },
+  'seed-resnet18': {
+    // The teacher, a ResNet-50 of MoCo v2 (200 epochs), is the user's to name.
+    flags: { method: 'distill', arch: 'resnet18', epochs: 200 },
+    data: imagenet,
+    figure: linear(57.6),
+    source: '2101.04731, table 1 (teacher ResNet-50)',
+  },
   'cifar10-demo': demo(200, 82.6),
   'cifar10-demo-400ep': demo(400, 86.3),
   'cifar10-demo-800ep': demo(800, 88.7),

@@ -19,6 +19,8 @@ export interface SettingEntry {
   readonly optIn?: true | OptInValue;
   /** The weights in a checkpoint depend on it: a resumed run can't change it. */
   readonly bound?: true;
+  /** A run records it; nobody gives it. */
+  readonly recorded?: true;
 }
 
 /** What not every method takes of a setting: a value, or all but the default. */

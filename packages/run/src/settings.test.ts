@@ -22,7 +22,10 @@ describe('the table of settings', () => {
     [{ lr: Number.POSITIVE_INFINITY }, 'lr is Infinity. Give a number above 0.'],
     [{ wd: Number.NaN }, 'wd is NaN. Give a number from 0.'],
     [{ mocoM: '0.9' }, 'mocoM is "0.9". Give a number from 0 to 1.'],
-    [{ method: 'byol' }, 'method is "byol". Choose from moco-v1, moco-v2, moco-v3, simclr, instdisc.'],
+    [
+      { method: 'byol' },
+      'method is "byol". Choose from moco-v1, moco-v2, moco-v3, simclr, instdisc, distill.',
+    ],
     [{ mlp: 1 }, 'mlp is 1. Give true or false.'],
     [{ data: 'a\0b' }, 'data is "a\\u0000b". Give a text of at most 4096 characters.'],
     [{ std: [1, 0, 1] }, 'std is [1,0,1]. Give a number above 0, at most 1000.'],

@@ -7,6 +7,7 @@ import { IMAGENET_MEAN, IMAGENET_STD } from '@moco-ts/data/portable';
 import { defaultMethod, methodNames } from './method-names.ts';
 import { above, duration, largestFloat, list, longest, name, number, text, truth, whole } from './rule.ts';
 import { always, type ConfigOf, defaulted, defaultsIn, optional } from './setting.ts';
+import { teacherSettings } from './teacher-settings.ts';
 
 const share = number(0, 1);
 /** Of lengths of a vector and widths of a layer: a matrix of two has 1 GB. */
@@ -30,12 +31,12 @@ export const methodSettings = {
     doc: () => `${methodNames.join(', ')}: sets head, T, views, optimizer, schedule (${defaultMethod})`,
     bound: true,
   }),
-  /** Length of queries and keys. Default 128; `moco-v3` 256. */
+  /** Length of queries and keys. Default 128; `moco-v3` 256; `distill` that of the teacher's features. */
   mocoDim: defaulted(width, {
     default: 128,
     group: 'Method',
     flags: '--moco-dim <n>',
-    doc: 'length of queries and keys (128; moco-v3: 256)',
+    doc: "length of queries and keys (128; moco-v3: 256; distill: the teacher's)",
     bound: true,
   }),
   /** Keys in the queue, a multiple of the batch, default 65536; `instdisc`: noise samples, default 4096. */
@@ -65,20 +66,20 @@ export const methodSettings = {
     not: 'moco-v3: m stays',
     optIn: true,
   }),
-  /** Temperature. Default 0.07; `moco-v2` 0.2; `moco-v3` 0.2 for ViTs, 1 for ResNets; `simclr` 0.1. */
+  /** Temperature. Default 0.07; `moco-v2` and `distill` 0.2; `moco-v3` 0.2 for ViTs, 1 for ResNets; `simclr` 0.1. */
   mocoT: defaulted(above(0, 1000), {
     default: 0.07,
     group: 'Method',
     flags: '--moco-t <x>',
-    doc: 'temperature (0.07; moco-v2 0.2; moco-v3 0.2 for ViTs, 1 for ResNets; simclr 0.1)',
+    doc: 'temperature (0.07; moco-v2, distill 0.2; moco-v3 0.2 for ViTs, 1 for ResNets; simclr 0.1)',
     optIn: true,
   }),
-  /** A head of two layers. Default that of the method: `moco-v2` and `simclr` have it. */
+  /** A head of two layers. Default that of the method: `moco-v2`, `simclr` and `distill` have it. */
   mlp: defaulted(truth, {
     default: false,
     group: 'Method',
     flags: '--mlp',
-    doc: 'two-layer head (moco-v2, simclr)',
+    doc: 'two-layer head (moco-v2, simclr, distill)',
     not: 'linear head (moco-v1, instdisc)',
     optIn: true,
     bound: true,
@@ -92,6 +93,7 @@ export const methodSettings = {
     optIn: true,
     bound: true,
   }),
+  ...teacherSettings,
 };
 
 /** What `--help` lists behind those. */
@@ -156,12 +158,12 @@ export const runSettings = {
     not: 'ViTs: train the patch projection',
     bound: true,
   }),
-  /** The views of MoCo v2, with blur. Default that of the method: `moco-v2` and `simclr` have them. */
+  /** The views of MoCo v2, with blur. Default that of the method: `moco-v2`, `simclr` and `distill` have them. */
   augPlus: defaulted(truth, {
     default: false,
     group: 'Encoder and views',
     flags: '--aug-plus',
-    doc: 'views of MoCo v2: with blur (moco-v2, simclr)',
+    doc: 'views of MoCo v2: with blur (moco-v2, simclr, distill)',
     not: 'views of MoCo v1 (moco-v1, instdisc)',
     optIn: true,
   }),
@@ -273,12 +275,12 @@ export const runSettings = {
     flags: '--schedule <epochs...>',
     doc: 'epochs at which the rate falls tenfold (120 160)',
   }),
-  /** Cosine schedule. Default that of the method: `moco-v2`, `moco-v3` and `simclr` have it. */
+  /** Cosine schedule. Default that of the method: `moco-v2`, `moco-v3`, `simclr` and `distill` have it. */
   cos: defaulted(truth, {
     default: false,
     group: 'Training',
     flags: '--cos',
-    doc: 'cosine schedule (moco-v2, moco-v3, simclr)',
+    doc: 'cosine schedule (moco-v2, moco-v3, simclr, distill)',
     not: 'step schedule (moco-v1, instdisc)',
   }),
   /** Follow the schedule within epochs too. Default true for `moco-v3` and `simclr`. */
@@ -383,7 +385,7 @@ export const runSettings = {
     doc: `${precisions.join(', ')}: in what steps compute; more than fp32 on xla alone (fp32)`,
   }),
   /** What the user loaded by `--plugin`; to tell, never to load by itself. */
-  plugin: optional(list(text, 0, 64), {}),
+  plugin: optional(list(text, 0, 64), { recorded: true }),
   /** Weights to begin from: a file that `moco import` takes, a checkpoint or a run folder. Default random. */
   init: optional(text, {
     group: 'Run',
@@ -414,7 +416,7 @@ export const runSettings = {
     doc: 'a run that ended by time, or its log: take its steps, at their places in the schedule',
   }),
   /** No number of epochs ends the run: `epochs` is but a measure of its schedules. To tell: whoever names `epochs` sets an end. */
-  openEnded: optional(truth, {}),
+  openEnded: optional(truth, { recorded: true }),
   /** Steps between lines of the log. Default 10. */
   printFreq: defaulted(count, {
     default: 10,

@@ -1,6 +1,7 @@
 /** The one table of settings: those that methods share, and each method's own. */
 import { type Message, SettingError, say, settingRef } from '@moco-ts/core';
 import type { MethodPlugin } from './method.ts';
+import { distillSettings } from './methods/distill.ts';
 import { instDiscSettings } from './methods/instdisc.ts';
 import { mocoSettings } from './methods/moco.ts';
 import { methodOf, pluginMethods, refusalOf } from './registry.ts';
@@ -9,7 +10,13 @@ import { type ConfigOf, defaultsIn, type Setting } from './setting.ts';
 import { methodSettings, runSettings } from './settings.ts';
 
 /** The settings that come along, in the order of `--help`. */
-export const settings = { ...methodSettings, ...instDiscSettings, ...mocoSettings, ...runSettings };
+export const settings = {
+  ...methodSettings,
+  ...distillSettings,
+  ...instDiscSettings,
+  ...mocoSettings,
+  ...runSettings,
+};
 
 type Table = typeof settings;
 /** The name of a setting, as configurations have it. */

@@ -20,7 +20,7 @@ export function pretrainCommand(program: Command, io: Io, finish: (code: number)
     .command('pretrain')
     .summary('train an encoder on images without labels')
     .description(
-      'Trains an encoder on images without labels (MoCo v1 to v3, SimCLR, instance discrimination). Defaults are in brackets; explicit flags win over those that --preset and --method set.',
+      'Trains an encoder on images without labels (MoCo v1 to v3, SimCLR, instance discrimination), or from a trained one (distill). Defaults are in brackets; explicit flags win over those that --preset and --method set.',
     )
     .argument('[data]', 'image folder, idx or CIFAR folder, or emoji')
     .action(async (data: string | undefined, options: PretrainOptions) => {

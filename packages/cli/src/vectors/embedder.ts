@@ -1,5 +1,4 @@
 /** From images to vectors: by an encoder as `moco knn` opens it, or by a model of `moco export --with-preprocess`. */
-import { crc32 } from 'node:zlib';
 import {
   createExtractor,
   DivergedError,
@@ -26,13 +25,11 @@ import {
   type OnnxModel,
   openBackend,
   openEncoder,
-  openModel,
+  openForeignModel,
   openTogether,
-  readWhole,
   registerPlugins,
 } from '@moco-ts/node';
-import { type ModelDemands, modelDemands } from '@moco-ts/onnx';
-import { checksum, hexadecimal, modelConfig, type RunConfig } from '@moco-ts/run';
+import { checksum, modelConfig, type RunConfig } from '@moco-ts/run';
 
 export interface EmbedderOptions {
   /** Default `ort`. */
@@ -162,16 +159,8 @@ async function openOnnx(
       setting: 'backend',
       value: backend,
     });
-  const bytes = await readWhole(model);
-  checkDemands(model, bytes);
   return openTogether(async (keep) => {
-    const session = keep(
-      await openModel(bytes).catch((error: Error) => {
-        throw new UserError(`${model} is no model that ONNX Runtime takes: ${error.message}`, {
-          code: 'checkpoint-invalid',
-        });
-      }),
-    );
+    const session = keep(await openForeignModel(model));
     if (tokens && !session.outputs.includes('tokens'))
       throw new UserError(
         `${model} has no output "tokens" (moco export --tokens makes a model that has): leave --tokens out`,
@@ -183,7 +172,7 @@ async function openOnnx(
     const dim = shape.at(-1)!;
     return {
       model,
-      checksum: hexadecimal(crc32(bytes)),
+      checksum: session.checksum,
       dim,
       rows: length / dim,
       async *embed(dataset, from, damage) {
@@ -249,29 +238,6 @@ function imageByImage(model: string, session: OnnxModel, tokens: boolean) {
 
 /** Values of a vector. */
 const LONGEST = 65_536;
-
-/** A model may be anyone's: it reads no other file, and ends. @throws UserError */
-function checkDemands(model: string, bytes: Uint8Array): void {
-  let demands: ModelDemands;
-  try {
-    demands = modelDemands(bytes);
-  } catch (error) {
-    throw new UserError(`${model} is no ONNX model: ${printable((error as Error).message)}`, {
-      code: 'checkpoint-invalid',
-    });
-  }
-  const [file] = demands.externalData;
-  if (file !== undefined)
-    throw new UserError(
-      `${model} keeps weights in another file (${printable(file)}), which is not opened: save it with its weights inside, as onnx.save(onnx.load(MODEL), MODEL) does`,
-      { code: 'checkpoint-invalid' },
-    );
-  const [loop] = demands.endless;
-  if (loop !== undefined)
-    throw new UserError(`${model} holds a ${loop}, which may never end: export it without`, {
-      code: 'checkpoint-invalid',
-    });
-}
 
 /** Scales vectors to length 1 if `unit`. */
 export function scaled(vectors: Float32Array, dim: number, unit: boolean): Float32Array {

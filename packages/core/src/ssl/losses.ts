@@ -42,9 +42,51 @@ export function infoNce(
   negatives: Traced,
   temperature: number,
 ): { loss: Traced; logits: Traced } {
-  const positive = sum(mul(query, key), [1], true);
-  const logits = mul(concat([positive, matmul(query, negatives)], 1), 1 / temperature);
+  const logits = mul(toKeys(query, key, negatives), 1 / temperature);
   return { loss: firstOfAll(logits), logits };
+}
+
+/** Products of each row with its own key, then with the queue's. query and key [N, D], queue [D, K] to [N, 1 + K]. */
+function toKeys(query: Traced, key: Traced, queue: Traced): Traced {
+  return concat([sum(mul(query, key), [1], true), matmul(query, queue)], 1);
+}
+
+/** T > 0 of each side of {@link distillation}. */
+export interface DistillationTemperatures {
+  readonly student: number;
+  readonly teacher: number;
+}
+
+/** A loss, and how much of it is left to learn. */
+export interface DistillationLoss {
+  readonly loss: Traced;
+  /** The divergence KL(p_t | p_s): the loss less the entropy of p_t, below which no student comes. */
+  readonly divergence: Traced;
+  /** [N, 1 + K], the student's, the image's own teacher feature first. */
+  readonly logits: Traced;
+}
+
+/**
+ * Distillation on a queue (SEED, arXiv 2101.04731, section 3.2): over the image's own teacher feature and a queue of those of other
+ * images, d_0 to d_K, let p_t = softmax(z_t.d_j / T_t) and p_s = softmax(z_s.d_j / T_s).
+ * L = -sum_j p_t(j) log p_s(j), averaged over the batch.
+ * @param student z_s [N, D], unit rows
+ * @param teacher z_t [N, D], unit rows; no gradient reaches them
+ * @param queue [D, K], unit columns
+ */
+export function distillation(
+  student: Traced,
+  teacher: Traced,
+  queue: Traced,
+  temperature: DistillationTemperatures,
+): DistillationLoss {
+  const logits = mul(toKeys(student, teacher, queue), 1 / temperature.student);
+  const wanted = mul(toKeys(teacher, teacher, queue), 1 / temperature.teacher);
+  const logTarget = stopGradient(sub(wanted, logSumExp(wanted)));
+  const target = exp(logTarget);
+  const expected = (values: Traced) => sum(mul(target, values), [1], true);
+  const loss = mean(sub(logSumExp(logits), expected(logits)));
+  return { loss, divergence: add(loss, mean(expected(logTarget))), logits };
 }
 
 /**

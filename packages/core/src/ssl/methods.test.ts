@@ -17,6 +17,7 @@ import { rng } from '../rng.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import { microBatches, pendingState } from '../train/accumulation.ts';
 import type { TrainingStep } from '../train/step.ts';
+import { type DistillConfig, distillState, distillStep } from './distill.ts';
 import { drawNegatives, type InstDiscConfig, instDiscState, instDiscStep } from './instdisc.ts';
 import { type MocoConfig, mocoState, mocoStep } from './moco.ts';
 import { type MocoV3Config, mocoV3State, mocoV3Step } from './moco-v3.ts';
@@ -117,6 +118,12 @@ function methodOf({ spec }: Case): Method {
     const state = mocoState(config, seed);
     return { step: mocoStep(config, state), state, feeds: views };
   }
+  if (spec.method === 'distill') {
+    const config = shared as unknown as DistillConfig;
+    const state = distillState(config, seed);
+    const feeds = (i: number) => ({ xq: views(i).xq, teacher: taught(i, config.dim) });
+    return { step: distillStep(config, state), state, feeds };
+  }
   const config = shared as unknown as InstDiscConfig;
   const state = instDiscState(config, seed);
   return {
@@ -128,6 +135,13 @@ function methodOf({ spec }: Case): Method {
       negatives: drawNegatives(config, seed, i),
     }),
   };
+}
+
+/** methods.py's features of a teacher. */
+function taught(step: number, dim: number): Tensor {
+  const drawn = rng(seed, 'teacher', step);
+  const values = Float32Array.from({ length: batch * dim }, () => 1 + 0.2 * drawn.normal());
+  return tensor(values, [batch, dim]);
 }
 
 function indexOf({ slots }: InstDiscConfig, step: number): Tensor {

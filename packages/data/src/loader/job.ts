@@ -1,7 +1,7 @@
 import { DataError, rng } from '@moco-ts/core';
 import type { RgbImage } from '../dataset.ts';
 import { applyEvalTransform, applyView, type Pixels, type Target } from '../views/apply.ts';
-import type { ViewConfig } from '../views/config.ts';
+import type { Numbers, ViewConfig } from '../views/config.ts';
 import { sampleView } from '../views/sample.ts';
 import type { Cache } from './cache.ts';
 
@@ -75,14 +75,10 @@ async function makePixels(
   make: PixelJob,
 ): Promise<JobResult> {
   const { ahead = AHEAD } = reader;
-  const side = make.kind === 'eval' ? make.size : make.configs[0]!.size;
-  const numbers = 3 * side * side;
-  const count = make.kind === 'eval' ? 1 : make.configs.length;
-  // Typed as floats: who asks for bytes knows better.
-  const Numbers = make.kind === 'views' && make.bytes ? Uint8Array : Float32Array;
-  const views = Array.from(
-    { length: count },
-    () => new Numbers(rows * numbers),
+  const targets = targetsOf(make, { mean, std });
+  const views = targets.map(
+    ({ length, bytes }) => new (bytes ? Uint8Array : Float32Array)(rows * length),
+    // Typed as floats: who asks for bytes knows better.
   ) as Float32Array<ArrayBuffer>[];
   const kept = new Int32Array(rows);
   const skipped: Skipped[] = [];
@@ -126,21 +122,39 @@ async function makePixels(
   }
   return missing === 0
     ? { indices: kept, views, skipped }
-    : compact({ indices: kept, views, skipped }, numbers);
+    : compact({ indices: kept, views, skipped }, targets);
 
   function fill(image: RgbImage, index: number, row: number): void {
     kept[row] = index;
-    const target: Target = { size: side, mean, std };
-    if (make.kind === 'eval') {
-      applyEvalTransform(image, target, make.resize, views[0], row * numbers);
-      return;
-    }
-    for (let v = 0; v < make.configs.length; v++) {
-      const random = rng(make.seed, `${make.purpose}.${v}`, make.epoch, index);
-      const params = sampleView(make.configs[v]!, random, image.width, image.height);
-      applyView(image, params, target, views[v], row * numbers);
+    for (const [v, { target, length }] of targets.entries()) {
+      if (make.kind === 'eval') {
+        applyEvalTransform(image, target, make.resize, views[v], row * length);
+        continue;
+      }
+      const config = make.configs[v]!;
+      const random = rng(make.seed, `${make.purpose}.${config.of ?? v}`, make.epoch, index);
+      const params = sampleView(config, random, image.width, image.height);
+      applyView(image, params, target, views[v], row * length);
     }
   }
+}
+
+/** Where a view's numbers go. */
+interface ViewTarget {
+  readonly target: Target;
+  /** Numbers of one image. */
+  readonly length: number;
+  readonly bytes: boolean;
+}
+
+function targetsOf(make: PixelJob, usually: Exclude<Numbers, 'bytes'>): ViewTarget[] {
+  const of = (size: number, numbers: Numbers): ViewTarget => {
+    const bytes = numbers === 'bytes';
+    return { target: { size, ...(bytes ? usually : numbers) }, length: 3 * size * size, bytes };
+  };
+  if (make.kind === 'eval') return [of(make.size, usually)];
+  const usual = make.bytes ? 'bytes' : usually;
+  return make.configs.map(({ size, numbers = usual }) => of(size, numbers));
 }
 
 /** Decodes, and keeps in the cache what can be kept. */
@@ -184,13 +198,14 @@ async function shrinkAll(reader: ImageReader, indices: Int32Array, { size }: Shr
 }
 
 /** Closes the gaps that damaged images left. */
-function compact(result: JobResult, numbers: number): JobResult {
+function compact(result: JobResult, targets: readonly ViewTarget[]): JobResult {
   const rows = [...result.indices.keys()].filter((row) => result.indices[row]! >= 0);
-  const views = result.views.map((view) => {
+  const views = result.views.map((view, v) => {
+    const { length } = targets[v]!;
     rows.forEach((row, i) => {
-      view.copyWithin(i * numbers, row * numbers, (row + 1) * numbers);
+      view.copyWithin(i * length, row * length, (row + 1) * length);
     });
-    return view.slice(0, rows.length * numbers);
+    return view.slice(0, rows.length * length);
   });
   return { indices: Int32Array.from(rows, (row) => result.indices[row]!), views, skipped: result.skipped };
 }

@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { ImageDataset } from '../dataset.ts';
 import { openDataset } from '../open.ts';
 import { encoded, temporaryFolder, write, writeImages } from '../testing.ts';
-import { views } from '../views/config.ts';
+import { sameView, views } from '../views/config.ts';
 import { createLoader, type LoaderOptions } from './create.ts';
 import { loadEval } from './eval.ts';
 import type { Batch } from './loader.ts';
@@ -102,6 +102,42 @@ describe('the loader', () => {
         expect(normalised).toEqual(floats[at++]!.views);
       }
       expect(at).toBe(floats.length);
+    }
+  });
+
+  it('makes the same draw in another size and as other numbers, damaged images or not', async () => {
+    const [first] = base.views;
+    const own = { mean: [0, 0, 0], std: [1, 1, 1] };
+    const twice = [sameView(first!, 0, 16, 'bytes'), sameView(first!, 0, 32, own)];
+    for (const set of [good, flawed]) {
+      const [plain, batches] = [
+        await collect(set, base),
+        await collect(set, { ...base, views: [...base.views, ...twice], workers: 1 }),
+      ];
+      for (const [at, { indices, views: made }] of batches.entries()) {
+        const [one, two, bytes, large] = made as unknown as [
+          Float32Array,
+          Float32Array,
+          Uint8Array,
+          Float32Array,
+        ];
+        expect([indices, one, two]).toEqual([plain[at]!.indices, ...plain[at]!.views]);
+        expect(normaliseBytes(bytes, 16 * 16, { mean, std })).toEqual(one);
+        expect(large).toHaveLength(4 * 3 * 32 * 32);
+        // By channel and image: the mean level of a view in either size.
+        const level = (view: ArrayLike<number>, side: number, scale: number) =>
+          Array.from({ length: 12 }, (_, plane) => {
+            const start = plane * side * side;
+            let sum = 0;
+            for (let i = 0; i < side * side; i++) sum += view[start + i]! * scale;
+            return sum / side ** 2;
+          });
+        const [small, grown] = [level(bytes, 16, 1), level(large, 32, 255)];
+        // Resampled edges are rounded elsewhere; another draw's colours are tens of levels away.
+        small.forEach((value, plane) => {
+          expect(Math.abs(value - grown[plane]!)).toBeLessThan(3);
+        });
+      }
     }
   });
 

@@ -19,7 +19,7 @@ export interface Batch<P extends Pixels = Float32Array> {
 export interface BatchOptions {
   readonly batch: number;
   readonly size: number;
-  /** One or two distributions: each makes one view of every image. */
+  /** Each makes one view of every image. */
   readonly views: readonly ViewConfig[];
   /** Of the channels R, G, B in [0, 1], subtracted; default ImageNet's. */
   readonly mean?: readonly number[];
@@ -69,7 +69,7 @@ export function createLoaderOn<P extends Pixels = Float32Array>(
 function check({ name, length }: ImageDataset, { batch, views, size, dropLast = true }: BatchOptions): void {
   if (!Number.isInteger(batch) || batch < 1)
     throw new DataError(`a batch of ${batch}: give a whole number from 1`);
-  if (views.some((view) => view.size !== size))
+  if (views.some((view) => view.of === undefined && view.size !== size))
     throw new DataError(`views of ${views.map((view) => view.size).join(', ')} px in a loader of ${size}`);
   if (dropLast && batch > length)
     throw new DataError(
@@ -92,7 +92,7 @@ class PoolLoader<P extends Pixels> implements Loader<P> {
   private readonly orders = new Map<number, Int32Array>();
 
   constructor(pool: Pool, dataset: ImageDataset, options: BatchOptions) {
-    const { batch, views, size, bytes, dropLast = true } = options;
+    const { batch, views, bytes, dropLast = true } = options;
     this.pool = pool;
     this.dataset = dataset;
     this.options = options;
@@ -100,7 +100,11 @@ class PoolLoader<P extends Pixels> implements Loader<P> {
     this.stepsPerEpoch = dropLast ? Math.floor(epochs) : Math.ceil(epochs);
     this.skips = createSkipLog(dataset, options);
     this.skipped = this.skips.list;
-    const batchBytes = batch * views.length * 3 * size * size * (bytes ? 1 : 4);
+    const usual = bytes ? 'bytes' : undefined;
+    const batchBytes = views.reduce(
+      (sum, { size, numbers = usual }) => sum + batch * 3 * size * size * (numbers === 'bytes' ? 1 : 4),
+      0,
+    );
     // Two per thread keep it busy; without threads nothing is gained by making a batch early.
     this.ahead =
       pool.workers === 0 ? 1 : Math.max(2, Math.min(2 * pool.workers, Math.floor(MOST_BYTES / batchBytes)));

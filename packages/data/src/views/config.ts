@@ -26,7 +26,14 @@ export interface ViewConfig {
   /** Range of the crop's width / height, drawn log-uniformly. */
   readonly ratio: readonly [number, number];
   readonly ops: readonly ViewOp[];
+  /** A view of the same image, by its place in the list, whose draw this one shares: {@link sameView}. Default a draw of its own. */
+  readonly of?: number;
+  /** How it becomes numbers, where not as the other views do: by its own mean and std, or left as bytes. */
+  readonly numbers?: Numbers;
 }
+
+/** Of the channels R, G, B in [0, 1], what is subtracted and by what is divided; or bytes as they are. */
+export type Numbers = { readonly mean: readonly number[]; readonly std: readonly number[] } | 'bytes';
 
 export interface ViewOptions {
   readonly size: number;
@@ -49,6 +56,18 @@ const BLUR = [0.1, 2] as const;
 function view(options: ViewOptions, cropMin: number, ops: readonly ViewOp[]): ViewConfig {
   const crop = [options.cropMin ?? cropMin, options.cropMax ?? 1] as const;
   return { size: options.size, crop, ratio: RATIO, ops };
+}
+
+/**
+ * What a view shows, in another size and as other numbers: the same crop and colours, and a blur of the same share of the side.
+ * @param of the view's place in the list
+ */
+export function sameView(view: ViewConfig, of: number, size: number, numbers: Numbers): ViewConfig {
+  const scale = size / view.size;
+  const ops = view.ops.map(
+    (op): ViewOp => (op.op === 'blur' ? { ...op, sigma: [op.sigma[0] * scale, op.sigma[1] * scale] } : op),
+  );
+  return { ...view, size, ops, of, numbers };
 }
 
 /** The view on which classifiers are trained, as torchvision's defaults have it: crops of .08 to 1 of the area, and flips. */
