@@ -105,7 +105,7 @@ function has(key) {
 
 function add(row) {
   results.push(row);
-  writeFileSync(values.out, `[\n${results.map((row) => JSON.stringify(row)).join(',\n')}\n]\n`);
+  writeFileSync(values.out, `${JSON.stringify(results, null, 2)}\n`);
   console.log(JSON.stringify(row));
 }
 
