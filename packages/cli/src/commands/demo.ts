@@ -69,7 +69,7 @@ async function clear(folder: string): Promise<void> {
       code: 'file-taken',
     });
   const own =
-    /^(checkpoint-.*\.safetensors(\.damaged|\.diverged)?|(latest|config|train)\.json|(log|skipped)\.jsonl|model\.onnx|report\.html|events\.out\.tfevents\..*)$/;
+    /^(checkpoint-.*\.safetensors(\.damaged|\.diverged)?|(latest|best|config|train)\.json|(log|skipped)\.jsonl|model\.onnx|report\.html|events\.out\.tfevents\..*)$/;
   for (const name of await namesIn(folder)) if (own.test(name)) await rm(join(folder, name), { force: true });
 }
 

@@ -26,6 +26,7 @@ import { duration } from '../format.ts';
 import { escapeHtml, renderPage, table } from '../html/page.ts';
 import { timeOf } from '../reporter.ts';
 import { inFlags } from '../words.ts';
+import { comparisonOf } from './comparison.ts';
 import { curve, measureCurve, pointsOf } from './curves.ts';
 import { type History, readHistory } from './history.ts';
 import { neighbourGrid, viewGrid } from './images.ts';
@@ -104,6 +105,7 @@ async function runBody(folder: string, history: History, options: ReportOptions)
 <p>${escapeHtml(`${arch} at ${imageSize} px, ${lengthOf(config)}, batch ${batchSize}; ${folder}`)}</p>
 ${figureList(figures)}
 ${remarks(history)}
+${await comparisonOf(folder)}
 <h2>Curves</h2>
 <div class="panels">${runCurves(history, config, checkpoint?.info.images ?? imagesOf(recorded))}</div>
 ${await imageSections(config, checkpoint, options)}
