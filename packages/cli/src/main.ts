@@ -86,7 +86,7 @@ Examples:
     if (!withPlugins.has(command.name())) continue;
     command.option(
       '--plugin <name>',
-      'load a package, file or folder with methods, encoders or backends',
+      'load a package, file or folder with methods, encoders, backends or logs',
       (name, before: string[] = []) => [...before, name],
     );
   }

@@ -123,7 +123,7 @@ async function run(
   options: TrainOptions,
   { stop, channel }: Lent<TrainEvent>,
 ): Promise<TrainResult | undefined> {
-  const { preset, out, resume, data } = options;
+  const { preset, out, resume, data, log } = options;
   const warn = (text: Wording) => (options.onWarning ?? emitWarning)(String(text));
   const dataset: ImageDataset | undefined = typeof data === 'object' ? defineDataset(data) : undefined;
   const flags = await flagsOf(options, dataset);
@@ -136,7 +136,7 @@ async function run(
     return told;
   };
   const trained = await autoTrain(
-    { flags, preset, out, resume, dataset, test, own: partsOf(options) },
+    { flags, preset, out, resume, log, dataset, test, own: partsOf(options) },
     {
       note: silent,
       warn,

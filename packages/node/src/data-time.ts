@@ -16,5 +16,5 @@ export function slowData(
   const percent = (100 * share).toFixed(0);
   if (teacher !== undefined && !cacheTeacher)
     return say`the teacher is the bottleneck: steps wait for its features ${percent} % of their time; ${settingRef('cacheTeacher')} asks it once for each image, without views`;
-  return say`decoding is the bottleneck: steps wait for images ${percent} % of their time; raise ${settingRef('workers', workers)} if cores are idle, or store photographs smaller, at about twice ${settingRef('imageSize')}`;
+  return say`decoding is the bottleneck: steps wait for images ${percent} % of their time; raise ${settingRef('workers', workers)} if cores are idle, or train on smaller copies, by moco shrink, of about twice ${settingRef('imageSize')}`;
 }

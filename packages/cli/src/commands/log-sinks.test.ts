@@ -74,6 +74,32 @@ describe('--log', () => {
     expect([logged(out, 'epoch').length, events(out)]).toEqual([2, []]);
   });
 
+  it('is taken by moco train, and is no setting of the run', async () => {
+    const out = join(temporaryFolder(), 'run');
+    const small = [
+      '-a',
+      'resnet-micro',
+      '--image-size',
+      '16',
+      '-j',
+      '0',
+      '--threads',
+      '1',
+      '--backend',
+      'ort',
+    ];
+    const train = (log: string, ...flags: string[]) =>
+      moco('train', images, ...small, '--max-steps', '2', '--out', out, '--log', log, ...flags);
+    const refused = await train('abacus');
+    expect([refused.code, refused.out, existsSync(out)]).toEqual([1, '', false]);
+    expect(refused.err).toMatch(/^moco: --log names "abacus"/);
+    const { path, notes } = notebook();
+    expect((await train('notebook', '--plugin', path)).code).toBe(0);
+    expect(notes().at(-1)).toEqual({ kind: 'close', outcome: 'stopped' });
+    const { config, log } = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
+    expect([config.log, log]).toEqual([undefined, ['notebook']]);
+  });
+
   it('trains the same beside an MLflow server that never answers', async () => {
     const [alone, beside] = [join(temporaryFolder(), 'a'), join(temporaryFolder(), 'b')];
     expect((await run(alone, '--epochs', '2')).code).toBe(0);

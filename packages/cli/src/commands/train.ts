@@ -29,6 +29,7 @@ import { namedFlags, type RecipeOptions } from './recipe.ts';
 interface TrainOptions extends RecipeOptions {
   readonly out?: string;
   readonly resume?: string;
+  readonly log?: readonly string[];
 }
 
 export function trainCommand(program: Command, io: Io, finish: (code: number) => void): void {
@@ -39,10 +40,10 @@ export function trainCommand(program: Command, io: Io, finish: (code: number) =>
       'Looks at the images and the machine, chooses a recipe that ends within the time (30m, on a GPU 1h), says why, and trains. Leaves checkpoints, model.onnx and report.html in the run folder, also after Ctrl-C, and compares the encoder with the untrained one and with raw pixels on images that it never saw. Explicit flags win over the recipe.',
     )
     .argument('[data]', 'image folder, idx or CIFAR folder, or emoji')
-    .action(async (data: string | undefined, { out, resume, ...recipe }: TrainOptions) => {
+    .action(async (data: string | undefined, { out, resume, log, ...recipe }: TrainOptions) => {
       const flags = namedFlags(data, recipe);
       finish(
-        await trainAs({ flags, preset: recipe.preset, out, resume: await runToResume(resume, out) }, io),
+        await trainAs({ flags, preset: recipe.preset, out, log, resume: await runToResume(resume, out) }, io),
       );
     });
   addPretrainOptions(command).addHelpText(

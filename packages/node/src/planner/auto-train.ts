@@ -1,7 +1,7 @@
 /** From images to a measured, exported encoder within a time: what `moco train` and the library's `train` do. */
 import { join } from 'node:path';
 import { UserError, type Wording } from '@moco-ts/core';
-import type { RunConfig } from '@moco-ts/run';
+import { logSinks, type RunConfig } from '@moco-ts/run';
 import { exportModel } from '../export-model.ts';
 import { writeAtomic } from '../files.ts';
 import { registerPlugins } from '../plugins.ts';
@@ -39,10 +39,12 @@ export interface AutoTrained {
 export async function autoTrain(request: TrainRequest, host: TrainHost): Promise<AutoTrained | undefined> {
   const started = host.clock();
   await registerPlugins();
+  // What the machine is timed for should not end by a name.
+  if (request.log) logSinks(request.log);
   const planned = await (request.resume === undefined ? planNew : planResumed)(request, host);
   if (planned === undefined) return undefined;
   const { config, dataset, folder, resume, timing, baselines } = planned;
-  const { own, lock } = request;
+  const { own, lock, log } = request;
   host.phase('training');
   const reporter = host.planned(planned);
   const result = await train({
@@ -50,6 +52,7 @@ export async function autoTrain(request: TrainRequest, host: TrainHost): Promise
     ...(resume && { resume }),
     ...(own && { own }),
     ...(lock && { lock }),
+    log,
     evaluateOn: baselines.sets,
   });
   const { outcome, checkpoint, params, skipped } = result;

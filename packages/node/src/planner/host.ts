@@ -7,6 +7,7 @@ import type { Lock } from '../lock.ts';
 import type { RunPlan } from '../plan.ts';
 import type { OwnParts } from '../prepare.ts';
 import type { Reporter } from '../reporter.ts';
+import type { TrainJob } from '../train.ts';
 import type { Baselines } from './baselines.ts';
 import type { RecipeLine } from './lines.ts';
 
@@ -22,6 +23,8 @@ export interface TrainRequest {
   readonly dataset?: ImageDataset | undefined;
   readonly test?: ImageDataset | undefined;
   readonly own?: OwnParts | undefined;
+  /** Where the log goes, as for `train`. */
+  readonly log?: TrainJob['log'];
   /** The folder's lock, where the caller has it already. */
   readonly lock?: Lock | undefined;
 }
