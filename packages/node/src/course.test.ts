@@ -194,6 +194,9 @@ describe('the command', () => {
       epoch: 1,
       time: { total: 3600, spent: expect.any(Number) },
     });
+    expect(await moco('export', folder, '-o', at('model.onnx'))).toMatchObject({ code: 0 });
+    // One epoch, and 8 of 20 images.
+    expect(readFileSync(at('model.md'), 'utf8')).toContain('\n1.4 epochs, mean loss');
     const page = at('report.html');
     expect(await moco('report', folder, '-o', page)).toMatchObject({ code: 0 });
     expect(readFileSync(page, 'utf8')).toMatch(/<b>\d+:\d\d of 1:00:00<\/b>time/);

@@ -324,7 +324,7 @@ function createEvaluator(
     const { timing, ...measures } = measured;
     last = { measures };
     const values = measures as Readonly<Record<string, number>>;
-    log.write('evaluation', { epoch, ...values, ...timing }, { step: globalStep, values });
+    log.write('evaluation', { epoch, globalStep, ...values, ...timing }, { step: globalStep, values });
     reporter.note(`Epoch ${epoch}: ${describe(measures)}`);
     reporter.measured?.(epoch, measures);
   }

@@ -173,6 +173,22 @@ describe('a training that goes by the clock', () => {
     expect(more.ended).toBe(600);
   });
 
+  it('is at 0 however long its first step is waited for, and reckons with a step that is under way', () => {
+    let now = 0;
+    const course = new TimeCourse({ clock: () => 1000 * now, time: 10, from: start, epochs: endless });
+    const at = (globalStep: number) => ({ epoch: 0, step: globalStep, globalStep });
+    now = 5;
+    expect(course.stepsLeft(start)).toBe(Number.POSITIVE_INFINITY);
+    expect(course.progress(start)).toBe(0);
+    now = 7;
+    course.booked(2);
+    expect(course.progress(at(1))).toBeCloseTo(2 / 5, 12);
+    // Three of a second fit into what is left.
+    course.booked(1);
+    course.booked(1);
+    expect([3, 4, 5, 6].map((step) => course.stepsLeft(at(step)))).toEqual([3, 2, 1, 0]);
+  });
+
   it('tells how long it takes until the end', async () => {
     const { session } = await trained({ time: 600 }, { maxSteps: 1 });
     const { result } = (await session.begin())!;

@@ -303,7 +303,9 @@ function withMaxBad(source: Source, maxBad: number | undefined): Source {
 
 async function encoderOf(run: string, warn: (text: Wording) => void): Promise<Source> {
   const { path, info, tensors } = await openEncoder(run, warn);
-  const { config, commit, epoch: epochs, images, losses } = info;
+  const { config, commit, epoch, step, images, losses } = info;
+  // In mid-epoch with its part.
+  const epochs = step === 0 ? epoch : Number((epoch + (step * config.batchSize) / images).toFixed(2));
   return {
     path,
     config,

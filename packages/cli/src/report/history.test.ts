@@ -24,6 +24,19 @@ it('what was taken back by going on from an earlier checkpoint is left out', () 
   expect([resumed, damaged]).toEqual([1, 0]);
 });
 
+it('an evaluation in mid-epoch, where the time of a run was over, stays when it goes on with more', () => {
+  const { evaluations } = historyOf(
+    [
+      line('evaluation', { epoch: 3, globalStep: 6, knn: 40 }),
+      line('evaluation', { epoch: 3.5, globalStep: 7, knn: 50 }),
+      line('evaluation', { epoch: 4, globalStep: 8, knn: 99 }),
+      line('resume', { globalStep: 7, epoch: 3, step: 1 }),
+      line('evaluation', { epoch: 4, globalStep: 8, knn: 60 }),
+    ].join('\n'),
+  );
+  expect(evaluations.map(({ knn }) => knn)).toEqual([40, 50, 60]);
+});
+
 it('half a line of a killed process is counted and left out', () => {
   const { steps, damaged } = historyOf(`${line('step', { loss: 1 })}\n{"event":"st\n\n[1]\nnull\n`);
   expect([steps.length, damaged]).toEqual([1, 3]);

@@ -97,6 +97,8 @@ function withoutTakenBack(lines: readonly LogLine[]): LogLine[] {
 
 function isKept({ event, globalStep, epoch }: LogLine, steps: number, epochs: number): boolean {
   if (event === 'step') return !(Number(globalStep) >= steps);
-  if (event === 'epoch') return !(Number(globalStep) > steps);
+  // An evaluation of an earlier version has no step.
+  if (event === 'epoch' || (event === 'evaluation' && globalStep !== undefined))
+    return !(Number(globalStep) > steps);
   return (event !== 'evaluation' && event !== 'validation') || !(Number(epoch) > epochs);
 }
