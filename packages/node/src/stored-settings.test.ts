@@ -35,8 +35,12 @@ const wild: Readonly<Record<string, string>> = {
 /** What a setting may be of the above; each else is refused. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   data: ['"__proto__"', '"constructor"', wild['what steers a terminal']!],
-  progressFrom: ['"__proto__"', '"constructor"', wild['what steers a terminal']!],
-  init: ['"__proto__"', '"constructor"', wild['what steers a terminal']!],
+  ...Object.fromEntries(
+    ['init', 'progressFrom', 'teacher', 'teacherChecksum'].map((name) => [
+      name,
+      ['"__proto__"', '"constructor"', wild['what steers a terminal']!],
+    ]),
+  ),
   // They are names, if of nothing that is known.
   arch: ['"__proto__"', '"constructor"'],
   backend: ['"__proto__"', '"constructor"'],
@@ -44,9 +48,12 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   holdOut: ['0.5e-9'],
   mocoM: ['0.5e-9'],
   mocoT: ['0.5e-9'],
+  teacherT: ['0.5e-9'],
   bankMomentum: ['0.5e-9'],
   proximal: ['1000000000000', '0.5e-9'],
   cropMin: ['0.5e-9'],
+  hue: ['0.5e-9'],
+  grayscale: ['0.5e-9'],
   lr: ['1000000000000', '0.5e-9'],
   momentum: ['0.5e-9'],
   wd: ['1000000000000', '0.5e-9'],
@@ -56,7 +63,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(
     [
       ...['stopGradConv1', 'mocoMCos', 'mlp', 'augPlus', 'blur', 'scaleLr', 'cos', 'lrPerStep', 'symmetric'],
-      ...['isolate', 'labels', 'checkpointActivations', 'openEnded'],
+      ...['isolate', 'labels', 'checkpointActivations', 'openEnded', 'cacheTeacher'],
     ].map((name) => [name, ['true']]),
   ),
 };
