@@ -46,6 +46,8 @@ export async function stepSeconds(config: RunConfig): Promise<number> {
 }
 
 const BATCHES = 4;
+/** Milliseconds: on a busy machine the workers, which give way to all others, may take minutes. */
+const PATIENCE = 5000;
 
 /** Seconds from one batch of views to the next, made by the run's workers; 0 where a pass has too few to tell. */
 export async function viewSeconds(config: RunConfig, dataset: ImageDataset): Promise<number> {
@@ -61,10 +63,14 @@ export async function viewSeconds(config: RunConfig, dataset: ImageDataset): Pro
     );
     // Workers start, and the first batches of each come at once.
     const ahead = 1 + 2 * workers;
+    const asked = performance.now();
     let [count, from] = [0, 0];
     for await (const _ of loader.epoch(0)) {
-      if (++count === ahead) from = performance.now();
-      if (count === ahead + BATCHES) return (performance.now() - from) / 1000 / BATCHES;
+      const now = performance.now();
+      if (++count === ahead) from = now;
+      const timed = count - ahead;
+      if (timed === BATCHES) return (now - from) / 1000 / timed;
+      if (now - asked > PATIENCE) return (now - asked) / 1000 / count;
     }
     return 0;
   });
