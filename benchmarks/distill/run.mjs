@@ -1,8 +1,8 @@
 // What a teacher gives a small encoder on emoji: the same encoder, steps and images with a teacher (distill) and without (simclr),
 // measured on held-out emoji against the teacher.
 //
-//   python benchmarks/distill/teacher.py teacher/model.onnx
-//   node benchmarks/distill/run.mjs teacher/model.onnx [--epochs 10] [--seeds 3] [--arch resnet-micro] [--work FOLDER] [--out FILE.json]
+//   python benchmarks/distill/teacher.py teacher/model.onnx 64
+//   node benchmarks/distill/run.mjs teacher/model.onnx [--epochs 10] [--seeds 0,1,2] [--arch resnet-micro] [--work FOLDER] [--out FILE.json]
 //
 // FOLDER keeps the runs: a second call goes on with them. Retrieval is R@1 in percent; neighbours: the share, in percent, of an image's ten
 // nearest by the teacher that are among its ten nearest by the student.
@@ -27,7 +27,7 @@ import { modelConfig } from '../../packages/run/dist/index.js';
 const { values, positionals } = parseArgs({
   options: {
     epochs: { type: 'string', default: '10' },
-    seeds: { type: 'string', default: '3' },
+    seeds: { type: 'string', default: '0,1,2' },
     arch: { type: 'string', default: 'resnet-micro' },
     work: { type: 'string' },
     out: { type: 'string' },
@@ -39,6 +39,7 @@ if (!teacher) {
   console.error('TEACHER.onnx is missing: python benchmarks/distill/teacher.py makes one');
   process.exit(2);
 }
+const seeds = values.seeds.split(',').filter(Boolean).map(Number);
 const work = values.work ?? mkdtempSync(join(tmpdir(), 'moco-distill-'));
 const here = dirname(fileURLToPath(import.meta.url));
 const moco = join(here, '..', '..', 'packages', 'cli', 'dist', 'bin.js');
@@ -56,7 +57,7 @@ const shared = [
     '--warmup-epochs',
     '0',
   ],
-  ...['--no-scale-lr', '--threads', '1', '-j', '1'],
+  ...['--no-scale-lr', '--threads', '1', '-j', '0'],
 ];
 const arms = {
   simclr: ['--method', 'simclr', '--moco-t', '0.1'],
@@ -129,7 +130,7 @@ const share = (nearest) => {
 console.log('                     copies  other designer  neighbours of the teacher');
 console.log(`teacher              ${shown(known.editedCopies)}          ${shown(known.crossDesigner)}`);
 const rows = [];
-for (let seed = 0; seed < Number(values.seeds); seed++)
+for (const seed of seeds)
   for (const [arm, flags] of Object.entries(arms)) {
     const out = join(work, `${arm}-${seed}`);
     const start = existsSync(out)
