@@ -5,7 +5,7 @@ plain state dicts. Compared with PyTorch: features and tokens of `moco import`ed
 `moco export --tokens` in ONNX Runtime from PyPI, which onnx.checker must accept; and features of a run with `--init` whose steps
 have a rate of 1e-30, so that they leave the weights as they are (batch normalisation: its running estimates are put back). Then a few
 steps with the usual rate must give finite losses and other weights. Differences are the largest of any value, relative to the largest
-value. Exits 1 if one is above 1e-4.
+value. Exits 1 if one is above 1e-4 (ResNets: 2e-4).
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when it is imported
 import onnxruntime  # noqa: E402
 
 ROOT = Path(__file__).parent
-BATCH, LIMIT, STEPS = 2, 1e-4, 3
+BATCH, STEPS = 2, 3
+# Relative; of a ResNet's single positions PyTorch's float32 is 8.6e-5 from its float64.
+LIMITS = {"resnet50": 2e-4}
+LIMIT = 1e-4
 ARCHS = ["resnet50", "vit_small", "deit_small_patch16_224", "vit_small_patch14_reg4_dinov2", "vit_base_patch16_clip_224"]
 SIZE = {"vit_small_patch14_reg4_dinov2": 112}
 TRAIN_SIZE = {"resnet50": 64, "vit_small_patch14_reg4_dinov2": 56}
@@ -186,14 +189,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archs", nargs="*", default=ARCHS)
     torch.set_num_threads(1)
-    worst = 0.0
+    failed = False
     print("| arch | features | tokens | exported features | exported tokens | start of a run |\n|---|---|---|---|---|---|")
     for arch in parser.parse_args().archs:
         with tempfile.TemporaryDirectory() as folder:
             differences = check(arch, Path(folder))
-        worst = max(worst, *differences.values())
+        failed |= not max(differences.values()) <= LIMITS.get(arch, LIMIT)
         print(f"| {arch} | " + " | ".join(f"{value:.1e}" for value in differences.values()) + " |", flush=True)
-    sys.exit(0 if worst <= LIMIT else 1)
+    sys.exit(failed)
 
 
 if __name__ == "__main__":
