@@ -55,7 +55,7 @@ const classifier = ['images', '--epochs', '1', '-b', '8', '-j', '1'];
 /** Those of a row run at once; a row runs when the one before is done. */
 const rows = [
   [
-    ['pretrain', 'pretrain', 'images', ...train, '--knn-every', '1', '--out', at('run')],
+    ['pretrain', 'pretrain', 'images', ...train, '--measure-every', '1', '--out', at('run')],
     ['pretrain --isolate', 'pretrain', 'images', ...train, '--isolate', '--out', at('isolated')],
     ['pretrain on tfjs:wasm', 'pretrain', 'images', ...train, '--backend', 'tfjs:wasm', '--out', at('wasm')],
     [

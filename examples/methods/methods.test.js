@@ -66,7 +66,7 @@ const methods = {
 async function expected(method, settings) {
   const run = pretrain({
     ...{ data: 'emoji', method, arch: 'resnet-micro', imageSize: 32, batchSize: N, seed: 0 },
-    ...{ epochs: 1, maxSteps: STEPS, knnEvery: 0, workers: 1, out: join(folder, method) },
+    ...{ epochs: 1, maxSteps: STEPS, measureEvery: 0, workers: 1, out: join(folder, method) },
     ...settings,
   });
   const losses = [];

@@ -66,7 +66,7 @@ export async function learn(out, options = {}) {
     optimizer: 'adamw',
     lr: 0.004,
     epochs: 20,
-    knnEvery: 20,
+    measureEvery: 20,
     out,
     ...options,
   });

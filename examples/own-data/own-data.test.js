@@ -8,7 +8,7 @@ const folder = mkdtempSync(join(tmpdir(), 'moco-example-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 it('learns shapes that a program draws', async () => {
-  const { losses, measures, outcome } = await learn(join(folder, 'run'), { epochs: 6, knnEvery: 6 });
+  const { losses, measures, outcome } = await learn(join(folder, 'run'), { epochs: 6, measureEvery: 6 });
   expect(outcome).toBe('done');
   expect(losses).toHaveLength(6);
   // The first epochs rise: the queue of random keys, which are easy to tell from the positive, fills with real ones.

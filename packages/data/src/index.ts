@@ -24,6 +24,7 @@ export { createSkipLog, type SkippedImage } from './loader/skips.ts';
 export { ifDamaged, MachineError } from './machine.ts';
 export {
   HELD_OUT,
+  heldOut,
   type OpenOptions,
   openDataset,
   openSplits,

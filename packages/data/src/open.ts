@@ -83,7 +83,7 @@ export async function openSplits(data: string, options: Omit<OpenOptions, 'split
   const test = await openTest(data, options);
   if (train.classes === undefined || test?.classes !== undefined) return { train, ...(test && { test }) };
   const why = test === undefined ? 'no test split' : 'no labels in its test split';
-  const parts = await heldOut(data, options, train);
+  const parts = await heldOut(train, options.holdOut || HELD_OUT);
   const count = `${parts.test.length} of ${train.length} images are held out by a fixed rule`;
   return { ...parts, note: `${data}: ${why}: ${count}` };
 }
@@ -99,14 +99,20 @@ export function openTest(
   });
 }
 
-/** The rule of `holdOut`, by which a folder can be opened again, unless it leaves nothing on one side. */
-async function heldOut(data: string, options: OpenOptions, train: ImageDataset) {
-  const share = options.holdOut || HELD_OUT;
+/**
+ * A set with a share of its images held out: by the rule of `holdOut`, by which a folder can be opened again; where that leaves
+ * nothing on one side, and of sets that have no such rule, by {@link divide}.
+ * @param share in (0, 1)
+ */
+export async function heldOut(train: ImageDataset, share: number): Promise<Required<Omit<Splits, 'note'>>> {
+  const { data, options } = train.source;
   const open = (split: Split) => openDataset(data, { ...options, holdOut: share, split });
   try {
     const [rest, test] = [await open('train'), await open('test')];
-    if (rest.length < train.length && test.classes !== undefined) return { train: rest, test };
+    const hasLabels = train.classes === undefined || test.classes !== undefined;
+    if (rest.length < train.length && hasLabels) return { train: rest, test };
   } catch (error) {
+    // Among them those of a program's own set, which it alone can open.
     if (!(error instanceof DataError)) throw error;
   }
   return divide(train, share);

@@ -9,6 +9,7 @@ const others: Readonly<Record<string, Rule | undefined>> = {
   resume: { type: 'text' },
   log: { type: 'list', of: { type: 'text' }, least: 0, most: 16 },
   testData: undefined,
+  knnEvery: settings.measureEvery.rule,
   signal: undefined,
   onEvaluation: undefined,
   onWarning: undefined,

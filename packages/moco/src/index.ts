@@ -48,7 +48,13 @@ export {
 export { type EncoderOptions, type Image, type LoadedEncoder, loadEncoder } from './encoder.ts';
 export type { LazyRun } from './lazy-run.ts';
 export type * from './options.ts';
-export { type PretrainResult, type PretrainRun, pretrain, type Step } from './pretrain.ts';
+export {
+  type BestCheckpoint,
+  type PretrainResult,
+  type PretrainRun,
+  pretrain,
+  type Step,
+} from './pretrain.ts';
 export {
   type Compared,
   type MeasuredEvent,

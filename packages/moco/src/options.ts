@@ -75,8 +75,10 @@ export interface OwnOptions {
   readonly std?: readonly [number, number, number];
   /** An image folder, a folder of idx or CIFAR files, the built-in set `emoji`, or a data set of your own. */
   readonly data?: string | OwnDataset;
-  /** Images that are not trained on, for `knnEvery`. Default the set's own test split. */
+  /** Images that are not trained on, for `measureEvery`. Default the set's own test split. */
   readonly testData?: string | OwnDataset;
+  /** @deprecated The earlier name of `measureEvery`. */
+  readonly knnEvery?: number;
   /** `emoji`: whose drawings. Default google and twitter. */
   readonly designers?: readonly Designer[];
   /** A backend's name, or a backend of your own. Default `ort`. */
@@ -104,6 +106,8 @@ export interface OwnOptions {
 export interface EvaluationEvent extends Measures {
   /** Epochs that are done. */
   readonly epoch: number;
+  /** With `select`: whether it is the best so far. */
+  readonly best?: boolean;
 }
 
 /** The options of {@link pretrain}: those of `moco pretrain` by the same names, with the same defaults. */

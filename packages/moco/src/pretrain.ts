@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Wording } from '@moco-ts/core';
 import { defineDataset, type ImageDataset, openDataset, openTest } from '@moco-ts/data';
 import {
@@ -58,14 +59,30 @@ export interface Step {
   readonly steps: number;
 }
 
+/** The checkpoint that a run chose. */
+export interface BestCheckpoint {
+  readonly checkpoint: string;
+  /** Epochs that were done. */
+  readonly epoch: number;
+  /** What chose it. */
+  readonly by: 'retrieval' | 'knn' | 'loss';
+  /** R@1 of edited copies or kNN accuracy, in percent; or the mean loss of an epoch. */
+  readonly value: number;
+}
+
 /** What a run leaves. */
 export interface PretrainResult {
-  /** `stopped`: by a signal, a loop that was left, or `maxSteps`; {@link OwnOptions.resume} continues it. */
-  readonly outcome: 'done' | 'stopped';
+  /**
+   * `stopped`: by a signal, a loop that was left, or `maxSteps`; {@link OwnOptions.resume} continues it. `early`: `patience` came to
+   * its end.
+   */
+  readonly outcome: 'done' | 'stopped' | 'early';
   /** The run folder: checkpoints, `config.json`, `log.jsonl` and TensorBoard's events. */
   readonly folder: string;
   /** The last checkpoint, for {@link loadEncoder} and the command's subcommands. */
   readonly checkpoint: string;
+  /** With `select`: the best checkpoint, which {@link loadEncoder} takes of the run folder. */
+  readonly best?: BestCheckpoint;
   /** The settings of the run, defaults included. */
   readonly config: RunConfig;
   /** The last evaluation, in percent. */
@@ -107,33 +124,26 @@ async function run(options: PretrainOptions, { stop, channel }: Lent<Step>): Pro
   const flags = await flagsOf(options, own);
   const test = await openTestData(testData);
   const silent = () => undefined;
-  const plan = await planRun({ flags, preset, out, resume, dataset: own }, { warn, note: silent });
+  const plan = await planRun({ flags, preset, out, resume, dataset: own, test }, { warn, note: silent });
   const reporter: Reporter = {
     step: (progress) => channel.offer(stepOf(progress)),
     epoch: silent,
-    measured: (epoch, measures) => onEvaluation?.({ epoch, ...measures }),
+    measured: (epoch, measures, best) =>
+      onEvaluation?.({ epoch, ...measures, ...(best !== undefined && { best }) }),
     note: silent,
     warn,
     close: silent,
   };
-  const evaluateOn = own || test ? { train: plan.dataset, ...(test && { test }) } : undefined;
-  const result = await train({
-    ...plan,
-    log,
-    reporter,
-    stop,
-    timing,
-    own: partsOf(options),
-    ...(evaluateOn && { evaluateOn }),
-  });
+  const result = await train({ ...plan, log, reporter, stop, timing, own: partsOf(options) });
   return resultOf(result, plan);
 }
 
 /** What the command line would have named. */
 export async function flagsOf(options: PretrainOptions, own: ImageDataset | undefined): Promise<RunFlags> {
   const { preset, method, arch, backend, data, ...rest } = options;
-  const { testData, out, resume, log, signal, onEvaluation, onWarning, ...named } = rest;
+  const { testData, out, resume, log, signal, onEvaluation, onWarning, knnEvery, ...named } = rest;
   const flags: RunFlags = preset === undefined ? {} : { ...presets[preset].flags };
+  if (knnEvery !== undefined) flags.measureEvery = knnEvery;
   for (const [name, value] of Object.entries(named))
     if (value !== undefined) Object.assign(flags, { [name]: value });
   if (method !== undefined) flags.method = typeof method === 'string' ? method : adoptMethod(method);
@@ -196,10 +206,14 @@ export function stepOf({
 }
 
 function resultOf(
-  { outcome, checkpoint, measures, skipped, seconds }: TrainResult,
+  { outcome, checkpoint, best, measures, skipped, seconds }: TrainResult,
   { folder, config }: { folder: string; config: RunConfig },
 ): PretrainResult {
-  return { outcome, folder, checkpoint, config, ...(measures && { measures }), skipped, seconds };
+  const told = { outcome, folder, checkpoint, config, ...(measures && { measures }), skipped, seconds };
+  if (!best) return told;
+  const { by, file } = best;
+  const { epoch, value } = best.best;
+  return { ...told, best: { checkpoint: join(folder, file), epoch, by, value } };
 }
 
 /** By the process: on stderr, unless somebody listens. */

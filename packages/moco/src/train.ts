@@ -75,7 +75,7 @@ export interface Compared {
 /** What {@link train} leaves. */
 export interface TrainResult {
   /** `stopped`: by a signal, a loop that was left, or `maxSteps`; `train({ resume: folder })` goes on with what is left of the time. */
-  readonly outcome: 'done' | 'stopped';
+  readonly outcome: 'done' | 'stopped' | 'early';
   /** The run folder. */
   readonly folder: string;
   /** The last checkpoint. */

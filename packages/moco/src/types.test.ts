@@ -17,7 +17,16 @@ import {
 type Names = keyof PretrainOptions;
 
 it('names every setting of a run, and no other', () => {
-  type Own = 'preset' | 'testData' | 'out' | 'resume' | 'log' | 'signal' | 'onEvaluation' | 'onWarning';
+  type Own =
+    | 'preset'
+    | 'testData'
+    | 'knnEvery'
+    | 'out'
+    | 'resume'
+    | 'log'
+    | 'signal'
+    | 'onEvaluation'
+    | 'onWarning';
   expectTypeOf<Exclude<Names, Own>>().toEqualTypeOf<
     Exclude<keyof RunFlags, 'plugin' | 'openEnded' | 'teacherChecksum'>
   >();
@@ -72,6 +81,9 @@ it('names every setting of a run, and no other', () => {
       saveEverySteps: true,
       keep: true,
       knnEvery: true,
+      measureEvery: true,
+      select: true,
+      patience: true,
       signal: true,
       onEvaluation: true,
       log: true,

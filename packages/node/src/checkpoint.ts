@@ -19,6 +19,7 @@ import {
   checkpointParts,
   type Position,
 } from '@moco-ts/run';
+import { type Best, readBest } from './best-file.ts';
 import { undefinedIfDamaged, writeAtomic } from './files.ts';
 import { entryIfThere, namesIn, withSource } from './source.ts';
 import { version } from './versions.ts';
@@ -85,10 +86,11 @@ function writeLatest(folder: string, file: string, { epoch, step, globalStep }: 
   return writeAtomic(join(folder, 'latest.json'), `${JSON.stringify({ file, epoch, step, globalStep })}\n`);
 }
 
-/** Removes all but a checkpoint and the newest others, `keep` in all. */
+/** Removes all but a checkpoint and the newest others, `keep` in all, and the one that the run chose. */
 export async function removeOld(folder: string, name: string, keep: number): Promise<void> {
   const old = (await listCheckpoints(folder)).filter((other) => other !== name).slice(keep - 1);
-  for (const other of old) await rm(join(folder, other), { force: true });
+  const best = old.length > 0 ? await readBest(folder) : undefined;
+  for (const other of old) if (other !== best?.file) await rm(join(folder, other), { force: true });
 }
 
 /**
@@ -149,6 +151,28 @@ export async function openCheckpoint(
     }
   }
   throw new CheckpointError(`none of the ${names.length} checkpoints in ${path} is intact`);
+}
+
+/** A checkpoint that its run chose. */
+export interface Chosen extends Checkpoint {
+  readonly best: Best;
+  /** The name of the run's newest. */
+  readonly newest: string;
+}
+
+/**
+ * The checkpoint that a run chose; undefined where it chose none, or none that is there and intact.
+ * @param warn called for a damaged one
+ */
+export async function openBest(folder: string, warn: (message: string) => void): Promise<Chosen | undefined> {
+  const best = await readBest(folder);
+  const names = best ? await listCheckpoints(folder) : [];
+  if (best === undefined || !names.includes(best.file)) return undefined;
+  const checkpoint = await readCheckpoint(join(folder, best.file)).catch((error: Error) => {
+    warn(`${error.message}; taking the newest instead`);
+    return undefinedIfDamaged(error);
+  });
+  return checkpoint && { ...checkpoint, best, newest: names[0]! };
 }
 
 /** @throws UserError for a checkpoint that is not its folder's newest: going on would mix two histories. */

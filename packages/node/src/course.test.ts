@@ -59,7 +59,7 @@ function progressIn(folder: string): number[] {
 }
 
 const infoOf = (path: string) => decodeCheckpoint(readFileSync(path), path).info;
-const first = await run(at('first'), { time: 100, knnEvery: 50 }, 0.5);
+const first = await run(at('first'), { time: 100, measureEvery: 50 }, 0.5);
 
 describe('a run with a time', () => {
   it('ends within it in mid-epoch, with a checkpoint and an evaluation', async () => {
@@ -95,7 +95,7 @@ describe('a run with a time', () => {
   });
 
   it('is repeated to the bit by its log, at another speed', async () => {
-    const again = await run(at('again'), { progressFrom: at('first'), knnEvery: 50 }, 7);
+    const again = await run(at('again'), { progressFrom: at('first'), measureEvery: 50 }, 7);
     expect(again.outcome).toBe('done');
     expect(progressIn(at('again'))).toEqual(progressIn(at('first')));
     const losses = (name: string) => logged(at(name), 'epoch').map(({ loss }) => loss);

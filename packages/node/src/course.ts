@@ -12,6 +12,7 @@ import {
   type RunConfig,
   TimeCourse,
 } from '@moco-ts/run';
+import type { Prepared } from './prepare.ts';
 import { entryIfThere, linesOf } from './source.ts';
 
 /** The time of a command. */
@@ -22,6 +23,12 @@ export interface Timing {
   readonly began: number;
   /** Seconds of the run's `time` for what the caller does when the training is over. Default 0. */
   readonly reserve?: number;
+}
+
+/** A run that is under way. */
+export interface Run extends Prepared {
+  readonly course: Course;
+  readonly clock: Timing['clock'];
 }
 
 /** The time of a command that begins now. The clock is the process's own, which nobody sets. */

@@ -114,7 +114,8 @@ export async function openEvaluation(
 ): Promise<Evaluation> {
   const { train, test } = given ? setsOf(given, events.note) : await openSets(config, events);
   const emoji = train.source.data === 'emoji';
-  const labels = train.classes !== undefined && !emoji ? labelSplits(train, test) : undefined;
+  const isLabelled = train.classes !== undefined && !emoji && config.labels !== false;
+  const labels = isLabelled ? labelSplits(train, test) : undefined;
   for (const text of labels?.notes ?? []) events.note(text);
   const { imageSize: size, mean, std, maxBad } = config;
   const target = { size, mean, std };

@@ -36,7 +36,8 @@ import {
   resolveConfig,
 } from '@moco-ts/run';
 import { type About, aboutFlags, knownEncoder, parseAbout } from './about.ts';
-import { listCheckpoints, openCheckpoint } from './checkpoint.ts';
+import { bestText } from './best-file.ts';
+import { type Chosen, listCheckpoints, openBest, openCheckpoint } from './checkpoint.ts';
 import { type ClassifierFile, type ClassifierInfo, classifierOf } from './classifier-file.ts';
 import { faultOf } from './finite.ts';
 import { defaultWorkers } from './plugins.ts';
@@ -53,19 +54,21 @@ export interface Foreign {
 }
 
 /** A file of this program. */
-export interface Own extends Checkpoint {
+export interface Own extends Checkpoint, Partial<Pick<Chosen, 'best' | 'newest'>> {
   /** Of a classifier's file, whose encoder the checkpoint is. */
   readonly classifier?: ClassifierInfo;
 }
 
 /**
  * Opens a checkpoint or run of this program as it is, and anything else as a foreign encoder.
+ * @param which of a run that chose: its best checkpoint, or the newest
  * @throws UserError
  */
 export async function openAny(
   path: string,
   options: EncoderOptions,
   warn: (text: Wording) => void,
+  which: 'best' | 'newest' = 'best',
 ): Promise<Foreign | Own> {
   const entry = await entryIfThere(path);
   if (entry === undefined)
@@ -74,7 +77,9 @@ export async function openAny(
     // A folder of moco lincls or finetune.
     const best = join(path, 'best.safetensors');
     const only = (await listCheckpoints(path)).length === 0 && (await entryIfThere(best));
-    return only ? openAny(best, options, warn) : openCheckpoint(path, warn);
+    if (only) return openAny(best, options, warn);
+    const chosen = which === 'best' ? await openBest(path, warn) : undefined;
+    return chosen ?? openCheckpoint(path, warn);
   }
   return withSource(path, (source) => openSource(source, options));
 }
@@ -170,10 +175,24 @@ function configOf(
 
 /**
  * Any source of an encoder as a checkpoint: runs and checkpoints as they are, other files as `moco import` converts them.
+ * @param note called where a run's best checkpoint is not its newest
  * @throws UserError
  */
-export async function openEncoder(path: string, warn: (text: Wording) => void): Promise<Checkpoint> {
-  return asRun(path, await openAny(path, {}, warn), warn);
+export async function openEncoder(
+  path: string,
+  warn: (text: Wording) => void,
+  note: (text: string) => void = () => undefined,
+): Promise<Checkpoint> {
+  const opened = await openAny(path, {}, warn);
+  const choice = isCheckpoint(opened) ? choiceOf(opened) : undefined;
+  if (choice !== undefined) note(choice);
+  return asRun(path, opened, warn);
+}
+
+/** What to say of a run's best checkpoint where there is a newer one. */
+export function choiceOf({ path, best, newest }: Own): string | undefined {
+  if (best === undefined || newest === undefined || newest === best.file) return undefined;
+  return `${path} is the run's best of ${best.candidates.length} (${bestText(best)}); its newest is ${newest}`;
 }
 
 /**

@@ -2,7 +2,15 @@
 export { aboutText } from './about.ts';
 export { deviceName, memoryOf, probe } from './backends.ts';
 export { stepText, type Timed, timeSteps } from './bench.ts';
-export { checkNewest, checkpointFile, holdsRun, openCheckpoint, readCheckpoint } from './checkpoint.ts';
+export { type Best, bestText, readBest } from './best-file.ts';
+export {
+  checkNewest,
+  checkpointFile,
+  holdsRun,
+  openBest,
+  openCheckpoint,
+  readCheckpoint,
+} from './checkpoint.ts';
 export {
   type ClassifierFile,
   type ClassifierInfo,
@@ -42,6 +50,7 @@ export {
 export {
   asCheckpoint,
   checkFinite,
+  choiceOf,
   describeForeign,
   type Foreign,
   isCheckpoint,

@@ -17,6 +17,8 @@ import { registerPlugins } from './plugins.ts';
 
 /** An encoder to begin from. */
 export interface Weights {
+  /** The file that was read. */
+  readonly path: string;
   readonly config: RunConfig;
   /** `q.*`, with its head under `q.fc`, and `predictor.*`. */
   readonly tensors: Params;
@@ -47,7 +49,7 @@ async function openWeights(
   const given: Params = Object.fromEntries(own);
   checkFinite(path, given);
   const { unexpected, notes } = isCheckpoint(opened) ? { unexpected: [], notes: [] } : opened.encoder;
-  return { config, tensors: given, unexpected, notes };
+  return { path: isCheckpoint(opened) ? opened.path : path, config, tensors: given, unexpected, notes };
 }
 
 /** What a run begins from. */
@@ -106,7 +108,7 @@ export async function startingState(
   weights?: Weights,
 ): Promise<Record<string, Tensor>> {
   if (init === undefined) return fresh;
-  const { tensors, unexpected } = weights ?? (await openWeights(init, { arch, imageSize }));
+  const { path, tensors, unexpected } = weights ?? (await openWeights(init, { arch, imageSize }));
   const positions = positionsFor(fresh, tensors);
   const { state, taken, random, unused } = startFrom(fresh, { ...tensors, ...positions }, init);
   const own = (names: readonly string[]) => names.map((name) => name.replace(/^q\./, ''));
@@ -121,6 +123,6 @@ export async function startingState(
     ([name, { shape }]) => !sameShape(shape, tensors[name]!.shape),
   );
   const resized = isResized ? '; positions interpolated for the patches of this image size' : '';
-  note(`From ${init}: ${counted(taken.length, 'tensor')} of ${arch}${resized}${rest.join('')}`);
+  note(`From ${path}: ${counted(taken.length, 'tensor')} of ${arch}${resized}${rest.join('')}`);
   return state;
 }

@@ -68,9 +68,19 @@ export async function openLog(facts: RunFacts, sinks: readonly NamedSink[]): Pro
 const messageOf = (error: unknown) =>
   (error instanceof Error ? error.message : String(error)).split('\n')[0]!;
 
-/** Whether the log of a run has an evaluation after an epoch. */
-export async function isEvaluated(folder: string, epoch: number): Promise<boolean> {
-  const start = `{"event":"evaluation","epoch":${epoch},`;
-  for await (const line of linesOf(join(folder, 'log.jsonl'))) if (line.startsWith(start)) return true;
-  return false;
+/** What the log of a run tells of an epoch, by an event; of several lines the last. */
+export async function loggedOf(
+  folder: string,
+  event: 'epoch' | 'evaluation',
+  epoch: number,
+): Promise<Readonly<Record<string, unknown>> | undefined> {
+  const start = `{"event":"${event}","epoch":${epoch},`;
+  let last: string | undefined;
+  for await (const line of linesOf(join(folder, 'log.jsonl'))) if (line.startsWith(start)) last = line;
+  try {
+    return last === undefined ? undefined : JSON.parse(last);
+  } catch {
+    // A process that was killed may have left half a line.
+    return undefined;
+  }
 }

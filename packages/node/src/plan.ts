@@ -14,6 +14,8 @@ import {
 import { chooseBackend } from './backends.ts';
 import { checkNewest, holdsRun, openCheckpoint } from './checkpoint.ts';
 import { openData } from './dataset.ts';
+import type { EvaluationSets } from './evaluate.ts';
+import { choosingSets } from './held-out.ts';
 import { type Beginning, flagsFrom } from './init.ts';
 import { defaultWorkers } from './plugins.ts';
 import { entryIfThere } from './source.ts';
@@ -29,6 +31,8 @@ export interface Wish {
   readonly resume?: string | undefined;
   /** Images that are open already; `flags.data` is their name. */
   readonly dataset?: ImageDataset | undefined;
+  /** Images that are not trained on, which are open already. */
+  readonly test?: ImageDataset | undefined;
 }
 
 export interface RunPlan {
@@ -38,6 +42,8 @@ export interface RunPlan {
   readonly resume?: Checkpoint;
   /** What a run from given weights begins from. */
   readonly beginning?: Beginning;
+  /** Where it is not opened by the data's name. */
+  readonly evaluateOn?: EvaluationSets;
 }
 
 /**
@@ -45,7 +51,7 @@ export interface RunPlan {
  * @throws UserError for settings that can't work, data that can't be opened, and a folder that holds another run
  */
 export async function planRun(
-  { flags: given, preset, out, resume: resumePath, dataset: opened }: Wish,
+  { flags: given, preset, out, resume: resumePath, dataset: opened, test }: Wish,
   listeners: { warn(text: Wording): void; note(text: Wording): void },
 ): Promise<RunPlan> {
   if (preset !== undefined && resumePath !== undefined && resumePath !== 'auto')
@@ -81,10 +87,19 @@ export async function planRun(
       say`${settingRef('maxSteps', asked.maxSteps)} counts the steps of the run, of which ${resume.info.globalStep} are done: give more, or leave it out`,
     );
   const config = asked.backend === 'auto' ? await withBackend(asked, listeners.note) : asked;
+  const { select } = config;
+  const sets =
+    select === 'retrieval' || select === 'knn'
+      ? await choosingSets(config, dataset, test, listeners.note)
+      : {
+          config,
+          dataset,
+          ...((opened || test) && { evaluateOn: { train: dataset, ...(test && { test }) } }),
+        };
   if (!resume && begun && given.stem === undefined && config.stem === 'imagenet' && config.imageSize <= 64)
     listeners.note(coarse(config.imageSize));
   const folder = await chooseFolder(out, resume, config, resumePath);
-  return { config, dataset, folder, ...(resume ? { resume } : begun && { beginning: begun }) };
+  return { ...sets, folder, ...(resume ? { resume } : begun && { beginning: begun }) };
 }
 
 /** Where the rate is the method's, which is meant for random weights. */

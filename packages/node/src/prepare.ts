@@ -104,9 +104,10 @@ export async function prepare(
     known.add(text);
   };
   const evaluation =
-    config.knnEvery > 0
+    config.measureEvery > 0
       ? await openEvaluation(
-          config,
+          // What is chosen by retrieval is chosen without a look at labels, nor at the images that kNN compares with.
+          config.select === 'retrieval' ? { ...config, labels: false } : config,
           { k: 200, temperature: 0.1 },
           { note, onSkip, surveyed: true },
           sets,

@@ -7,8 +7,11 @@ export interface Reporter {
   /** The run waits for it. */
   step(progress: Progress): void | Promise<void>;
   epoch(progress: Progress): void;
-  /** @param epoch epochs that are done */
-  measured?(epoch: number, measures: Measures): void;
+  /**
+   * @param epoch epochs that are done
+   * @param best whether it is the best so far; undefined in a run that does not choose
+   */
+  measured?(epoch: number, measures: Measures, best: boolean | undefined): void;
   note(text: string): void;
   warn(text: Wording): void;
   /** Leaves the terminal in order. */

@@ -46,6 +46,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   backend: ['"__proto__"', '"constructor"'],
   designers: [],
   holdOut: ['0.5e-9'],
+  measureEvery: ['0.5e-9'],
   mocoM: ['0.5e-9'],
   mocoT: ['0.5e-9'],
   teacherT: ['0.5e-9'],

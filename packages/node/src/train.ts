@@ -13,7 +13,6 @@ import {
 import type { ImageDataset, Pixels } from '@moco-ts/data';
 import {
   type Checkpoint,
-  type Course,
   durationText,
   isTimed,
   type LogSinkPlugin,
@@ -21,7 +20,6 @@ import {
   logSinks,
   type Moment,
   metricMeans,
-  type Position,
   type Progress,
   queryParams,
   type RunConfig,
@@ -32,20 +30,23 @@ import {
   type StepBatch,
   type StepInfo,
 } from '@moco-ts/run';
+import type { Best } from './best-file.ts';
 import { listCheckpoints } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
 import { currentCommit } from './commit.ts';
-import { courseOf, startTiming, type Timing } from './course.ts';
+import { courseOf, type Run, startTiming, type Timing } from './course.ts';
 import { slowData } from './data-time.ts';
-import { type Evaluation, type EvaluationSets, type Measures, measuredOr, measureRows } from './evaluate.ts';
+import type { EvaluationSets, Measures } from './evaluate.ts';
+import { createEvaluator, tellEarly } from './evaluator.ts';
 import { removePartial, writeAtomic } from './files.ts';
 import type { Beginning } from './init.ts';
 import { createKeeper, type Keeper } from './keeper.ts';
 import { type Lock, lockFolder } from './lock.ts';
-import { isEvaluated, openLog, type RunLog, usualLogs } from './log.ts';
+import { openLog, type RunLog, usualLogs } from './log.ts';
 import { registerPlugins } from './plugins.ts';
 import { type OwnParts, type Prepared, prepare } from './prepare.ts';
 import type { Reporter } from './reporter.ts';
+import { openSelection, type Selection } from './selection.ts';
 import { skipList } from './skipped.ts';
 import { jsonIfThere } from './source.ts';
 import { describeMachine, version } from './versions.ts';
@@ -75,10 +76,13 @@ export interface TrainJob {
 }
 
 export interface TrainResult {
-  readonly outcome: 'done' | 'stopped';
+  /** `early`: patience came to its end. */
+  readonly outcome: 'done' | 'stopped' | 'early';
   /** The last checkpoint. */
   readonly checkpoint: string;
-  /** The query encoder's parameters. */
+  /** What a run with `select` chose. */
+  readonly best?: Best;
+  /** The query encoder's parameters, those of the last checkpoint. */
   readonly params: Params;
   /** The last evaluation. */
   readonly measures?: Measures;
@@ -122,9 +126,10 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     const { backend, encoder } = prepared;
     const from = resume && { path: resume.path, globalStep };
     keeper = createKeeper({ folder, config, backend, encoder, log, from, lock: (job.lock ?? lock)! });
+    const selection = await openSelection(config, folder, prepared.position);
     const run = { ...prepared, course, clock: timing.clock };
-    const result = await loop(job, run, log, keeper);
-    log.ended(result.outcome);
+    const result = await loop(job, run, log, keeper, selection);
+    log.ended(result.outcome === 'early' ? 'done' : result.outcome);
     return { ...result, skipped: skips.count };
   } finally {
     try {
@@ -176,17 +181,12 @@ function commitField(): { commit?: string } {
   return commit === undefined ? {} : { commit };
 }
 
-/** A run that is under way. */
-interface Run extends Prepared {
-  readonly course: Course;
-  readonly clock: Timing['clock'];
-}
-
 async function loop(
   job: TrainJob,
   prepared: Run,
   log: RunLog,
   keeper: Keeper,
+  selection: Selection,
 ): Promise<Omit<TrainResult, 'skipped'>> {
   const { config, folder, resume, reporter, stop } = job;
   const { dataset, method, trainer, course, clock } = prepared;
@@ -201,20 +201,22 @@ async function loop(
       keeper.save({ ...session.position, ...stored }, () => trainer.state(), batches.take()),
     );
   };
-  const evaluation = createEvaluator(prepared, config, log, reporter);
-  const { epoch, step, globalStep } = session.position;
+  const evaluation = createEvaluator(prepared, config, log, reporter, selection);
   if (resume && course.time && session.ended)
     reporter.warn(
       say`the time of this run is spent; to go on, give it more than ${settingRef('time', durationText(course.time.total))}`,
     );
-  // A kill may have come between a checkpoint and its evaluation; of a run that has ended the result has the last one.
-  if (resume && epoch > 0 && step === 0 && (session.ended || !(await isEvaluated(folder, epoch))))
-    await evaluation.ifDue(epoch, globalStep);
+  if (resume) await evaluation.makeUp(resume, folder, session);
 
   const { saveEverySteps, saveEvery, maxSteps } = config;
   let waited = false;
-  const done = await runSession(session, {
-    stop,
+  const ending = {
+    get requested() {
+      return stop.requested || selection.over;
+    },
+  };
+  const isOver = await runSession(session, {
+    stop: ending,
     maxSteps,
     saveEverySteps,
     save,
@@ -229,18 +231,23 @@ async function loop(
       if (slow !== undefined) reporter.warn(slow);
       waited ||= slow !== undefined;
       const due = saveEverySteps !== undefined && progress.globalStep % saveEverySteps === 0;
+      const isDue = evaluation.isDue(epochs, progress.done);
+      const isSaved = due || epochs % saveEvery === 0 || epochs === lastEpoch(config);
       // What there is no time for now follows when the training is over.
-      if ((due || epochs % saveEvery === 0 || epochs === lastEpoch(config)) && course.hasTimeFor('save'))
-        await save();
-      await evaluation.ifDue(epochs, progress.globalStep);
+      if ((isSaved || (isDue && selection.active)) && course.hasTimeFor('save')) await save();
+      if (isDue && course.hasTimeFor('evaluation'))
+        await evaluation.measure(session.position, progress.meters.loss.average);
     },
   });
+  const early = !isOver && selection.over && !stop.requested;
+  if (early) tellEarly(selection.best!, log, reporter);
   await save();
+  if (isOver && isTimed(config)) await evaluation.atEnd(session.position);
   await keeper.finish();
-  if (done && isTimed(config)) await evaluation.atEnd(session.position);
   return {
-    outcome: done ? 'done' : 'stopped',
+    outcome: isOver ? 'done' : early ? 'early' : 'stopped',
     checkpoint: keeper.path!,
+    ...(selection.best && { best: selection.best }),
     params: await queryParams(trainer),
     ...evaluation.last,
     seconds: (clock() - started) / 1000,
@@ -299,53 +306,6 @@ function sessionOf(
   });
 }
 
-/** The evaluation during a run. */
-function createEvaluator(
-  { trainer, backend, evaluation, pool, course, loader }: Run,
-  config: RunConfig,
-  log: RunLog,
-  reporter: Reporter,
-) {
-  let last: Pick<TrainResult, 'measures' | 'unmeasured'> = {};
-  let measuredAt: number | undefined;
-  /** @param epoch epochs that are done; in mid-epoch a fraction */
-  async function measure(own: Evaluation, epoch: number, globalStep: number): Promise<void> {
-    measuredAt = globalStep;
-    const params = await queryParams(trainer);
-    const measured = await course.between('evaluation', () =>
-      measuredOr(() => own.run(backend, params, pool)),
-    );
-    if (typeof measured === 'string') {
-      last = { unmeasured: measured };
-      log.write('unmeasured', { epoch, message: measured });
-      reporter.warn(`epoch ${epoch} could not be measured: ${measured}`);
-      return;
-    }
-    const { timing, ...measures } = measured;
-    last = { measures };
-    const values = measures as Readonly<Record<string, number>>;
-    log.write('evaluation', { epoch, globalStep, ...values, ...timing }, { step: globalStep, values });
-    reporter.note(`Epoch ${epoch}: ${describe(measures)}`);
-    reporter.measured?.(epoch, measures);
-  }
-  return {
-    /** What the last one measured, or why it measured nothing. */
-    get last() {
-      return last;
-    },
-    /** @param epoch epochs that are done */
-    async ifDue(epoch: number, globalStep: number): Promise<void> {
-      const due = epoch % config.knnEvery === 0 || epoch === lastEpoch(config);
-      if (evaluation && due && course.hasTimeFor('evaluation')) await measure(evaluation, epoch, globalStep);
-    },
-    /** Where a training ended by its time, which may be in mid-epoch. */
-    async atEnd({ epoch, step, globalStep }: Position): Promise<void> {
-      const done = Number((epoch + step / loader.stepsPerEpoch).toFixed(2));
-      if (evaluation && measuredAt !== globalStep) await measure(evaluation, done, globalStep);
-    },
-  };
-}
-
 function writeStep(
   log: RunLog,
   { at, learningRate: lr, metrics, seconds, waited, progress: { rate } }: StepInfo,
@@ -375,9 +335,3 @@ function writeEpoch(log: RunLog, { epoch, globalStep, meters, learningRate: lr }
 
 /** To four places: times are no more exact. */
 const rounded = (value: number) => Number(value.toFixed(4));
-
-function describe(measures: Measures): string {
-  return measureRows(measures)
-    .map(([name, value]) => `${name} ${value.toFixed(2)} %`)
-    .join(', ');
-}

@@ -51,12 +51,23 @@ export function usualConfig(
 ): RunConfig {
   const { method: name = defaults.method, arch = defaults.arch } = flags;
   const method = isMethod(name) ? methodOf({ method: name }) : undefined;
-  const named = { ...defaultsOf(method), ...method?.defaults(traitsNamed(arch), flags), ...flags };
+  const named = {
+    ...defaultsOf(method),
+    ...(chooses(flags) && { measureEvery: OFTEN }),
+    ...method?.defaults(traitsNamed(arch), flags),
+    ...flags,
+  };
   const merged: RunConfig = { ...ratesOf(named.optimizer), imageSize, workers, ...named, method: name };
   const [own, ...others] = traitsNamed(merged.arch).stems;
   const large = own === 'imagenet' && others.includes('cifar');
   return large && merged.imageSize <= 64 && !merged.stem ? { ...merged, stem: 'cifar' } : merged;
 }
+
+/** Of the run, between the evaluations that choose a checkpoint. */
+const OFTEN = 0.05;
+
+/** Whether a run keeps its best checkpoint too. */
+const chooses = ({ select = defaults.select }: Pick<RunFlags, 'select'>): boolean => select !== 'none';
 
 /** For a batch of 256, if neither the user nor the method gives others. */
 const ratesOf = (optimizer: RunConfig['optimizer']) => ({
@@ -135,6 +146,16 @@ function check(config: RunConfig): void {
   if (config.warmupEpochs >= config.epochs)
     throw new SettingError(
       say`${settingRef('warmupEpochs', config.warmupEpochs)} should be less than ${settingRef('epochs', config.epochs)}`,
+    );
+  if (chooses(config) && config.measureEvery === 0)
+    throw new SettingError(
+      say`${settingRef('select', config.select)} chooses by what is measured: give a ${settingRef('measureEvery')} above 0`,
+      { code: 'setting-conflict', setting: 'measureEvery', value: 0 },
+    );
+  if (config.patience !== undefined && !chooses(config))
+    throw new SettingError(
+      say`${settingRef('patience', config.patience)} waits for a better checkpoint: say by ${settingRef('select')} what makes it better`,
+      { code: 'setting-conflict', value: config.patience },
     );
   if (config.batchSize % config.accumulate !== 0)
     throw new SettingError(

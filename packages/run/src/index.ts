@@ -66,6 +66,7 @@ export type { Recipe, Scale } from './recipes/table.ts';
 export { methodOf, pluginMethods, registerMethod, takes } from './registry.ts';
 export * as rules from './rule.ts';
 export { cosine, currentValue, durationText, faultOf, type ListShape, type Rule, whole } from './rule.ts';
+export * from './selection.ts';
 export * from './session.ts';
 export {
   type ConfigOf,

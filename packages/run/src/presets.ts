@@ -52,7 +52,7 @@ const cifar: RunFlags = {
   blur: false,
   mean: [0.4914, 0.4822, 0.4465],
   std: [0.2023, 0.1994, 0.201],
-  knnEvery: 10,
+  measureEvery: 10,
 };
 const demo = (epochs: number, value: number, symmetric = false): Preset => ({
   flags: { ...cifar, epochs, ...(symmetric && { symmetric }) },

@@ -6,6 +6,7 @@ import { precisions, say, settingRef } from '@moco-ts/core';
 import { IMAGENET_MEAN, IMAGENET_STD } from '@moco-ts/data/portable';
 import { defaultMethod, methodNames } from './method-names.ts';
 import { above, duration, largestFloat, list, longest, name, number, text, truth, whole } from './rule.ts';
+import { selectors } from './selection.ts';
 import { always, type ConfigOf, defaulted, defaultsIn, optional } from './setting.ts';
 import { teacherSettings } from './teacher-settings.ts';
 
@@ -439,12 +440,30 @@ export const runSettings = {
   }),
   /** Checkpoints to keep. Default 3. */
   keep: defaulted(count, { default: 3, group: 'Run', flags: '--keep <n>', doc: 'checkpoints to keep (3)' }),
-  /** Epochs between evaluations; 0: never. Default 0. */
-  knnEvery: defaulted(whole(0, longest), {
+  /** Epochs between evaluations; below 1 a share of the run; 0: never. Default 0, with `select` 0.05. Earlier versions call it `knnEvery`. */
+  measureEvery: defaulted(number(0, longest), {
     default: 0,
     group: 'Run',
-    flags: '--knn-every <n>',
-    doc: 'epochs between evaluations; 0: never (0)',
+    flags: '--measure-every, --knn-every <n>',
+    doc: 'epochs between evaluations; below 1 a share of the run; 0: never (0; 0.05 where there is a choice)',
+  }),
+  /**
+   * Keep the best checkpoint too, by what evaluations measure: R@1 of edited copies of images that are not trained on
+   * (`retrieval`), kNN accuracy on such images (`knn`), or the mean loss of the epoch. Without a test split a fifth of the images,
+   * at most 5000, is not trained on then. Default `none`.
+   */
+  select: defaulted(name(selectors), {
+    default: 'none',
+    group: 'Run',
+    flags: '--select <measure>',
+    doc: `keep the best checkpoint too, by a measure: ${selectors.slice(1).join(', ')} (none)`,
+    bound: true,
+  }),
+  /** Of `select`: end after this many evaluations without a better checkpoint. Default never. */
+  patience: optional(count, {
+    group: 'Run',
+    flags: '--patience <n>',
+    doc: 'of a choice: end after this many evaluations without a better checkpoint (never)',
   }),
 };
 

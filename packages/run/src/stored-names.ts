@@ -4,6 +4,7 @@ const now = new Map([
   ['pictures', 'images'],
   ['spread', 'featureStd'],
   ['otherHands', 'crossDesigner'],
+  ['knnEvery', 'measureEvery'],
 ]);
 
 /** JSON of a file with the keys that this version gives it, at any depth. */

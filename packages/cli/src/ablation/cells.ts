@@ -76,7 +76,7 @@ export async function cellConfig({ base, note }: Pick<CellJob, 'base' | 'note'>,
   const method = setting.flags.method ?? base.method ?? defaults.method;
   const flags = { ...meaningful(method, { ...base, ...setting.flags }), method, seed, data };
   const probe = resolveConfig(flags, dataset, defaultWorkers());
-  return { dataset, config: { ...probe, knnEvery: probe.epochs, saveEvery: probe.epochs } };
+  return { dataset, config: { ...probe, measureEvery: probe.epochs, saveEvery: probe.epochs } };
 }
 
 /**

@@ -27,7 +27,7 @@ import {
 } from '@moco-ts/node';
 import { initialParams, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
-import { type Io, noteTo, warnTo } from '../io.ts';
+import { type Io, noteTo, remarkTo, warnTo } from '../io.ts';
 import { createReporter } from '../reporter.ts';
 import { milestones, setting } from './flags.ts';
 import { logOption } from './pretrain-options.ts';
@@ -121,7 +121,7 @@ export async function classifierCommand(given: Given, io: Io): Promise<number> {
   if (options.evaluate) return evaluate(path, data, options, io);
   const warn = warnTo(io);
   const note = noteTo(io);
-  const checkpoint = await openEncoder(path, warn);
+  const checkpoint = await openEncoder(path, warn, remarkTo(io));
   const run = checkpoint.info.config;
   const asked = recipeOf(recipeFor(run.arch, options.batchSize), options, run, data);
   const sets = await openLabelled(asked, note);

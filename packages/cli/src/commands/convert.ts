@@ -15,6 +15,7 @@ import {
   asCheckpoint,
   bytes,
   checkFinite,
+  choiceOf,
   describeForeign,
   isCheckpoint,
   openAny,
@@ -101,6 +102,8 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
   await registerPlugins();
   const { output, withHead = false, names, ...reading } = options;
   const opened = await openAny(run, reading, warnTo(io));
+  const choice = isCheckpoint(opened) ? choiceOf(opened) : undefined;
+  if (choice !== undefined) remarkTo(io)(choice);
   const { info, tensors } = isCheckpoint(opened) ? opened : asCheckpoint(opened, basename(run));
   const { arch, imageSize, patchSize = 16 } = info.config;
   const query = under('q', tensors);

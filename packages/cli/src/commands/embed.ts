@@ -1,7 +1,7 @@
 import { counted, UserError } from '@moco-ts/core';
 import { bytes, catchInterrupts, openData, skipList } from '@moco-ts/node';
 import type { Command } from 'commander';
-import { type Io, noteTo, warnTo } from '../io.ts';
+import { type Io, noteTo, remarkTo, warnTo } from '../io.ts';
 import { embedToFile } from '../vectors/embed.ts';
 import { openEmbedder } from '../vectors/embedder.ts';
 import { formatOf } from '../vectors/file.ts';
@@ -56,7 +56,7 @@ async function embed(model: string, data: string, options: EmbedOptions, io: Io)
       setting: 'out',
     });
   const warn = warnTo(io);
-  const embedder = await openEmbedder(model, { ...options, warn });
+  const embedder = await openEmbedder(model, { ...options, warn, note: remarkTo(io) });
   const known = designers ?? embedder.config?.designers;
   const dataset = await openData(
     { data, ...(known && { designers: known }), ...(holdOut !== undefined && { holdOut }) },

@@ -34,7 +34,7 @@ import {
 import { largestHalf } from '@moco-ts/onnx';
 import type { RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
-import { type Io, noteTo, warnTo } from '../io.ts';
+import { type Io, noteTo, remarkTo, warnTo } from '../io.ts';
 import { integer, oneOf, setting } from './flags.ts';
 
 interface ExportOptions {
@@ -111,7 +111,7 @@ async function exportRun(run: string, options: ExportOptions, io: Io): Promise<v
   await registerPlugins();
   const warn = warnTo(io);
   const source = withMaxBad(
-    options.withClassifier ? await classifierOf(run) : await encoderOf(run, warn),
+    options.withClassifier ? await classifierOf(run) : await encoderOf(run, warn, remarkTo(io)),
     options.maxBad,
   );
   checkOptions(options, source);
@@ -301,8 +301,12 @@ function withMaxBad(source: Source, maxBad: number | undefined): Source {
   return maxBad === undefined ? source : { ...source, config: { ...source.config, maxBad } };
 }
 
-async function encoderOf(run: string, warn: (text: Wording) => void): Promise<Source> {
-  const { path, info, tensors } = await openEncoder(run, warn);
+async function encoderOf(
+  run: string,
+  warn: (text: Wording) => void,
+  note: (text: string) => void,
+): Promise<Source> {
+  const { path, info, tensors } = await openEncoder(run, warn, note);
   const { config, commit, epoch, step, images, losses } = info;
   // In mid-epoch with its part.
   const epochs = step === 0 ? epoch : Number((epoch + (step * config.batchSize) / images).toFixed(2));

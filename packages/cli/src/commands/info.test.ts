@@ -46,7 +46,7 @@ describe('moco info', () => {
       ...{ epoch: 2, epochs: 3, globalStep: 2, loss: losses.at(-1) },
       best: { editedCopies: Math.max(...measured) },
       // What `tiny` and the flags above say, less what is no part of a recipe.
-      settings: { batchSize: 8, bnSplits: 2, mocoK: 16, mocoDim: 8, lr: 0.01, epochs: 3, knnEvery: 1 },
+      settings: { batchSize: 8, bnSplits: 2, mocoK: 16, mocoDim: 8, lr: 0.01, epochs: 3, measureEvery: 1 },
       next: [
         `moco pretrain --resume ${run}`,
         `moco knn ${run} ${images}`,

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { counted, quoted } from '@moco-ts/core';
 import {
   asCheckpoint,
+  bestText,
   type ClassifierInfo,
   checkNewest,
   describeForeign,
@@ -12,6 +13,7 @@ import {
   measureRows,
   type Own,
   openAny,
+  readBest,
   registerPlugins,
 } from '@moco-ts/node';
 import {
@@ -51,6 +53,13 @@ interface Info {
   readonly loss?: number;
   /** The best of all epochs, in percent. */
   readonly best: Readonly<Record<string, number>>;
+  /** The checkpoint that the run chose, which other commands use. */
+  readonly chosen?: {
+    readonly file: string;
+    readonly epoch: number;
+    readonly by: string;
+    readonly text: string;
+  };
   /** Settings that are not the defaults: of a run those of its method and arch, of a classifier its command's. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** Of a foreign file, in words. */
@@ -74,7 +83,7 @@ export function infoCommand(program: Command, io: Io): void {
     )
     .action(async (path: string, { json, plugin }: { json?: boolean; plugin?: readonly string[] }) => {
       await registerPlugins();
-      const opened = await openAny(path, {}, warnTo(io));
+      const opened = await openAny(path, {}, warnTo(io), 'newest');
       const info = await infoOf(path, opened);
       if (!isCheckpoint(opened)) describeForeign(opened).remarks.forEach(remarkTo(io));
       // What the user named here is known to load.
@@ -140,6 +149,7 @@ async function ofRun(path: string, info: CheckpointInfo): Promise<Info> {
     ...(!imported && { data, images, ...(Number.isFinite(epochs) && { epochs }), globalStep }),
     ...(recorded && config.time !== undefined && { time: { spent: recorded.spent, total: config.time } }),
     ...(loss !== undefined && { loss }),
+    ...(isFolder && (await chosenIn(path))),
     ...{ best: isFolder ? await bestOf(path) : {}, settings: settingsOf(config), next },
   };
 }
@@ -159,6 +169,13 @@ async function resuming(path: string, isFolder: boolean, { data, backend }: RunC
   return `moco pretrain ${photos}--resume ${quoted(path)}${computed}${branch}`;
 }
 
+async function chosenIn(folder: string): Promise<Pick<Info, 'chosen'>> {
+  const best = await readBest(folder);
+  if (!best) return {};
+  const { file, by } = best;
+  return { chosen: { file, epoch: best.best.epoch, by, text: bestText(best) } };
+}
+
 /** The best measures of a run's log, in percent. */
 async function bestOf(folder: string): Promise<Record<string, number>> {
   const logged = (await entryIfThere(join(folder, 'log.jsonl'))) !== undefined;
@@ -173,12 +190,17 @@ async function bestOf(folder: string): Promise<Record<string, number>> {
 
 /** Settings of the recipe that are not what method, arch and size, the optimizer and the epochs would have them be. */
 function settingsOf(config: RunConfig): Record<string, unknown> {
-  const { data, method, arch, imageSize, epochs, optimizer } = config;
+  const { data, method, arch, imageSize, epochs, optimizer, select } = config;
   const named = { data, method, arch, imageSize };
   const unnamed = usualConfig(named, config);
-  // Rate, decay and warm-up follow from these two.
-  const derived = usualConfig({ ...named, epochs, optimizer }, config);
-  const usual = { ...derived, epochs: unnamed.epochs, optimizer: unnamed.optimizer };
+  // Rate, decay, warm-up and evaluations follow from these.
+  const derived = usualConfig({ ...named, epochs, optimizer, select }, config);
+  const usual = {
+    ...derived,
+    epochs: unnamed.epochs,
+    optimizer: unnamed.optimizer,
+    select: unnamed.select,
+  };
   const elsewhere = new Set([...Object.keys(named), 'workers', 'openEnded']);
   const entries = settingEntries().filter(([key, { group }]) => !elsewhere.has(key) && group !== 'Machine');
   return differing(Object.fromEntries(entries.map(([key]) => [key, config[key]])), usual);
@@ -233,6 +255,7 @@ function told(info: Info): string {
     ['time', info.time && timeOf(info.time)],
     ['loss', loss?.toFixed(4)],
     ['best', measures.map(([name, value]) => `${name} ${value.toFixed(2)} %`).join(', ')],
+    ['chosen', info.chosen && `${info.chosen.file}: ${info.chosen.text}`],
     ['settings', settings],
   ];
   const line = (name: string, text: string) => `  ${name.padEnd(10)}${text}`;

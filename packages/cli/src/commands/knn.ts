@@ -12,7 +12,7 @@ import {
 } from '@moco-ts/node';
 import { initialParams } from '@moco-ts/run';
 import type { Command } from 'commander';
-import { type Io, noteTo, warnTo } from '../io.ts';
+import { type Io, noteTo, remarkTo, warnTo } from '../io.ts';
 import { names, neighbours, setting } from './flags.ts';
 
 interface KnnOptions {
@@ -63,7 +63,7 @@ Examples:
 
 async function knn(run: string, data: string | undefined, options: KnnOptions, io: Io): Promise<void> {
   await registerPlugins();
-  const checkpoint = await openEncoder(run, warnTo(io));
+  const checkpoint = await openEncoder(run, warnTo(io), remarkTo(io));
   const { designers, holdOut, workers, labels, maxBad } = options;
   const config = {
     ...checkpoint.info.config,

@@ -1,5 +1,6 @@
+import { join } from 'node:path';
 import { counted, quoted } from '@moco-ts/core';
-import { catchInterrupts, planRun, type Reporter, startTiming, train } from '@moco-ts/node';
+import { bestText, catchInterrupts, planRun, type Reporter, startTiming, train } from '@moco-ts/node';
 import { lengthOf, methodOf, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { duration } from '../format.ts';
@@ -61,6 +62,10 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
         ? `; ${counted(result.skipped, 'damaged image was', 'damaged images were')} left out`
         : '';
     io.out(`Saved ${result.checkpoint} after ${duration(result.seconds)}${skipped}.\n`);
+    if (result.best)
+      io.out(
+        `Best: ${join(folder, result.best.file)}, ${bestText(result.best)}; knn, embed and export use it.\n`,
+      );
     if (result.outcome === 'stopped') io.out(`Go on with: moco pretrain --resume ${quoted(folder)}\n`);
     else
       io.out(

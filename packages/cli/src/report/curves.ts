@@ -36,13 +36,24 @@ export interface Curve {
   readonly points: readonly Point[];
   /** A level to compare with. */
   readonly level?: { readonly value: number; readonly label: string };
+  /** A place along the axis. */
+  readonly place?: { readonly value: number; readonly label: string };
   readonly note?: string;
   /** Marks each point. */
   readonly dots?: boolean;
 }
 
 /** A figure; empty where there is nothing to draw. */
-export function curve({ title, x: xName, y: yName, points, level, note, dots = false }: Curve): string {
+export function curve({
+  title,
+  x: xName,
+  y: yName,
+  points,
+  level,
+  place,
+  note,
+  dots = false,
+}: Curve): string {
   if (points.length === 0) return '';
   const names = [...new Set(points.map(({ series }) => series))];
   const drawn = [...grouped(points).values()].flatMap(thinned);
@@ -65,6 +76,12 @@ export function curve({ title, x: xName, y: yName, points, level, note, dots = f
                 textAnchor: 'end',
                 dy: -8,
               }),
+            ]
+          : []),
+        ...(place
+          ? [
+              Plot.ruleX([place.value], { strokeDasharray: '4 3', strokeOpacity: 0.6 }),
+              Plot.text([place], { x: 'value', text: 'label', frameAnchor: 'top', dy: -12 }),
             ]
           : []),
         Plot.lineY(drawn, {
@@ -120,13 +137,14 @@ export function thinned(points: readonly Point[]): Point[] {
 
 const short = (value: number) => Number(value.toPrecision(4)).toString();
 
-/** Evaluations over epochs. */
-export function measureCurve(evaluations: readonly LogLine[]): string {
+/** Evaluations over epochs. @param best after which epoch the run's best checkpoint was saved */
+export function measureCurve(evaluations: readonly LogLine[], best?: number): string {
   return curve({
     title: 'Features, by their nearest neighbours',
     x: 'epochs',
     y: 'percent',
     points: pointsOf(evaluations, 'epoch', measureTitles),
+    ...(best !== undefined && { place: { value: best, label: 'best' } }),
     dots: true,
   });
 }

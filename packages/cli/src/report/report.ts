@@ -3,11 +3,14 @@ import { join } from 'node:path';
 import { CheckpointError, counted, risingMomentum, say, UserError, under, type Wording } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
 import {
+  type Best,
   type ClassifierInfo,
   measureRows,
   openBackend,
+  openBest,
   openCheckpoint,
   openData,
+  readBest,
   readClassifier,
   textIfThere,
 } from '@moco-ts/node';
@@ -80,6 +83,7 @@ async function runBody(folder: string, history: History, options: ReportOptions)
     options.warn(say`${reason}: the report has no neighbours`);
     return undefined;
   });
+  const best = await readBest(folder);
   const config = checkpoint?.info.config ?? recorded.config;
   if (!config)
     throw new CheckpointError(`${folder} has neither a checkpoint nor a config.json that can be read`);
@@ -95,10 +99,10 @@ async function runBody(folder: string, history: History, options: ReportOptions)
       ? [['time', timeOf({ spent: checkpoint.info.time.spent, total: time })] as [string, string]]
       : []),
     ...(last ? [['loss', Number(last.loss).toFixed(3)] as [string, string]] : []),
-    ...measureRows((history.evaluations.at(-1) ?? {}) as object).map(([name, value]): [string, string] => [
-      name,
-      `${value.toFixed(2)} %`,
-    ]),
+    ...(best ? [['epoch of the best checkpoint', String(best.best.epoch)] as [string, string]] : []),
+    ...measureRows((best ? chosenLine(history, best) : (history.evaluations.at(-1) ?? {})) as object).map(
+      ([name, value]): [string, string] => [name, `${value.toFixed(2)} %`],
+    ),
     ['from first to last line', spanOf(history)],
   ];
   return `<h1>${escapeHtml(`${method} on ${data}`)}</h1>
@@ -107,20 +111,29 @@ ${figureList(figures)}
 ${remarks(history)}
 ${await comparisonOf(folder)}
 <h2>Curves</h2>
-<div class="panels">${runCurves(history, config, checkpoint?.info.images ?? imagesOf(recorded))}</div>
-${await imageSections(config, checkpoint, options)}
+<div class="panels">${runCurves(history, config, checkpoint?.info.images ?? imagesOf(recorded), best)}</div>
+${await imageSections(config, (await openBest(folder, options.warn)) ?? checkpoint, options)}
 <h2>Settings</h2>
 ${settings(config)}
 <h2>Made by</h2>
 ${madeBy(recorded)}`;
 }
 
+/** What was measured of the best checkpoint. */
+const chosenLine = ({ evaluations }: History, { best }: Best) =>
+  evaluations.findLast(({ globalStep }) => globalStep === best.globalStep) ?? {};
+
 function imagesOf({ dataset }: Recorded): number | undefined {
   const images = dataset?.images;
   return Number.isSafeInteger(images) && images! > 0 ? images : undefined;
 }
 
-function runCurves(history: History, config: RunConfig, images: number | undefined): string {
+function runCurves(
+  history: History,
+  config: RunConfig,
+  images: number | undefined,
+  best: Best | undefined,
+): string {
   const { steps, epochs, evaluations } = history;
   const chance = images === undefined ? undefined : createMethod(config, images).chance;
   const level = chance && {
@@ -159,7 +172,7 @@ function runCurves(history: History, config: RunConfig, images: number | undefin
       ...(level && { level }),
     }),
     ...own,
-    measureCurve(evaluations),
+    measureCurve(evaluations, best?.best.epoch),
     curve({
       title: 'Learning rate',
       x: 'steps',

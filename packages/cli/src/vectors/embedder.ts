@@ -42,6 +42,8 @@ export interface EmbedderOptions {
   /** Those of an image's places instead of its features. */
   readonly tokens?: boolean;
   readonly warn: (text: Wording) => void;
+  /** Called where a run's best checkpoint is not its newest. Default: it is not said. */
+  readonly note?: (text: string) => void;
 }
 
 /** Vectors of a batch of images. */
@@ -101,7 +103,7 @@ export async function openEmbedder(model: string, options: EmbedderOptions): Pro
 }
 
 async function openRun(model: string, options: EmbedderOptions): Promise<Embedder> {
-  const { info, tensors, path } = await openEncoder(model, options.warn);
+  const { info, tensors, path } = await openEncoder(model, options.warn, options.note);
   const { config } = info;
   const all = under('q', tensors);
   const { withHead = false, tokens = false } = options;

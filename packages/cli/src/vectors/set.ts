@@ -2,7 +2,7 @@
 import { DataError, UserError } from '@moco-ts/core';
 import { decodeFile, type ImageDataset, nameOfText, reopenDataset } from '@moco-ts/data';
 import { leftOut, type Note, openData, skipList } from '@moco-ts/node';
-import { type Io, noteTo, warnTo } from '../io.ts';
+import { type Io, noteTo, remarkTo, warnTo } from '../io.ts';
 import { type Embedder, type EmbedderOptions, openEmbedder } from './embedder.ts';
 import { formatOf, openVectors, type VectorFile, type VectorInfo } from './file.ts';
 import { progressLine } from './progress.ts';
@@ -43,7 +43,7 @@ export async function openSet(source: string, options: SetOptions, io: Io): Prom
       code: 'setting-missing',
       setting: 'model',
     });
-  const embedder = await openEmbedder(options.model, { ...options, warn: warnTo(io) });
+  const embedder = await openEmbedder(options.model, { ...options, warn: warnTo(io), note: remarkTo(io) });
   try {
     return await embedSet(source, embedder, options, io);
   } finally {

@@ -1,7 +1,8 @@
 /** From images to a measured, exported encoder within a time: what `moco train` and the library's `train` do. */
 import { join } from 'node:path';
-import { UserError, type Wording } from '@moco-ts/core';
+import { UserError, under, type Wording } from '@moco-ts/core';
 import { logSinks, type RunConfig } from '@moco-ts/run';
+import { openBest } from '../checkpoint.ts';
 import { exportModel } from '../export-model.ts';
 import { writeAtomic } from '../files.ts';
 import { registerPlugins } from '../plugins.ts';
@@ -13,8 +14,8 @@ import { planNew, planResumed } from './plan.ts';
 
 /** What is left in the run folder. */
 export interface AutoTrained {
-  /** `stopped`: before its time was over. */
-  readonly outcome: 'done' | 'stopped';
+  /** `stopped`: before its time was over; `early`: patience came to its end. */
+  readonly outcome: 'done' | 'stopped' | 'early';
   readonly folder: string;
   readonly checkpoint: string;
   readonly config: RunConfig;
@@ -55,7 +56,9 @@ export async function autoTrain(request: TrainRequest, host: TrainHost): Promise
     log,
     evaluateOn: baselines.sets,
   });
-  const { outcome, checkpoint, params, skipped } = result;
+  const { outcome, checkpoint, skipped } = result;
+  const chosen = result.best && (await openBest(folder, host.warn));
+  const params = chosen ? under('q', chosen.tensors) : result.params;
   const orWarn = settledOrWarned(host.warn);
   host.phase('measuring');
   const after = await orWarn('the encoder could not be measured', () =>

@@ -49,7 +49,10 @@ export async function planNew(request: TrainRequest, host: TrainHost): Promise<P
   if (stop.requested) return undefined;
   const { preset, out } = request;
   const run = await planRun(
-    { flags: { ...settled.flags, ...known, ...(isTimed && { time }) }, preset, out, dataset: sets.train },
+    {
+      flags: { ...settled.flags, ...known, ...(isTimed && { time }) },
+      ...{ preset, out, dataset: sets.train, ...(!sets.seen && { test: sets.test }) },
+    },
     host,
   );
   const views = await viewSeconds(run.config, sets.train);
@@ -78,7 +81,10 @@ export async function planResumed(request: TrainRequest, host: TrainHost): Promi
   const { flags, out, resume } = request;
   const { config: stored } = (await openCheckpoint(resume!, host.warn)).info;
   const sets = await openTrainingSets({ ...stored, ...flags }, request, host.warn);
-  const run = await planRun({ flags, out, resume, dataset: sets.train }, host);
+  const run = await planRun(
+    { flags, out, resume, dataset: sets.train, ...(!sets.seen && { test: sets.test }) },
+    host,
+  );
   if (host.stop.requested) return undefined;
   host.phase('baselines');
   const baselines = await measureBaselines(

@@ -1,0 +1,47 @@
+/** What a run that chooses its best checkpoint trains on, and what it is chosen by: images that it does not train on. */
+import { SettingError, say, settingRef } from '@moco-ts/core';
+import { HELD_OUT, heldOut, type ImageDataset } from '@moco-ts/data';
+import type { RunConfig } from '@moco-ts/run';
+import { type Note, openOwnTest } from './dataset.ts';
+import type { EvaluationSets } from './evaluate.ts';
+
+/** More are not measured on. */
+const ENOUGH = 5000;
+
+export interface ChoosingSets {
+  /** With `holdOut` where images were held out. */
+  readonly config: RunConfig;
+  readonly dataset: ImageDataset;
+  readonly evaluateOn: EvaluationSets;
+}
+
+/**
+ * Holds out images of a set that has no test split, by a hash of their ids: the same ones each time that the run goes on, and in
+ * `moco knn`.
+ * @param dataset the training split, without what `config.holdOut` says
+ * @param test given by a program
+ * @throws SettingError where kNN is to choose, and there are no labels
+ */
+export async function choosingSets(
+  config: RunConfig,
+  dataset: ImageDataset,
+  test: ImageDataset | undefined,
+  note: Note,
+): Promise<ChoosingSets> {
+  const needsLabels = config.select === 'knn';
+  if (needsLabels && (dataset.classes === undefined || dataset.source.data === 'emoji'))
+    throw new SettingError(
+      say`${settingRef('select', 'knn')} needs class folders or labels, which ${dataset.name} has not; ${settingRef('select', 'retrieval')} needs none`,
+      { code: 'setting-conflict', value: 'knn' },
+    );
+  const isOwn = dataset.source.data.startsWith('object:');
+  const given = test ?? (isOwn ? undefined : await openOwnTest(config, note));
+  if (given && !(needsLabels && given.classes === undefined))
+    return { config, dataset, evaluateOn: { train: dataset, test: given } };
+  const share = config.holdOut || Number(Math.min(HELD_OUT, ENOUGH / dataset.length).toPrecision(3));
+  const parts = await heldOut(dataset, share);
+  note(
+    `${dataset.name}: no test split: ${parts.test.length} of ${dataset.length} images are not trained on, to choose the best checkpoint by`,
+  );
+  return { config: { ...config, holdOut: share }, dataset: parts.train, evaluateOn: parts };
+}
