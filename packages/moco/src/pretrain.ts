@@ -61,6 +61,7 @@ export interface Step {
 
 /** The checkpoint that a run chose. */
 export interface BestCheckpoint {
+  /** The path of its file. */
   readonly checkpoint: string;
   /** Epochs that were done. */
   readonly epoch: number;
