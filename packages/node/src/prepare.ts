@@ -42,6 +42,7 @@ import { openTogether } from './opened.ts';
 import { registerPlugins } from './plugins.ts';
 import type { Reporter } from './reporter.ts';
 import { runStep } from './run-step.ts';
+import { smallGroups } from './small-groups.ts';
 import { type Lessons, lessonsByImage, lessonsByView, noLessons } from './taught.ts';
 import { openTeacher, type Teacher } from './teacher.ts';
 
@@ -124,7 +125,10 @@ export async function prepare(
     for (const remark of methodOf(config).remarks?.(config, dataset.length) ?? [])
       if (remark.kind === 'warning') reporter.warn(remark.text);
       else reporter.note(remark.text);
-    const { step, bytes } = runStep(backend, method, config, method.step(state));
+    const traced = method.step(state);
+    const few = smallGroups(traced, config);
+    if (few !== undefined) reporter.warn(few);
+    const { step, bytes } = runStep(backend, method, config, traced);
     const { precision } = config;
     const trainer = keep(await createTrainer(backend, step, state, { precision }));
     const pool = keep(createPool(config.workers, { isolate: config.isolate ?? false }));
