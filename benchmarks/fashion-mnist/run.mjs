@@ -34,7 +34,7 @@ const trained = spawnSync(process.execPath, [moco, 'pretrain', folder, ...recipe
   stdio: 'inherit',
 });
 if (trained.status !== 0) process.exit(1);
-execFileSync(process.execPath, [moco, 'knn', run, folder, '--random'], { stdio: 'inherit' });
+execFileSync(process.execPath, [moco, 'knn', run, folder, '--baseline'], { stdio: 'inherit' });
 const peer = execFileSync(values.python, [join(here, 'pytorch.py'), folder, ...recipe], {
   encoding: 'utf8',
   stdio: ['ignore', 'pipe', 'inherit'],

@@ -125,7 +125,10 @@ const searched = (...args: string[]): Case => ({
   async run() {
     const { out, err } = await done('search', ...args, '-k', '3', '--json', ...reference);
     if (err !== '') throw new Error(err);
-    return (JSON.parse(out) as Found).neighbours.map(({ id, similarity }) => [id, similarity]);
+    return (JSON.parse(out) as { results: Found[] }).results[0]!.neighbours.map(({ id, similarity }) => [
+      id,
+      similarity,
+    ]);
   },
 });
 
@@ -207,6 +210,15 @@ const looked = (command: string, ...args: string[]): Case => ({
   },
 });
 
+/** A line for each group, as up to 0.1.0. */
+const deduped = (file: string, ...args: string[]): Case => ({
+  name: `dedupe ${file}`,
+  async run() {
+    const { out } = await done('dedupe', file, ...args, '--json');
+    return (JSON.parse(out) as { groups: object[] }).groups.map((group) => JSON.stringify(group)).join('\n');
+  },
+});
+
 export const cases: readonly Case[] = [
   ...runs.map(resumed),
   further,
@@ -229,5 +241,5 @@ export const cases: readonly Case[] = [
   ablated('ablation'),
   ablated('ablation-emoji'),
   looked('map', 'vectors.parquet', '--out', 'map.html'),
-  looked('dedupe', 'vectors.npy', '--threshold', '0.99999', '--json', ...reference),
+  deduped('vectors.npy', '--threshold', '0.99999', ...reference),
 ];

@@ -154,7 +154,7 @@ describe('features', () => {
       checkpoint,
     );
     expect(file).toMatchObject({ code: 0, err: '' });
-    const [best] = JSON.parse(file.out).neighbours as { id: string; similarity: number }[];
+    const [best] = JSON.parse(file.out).results[0].neighbours as { id: string; similarity: number }[];
     expect(best).toMatchObject({ id: first });
     expect(best!.similarity).toBeGreaterThan(0.9999);
     const map = join(folder, 'map.html');

@@ -9,6 +9,15 @@ export function duration(seconds: number): string {
   return h > 0 ? `${h}:${tail}` : tail;
 }
 
+/** `3.5 days`, `7 hours`, `12 minutes`: as exact as a guess is. @param seconds at least some */
+export function about(seconds: number): string {
+  const [size, unit] =
+    seconds >= 48 * 3600 ? [86_400, 'day'] : seconds >= 90 * 60 ? [3600, 'hour'] : [60, 'minute'];
+  const value = seconds / size;
+  const text = value < 10 && unit !== 'minute' ? Number(value.toFixed(1)) : Math.max(1, Math.round(value));
+  return `${text} ${unit}${text === 1 ? '' : 's'}`;
+}
+
 /** Three significant digits: `0.03`, `1.52e-5`. */
 export function rate(value: number): string {
   return value !== 0 && Math.abs(value) < 1e-3

@@ -1,3 +1,3 @@
 /** The `moco` command as a function. */
-export type { Io } from './io.ts';
+export type { Streams } from './io.ts';
 export { main } from './main.ts';

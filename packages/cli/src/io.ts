@@ -2,8 +2,8 @@ import type { Wording } from '@moco-ts/core';
 import { noted } from './format.ts';
 import { inFlags } from './words.ts';
 
-/** Where a command writes to; tests put their own in its place. */
-export interface Io {
+/** Where the program writes to; tests put their own in its place. */
+export interface Streams {
   out(text: string): void;
   err(text: string): void;
   /** Whether lines may be drawn over: a terminal with a height, and no CI. */
@@ -40,24 +40,92 @@ export const oneLine = (name: string): string =>
   name.replace(/[\n\t]/g, (character) => JSON.stringify(character).slice(1, -1));
 
 /** The same streams, on which nothing of a stranger's steers the terminal. */
-export const guarded = (io: Io): Io => ({
-  ...io,
-  out: (text) => io.out(terminalText(text, io.color)),
-  err: (text) => io.err(terminalText(text, io.color)),
+export const guarded = (streams: Streams): Streams => ({
+  ...streams,
+  out: (text) => streams.out(terminalText(text, streams.color)),
+  err: (text) => streams.err(terminalText(text, streams.color)),
 });
 
+/** How a command speaks: flags that every command has. */
+export interface Manner {
+  /** For programs: JSON alone, on both streams. */
+  readonly json: boolean;
+  /** Nothing but the result, warnings and errors. */
+  readonly quiet: boolean;
+}
+
+export const aloud: Manner = { json: false, quiet: false };
+
+/** What a command has to say, which its {@link Manner} decides how to tell. A command writes nowhere else. */
+export interface Io extends Pick<Streams, 'live' | 'columns' | 'color' | 'eraseLine'> {
+  readonly manner: Manner;
+  /** On the way to the result, on stdout. For people alone, as `aside`. */
+  say(text: string): void;
+  /** The same on stderr: progress of commands whose output is for other programs too. */
+  aside(text: string): void;
+  /** A part of the result, for people, as soon as it is there. */
+  show(text: string): void;
+  /**
+   * What the command is for, once, at its end.
+   * @param value for programs: one line of JSON, the last on stdout
+   * @param text the same for people, less what was shown
+   */
+  result(value: object, text?: string): void;
+  /** A step of a long run: a line of JSON with `event` before that of the result. */
+  event(event: string, facts: object): void;
+  /** A line on stderr; of an error also what programs are told of it. */
+  tell(level: 'note' | 'warning' | 'error', text: Wording, about?: object): void;
+  /** Commands that can follow, to be pasted. On a terminal alone: who reads a pipe waits for the result. */
+  next(...commands: readonly string[]): void;
+}
+
+const beginning = { note: 'moco: note: ', warning: 'moco: warning: ', error: 'moco: ' };
+
+/** Commands that can follow, as lines to read. Runs, whose output is a log, tell them there too. */
+export const asNext = (...commands: readonly string[]) =>
+  commands.map((command, i) => `${i === 0 ? 'Next: ' : '      '}${command}\n`).join('');
+
+export function createIo(streams: Streams, manner: Manner = aloud): Io {
+  const { json, quiet } = manner;
+  const { out, err, live, ...terminal } = streams;
+  const only = (wanted: boolean, write: (text: string) => void) => (text: string) => {
+    if (wanted && text !== '') write(text);
+  };
+  const forPeople = !json && !quiet;
+  const say = only(forPeople, out);
+  const asLine = (value: object) => `${JSON.stringify(value)}\n`;
+  return {
+    ...terminal,
+    manner,
+    live: live && forPeople,
+    say,
+    aside: only(forPeople, err),
+    show: only(!json, out),
+    result: (value, text = '') => only(true, out)(json ? asLine(value) : text),
+    event: (event, facts) => only(json && !quiet, out)(asLine({ event, ...facts })),
+    tell: (level, text, about = {}) => {
+      const message = inFlags(text);
+      if (quiet && level === 'note') return;
+      err(json ? asLine({ level, message, ...about }) : `${beginning[level]}${message}\n`);
+    },
+    next: (...commands) => {
+      if (terminal.columns !== undefined) say(asNext(...commands));
+    },
+  };
+}
+
 /** Warnings, on stderr, so that they are no part of what a command gives out. */
-export function warnTo(io: Pick<Io, 'err'>): (text: Wording) => void {
-  return (text) => io.err(`moco: warning: ${inFlags(text)}\n`);
+export function warnTo(io: Pick<Io, 'tell'>): (text: Wording) => void {
+  return (text) => io.tell('warning', text);
 }
 
 /** What a user should know of a file, as its reader says it. */
-export function remarkTo(io: Pick<Io, 'err'>): (text: Wording) => void {
-  return (text) => io.err(`moco: note: ${inFlags(text)}\n`);
+export function remarkTo(io: Pick<Io, 'tell'>): (text: Wording) => void {
+  return (text) => io.tell('note', text);
 }
 
 /** What a user should know of the data, each line once, however often they are opened. */
-export function noteTo(io: Pick<Io, 'err'>): (text: Wording) => void {
+export function noteTo(io: Pick<Io, 'tell'>): (text: Wording) => void {
   const said = new Set<string>();
   const warn = warnTo(io);
   return (text) => {
@@ -67,8 +135,8 @@ export function noteTo(io: Pick<Io, 'err'>): (text: Wording) => void {
   };
 }
 
-/** The process's own streams. */
-export function processIo(): Io {
+/** The process's own. */
+export function processStreams(): Streams {
   const live =
     process.stdout.isTTY === true &&
     process.stdout.rows > 0 &&

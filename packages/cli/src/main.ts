@@ -1,6 +1,6 @@
-import { UserError } from '@moco-ts/core';
+import { type ErrorCode, SettingError, UserError } from '@moco-ts/core';
 import { describeSystemError, loadPlugins, version } from '@moco-ts/node';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, type Option } from 'commander';
 import { ablateCommand } from './commands/ablate.ts';
 import { backendsCommand } from './commands/backends.ts';
 import { benchCommand } from './commands/bench.ts';
@@ -20,9 +20,10 @@ import { pretrainCommand } from './commands/pretrain.ts';
 import { replayCommand } from './commands/replay.ts';
 import { reportCommand } from './commands/report.ts';
 import { searchCommand } from './commands/search.ts';
+
 import { shrinkCommand } from './commands/shrink.ts';
 import { trainCommand } from './commands/train.ts';
-import { guarded, type Io, processIo } from './io.ts';
+import { aloud, createIo, guarded, type Manner, processStreams, type Streams } from './io.ts';
 import { inFlags } from './words.ts';
 
 /** The commands in which a method, an encoder or a backend has a name. */
@@ -31,11 +32,22 @@ const withPlugins: ReadonlySet<string> = new Set([
   ...['embed', 'search', 'dedupe', 'map', 'import', 'convert', 'info'],
 ]);
 
+/** What every command takes. They are settled before the line is parsed, so that a fault in it is told in that manner too. */
+const manners: Readonly<Record<keyof Manner, string>> = {
+  json: 'tell everything in JSON: the result as one object, in the last line',
+  quiet: 'tell the result, warnings and errors alone',
+};
+
 /**
  * All commands with their flags.
  * @param finish called with the exit code of a command that sets its own
  */
-export function createProgram(io: Io, finish: (code: number) => void): Command {
+export function createProgram(
+  streams: Streams,
+  finish: (code: number) => void,
+  manner: Manner = aloud,
+): Command {
+  const io = createIo(streams, manner);
   const program = new Command('moco')
     .description('Momentum-contrast self-supervised learning: encoders of images, without labels.')
     .version(version, '-V, --version', 'print the version')
@@ -43,9 +55,10 @@ export function createProgram(io: Io, finish: (code: number) => void): Command {
     .helpCommand(false)
     .configureHelp({ showGlobalOptions: false })
     .configureOutput({
-      writeOut: io.out,
-      writeErr: io.err,
-      outputError: (text, write) => write(text.replace(/^error: /, 'moco: ')),
+      writeOut: streams.out,
+      writeErr: streams.err,
+      // As all errors, by who runs the program.
+      outputError: () => undefined,
       getOutHelpWidth: () => 80,
       getErrHelpWidth: () => 80,
     })
@@ -82,15 +95,50 @@ Examples:
   benchCommand(program, io);
   backendsCommand(program, io, finish);
   replayCommand(program, io);
-  for (const command of program.commands) {
-    if (!withPlugins.has(command.name())) continue;
+  program.commands.forEach(addCommonOptions);
+  return program;
+}
+
+/** What is added to a command by what it is, and to the commands of its own. */
+function addCommonOptions(command: Command): void {
+  command.commands.forEach(addCommonOptions);
+  if (withPlugins.has(command.name()))
     command.option(
       '--plugin <name>',
       'load a package, file or folder with methods, encoders, backends or logs',
       (name, before: string[] = []) => [...before, name],
     );
-  }
-  return program;
+  for (const [name, text] of Object.entries(manners)) command.option(`--${name}`, text);
+  command.options.forEach(nameFaults);
+}
+
+/** Has an option's fault name its setting and value for programs, as all other faults do. */
+function nameFaults(option: Option): void {
+  const { parseArg: parse } = option;
+  if (parse === undefined) return;
+  option.parseArg = <T>(text: string, before: T) => {
+    try {
+      return parse(text, before);
+    } catch (error) {
+      if (!(error instanceof InvalidArgumentError)) throw error;
+      const { flags } = option;
+      throw new SettingError(`option '${flags}' argument '${text}' is invalid. ${error.message}`, {
+        setting: option.attributeName(),
+        value: text,
+      });
+    }
+  };
+}
+
+/** A command line without the flags of its manner. */
+export function mannerOf(args: readonly string[]): { manner: Manner; rest: string[] } {
+  const end = args.includes('--') ? args.indexOf('--') : args.length;
+  const before = args.slice(0, end);
+  const isManner = (arg: string) => Object.keys(manners).some((name) => arg === `--${name}`);
+  return {
+    manner: { json: before.includes('--json'), quiet: before.includes('--quiet') },
+    rest: [...before.filter((arg) => !isManner(arg)), ...args.slice(end)],
+  };
 }
 
 /** The plugins that a command line names: they are loaded before it is parsed, since a method brings flags of its own. */
@@ -113,17 +161,19 @@ export function namedPlugins([command, ...args]: readonly string[]): string[] {
  * @param given the arguments after `moco`
  * @returns the exit code: 0, 1 for an error that the user can fix or a defect, 130 after an interrupt
  */
-export async function main(given: readonly string[], streams: Io = processIo()): Promise<number> {
-  const io = guarded(streams);
-  const isHelp = given[0] === 'help';
-  const args = isHelp ? given.slice(1) : given;
+export async function main(given: readonly string[], streams: Streams = processStreams()): Promise<number> {
+  const safe = guarded(streams);
+  const { manner, rest } = mannerOf(given);
+  const isHelp = rest[0] === 'help';
+  const args = isHelp ? rest.slice(1) : rest;
   let exitCode = 0;
   try {
     const plugins = namedPlugins(args);
     if (plugins.length > 0) await loadPlugins(plugins);
-    const program = createProgram(io, (code) => {
+    const finish = (code: number) => {
       exitCode = code;
-    });
+    };
+    const program = createProgram(safe, finish, manner);
     if (args.length === 0) {
       program.outputHelp();
       return 0;
@@ -132,20 +182,56 @@ export async function main(given: readonly string[], streams: Io = processIo()):
     await program.parseAsync(isHelp && isKnown ? [...args, '--help'] : args, { from: 'user' });
     return exitCode;
   } catch (error) {
-    return report(error, io);
+    return report(error, safe, manner);
   }
 }
 
-function report(error: unknown, io: Io): number {
-  if (error instanceof CommanderError) return error.exitCode;
-  const known =
-    error instanceof UserError ? inFlags(error.text) : (describeSystemError(error) ?? outOfMemory(error));
-  // A name in it may be a stranger's, who would steer the terminal by it.
-  if (known !== undefined) io.err(`moco: ${known.replace(/[^\P{Cc}\n\t]/gu, '?')}\n`);
-  if (known === undefined || process.env.MOCO_DEBUG === '1') {
-    io.err(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+/** What commander finds wrong with a line, as a code. */
+const usageCodes: Readonly<Record<string, ErrorCode>> = {
+  'commander.unknownOption': 'setting-unknown',
+  'commander.missingArgument': 'setting-missing',
+  'commander.missingMandatoryOptionValue': 'setting-missing',
+  'commander.optionMissingArgument': 'setting-missing',
+  'commander.conflictingOption': 'setting-conflict',
+};
+
+function report(error: unknown, streams: Streams, manner: Manner): number {
+  if (error instanceof CommanderError && error.exitCode === 0) return 0;
+  const io = createIo(streams, manner);
+  const known = toldOf(error);
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const debugged = process.env.MOCO_DEBUG === '1' && !(error instanceof CommanderError);
+  if (manner.json) {
+    const { text, ...about } = known ?? { text: String(error), code: 'defect' };
+    io.tell('error', text, { ...about, ...(debugged && { stack }) });
+    return 1;
   }
+  if (known !== undefined) io.tell('error', known.text);
+  if (known === undefined || debugged) streams.err(`${stack}\n`);
   return 1;
+}
+
+interface Told extends Pick<UserError, 'code' | 'setting' | 'value'> {
+  readonly text: string;
+}
+
+/** What there is to tell of an error that the user can mend; undefined for a defect. */
+function toldOf(error: unknown): Told | undefined {
+  if (error instanceof CommanderError)
+    return { text: error.message.replace(/^error: /, ''), code: usageCodes[error.code] ?? 'input-invalid' };
+  // A name in it may be a stranger's, who would steer the terminal by it.
+  const harmless = (text: string) => text.replace(/[^\P{Cc}\n\t]/gu, '?');
+  if (error instanceof UserError) {
+    const { code, setting, value } = error;
+    return {
+      text: harmless(inFlags(error.text)),
+      code,
+      ...(setting !== undefined && { setting }),
+      ...(value !== undefined && { value }),
+    };
+  }
+  const text = describeSystemError(error) ?? outOfMemory(error);
+  return text === undefined ? undefined : { text: harmless(text), code: 'machine-failed' };
 }
 
 /** What V8 says where an array is larger than the machine, or any machine, holds: its errors have texts alone. */

@@ -1,6 +1,8 @@
 import { stripVTControlCharacters } from 'node:util';
 import { createMeters, Meter, type Progress } from '@moco-ts/run';
 import { expect, it } from 'vitest';
+
+import { createIo } from './io.ts';
 import { createReporter, epochLine, liveLines, plainLine } from './reporter.ts';
 
 function progress(step: number): Progress {
@@ -58,8 +60,8 @@ it('tells time in the place of epochs where time ends the run', () => {
 
 it('prints a plain line at the first of every so many steps', () => {
   const lines: string[] = [];
-  const io = { out: (text: string) => lines.push(text), err: () => undefined, live: false, color: false };
-  const reporter = createReporter(io, 3);
+  const out = (text: string) => void lines.push(text);
+  const reporter = createReporter(createIo({ out, err: () => undefined, live: false, color: false }), 3);
   for (let step = 1; step <= 7; step++) reporter.step(progress(step));
   expect(lines.map((line) => /\[ *(\d+)\/5004\]/.exec(line)![1])).toEqual(['1', '4', '7']);
   expect(plainLine(progress(1))).toBe(

@@ -1,6 +1,6 @@
 /** What a run tells people while it goes. */
 import type { Reporter } from '@moco-ts/node';
-import type { Meters, MetricGroup, Progress } from '@moco-ts/run';
+import { type Meters, type MetricGroup, metricMeans, type Progress } from '@moco-ts/run';
 import { createLogUpdate } from 'log-update';
 import pc from 'picocolors';
 import { bar, duration, noted, rate } from './format.ts';
@@ -15,11 +15,29 @@ const accuracies: Shown = [{ labels: { acc1: 'Acc@1', acc5: 'Acc@5' }, digits: 1
 
 /** @param every steps between lines, where lines can't be drawn over */
 export function createReporter(io: Io, every: number, shown = accuracies): Reporter {
+  if (io.manner.json) return eventReporter(io, every);
   return io.live ? liveReporter(io, shown) : plainReporter(io, every, shown);
 }
 
+/** For programs: what the run's log has, as it comes. */
+function eventReporter(io: Io, every: number): Reporter {
+  const facts = ({ meters: _, learningRate: lr, ...where }: Progress) => ({ ...where, lr });
+  return {
+    step: (progress) => {
+      if ((progress.step - 1) % every !== 0) return;
+      const values = Object.entries(progress.meters).map(([name, { last }]) => [name, last]);
+      io.event('step', { ...facts(progress), ...Object.fromEntries(values) });
+    },
+    epoch: (progress) => io.event('epoch', { ...facts(progress), ...metricMeans(progress.meters) }),
+    measured: (epoch, measures) => io.event('evaluation', { epoch, ...measures }),
+    note: (text) => io.tell('note', text),
+    warn: warnTo(io),
+    close: () => undefined,
+  };
+}
+
 function plainReporter(io: Io, every: number, shown: Shown): Reporter {
-  const line = (text: string) => io.out(`${text}\n`);
+  const line = (text: string) => io.say(`${text}\n`);
   return {
     step: (progress) => {
       if ((progress.step - 1) % every === 0) line(plainLine(progress, shown));
@@ -114,7 +132,7 @@ function liveReporter(io: Io, shown: Shown): Reporter {
   let drawn = 0;
   const above = (text: string) => {
     update.clear();
-    io.out(`${text}\n`);
+    io.say(`${text}\n`);
   };
   return {
     step: (progress) => {

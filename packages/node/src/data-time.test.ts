@@ -10,15 +10,20 @@ function said(count: number, time: number, data: number, teacher?: string): stri
   const text = slowData(
     { time: meter(time), data: meter(data) },
     {
-      ...{ workers: 2, cacheTeacher: false },
+      ...{ workers: 2, data: 'my photos', imageSize: 224, cacheTeacher: false },
       ...(teacher !== undefined && { teacher }),
     },
   );
-  return text && inWords(text, ({ setting, value }) => [setting, value].filter(Boolean).join(' '));
+  return (
+    text &&
+    inWords(text, ({ command, setting, value }) => [command, setting, value].filter(Boolean).join(' '))
+  );
 }
 
 it('names decoding as the bottleneck where a step waits for more than a third of its time', () => {
-  expect(said(100, 1, 0.4)).toMatch(/^decoding is the bottleneck: .* 40 % .*workers 2.*imageSize/);
+  expect(said(100, 1, 0.4)).toMatch(
+    /^decoding is the bottleneck: .* 40 % .*workers 2.*: moco shrink 'my photos' size 448$/,
+  );
   expect(said(100, 1, 0.3)).toBeUndefined();
   expect(said(10, 1, 0.9)).toBeUndefined();
 });

@@ -1,4 +1,4 @@
-import { say, settingRef, type Wording } from '@moco-ts/core';
+import { quoted, say, settingRef, type Wording } from '@moco-ts/core';
 import type { Meters, RunConfig } from '@moco-ts/run';
 
 /** Of a step, spent waiting for images. */
@@ -9,12 +9,13 @@ const LEAST_SECONDS = 30;
 /** What to say of an epoch in which steps waited for their images; undefined where they hardly did. */
 export function slowData(
   { time, data }: Pick<Meters, 'time' | 'data'>,
-  { workers, teacher, cacheTeacher }: Pick<RunConfig, 'workers' | 'teacher' | 'cacheTeacher'>,
+  config: Pick<RunConfig, 'workers' | 'data' | 'imageSize' | 'teacher' | 'cacheTeacher'>,
 ): Wording | undefined {
+  const { workers, data: name, imageSize, teacher, cacheTeacher } = config;
   const share = data.average / time.average;
   if (time.state.sum < LEAST_SECONDS || !(share > WORTH_SAYING)) return undefined;
   const percent = (100 * share).toFixed(0);
   if (teacher !== undefined && !cacheTeacher)
     return say`the teacher is the bottleneck: steps wait for its features ${percent} % of their time; ${settingRef('cacheTeacher')} asks it once for each image, without views`;
-  return say`decoding is the bottleneck: steps wait for images ${percent} % of their time; raise ${settingRef('workers', workers)} if cores are idle, or train on smaller copies, by moco shrink, of about twice ${settingRef('imageSize')}`;
+  return say`decoding is the bottleneck: steps wait for images ${percent} % of their time; raise ${settingRef('workers', workers)} if cores are idle, or train on a copy in a smaller size: ${settingRef('size', 2 * imageSize, `moco shrink ${quoted(name)}`)}`;
 }

@@ -1,4 +1,4 @@
-import { DataError } from '@moco-ts/core';
+import { DataError, type SettingRef, say, settingRef } from '@moco-ts/core';
 import {
   type Designer,
   type ImageDataset,
@@ -22,6 +22,28 @@ export async function openData(settings: DataSettings, split: Split, note: Note)
   const dataset = await openDataset(nameOf(settings), { ...optionsOf(settings), split });
   await tell(dataset, settings, note);
   return dataset;
+}
+
+/**
+ * Opens data by the name that a run or a file has for them, and not the user.
+ * @param holder whose name it is
+ * @param flag by which the user names them
+ * @throws DataError that says so, where there is nothing of that name
+ */
+export async function asStored<T>(
+  holder: string,
+  open: () => Promise<T>,
+  flag: string | SettingRef = settingRef('data'),
+): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    if (!(error instanceof DataError) || error.code !== 'file-missing') throw error;
+    throw new DataError(
+      say`${error.text}: so ${holder} names its data, which may have moved, or been named from another folder; name them by ${flag}`,
+      error,
+    );
+  }
 }
 
 /**

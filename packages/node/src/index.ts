@@ -21,7 +21,8 @@ export { type ClassifyJob, classify } from './classify.ts';
 export { validation } from './classify-data.ts';
 export { labelsFor, openLabelled, openLabelledTest } from './classify-labels.ts';
 export { startTiming, type Timing } from './course.ts';
-export { type Note, openData } from './dataset.ts';
+export { asStored, type Note, openData } from './dataset.ts';
+
 export {
   type Evaluation,
   type EvaluationEvents,
@@ -81,3 +82,4 @@ export { catchInterrupts, type Stop } from './stop.ts';
 export { type TrainJob, type TrainResult, train } from './train.ts';
 export { modelFiles, tensorNames, transformersConfigs } from './transformers-js.ts';
 export { version } from './versions.ts';
+export { isWarmUpRise } from './warm-up.ts';

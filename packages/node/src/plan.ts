@@ -13,7 +13,7 @@ import {
 } from '@moco-ts/run';
 import { chooseBackend } from './backends.ts';
 import { checkNewest, holdsRun, openCheckpoint } from './checkpoint.ts';
-import { openData } from './dataset.ts';
+import { asStored, openData } from './dataset.ts';
 import type { EvaluationSets } from './evaluate.ts';
 import { choosingSets } from './held-out.ts';
 import { type Beginning, flagsFrom } from './init.ts';
@@ -78,7 +78,9 @@ export async function planRun(
       say`pretrain needs ${settingRef('data')}: an image folder, an idx or CIFAR folder, or emoji`,
       { code: 'setting-missing' },
     );
-  const dataset = opened ?? (await openData({ ...named, ...flags, data: source }, 'train', listeners.warn));
+  const openNamed = () => openData({ ...named, ...flags, data: source }, 'train', listeners.warn);
+  const isStored = resume !== undefined && flags.data === undefined;
+  const dataset = opened ?? (await (isStored ? asStored(resume.path, openNamed) : openNamed()));
   const asked = resume
     ? resumeConfig(resume.info.config, flags, resume.path)
     : resolveConfig({ ...flags, data: source }, dataset, defaultWorkers());

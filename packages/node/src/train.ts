@@ -50,6 +50,7 @@ import { openSelection, type Selection } from './selection.ts';
 import { skipList } from './skipped.ts';
 import { jsonIfThere } from './source.ts';
 import { describeMachine, version } from './versions.ts';
+import { watchWarmUp } from './warm-up.ts';
 
 export interface TrainJob {
   readonly config: RunConfig;
@@ -272,7 +273,7 @@ function lastImages({ method }: Prepared, config: RunConfig) {
 
 function sessionOf(
   { config, resume, reporter }: TrainJob,
-  { loader, batches, trainer, backend, position, course, clock }: Run,
+  { loader, batches, trainer, backend, method, position, course, clock }: Run,
   feeds: SessionOptions<StepBatch>['feeds'],
   log: RunLog,
   keeper: Keeper,
@@ -280,6 +281,7 @@ function sessionOf(
   const { batchSize, printFreq } = config;
   const { stepsPerEpoch } = loader;
   const timed = isTimed(config);
+  const explain = watchWarmUp(method.warmUp, reporter.note);
   const step: Trainer['step'] = (...args) =>
     trainer.step(...args).catch((error: unknown) => {
       if (!(error instanceof BackendError)) throw error;
@@ -297,6 +299,7 @@ function sessionOf(
     diverged: (loss, at) => keeper.refuse(loss, at),
     onStep: async (info) => {
       await keeper.passed(info.at.globalStep);
+      explain(info.at.globalStep, info.metrics.loss!);
       // Before anything else, so that a loop that ends here ends the run after this very step.
       await reporter.step(info.progress);
       const { step, globalStep, progress } = info.at;

@@ -50,6 +50,8 @@ export interface RunMethod {
   feeds(batch: StepBatch, at: Moment): Record<string, Tensor>;
   /** The loss of guessing, with its formula; undefined where it depends on the data. */
   readonly chance?: { readonly loss: number; readonly formula: string };
+  /** Steps after which its dictionary holds nothing any more of the noise that it begins with; undefined where it begins with none. */
+  readonly warmUp?: { readonly steps: number; readonly dictionary: 'queue' | 'bank' };
 }
 
 /** No settings of its own. */

@@ -16,7 +16,7 @@ import { type Cell, type CellJob, type CellResult, cellName, runCell, untrained 
 import { writeReport } from '../ablation/report.ts';
 import { type SweepName, sweepNames, sweeps, untrainedSetting } from '../ablation/sweeps.ts';
 import { duration } from '../format.ts';
-import { type Io, noteTo, warnTo } from '../io.ts';
+import { type Io, noteTo, remarkTo, warnTo } from '../io.ts';
 import { integer, names, oneOf } from './flags.ts';
 import { addRecipeOptions } from './pretrain-options.ts';
 import { type RecipeOptions, recipeFlags } from './recipe.ts';
@@ -66,11 +66,11 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
   const cells = settings.flatMap((setting) =>
     Array.from({ length: seeds }, (_, i): Cell => ({ setting, seed: resolved.seed + i })),
   );
-  io.out(
+  io.say(
     `${counted(cells.length, 'cell')} of ${counted(resolved.epochs, 'epoch')} on ${dataset.name} (${counted(dataset.length, 'image')}), ${out}\n`,
   );
-  const lock = await lockFolder(out, (text) => io.out(`${text}\n`));
-  const stop = catchInterrupts(() => io.out('Stopping after this step.\n'));
+  const lock = await lockFolder(out, remarkTo(io));
+  const stop = catchInterrupts(() => io.say('Stopping after this step.\n'));
   const job: CellJob = { folder: out, lock, base, reporter: quiet(io), note, stop };
   const results: CellResult[] = [];
   const floor: Measures[] = [];
@@ -79,16 +79,21 @@ async function ablate(data: string | undefined, options: AblateOptions, io: Io):
     for (const [at, cell] of cells.entries()) {
       const result = await runCell(job, cell, results);
       if (!result) {
-        io.out('Stopped. Run the same line again to go on.\n');
+        const outcome = { outcome: 'stopped', folder: out, cells: results.length };
+        io.result(outcome, 'Stopped. Run the same line again to go on.\n');
         return 130;
       }
       results.push(result);
-      io.out(
+      const { measures, failure, seconds } = result;
+      io.event('cell', { name: cellName(cell), measures, failure, seconds });
+      io.say(
         `${String(at + 1).padStart(3)}/${cells.length} ${cellName(cell).padEnd(34)}${resultLine(result)}\n`,
       );
     }
     lock.check();
-    for (const path of await writeReport(out, { base: resolved, results, floor })) io.out(`${path}\n`);
+    const files = await writeReport(out, { base: resolved, results, floor });
+    const outcome = { outcome: 'done', folder: out, cells: results.length, files };
+    io.result(outcome, files.map((path) => `${path}\n`).join(''));
     return 0;
   } finally {
     stop.release();

@@ -5,6 +5,7 @@ import { catchInterrupts, deviceName, knownDevices, memoryOf, probe, withOutput 
 import type { Command } from 'commander';
 import { wrap } from '../format.ts';
 import { type Io, noteTo } from '../io.ts';
+import { lineOf } from './next.ts';
 
 export function backendsCommand(program: Command, io: Io, finish: (code: number) => void): void {
   const command = program
@@ -51,16 +52,17 @@ async function install(name: string, { index, from }: InstallFlags, io: Io): Pro
         const wanted = plan();
         // By who had the lock before.
         if (wanted.installed) return;
-        io.out(contents(wanted, 'from' in source ? source.from : hostOf(source.index)));
+        io.say(contents(wanted, 'from' in source ? source.from : hostOf(source.index)));
         let count = 0;
         const onWheel = ({ file }: { readonly file: string }) =>
-          io.out(`  ${++count} of ${wanted.wheels.length}: ${file}\n`);
+          io.say(`  ${++count} of ${wanted.wheels.length}: ${file}\n`);
         await installPlugin(wanted, source, { onWheel, signal });
       }),
     );
     if (!done) return false;
   }
-  io.out(`${name} is installed in ${folder}\n`);
+  io.result({ name, folder }, `${name} is installed in ${folder}\n`);
+  io.next(lineOf('bench', ['--backend', name]));
   return true;
 }
 
@@ -68,7 +70,7 @@ async function install(name: string, { index, from }: InstallFlags, io: Io): Pro
 async function untilInterrupt(io: Io, work: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
   const controller = new AbortController();
   const stop = catchInterrupts(() => {
-    io.err('Stopping; nothing is installed.\n');
+    io.aside('Stopping; nothing is installed.\n');
     controller.abort();
   });
   try {
@@ -101,27 +103,39 @@ async function backends(io: Io): Promise<void> {
   const row = (cells: readonly [string, string, string, string, string]) => {
     const [name, device, memory, lowering, speed] = cells;
     const text = `${name.padEnd(12)}${fit(device, 22)}${memory.padStart(9)}  ${fit(lowering, 29)}${speed.padStart(6)}`;
-    io.out(`${text.trimEnd()}\n`);
+    io.show(`${text.trimEnd()}\n`);
   };
+  const usable: { name: string }[] = [];
+  const unusable: object[] = [];
   row(['BACKEND', 'RUNS ON', 'MEMORY', 'COMPUTES IN', 'GF/s']);
   const [details, failures]: [string[], string[]] = [[], []];
   for (const device of await knownDevices()) {
     const { name } = device;
     const result = await probe(device);
-    if ('failure' in result)
+    if ('failure' in result) {
       failures.push(result.failure.startsWith(name) ? result.failure : `${name}: ${result.failure}`);
-    else {
+      unusable.push({ name, failure: result.failure });
+    } else {
       const speed = result.speed === undefined ? 'slow' : result.speed.toFixed(0);
       const more = device.precisions?.filter((precision) => precision !== 'fp32') ?? [];
       const computes = [result.lowering, ...more].join(' ');
+      const { speed: gigaflops, details: remark } = result;
+      const facts = {
+        device: deviceName(device, result),
+        memory: memoryOf(device),
+        precisions: device.precisions,
+      };
+      usable.push(Object.assign({ name }, facts, { lowering: result.lowering, gigaflops, details: remark }));
       row([name, deviceName(device, result), memoryOf(device) ?? '', computes, speed]);
       if (result.details !== undefined) details.push(`${name}: ${result.details}`);
     }
   }
-  if (details.length > 0) io.out('\n');
-  for (const detail of details) io.out(`${wrap(detail, 80, '  ').split('\n').map(endOf).join('\n')}\n`);
-  if (failures.length > 0) io.out('\nNot usable here:\n');
-  for (const failure of failures) io.out(`${wrap(failure, 80, '  ')}\n`);
+  if (details.length > 0) io.show('\n');
+  for (const detail of details) io.show(`${wrap(detail, 80, '  ').split('\n').map(endOf).join('\n')}\n`);
+  if (failures.length > 0) io.show('\nNot usable here:\n');
+  for (const failure of failures) io.show(`${wrap(failure, 80, '  ')}\n`);
+  io.result({ usable, unusable });
+  io.next(lineOf('bench', ['--backends', usable.map(({ name }) => name).join(',')]));
 }
 
 /** A line of the terminal: of a path that is longer its end, which tells more. */

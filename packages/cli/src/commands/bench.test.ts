@@ -28,8 +28,9 @@ it('times steps of several backends, and says which are not usable', async () =>
 
 it('tells a program what it measured', async () => {
   const { code, out } = await moco(...small, '--json', '--method', 'moco-v1');
-  const report = JSON.parse(out);
-  expect([code, report.secondsPerStep.length, report.batchSize]).toEqual([0, 2, 8]);
+  const { timed, batchSize } = JSON.parse(out);
+  const [report] = timed;
+  expect([code, report.secondsPerStep.length, batchSize]).toEqual([0, 2, 8]);
   expect(report.secondsPerStep).toContain(Math.min(...report.secondsPerStep));
   expect(report.median).toBeGreaterThan(0);
   expect(report.secondsToFirstStep).toBeGreaterThan(0);

@@ -20,7 +20,6 @@ import { namedFlags, type RecipeOptions } from './recipe.ts';
 interface BenchOptions extends RecipeOptions {
   readonly backends?: readonly string[];
   readonly steps: number;
-  readonly json?: boolean;
   readonly dump?: string;
 }
 
@@ -33,7 +32,6 @@ export function benchCommand(program: Command, io: Io): void {
     )
     .option('--backends <names>', 'several, one after the other, as ort,tfjs:wasm', names)
     .option('--steps <n>', 'steps that are timed, behind two that are not', integer(1, 1_000_000), 10)
-    .option('--json', 'one line of JSON for each backend')
     .option(
       '--dump <file>',
       "write the step as its backend's engine takes it, and time nothing (xla: StableHLO)",
@@ -50,7 +48,7 @@ Examples:
 }
 
 async function bench(options: BenchOptions, io: Io): Promise<void> {
-  const { backends, steps, json = false, dump, ...recipe } = options;
+  const { backends, steps, dump, ...recipe } = options;
   await registerPlugins();
   const config = resolveConfig(
     { ...namedFlags(undefined, recipe), data: 'noise' },
@@ -58,19 +56,25 @@ async function bench(options: BenchOptions, io: Io): Promise<void> {
     defaultWorkers(),
   );
   if (dump !== undefined) return write(config, backends ?? [config.backend], dump, io);
-  if (!json) io.out(`${describe(config)}\n\n`);
+  io.say(`${describe(config)}\n\n`);
+  const timed: object[] = [];
   const failures: string[] = [];
-  if (!json) row(['BACKEND', 'S A STEP', 'QUARTILES', 'IMG/S', 'FIRST STEP', 'STATE'], io);
+  row(['BACKEND', 'S A STEP', 'QUARTILES', 'IMG/S', 'FIRST STEP', 'STATE'], io);
   for (const name of backends ?? [config.backend]) {
     try {
-      tell(await timeSteps(config, name, steps), config, json, io);
+      const times = await timeSteps(config, name, steps);
+      tell(times, config, io);
+      timed.push({ ...times, median: quantile(times.secondsPerStep, 0.5) });
     } catch (error) {
       // Of several the others are still of use.
       if (!(error instanceof UserError) || backends === undefined) throw error;
       failures.push(inFlags(error.text));
     }
   }
-  for (const failure of failures) io.err(`moco: ${failure}\n`);
+  for (const failure of failures) io.tell('warning', failure);
+  const { method, arch, imageSize, batchSize } = config;
+  io.result({ method, arch, imageSize, batchSize, timed });
+  io.next('moco backends');
 }
 
 /** Writes out what the engine of a backend is given. */
@@ -84,16 +88,13 @@ async function write(
     throw new UserError('--dump writes the step of one backend: name one', { code: 'setting-conflict' });
   const text = await stepText(config, backend);
   await withOutput(path, noteTo(io), () => writeAtomic(path, text));
-  io.out(
+  io.result(
+    { path, backend, bytes: text.length },
     `Wrote ${path}: ${describe(config)}, as ${backend} gives it to its engine (${bytes(text.length)})\n`,
   );
 }
 
-function tell(timed: Timed, { batchSize }: RunConfig, json: boolean, io: Io): void {
-  if (json) {
-    io.out(`${JSON.stringify({ ...timed, batchSize, median: quantile(timed.secondsPerStep, 0.5) })}\n`);
-    return;
-  }
+function tell(timed: Timed, { batchSize }: RunConfig, io: Io): void {
   const { backend, secondsPerStep, secondsToFirstStep, stateBytes } = timed;
   const [low, middle, high] = [0.25, 0.5, 0.75].map((share) => quantile(secondsPerStep, share));
   row(
@@ -110,7 +111,7 @@ function tell(timed: Timed, { batchSize }: RunConfig, json: boolean, io: Io): vo
 }
 
 function row([name, ...cells]: readonly string[], io: Io): void {
-  io.out(`${name!.padEnd(14)}${cells.map((cell) => cell.padStart(13)).join('')}\n`);
+  io.show(`${name!.padEnd(14)}${cells.map((cell) => cell.padStart(13)).join('')}\n`);
 }
 
 function describe(config: RunConfig): string {

@@ -4,6 +4,7 @@ import { basename, join, resolve } from 'node:path';
 import { counted, type Params, UserError, under } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import {
+  asStored,
   type ClassifierFile,
   type ClassifierRecipe,
   type ClassifyJob,
@@ -27,9 +28,10 @@ import {
 } from '@moco-ts/node';
 import { initialParams, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
-import { type Io, noteTo, remarkTo, warnTo } from '../io.ts';
+import { asNext, type Io, noteTo, remarkTo, warnTo } from '../io.ts';
 import { createReporter } from '../reporter.ts';
 import { milestones, setting } from './flags.ts';
+import { lineOf } from './next.ts';
 import { logOption } from './pretrain-options.ts';
 
 export type Defaults = Omit<ClassifierRecipe, 'data' | 'holdOut' | 'cacheFeatures'>;
@@ -47,6 +49,7 @@ interface ClassifierOptions extends Partial<Omit<ClassifierRecipe, 'train' | 'da
   readonly workers?: number;
   readonly backend: string;
   readonly threads?: number;
+  readonly plugin?: readonly string[];
 }
 
 export function addClassifierOptions(command: Command, defaults: Defaults): Command {
@@ -124,7 +127,8 @@ export async function classifierCommand(given: Given, io: Io): Promise<number> {
   const checkpoint = await openEncoder(path, warn, remarkTo(io));
   const run = checkpoint.info.config;
   const asked = recipeOf(recipeFor(run.arch, options.batchSize), options, run, data);
-  const sets = await openLabelled(asked, note);
+  const open = () => openLabelled(asked, note);
+  const sets = await (data === undefined ? asStored(checkpoint.path, open) : open());
   const recipe = options.batchSize === undefined ? fitted(asked, sets.train.length, options, note) : asked;
   const folder = options.out ?? join('runs', `${basename(resolve(path))}-${command}`);
   const reporter = createReporter(io, options.printFreq);
@@ -158,14 +162,22 @@ export async function classifierCommand(given: Given, io: Io): Promise<number> {
         ...(resume && { resume }),
       };
       const { outcome, epoch, bestAcc1, last } = await classify(job);
-      io.out(leftOut(skips));
+      io.say(leftOut(skips));
+      const result = { outcome, folder, epoch, skipped: skips.count };
       if (outcome === 'stopped') {
-        io.out(`Stopped after epoch ${epoch}. Go on with the same line and --resume.\n`);
+        io.result(result, `Stopped after epoch ${epoch}. Go on with the same line and --resume.\n`);
         return 130;
       }
       const file = join(folder, 'best.safetensors');
       const best = bestAcc1 < 0 ? `${file} is gone` : `best Acc@1 ${bestAcc1.toFixed(2)} %: ${file}`;
-      io.out(`Test Acc@1 ${last.acc1.toFixed(2)} %, Acc@5 ${last.acc5.toFixed(2)} %; ${best}\n`);
+      io.result(
+        { ...result, ...last, bestAcc1, file },
+        `Test Acc@1 ${last.acc1.toFixed(2)} %, Acc@5 ${last.acc5.toFixed(2)} %; ${best}\n`,
+      );
+      const { plugin = run.plugin } = options;
+      const model = join(folder, 'classifier.onnx');
+      const exporting = lineOf('export', [file, '-o', model, '--with-classifier'], { plugin });
+      io.say(asNext(lineOf('report', [folder], { plugin }), exporting));
       return 0;
     });
   } finally {
@@ -246,14 +258,21 @@ async function evaluate(
   const { info, tensors } = await readClassifier(path);
   const { classes, run } = info;
   const recipe = { ...info.recipe, ...(data !== undefined && { data }) };
-  const set = await openLabelledTest(recipe, classes, path, noteTo(io));
+  const open = () => openLabelledTest(recipe, classes, path, noteTo(io));
+  const set = await (data === undefined ? asStored(path, open) : open());
   const maxBad = options.maxBad ?? run.maxBad;
   const skips = skipList(warnTo(io));
   return withEngines(options, async (engines) => {
     const params = under('q', tensors);
     const job = { info, params, ...engines, onSkip: skips.onSkip, ...(maxBad !== undefined && { maxBad }) };
     const { acc1, acc5 } = await validation(job, set, params, classes.length);
-    io.out(`${leftOut(skips)}${path}: test Acc@1 ${acc1.toFixed(2)} %, Acc@5 ${acc5.toFixed(2)} %\n`);
+    io.say(leftOut(skips));
+    io.result(
+      { path, acc1, acc5, skipped: skips.count },
+      `${path}: test Acc@1 ${acc1.toFixed(2)} %, Acc@5 ${acc5.toFixed(2)} %\n`,
+    );
+    const { plugin = run.plugin } = options;
+    io.next(lineOf('export', [path, '-o', 'classifier.onnx', '--with-classifier'], { plugin }));
     return 0;
   });
 }

@@ -29,6 +29,7 @@ import type { Command } from 'commander';
 import { type Io, remarkTo, warnTo } from '../io.ts';
 import { oneOf } from './flags.ts';
 import { foreignFlags } from './import.ts';
+import { lineOf } from './next.ts';
 
 interface ConvertOptions extends EncoderOptions {
   readonly output: string;
@@ -123,13 +124,16 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
     plain.pos_embed = positionsTensor(token.shape[2]!, imageSize / patchSize);
   const written = await encoded(output, plain, names, info);
   await writeAtomic(output, written);
-  io.out(
-    `${output}: ${arch}, ${counted(Object.keys(plain).length, 'tensor')}${withHead ? ' with its head' : ''}, ${bytes(sizeOfData(written))}\n`,
+  const [count, size] = [Object.keys(plain).length, sizeOfData(written)];
+  io.result(
+    { path: output, arch, names, tensors: count, withHead, bytes: size },
+    `${output}: ${arch}, ${counted(count, 'tensor')}${withHead ? ' with its head' : ''}, ${bytes(size)}\n`,
   );
   if (names === 'detectron2')
-    io.out(
+    io.say(
       `Next: train a detector with these lines in its configuration (docs/transfer.md):\n${detectron2Config(output, arch, plain, info.config)}`,
     );
+  else io.next(lineOf('info', [output]));
   if (isCheckpoint(opened)) return;
   describeForeign(opened).remarks.forEach(remarkTo(io));
 }

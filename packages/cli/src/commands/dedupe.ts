@@ -7,12 +7,12 @@ import { checkCount, findDuplicates } from '../vectors/duplicates.ts';
 import { progressLine } from '../vectors/progress.ts';
 import { openSet } from '../vectors/set.ts';
 import { cosine, integer } from './flags.ts';
+import { lineOnSet } from './next.ts';
 import { type DataOptions, dataFlags, type ModelOptions, modelFlags } from './vector-flags.ts';
 
 interface DedupeOptions extends ModelOptions, DataOptions {
   readonly model?: string;
   readonly threshold: number;
-  readonly json?: boolean;
   readonly max: number;
 }
 
@@ -26,8 +26,12 @@ export function dedupeCommand(program: Command, io: Io): void {
     .argument('<set>', 'file of moco embed, or an image folder')
     .option('--threshold <x>', 'the least cosine of duplicates', cosine, 0.95)
     .option('--model <model>', 'the encoder of an image folder, as for moco embed')
-    .option('--max <n>', 'more vectors are refused: the time grows by their square', integer(1, 1e9), 100_000)
-    .option('--json', 'a line of JSON for each group');
+    .option(
+      '--max <n>',
+      'more vectors are refused: the time grows by their square',
+      integer(1, 1e9),
+      100_000,
+    );
   dataFlags(modelFlags(command))
     .addHelpText(
       'after',
@@ -55,18 +59,16 @@ async function dedupe(source: string, options: DedupeOptions, io: Io): Promise<v
     keep({ close: progress.end });
     return findDuplicates(backend, set, options.threshold, progress.update);
   });
-  if (options.json) {
-    for (const group of groups) io.out(`${JSON.stringify(group)}\n`);
-    return;
-  }
   for (const { first, others } of groups) {
-    io.out(`          ${oneLine(first)}\n`);
+    io.show(`          ${oneLine(first)}\n`);
     for (const { id, similarity } of others)
-      io.out(`${faint(`= ${similarity.toFixed(4)}`)}  ${oneLine(id)}\n`);
-    io.out('\n');
+      io.show(`${faint(`= ${similarity.toFixed(4)}`)}  ${oneLine(id)}\n`);
+    io.show('\n');
   }
   const copies = groups.reduce((sum, { others }) => sum + others.length, 0);
-  io.out(
+  io.result(
+    { groups, images: set.ids.length, copies },
     `${bold(counted(groups.length, 'group'))} of near-duplicates; ${copies} of ${counted(set.ids.length, 'image')} repeat a first.\n`,
   );
+  io.next(lineOnSet('map', source, options));
 }

@@ -4,7 +4,7 @@ import { UserError } from '@moco-ts/core';
 import { lockFolder, namesIn, textIfThere } from '@moco-ts/node';
 import { type RunConfig, settings } from '@moco-ts/run';
 import type { Command } from 'commander';
-import type { Io } from '../io.ts';
+import { type Io, remarkTo } from '../io.ts';
 import { named, setting } from './flags.ts';
 import { trainAs } from './train.ts';
 
@@ -35,7 +35,7 @@ export function demoCommand(program: Command, io: Io, finish: (code: number) => 
 }
 
 async function demo({ out, seed, epochs, time }: DemoOptions, io: Io): Promise<number> {
-  const lock = await lockFolder(out, (text) => io.out(`${text}\n`));
+  const lock = await lockFolder(out, remarkTo(io));
   try {
     await clear(out);
     const end =

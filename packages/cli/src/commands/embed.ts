@@ -6,6 +6,7 @@ import { embedToFile } from '../vectors/embed.ts';
 import { openEmbedder } from '../vectors/embedder.ts';
 import { formatOf } from '../vectors/file.ts';
 import { progressLine } from '../vectors/progress.ts';
+import { lineOnSet } from './next.ts';
 import { type DataOptions, dataFlags, type ModelOptions, modelFlags } from './vector-flags.ts';
 
 interface EmbedOptions extends ModelOptions, DataOptions {
@@ -67,7 +68,7 @@ async function embed(model: string, data: string, options: EmbedOptions, io: Io)
     throw error;
   });
   const progress = progressLine(io, dataset.length);
-  const skips = skipList((text) => progress.note(`moco: warning: ${text}`));
+  const skips = skipList(progress.warn);
   const stop = catchInterrupts(() => progress.note('Stopping after this batch.'));
   try {
     const backend = options.backend ?? 'ort';
@@ -85,16 +86,18 @@ async function embed(model: string, data: string, options: EmbedOptions, io: Io)
     });
     progress.end();
     if (!finished) {
-      io.out('Stopped. The same command goes on.\n');
+      io.result({ outcome: 'stopped', path: output, rows }, 'Stopped. The same command goes on.\n');
       return 130;
     }
     const left = dataset.length - rows;
     const vectors = counted(rows * embedder.rows, tokens ? 'token' : 'vector');
     const places = tokens ? `, ${embedder.rows} of each of ${counted(rows, 'image')}` : '';
-    io.out(
+    io.result(
+      { outcome: 'done', path: output, rows, perImage: embedder.rows, dim: embedder.dim, skipped: left },
       `${output}: ${vectors} of ${embedder.dim} values${raw ? '' : ', of length 1'}${places}, ${bytes(4 * rows * embedder.rows * embedder.dim)}\n` +
         (left > 0 ? `${left} of ${dataset.length} images could not be read and were left out.\n` : ''),
     );
+    if (!tokens) io.next(lineOnSet('map', output, options), lineOnSet('dedupe', output, options));
     return 0;
   } finally {
     progress.end();

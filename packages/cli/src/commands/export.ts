@@ -2,6 +2,7 @@ import { basename, dirname, join } from 'node:path';
 import { type Params, UserError, under, type Wording } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import {
+  asStored,
   bytes,
   type EvaluationEvents,
   type ExportedModel,
@@ -36,6 +37,7 @@ import type { RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { type Io, noteTo, remarkTo, warnTo } from '../io.ts';
 import { integer, oneOf, setting } from './flags.ts';
+import { dataOf, lineOf } from './next.ts';
 
 interface ExportOptions {
   readonly output: string;
@@ -50,6 +52,7 @@ interface ExportOptions {
   readonly transformersJs?: boolean;
   readonly card: boolean;
   readonly opset?: number;
+  readonly plugin?: readonly string[];
 }
 
 export function exportCommand(program: Command, io: Io): void {
@@ -118,13 +121,13 @@ async function exportRun(run: string, options: ExportOptions, io: Io): Promise<v
   const { output, transformersJs } = options;
   const lock = await (transformersJs ? lockFolder(output, warn) : lockOutput(output, warn));
   try {
-    await writeExport(options, source, io);
+    await writeExport(run, options, source, io);
   } finally {
     lock.release();
   }
 }
 
-async function writeExport(options: ExportOptions, source: Source, io: Io): Promise<void> {
+async function writeExport(run: string, options: ExportOptions, source: Source, io: Io): Promise<void> {
   const warn = warnTo(io);
   const skips = skipList(warn);
   const events = { note: noteTo(io), onSkip: skips.onSkip };
@@ -167,33 +170,54 @@ async function writeExport(options: ExportOptions, source: Source, io: Io): Prom
       await writeAtomic(join(output, name), `${JSON.stringify(content, null, 2)}\n`);
   const places = model.tokens ? ` and ${model.tokens[0]} tokens of ${model.tokens[1]}` : '';
   const given = `${classes ? 'logits' : 'features'}${places && ' and tokens'}`;
-  io.out(
+  io.show(
     `${file}: ${config.arch} of ${path}, ${model.dim} ${classes ? 'classes' : 'features'}${places}, ${bytes(model.bytes.length)}\n` +
       `ONNX Runtime gives the trainer's ${given} ${closeness(model, precision)}.\n`,
   );
   if (measured) tellMeasures(measured, io);
-  io.out(leftOut(skips));
-  if (options.card) {
-    const card = transformersJs ? join(output, 'README.md') : file.replace(/\.onnx$/, '.md');
-    const { epochs, images, losses } = source;
-    const facts = {
-      config,
-      settings,
-      file: transformersJs ? modelFiles[precision] : basename(file),
-      size: model.bytes.length,
-    };
-    const text = modelCard({
-      ...facts,
-      dim: model.dim,
-      ...(model.tokens && { tokens: model.tokens }),
-      epochs,
-      images,
-      losses,
-      ...(measured && { measured }),
-    });
-    if (await mayReplace(card)) await writeAtomic(card, text);
-    else warn(`${card} is there already and no card of this program: the model card was not written`);
-  }
+  if (options.card) await writeCard(options, source, settings, model, measured, warn);
+  const { dim, difference, cosine } = model;
+  const facts = {
+    path: file,
+    arch: config.arch,
+    precision,
+    dim,
+    tokens: model.tokens,
+    bytes: model.bytes.length,
+  };
+  io.result(
+    { ...facts, ...(precision === 'fp32' ? { difference } : { cosine }), measured, skipped: skips.count },
+    leftOut(skips),
+  );
+  // A model that takes images as they are can be embedded with itself.
+  const embedder = withPreprocess && !transformersJs ? file : run;
+  const { plugin = config.plugin } = options;
+  io.next(
+    classes
+      ? lineOf('lincls', [path, '-e'], { plugin })
+      : lineOf(
+          'embed',
+          [embedder, source.images === 0 ? 'photos/' : dataOf(config), '--out', 'vectors.parquet'],
+          { plugin },
+        ),
+  );
+}
+
+/** The model card, beside the model. */
+async function writeCard(
+  { transformersJs = false, output, precision }: ExportOptions,
+  { config, epochs, images, losses }: Source,
+  settings: ExportSettings,
+  { bytes: { length: size }, dim, tokens }: ExportedModel,
+  measured: readonly Figures[] | undefined,
+  warn: (text: Wording) => void,
+): Promise<void> {
+  const path = transformersJs ? join(output, 'README.md') : output.replace(/\.onnx$/, '.md');
+  const file = transformersJs ? modelFiles[precision] : basename(output);
+  const facts = { config, settings, file, size, dim, epochs, images, losses };
+  const text = modelCard({ ...facts, ...(tokens && { tokens }), ...(measured && { measured }) });
+  if (await mayReplace(path)) await writeAtomic(path, text);
+  else warn(`${path} is there already and no card of this program: the model card was not written`);
 }
 
 function checkOptions(
@@ -241,12 +265,12 @@ interface Figures {
 
 /** The trainer's features and the model's, on the data of the run. */
 async function measureBoth(
-  { config, params }: Source,
+  { path, config, params }: Source,
   { precision = 'fp32', ...settings }: ExportSettings,
   model: ExportedModel,
   events: EvaluationEvents,
 ): Promise<Figures[]> {
-  const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 }, events);
+  const evaluation = await asStored(path, () => openEvaluation(config, { k: 200, temperature: 0.1 }, events));
   return withOpened(async (keep) => {
     const backend = keep(await openBackend('ort'));
     const pool = keep(createPool(config.workers));
@@ -273,7 +297,7 @@ function tellMeasures([before, after]: readonly Figures[], io: Io): void {
   for (const [name, value] of measureRows(before!.measures)) {
     const now = exported.get(name)!;
     const change = now - value;
-    io.out(
+    io.show(
       `  ${name.padEnd(32)}${value.toFixed(2)} -> ${now.toFixed(2)} % (${change < 0 ? '' : '+'}${change.toFixed(2)})\n`,
     );
   }

@@ -15,6 +15,7 @@ import {
 import type { Command } from 'commander';
 import { type Io, remarkTo, warnTo } from '../io.ts';
 import { pixels, setting } from './flags.ts';
+import { lineOf } from './next.ts';
 
 interface ImportOptions extends EncoderOptions {
   readonly output: string;
@@ -79,6 +80,11 @@ async function importFile(
   const config = plugin ? { ...info.config, plugin } : info.config;
   await writeAtomic(output, checkpointFile({ ...info, config }, tensors));
   const { title, remarks } = describeForeign(opened);
-  io.out(`${output}: ${title}\n`);
   remarks.forEach(remarkTo(io));
+  const { method, arch, imageSize } = info.config;
+  io.result({ path: output, title, method, arch, imageSize }, `${output}: ${title}\n`);
+  io.next(
+    lineOf('info', [output]),
+    lineOf('export', [output, '-o', output.replace(/\.safetensors$/, '.onnx')]),
+  );
 }

@@ -166,10 +166,11 @@ describe('moco info', () => {
       plugin: ['./own method.ts'],
     });
     const plugin = "--plugin './own method.ts'";
+    const computed = '--backend xla:/lib/pjrt.so';
     expect(await nextOf(newer!)).toEqual([
-      `moco pretrain photos/ --resume ${newer} --backend xla:/lib/pjrt.so ${plugin}`,
-      `moco knn ${newer} photos/ ${plugin}`,
-      `moco lincls ${newer} labelled/ ${plugin}`,
+      `moco pretrain photos/ --resume ${newer} ${computed} ${plugin}`,
+      `moco knn ${newer} photos/ ${computed} ${plugin}`,
+      `moco lincls ${newer} labelled/ ${computed} ${plugin}`,
       `moco export ${newer} -o model.onnx ${plugin}`,
     ]);
     expect((await nextOf(at('long')))[0]).toContain(`moco pretrain photos/ --resume ${at('long')} --backend`);

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { counted, quoted } from '@moco-ts/core';
+import { counted } from '@moco-ts/core';
 import {
   asCheckpoint,
   bestText,
@@ -19,7 +19,6 @@ import {
 import {
   type CheckpointInfo,
   durationText,
-  isBackendFile,
   lastEpoch,
   longFlag,
   type RunConfig,
@@ -27,6 +26,7 @@ import {
   settingNamed,
   usualConfig,
 } from '@moco-ts/run';
+
 import type { Command } from 'commander';
 import { wrap } from '../format.ts';
 import { type Io, remarkTo, warnTo } from '../io.ts';
@@ -34,6 +34,7 @@ import { readHistory } from '../report/history.ts';
 import { timeOf } from '../reporter.ts';
 import { finetuneDefaults } from './finetune.ts';
 import { linearDefaults } from './lincls.ts';
+import { dataOf, lineOf, type Needs } from './next.ts';
 
 /** What `--json` prints. What is not known of a file is missing. */
 interface Info {
@@ -76,48 +77,52 @@ export function infoCommand(program: Command, io: Io): void {
       'Tells what a run folder, checkpoint, classifier or PyTorch file is: method, encoder, settings that differ from the defaults, how far it is, its loss and best measures, and what can be done next.',
     )
     .argument('<path>', 'run folder, checkpoint, or a file that moco import takes')
-    .option('--json', 'as one JSON object')
     .addHelpText(
       'after',
       '\nExamples:\n  moco info runs/photos\n  moco info moco_v2_800ep_pretrain.pth.tar --json',
     )
-    .action(async (path: string, { json, plugin }: { json?: boolean; plugin?: readonly string[] }) => {
+    .action(async (path: string, { plugin }: { plugin?: readonly string[] }) => {
       await registerPlugins();
       const opened = await openAny(path, {}, warnTo(io), 'newest');
-      const info = await infoOf(path, opened);
       if (!isCheckpoint(opened)) describeForeign(opened).remarks.forEach(remarkTo(io));
+      const { plugin: recorded, backend } = isCheckpoint(opened) ? opened.info.config : {};
       // What the user named here is known to load.
-      const recorded = isCheckpoint(opened) ? opened.info.config.plugin : undefined;
-      const loading = (plugin ?? recorded ?? []).map((name) => ` --plugin ${quoted(name)}`).join('');
-      const usable = { ...info, next: info.next.map((line) => line + loading) };
-      io.out(json ? `${JSON.stringify(usable)}\n` : told(usable));
+      const info = await infoOf(path, opened, { plugin: plugin ?? recorded, backend });
+      io.result(info, told(info));
     });
 }
 
-function infoOf(path: string, opened: Foreign | Own): Info | Promise<Info> {
-  if (!isCheckpoint(opened)) return ofForeign(path, opened);
+function infoOf(path: string, opened: Foreign | Own, needs: Needs): Info | Promise<Info> {
+  if (!isCheckpoint(opened)) return ofForeign(path, opened, needs);
   const { classifier } = opened;
-  return classifier ? ofClassifier(path, opened.path, classifier) : ofRun(path, opened.info);
+  return classifier ? ofClassifier(path, opened.path, classifier, needs) : ofRun(path, opened.info, needs);
 }
 
-function ofForeign(path: string, opened: Foreign): Info {
+function ofForeign(path: string, opened: Foreign, needs: Needs): Info {
   const { config, epoch } = asCheckpoint(opened, path).info;
   const { method, arch, imageSize } = config;
-  const at = quoted(path);
-  const next = [`moco knn ${at} photos/`, `moco import ${at} -o encoder.safetensors`];
+  const next = [
+    lineOf('knn', [path, 'photos/'], needs),
+    lineOf('import', [path, '-o', 'encoder.safetensors'], needs),
+  ];
   const kind = opened.about ? 'converted' : 'foreign';
   const title = describeForeign(opened).title;
   return { path, kind, method, arch, imageSize, epoch, best: {}, settings: {}, title, next };
 }
 
-function ofClassifier(path: string, file: string, { recipe, run, epoch, bestAcc1 }: ClassifierInfo): Info {
+function ofClassifier(
+  path: string,
+  file: string,
+  { recipe, run, epoch, bestAcc1 }: ClassifierInfo,
+  needs: Needs,
+): Info {
   const { train, data, epochs, ...rest } = recipe;
   const [command, defaults] =
     train === 'linear' ? ['lincls', linearDefaults] : ['finetune', finetuneDefaults];
   const settings = differing(rest, { ...defaults, cacheFeatures: false, holdOut: run.holdOut });
   const next = [
-    `moco ${command} ${quoted(file)} -e`,
-    `moco export ${quoted(file)} -o model.onnx --with-classifier`,
+    lineOf(command!, [file, '-e'], needs),
+    lineOf('export', [file, '-o', 'model.onnx', '--with-classifier'], needs),
   ];
   const { method, arch, imageSize } = run;
   return {
@@ -126,22 +131,20 @@ function ofClassifier(path: string, file: string, { recipe, run, epoch, bestAcc1
   };
 }
 
-async function ofRun(path: string, info: CheckpointInfo): Promise<Info> {
+async function ofRun(path: string, info: CheckpointInfo, needs: Needs): Promise<Info> {
   const { config, epoch, globalStep, images, losses, time: recorded } = info;
   const isFolder = (await entryIfThere(path))?.isDirectory() === true;
   const { method, arch, imageSize, data } = config;
   const epochs = lastEpoch(config);
   // What `moco import` writes took no step on any images.
   const imported = images === 0 && globalStep === 0;
-  const isOpen = !imported && !data.startsWith('object:');
-  const at = quoted(path);
   const next = [
     ...(imported || epoch >= epochs || recorded?.progress === 1
       ? []
-      : [await resuming(path, isFolder, config)]),
-    `moco knn ${at} ${isOpen ? quoted(data) : 'photos/'}`,
-    `moco lincls ${at} labelled/`,
-    `moco export ${at} -o model.onnx`,
+      : [await resuming(path, isFolder, config, needs)]),
+    lineOf('knn', [path, imported ? 'photos/' : dataOf(config)], needs),
+    lineOf('lincls', [path, 'labelled/'], needs),
+    lineOf('export', [path, '-o', 'model.onnx'], needs),
   ];
   const loss = losses.at(-1);
   return {
@@ -155,18 +158,17 @@ async function ofRun(path: string, info: CheckpointInfo): Promise<Info> {
 }
 
 /** The command that goes on, with what it can't take from the checkpoint. */
-async function resuming(path: string, isFolder: boolean, { data, backend }: RunConfig): Promise<string> {
+async function resuming(path: string, isFolder: boolean, { data }: RunConfig, needs: Needs): Promise<string> {
   // A program's own data set, which it alone can open.
-  const photos = data.startsWith('object:') ? 'photos/ ' : '';
-  const computed = isBackendFile(backend) ? ` --backend ${quoted(backend)}` : '';
+  const photos = data.startsWith('object:') ? ['photos/'] : [];
   const isNewest =
     isFolder ||
     (await checkNewest(path).then(
       () => true,
       () => false,
     ));
-  const branch = isNewest ? '' : ' --out runs/branch';
-  return `moco pretrain ${photos}--resume ${quoted(path)}${computed}${branch}`;
+  const branch = isNewest ? [] : ['--out', 'runs/branch'];
+  return lineOf('pretrain', [...photos, '--resume', path, ...branch], needs);
 }
 
 async function chosenIn(folder: string): Promise<Pick<Info, 'chosen'>> {

@@ -2,10 +2,11 @@ import { basename } from 'node:path';
 import { counted, UserError } from '@moco-ts/core';
 import { bytes, withOutput, writeAtomic } from '@moco-ts/node';
 import type { Command } from 'commander';
-import { type Io, noteTo } from '../io.ts';
+import { type Io, noteTo, remarkTo, warnTo } from '../io.ts';
 import { makeMap, mostImages, thinned } from '../map/map.ts';
 import { datasetOf, openSet } from '../vectors/set.ts';
 import { integer, setting } from './flags.ts';
+import { lineOnSet } from './next.ts';
 import { type DataOptions, dataFlags, type ModelOptions, modelFlags } from './vector-flags.ts';
 
 interface MapOptions extends ModelOptions, DataOptions {
@@ -56,11 +57,7 @@ Examples:
           setting: 'thumbnail',
           value: thumbnail,
         });
-      await withOutput(
-        out,
-        (text) => io.err(`${text}\n`),
-        () => map(set, options, io),
-      );
+      await withOutput(out, remarkTo(io), () => map(set, options, io));
     });
 }
 
@@ -69,14 +66,18 @@ async function map(source: string, options: MapOptions, io: Io): Promise<void> {
   const all = await openSet(source, options, io);
   const set = thinned(all, limit);
   if (set !== all)
-    io.err(`Every ${(all.ids.length / limit).toFixed(1)}th of ${all.ids.length} images is on the map.\n`);
+    io.aside(`Every ${(all.ids.length / limit).toFixed(1)}th of ${all.ids.length} images is on the map.\n`);
   const dataset = await datasetOf(set, options.data, noteTo(io));
   const page = await makeMap(set, dataset, {
     ...options,
     title: options.title ?? `Map of ${basename(source)}`,
     backend: options.backend ?? 'ort',
-    note: (line) => io.err(`${line}\n`),
+    note: (line) => io.aside(`${line}\n`),
+    warn: warnTo(io),
   });
   await writeAtomic(out, page);
-  io.out(`${out}: ${counted(set.ids.length, 'image')}, ${bytes(Buffer.byteLength(page))}\n`);
+  const size = Buffer.byteLength(page);
+  const images = set.ids.length;
+  io.result({ path: out, images, bytes: size }, `${out}: ${counted(images, 'image')}, ${bytes(size)}\n`);
+  io.next(lineOnSet('dedupe', source, options));
 }

@@ -93,7 +93,7 @@ describe.each(methods)('$name', ({ name, own, stored, ofHead, shown, elsewhere }
     const other = await moco(...goOn, own[0]!, '5');
     expect(other).toMatchObject({ code: 1, err: expect.stringContaining(`but ${own[0]} asks for 5`) });
 
-    expect(await moco('knn', once, ...plugin(name), '--random')).toMatchObject({ code: 0, err: '' });
+    expect(await moco('knn', once, ...plugin(name), '--baseline')).toMatchObject({ code: 0, err: '' });
     const page = join(temporaryFolder(), 'report.html');
     expect(await moco('report', once, ...plugin(name), '-o', page)).toMatchObject({ code: 0 });
     const html = readFileSync(page, 'utf8');

@@ -44,7 +44,7 @@ describe.each(runs)('%s %j', (method, flags) => {
     expect(logged(parts, 'step').map(({ loss }) => loss)).toEqual(steps);
     expect(differences(await newest(parts), await newest(once))).toEqual([]);
 
-    expect(await moco('knn', once, '--random')).toMatchObject({ code: 0, err: '' });
+    expect(await moco('knn', once, '--baseline')).toMatchObject({ code: 0, err: '' });
     const model = join(temporaryFolder(), 'model.onnx');
     expect(await moco('export', once, '-o', model)).toMatchObject({ code: 0, err: '' });
     const head = await moco('export', once, '-o', model, '--with-head');

@@ -16,9 +16,11 @@ export function presetsCommand(program: Command, io: Io): void {
     .action(() => {
       for (const name of presetNames) {
         const { data, figure, source } = presets[name];
-        io.out(
+        io.show(
           `${name.padEnd(30)}${figure.value.toFixed(1).padStart(5)} %  ${figure.measure}, ${data}\n${''.padEnd(39)}${source}\n`,
         );
       }
+      io.result({ presets: presetNames.map((name) => ({ name, ...presets[name] })) });
+      io.next(`moco pretrain photos/ --preset ${presetNames[0]}`);
     });
 }

@@ -287,7 +287,7 @@ describe('an evaluation', () => {
     const args = ['pretrain', data, ...tiny, '--epochs', '1', '--knn-every', '1', '--out', folder];
     expect(await moco(...args)).toMatchObject({ code: 0, err: '' });
     expect(logged(folder, 'evaluation')).toEqual([expect.objectContaining({ epoch: 1, images: 32 })]);
-    const { out } = await moco('knn', folder, '-k', '1', '--random');
+    const { out } = await moco('knn', folder, '-k', '1', '--baseline');
     expect(out.match(/kNN accuracy +100\.00 %/g)).toHaveLength(2);
     expect(out).toContain('2 classes; always naming the most frequent one is right in 50.00 %\n');
   });

@@ -1,12 +1,15 @@
 import { join } from 'node:path';
-import { counted, quoted } from '@moco-ts/core';
+import { counted } from '@moco-ts/core';
 import { bestText, catchInterrupts, planRun, type Reporter, startTiming, train } from '@moco-ts/node';
 import { lengthOf, methodOf, type RunConfig } from '@moco-ts/run';
+
 import type { Command } from 'commander';
+import { withEstimate } from '../estimate.ts';
 import { duration } from '../format.ts';
-import { type Io, warnTo } from '../io.ts';
+import { asNext, type Io, warnTo } from '../io.ts';
 import { createReporter } from '../reporter.ts';
 import { inFlags } from '../words.ts';
+import { dataOf, lineOf } from './next.ts';
 import { addPretrainOptions } from './pretrain-options.ts';
 import { namedFlags, type RecipeOptions } from './recipe.ts';
 
@@ -44,11 +47,15 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
   const { preset } = recipe;
   const plan = await planRun(
     { flags: namedFlags(data, recipe), preset, out, resume: resumePath },
-    { warn: warnTo(io), note: (text) => io.out(`${inFlags(text)}\n`) },
+    { warn: warnTo(io), note: (text) => io.say(`${inFlags(text)}\n`) },
   );
   const { config, dataset, folder, resume } = plan;
 
-  const reporter = createReporter(io, config.printFreq, methodOf(config).metrics?.(config) ?? []);
+  const reporter = withEstimate(
+    createReporter(io, config.printFreq, methodOf(config).metrics?.(config) ?? []),
+    config,
+    `${lineOf('train', [dataOf(config)], { plugin: config.plugin })} makes a recipe that ends in time.`,
+  );
   announce(reporter, config, dataset.length);
   const stop = catchInterrupts(() =>
     reporter.note('Stopping after this step; interrupt again to leave at once without saving.'),
@@ -57,20 +64,21 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
     const from = resume ? ` (from epoch ${resume.info.epoch}, step ${resume.info.step})` : '';
     const begun = () => reporter.note(`Run folder: ${folder}${from}`);
     const result = await train({ ...plan, log, reporter, stop, begun, timing });
-    const skipped =
-      result.skipped > 0
-        ? `; ${counted(result.skipped, 'damaged image was', 'damaged images were')} left out`
-        : '';
-    io.out(`Saved ${result.checkpoint} after ${duration(result.seconds)}${skipped}.\n`);
-    if (result.best)
-      io.out(
-        `Best: ${join(folder, result.best.file)}, ${bestText(result.best)}; knn, embed and export use it.\n`,
-      );
-    if (result.outcome === 'stopped') io.out(`Go on with: moco pretrain --resume ${quoted(folder)}\n`);
-    else
-      io.out(
-        `Next: moco knn ${quoted(folder)} ${quoted(config.data)}   or: moco export ${quoted(folder)} -o model.onnx\n`,
-      );
+    const { outcome, checkpoint, seconds, skipped, measures, best } = result;
+    const chosen = best
+      ? `Best: ${join(folder, best.file)}, ${bestText(best)}; knn, embed and export use it.\n`
+      : '';
+    const left =
+      skipped > 0 ? `; ${counted(skipped, 'damaged image was', 'damaged images were')} left out` : '';
+    const goOn =
+      outcome === 'stopped' ? `Go on with: ${lineOf('pretrain', ['--resume', folder], config)}\n` : '';
+    io.result(
+      { outcome, folder, checkpoint, seconds, skipped, measures, best },
+      `Saved ${checkpoint} after ${duration(seconds)}${left}.\n${chosen}${goOn}`,
+    );
+    const measuring = lineOf('knn', [folder, dataOf(config)], config);
+    const exporting = lineOf('export', [folder, '-o', 'model.onnx'], config);
+    if (outcome === 'done') io.say(asNext(measuring, exporting));
     return stop.requested ? 130 : 0;
   } finally {
     stop.release();

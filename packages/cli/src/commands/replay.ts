@@ -17,7 +17,8 @@ import {
 } from '@moco-ts/core';
 import { openBackend, readText, registerPlugins, withOutput, withSource, writeAtomic } from '@moco-ts/node';
 import type { Command } from 'commander';
-import type { Io } from '../io.ts';
+import { type Io, remarkTo } from '../io.ts';
+import { lineOf } from './next.ts';
 import { parseSpec, type ReplaySpec } from './replay-spec.ts';
 
 interface ReplayOptions {
@@ -48,12 +49,15 @@ export function replayCommand(program: Command, io: Io): void {
       const spec = parseSpec(await readText(specPath), specPath);
       const { tensors } = await withSource(options.in, readSafetensors);
       const out = await replay(spec, tensors, options.in, options.backend);
-      const note = (text: string) => io.err(`${text}\n`);
+      const note = remarkTo(io);
       await withOutput(options.out, note, () => writeAtomic(options.out, safetensorsParts(out)));
       const losses = out.loss!.data;
-      io.out(
+      io.result(
+        { path: options.out, losses: Array.from(losses) },
         `${counted(losses.length, 'step')}, loss ${losses[0]!.toFixed(6)} to ${losses.at(-1)!.toFixed(6)}: ${options.out}\n`,
       );
+      const exact = ['--in', options.in, '--out', 'reference.safetensors', '--backend', 'reference'];
+      if (options.backend !== 'reference') io.next(lineOf('replay', [specPath, ...exact]));
     });
 }
 

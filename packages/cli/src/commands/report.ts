@@ -1,12 +1,14 @@
 import { join } from 'node:path';
-import { registerPlugins, withOutput, writeAtomic } from '@moco-ts/node';
+import { bytes, registerPlugins, withOutput, writeAtomic } from '@moco-ts/node';
 import type { Command } from 'commander';
 import { type Io, warnTo } from '../io.ts';
 import { reportOf } from '../report/report.ts';
+import { lineOf } from './next.ts';
 
 interface ReportCommandOptions {
   readonly output?: string;
   readonly backend: string;
+  readonly plugin?: readonly string[];
 }
 
 export function reportCommand(program: Command, io: Io): void {
@@ -29,7 +31,11 @@ Examples:
     .action((run: string, options: ReportCommandOptions) => report(run, options, io));
 }
 
-async function report(run: string, { output, backend }: ReportCommandOptions, io: Io): Promise<void> {
+async function report(
+  run: string,
+  { output, backend, plugin = [] }: ReportCommandOptions,
+  io: Io,
+): Promise<void> {
   await registerPlugins();
   const path = output ?? join(run, 'report.html');
   const warn = warnTo(io);
@@ -38,5 +44,7 @@ async function report(run: string, { output, backend }: ReportCommandOptions, io
     await writeAtomic(path, page);
     return page;
   });
-  io.out(`${path}  ${(html.length / 2 ** 20).toFixed(1)} MB\n`);
+  const size = Buffer.byteLength(html);
+  io.result({ path, bytes: size }, `${path}  ${bytes(size)}\n`);
+  io.next(lineOf('info', [run], { plugin }));
 }

@@ -1,15 +1,18 @@
 import type { Command } from 'commander';
 import { type Io, oneLine } from '../io.ts';
-import { search } from '../vectors/search.ts';
+import { type Found, search } from '../vectors/search.ts';
 import { neighbours } from './flags.ts';
+import { lineOnSet } from './next.ts';
 import { type DataOptions, dataFlags, type ModelOptions, modelFlags } from './vector-flags.ts';
 
 interface CommandOptions extends ModelOptions, DataOptions {
   readonly model?: string;
   readonly neighbours: number;
-  readonly json?: boolean;
   readonly index?: boolean;
 }
+
+const told = ({ query, neighbours }: Found) =>
+  `${oneLine(query)}\n${neighbours.map(({ id, similarity }) => `  ${similarity.toFixed(4).padStart(7)}  ${oneLine(id)}\n`).join('')}`;
 
 export function searchCommand(program: Command, io: Io): void {
   const command = program
@@ -22,8 +25,7 @@ export function searchCommand(program: Command, io: Io): void {
     .argument('<images...>', 'image files, or ids of the set')
     .option('-k, --neighbours <n>', 'how many to print', neighbours, 10)
     .option('--model <model>', 'the encoder, as for moco embed')
-    .option('--index', 'search an index beside the file, which is made once')
-    .option('--json', 'a line of JSON for each image');
+    .option('--index', 'search an index beside the file, which is made once');
   dataFlags(modelFlags(command))
     .addHelpText(
       'after',
@@ -34,13 +36,9 @@ Examples:
   moco search photos/ holiday.jpg --model runs/photos`,
     )
     .action(async (set: string, images: string[], options: CommandOptions) => {
-      const { neighbours: k, index = false, json, ...rest } = options;
-      for (const result of await search(set, images, { ...rest, k, index }, io)) {
-        if (json) io.out(`${JSON.stringify(result)}\n`);
-        else
-          io.out(
-            `${oneLine(result.query)}\n${result.neighbours.map(({ id, similarity }) => `  ${similarity.toFixed(4).padStart(7)}  ${oneLine(id)}\n`).join('')}`,
-          );
-      }
+      const { neighbours: k, index = false, ...rest } = options;
+      const results = await search(set, images, { ...rest, k, index }, io);
+      io.result({ results }, results.map(told).join(''));
+      io.next(lineOnSet('map', set, rest));
     });
 }

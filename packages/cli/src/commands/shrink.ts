@@ -1,9 +1,10 @@
 import { counted, quoted } from '@moco-ts/core';
 import { bytes, catchInterrupts, defaultWorkers, type Shrunk, shrink, skipList } from '@moco-ts/node';
 import type { Command } from 'commander';
-import type { Io } from '../io.ts';
+import { type Io, warnTo } from '../io.ts';
 import { type Progress, progressLine } from '../vectors/progress.ts';
 import { integer, setting } from './flags.ts';
+import { lineOf } from './next.ts';
 
 interface ShrinkOptions {
   readonly size: number;
@@ -45,8 +46,8 @@ Examples:
 async function shrinkTo(data: string, options: ShrinkOptions, io: Io): Promise<number> {
   const { workers = defaultWorkers(), ...given } = options;
   let line: Progress | undefined;
-  const note = (text: string) => (line ? line.note(text) : io.err(`${text}\n`));
-  const skips = skipList((text) => note(`moco: warning: ${text}`));
+  const note = (text: string) => (line ? line.note(text) : io.aside(`${text}\n`));
+  const skips = skipList((text) => (line ? line.warn(text) : warnTo(io)(text)));
   const stop = catchInterrupts(() => note('Stopping after the images that are under way.'));
   const progress = (done: number, images: number) => {
     line ??= progressLine(io, images);
@@ -57,7 +58,9 @@ async function shrinkTo(data: string, options: ShrinkOptions, io: Io): Promise<n
     const job = { ...given, data, workers: Math.max(1, workers), note, progress, stop, onSkip: skips.onSkip };
     const shrunk = await shrink(job);
     line?.end();
-    io.out(told(data, shrunk));
+    io.result(shrunk, told(shrunk));
+    if (shrunk.outcome === 'done')
+      io.say(`Next: ${lineOf('pretrain', [shrunk.out])} in place of ${quoted(data)}\n`);
     return shrunk.outcome === 'stopped' ? 130 : 0;
   } finally {
     line?.end();
@@ -65,7 +68,7 @@ async function shrinkTo(data: string, options: ShrinkOptions, io: Io): Promise<n
   }
 }
 
-function told(data: string, { outcome, out, images, kept, damaged, bytes: size, decoding }: Shrunk): string {
+function told({ outcome, out, images, kept, damaged, bytes: size, decoding }: Shrunk): string {
   if (outcome === 'stopped') return 'Stopped. The same command goes on.\n';
   const before = kept > 0 ? `, ${kept} of them made before` : '';
   return [
@@ -78,7 +81,6 @@ function told(data: string, { outcome, out, images, kept, damaged, bytes: size, 
           `Decoding an image: ${decoding.before.toFixed(1)} -> ${decoding.after.toFixed(1)} ms, ${(decoding.before / decoding.after).toFixed(1)} times as fast (mean of ${decoding.images})`,
         ]
       : []),
-    `Next: moco pretrain ${quoted(out)} in place of ${quoted(data)}`,
     '',
   ].join('\n');
 }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { counted, quoted, UserError } from '@moco-ts/core';
+import { counted, UserError } from '@moco-ts/core';
 import {
   type AutoTrained,
   autoTrain,
@@ -23,6 +23,7 @@ import { type Io, noteTo, warnTo } from '../io.ts';
 import { reportOf } from '../report/report.ts';
 import { createReporter } from '../reporter.ts';
 import { inFlags } from '../words.ts';
+import { lineOf, type Needs } from './next.ts';
 import { addPretrainOptions } from './pretrain-options.ts';
 import { namedFlags, type RecipeOptions } from './recipe.ts';
 
@@ -89,17 +90,17 @@ export async function trainAs(request: TrainRequest, io: Io, alias = ''): Promis
   const { dim } = pc.createColors(io.color);
   let phase: Phase = 'looking';
   const warn = warnTo(io);
-  const stop = catchInterrupts(() => io.err(`\n${interrupted(phase)}\n`));
+  const stop = catchInterrupts(() => io.aside(`\n${interrupted(phase)}\n`));
   try {
     const trained = await autoTrain(request, {
-      note: (text) => io.out(`${inFlags(text)}\n`),
+      note: (text) => io.say(`${inFlags(text)}\n`),
       warn: noteTo(io),
       stop,
       clock: () => performance.now(),
       phase: (next) => {
         phase = next;
         const text = phases[phase];
-        if (text !== undefined) io.out(`${dim(text)}\n`);
+        if (text !== undefined) io.say(`${dim(text)}\n`);
       },
       planned: (planned) => {
         tellPlan(planned, io);
@@ -112,7 +113,7 @@ export async function trainAs(request: TrainRequest, io: Io, alias = ''): Promis
       },
     });
     if (!trained) {
-      io.out('Stopped before training began; nothing was written.\n');
+      io.result({ outcome: 'stopped' }, 'Stopped before training began; nothing was written.\n');
       return 130;
     }
     tellResult(trained, stop, io, alias);
@@ -125,7 +126,7 @@ export async function trainAs(request: TrainRequest, io: Io, alias = ''): Promis
 /** Where lines stay, one for each checkpoint is enough: an epoch of few images is over in no time. */
 function reporterOf(config: RunConfig, io: Io): Reporter {
   const reporter = createReporter(io, config.printFreq, methodOf(config).metrics?.(config) ?? []);
-  if (io.live) return reporter;
+  if (io.live || io.manner.json) return reporter;
   return {
     ...reporter,
     step: () => undefined,
@@ -145,15 +146,19 @@ function interrupted(phase: Phase): string {
 
 function tellPlan({ recipe, config, folder, resume, dataset }: Planned, io: Io): void {
   const { bold } = pc.createColors(io.color);
-  io.out(`\n${bold(config.data)}\n`);
-  for (const line of recipe) io.out(`${recipeLine(line)}\n`);
+  io.event('plan', {
+    folder,
+    recipe: recipe.map((line) => ({ ...line, reason: inFlags(line.reason) })),
+  });
+  io.say(`\n${bold(config.data)}\n`);
+  for (const line of recipe) io.say(`${recipeLine(line)}\n`);
   if (resume) {
     const { epoch, globalStep } = resume.info;
-    io.out(
+    io.say(
       `Goes on from epoch ${epoch}, step ${globalStep} of the run, on ${counted(dataset.length, 'image')}.\n`,
     );
   }
-  io.out(`  ${'run folder'.padEnd(WHAT)}${folder}\n\n`);
+  io.say(`  ${'run folder'.padEnd(WHAT)}${folder}\n\n`);
 }
 
 /** Columns of a recipe. */
@@ -188,11 +193,13 @@ function tellResult(trained: AutoTrained, stop: Pick<Stop, 'requested'>, io: Io,
   ];
   const damaged =
     skipped > 0 ? ` ${counted(skipped, 'damaged image was', 'damaged images were')} left out.` : '';
-  io.out(`\nDone in ${duration(seconds)}.${damaged} In ${bold(folder)}:\n`);
-  for (const [name, what] of left) io.out(`  ${name.padEnd(13)}${what}\n`);
+  io.show(`\nDone in ${duration(seconds)}.${damaged} In ${bold(folder)}:\n`);
+  for (const [name, what] of left) io.show(`  ${name.padEnd(13)}${what}\n`);
+  const { rows, images, seen } = trained;
+  io.result({ outcome, folder, model, report, rows, images, seen, skipped, seconds });
   const goesOn = stop.requested && outcome === 'stopped';
-  io.out(`\n${alias}Next:\n`);
-  for (const line of nextCommands(folder, config, goesOn)) io.out(`  ${bold(line)}\n`);
+  io.say(`\n${alias}Next:\n`);
+  for (const line of nextCommands(folder, config, goesOn)) io.say(`  ${bold(line)}\n`);
 }
 
 /** What each figure means. @param images that are measured on */
@@ -210,15 +217,15 @@ function tellRows({ rows, images, seen }: AutoTrained, io: Io): void {
     (value === undefined ? '-' : `${value.toFixed(1)} %`).padStart(11);
   const title = `On ${images} images ${seen ? 'that it was trained on' : 'that it never saw'}`;
   const heads = ['raw pixels', 'untrained', 'trained', 'chance'].map((head) => head.padStart(11)).join('');
-  io.out(`\n${bold(title.padEnd(34))}${heads}\n`);
+  io.show(`\n${bold(title.padEnd(34))}${heads}\n`);
   for (const { measure, pixels, before, after, chance } of rows)
-    io.out(
+    io.show(
       `${measureTitles[measure].padEnd(34)}${cell(pixels)}${cell(before)}${bold(cell(after))}${cell(chance)}\n`,
     );
-  for (const { measure } of rows) io.out(`${dim(wrap(meanings(images)[measure], WIDTH, '  '))}\n`);
+  for (const { measure } of rows) io.show(`${dim(wrap(meanings(images)[measure], WIDTH, '  '))}\n`);
   const { after, pixels = 0, before = 0 } = rows[0]!;
   if (after <= Math.max(pixels, before))
-    io.out(
+    io.show(
       `${yellow(wrap('What it learned finds edited copies no better than what was there before: give it more --time, or more images.', WIDTH, '  '))}\n`,
     );
 }
@@ -226,17 +233,15 @@ function tellRows({ rows, images, seen }: AutoTrained, io: Io): void {
 /** Three commands that can be pasted in this order. */
 export function nextCommands(
   folder: string,
-  { data, plugin = [] }: Pick<RunConfig, 'data' | 'plugin'>,
+  { data, ...needs }: Pick<RunConfig, 'data'> & Needs,
   goesOn: boolean,
 ): string[] {
-  const plugins = plugin.map((name) => ` --plugin ${quoted(name)}`).join('');
-  const vectors = quoted(join(folder, 'vectors.parquet'));
-  const map = quoted(join(folder, 'map.html'));
+  const vectors = join(folder, 'vectors.parquet');
   const all = [
-    ...(goesOn ? [`moco train --resume ${quoted(folder)}`] : []),
-    `moco embed ${quoted(folder)} ${quoted(data)} --out ${vectors}`,
-    `moco map ${vectors} --out ${map}`,
-    `moco dedupe ${vectors}`,
+    ...(goesOn ? [lineOf('train', ['--resume', folder], needs)] : []),
+    lineOf('embed', [folder, data, '--out', vectors], needs),
+    lineOf('map', [vectors, '--out', join(folder, 'map.html')], needs),
+    lineOf('dedupe', [vectors], needs),
   ];
-  return all.slice(0, 3).map((line) => line + plugins);
+  return all.slice(0, 3);
 }

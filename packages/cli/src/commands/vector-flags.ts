@@ -7,6 +7,7 @@ export interface ModelOptions {
   readonly backend?: string;
   readonly threads?: number;
   readonly workers?: number;
+  readonly plugin?: readonly string[];
 }
 
 /** What runs the encoder. */

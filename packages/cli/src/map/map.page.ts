@@ -68,7 +68,7 @@ describe('the page of a map', () => {
     expect(await page.locator('#tip').textContent()).toBe('p042.png');
     await page.mouse.click(x, y);
     const { out } = await moco('search', set, 'p042.png', '--json');
-    const wanted = (JSON.parse(out) as Found).neighbours.map(({ id }) => id);
+    const wanted = (JSON.parse(out) as { results: Found[] }).results[0]!.neighbours.map(({ id }) => id);
     expect(await listed(page)).toEqual({ name: 'p042.png', neighbours: wanted });
     expect((await screenshot('map-chosen')).colors).toBeGreaterThan(1000);
     // On to the first neighbour.

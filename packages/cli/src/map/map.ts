@@ -17,6 +17,7 @@ export interface MapSettings {
   readonly backend: string;
   readonly threads?: number;
   readonly note: (line: string) => void;
+  readonly warn: (line: string) => void;
 }
 
 /** Neighbours that a click lists. */
@@ -27,7 +28,7 @@ export const mostImages = 20_000;
 /** @throws UserError when there is nothing to place, too much, or none of the images is there any more */
 export async function makeMap(set: VectorSet, dataset: ImageDataset, settings: MapSettings): Promise<string> {
   const { ids, dim, vectors, name } = set;
-  const { seed, note } = settings;
+  const { seed, note, warn } = settings;
   if (ids.length < 2)
     throw new UserError(`${name} has ${counted(ids.length, 'vector')}: a map needs two at least`, {
       code: 'data-invalid',
@@ -45,8 +46,7 @@ export async function makeMap(set: VectorSet, dataset: ImageDataset, settings: M
       code: 'setting-invalid',
       setting: 'data',
     });
-  if (gone > 0)
-    note(`moco: warning: ${gone} of ${counted(ids.length, 'image')} are gone; their places stay empty`);
+  if (gone > 0) warn(`${gone} of ${counted(ids.length, 'image')} are gone; their places stay empty`);
   const neighbours = await neighboursOf(set, settings);
   note('Placing them ...');
   const places = layout(

@@ -39,6 +39,8 @@ export interface Curve {
   /** A place along the axis. */
   readonly place?: { readonly value: number; readonly label: string };
   readonly note?: string;
+  /** A stretch of the x axis that is marked. */
+  readonly area?: { readonly from: number; readonly to: number };
   /** Marks each point. */
   readonly dots?: boolean;
 }
@@ -52,6 +54,7 @@ export function curve({
   level,
   place,
   note,
+  area,
   dots = false,
 }: Curve): string {
   if (points.length === 0) return '';
@@ -66,6 +69,9 @@ export function curve({
       y: { label: `↑ ${yName}`, grid: true, nice: true, ...y },
       color: { domain: names, range: [...palette] },
       marks: [
+        ...(area
+          ? [Plot.rectX([area], { x1: 'from', x2: 'to', fill: 'currentColor', fillOpacity: 0.1 })]
+          : []),
         ...(level
           ? [
               Plot.ruleY([level.value], { strokeDasharray: '4 3', strokeOpacity: 0.6 }),

@@ -22,6 +22,30 @@ async function report(...args: string[]) {
 }
 
 describe('the report of a run', () => {
+  it('marks the steps in which the loss rose because the queue still held noise, and none otherwise', async () => {
+    const log = join(run, 'log.jsonl');
+    const before = readFileSync(log, 'utf8');
+    // K / batch = 2 steps.
+    const withLosses = (...losses: number[]) =>
+      before.replaceAll(/"event":"step".*?"globalStep":([01]),.*?"loss":([^,]+)/g, (line, step, loss) =>
+        line.replace(`"loss":${loss}`, `"loss":${losses[step]}`),
+      );
+    const noteOf = async (...losses: number[]) => {
+      writeFileSync(log, withLosses(...losses));
+      const { document } = await report(run);
+      const figure = [...document.querySelectorAll('figure')].find(
+        (one) => one.querySelector('h3')!.textContent === 'Loss',
+      )!;
+      return [figure.querySelector('figcaption')!.textContent, figure.querySelectorAll('rect').length];
+    };
+    expect(await noteOf(1, 2)).toEqual([
+      expect.stringMatching(/Grey: up to step 2 the queue still holds noise/),
+      1,
+    ]);
+    expect(await noteOf(2, 2)).toEqual([expect.not.stringMatching(/noise/), 0]);
+    writeFileSync(log, before);
+  });
+
   it('has the curves, views, neighbours, settings and the machine', async () => {
     const { code, err, document, titles } = await report(run);
     expect([code, err]).toEqual([0, '']);

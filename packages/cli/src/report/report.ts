@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { CheckpointError, counted, risingMomentum, say, UserError, under, type Wording } from '@moco-ts/core';
 import type { ImageDataset } from '@moco-ts/data';
 import {
+  asStored,
   type Best,
   type ClassifierInfo,
+  isWarmUpRise,
   measureRows,
   openBackend,
   openBest,
@@ -22,6 +24,7 @@ import {
   lengthOf,
   methodOf,
   type RunConfig,
+  type RunMethod,
   storedConfig,
   takes,
 } from '@moco-ts/run';
@@ -30,8 +33,8 @@ import { escapeHtml, renderPage, table } from '../html/page.ts';
 import { timeOf } from '../reporter.ts';
 import { inFlags } from '../words.ts';
 import { comparisonOf } from './comparison.ts';
-import { curve, measureCurve, pointsOf } from './curves.ts';
-import { type History, readHistory } from './history.ts';
+import { type Curve, curve, measureCurve, pointsOf } from './curves.ts';
+import { type History, type LogLine, readHistory } from './history.ts';
 import { neighbourGrid, viewGrid } from './images.ts';
 
 export interface ReportOptions {
@@ -112,7 +115,7 @@ ${remarks(history)}
 ${await comparisonOf(folder)}
 <h2>Curves</h2>
 <div class="panels">${runCurves(history, config, checkpoint?.info.images ?? imagesOf(recorded), best)}</div>
-${await imageSections(config, (await openBest(folder, options.warn)) ?? checkpoint, options)}
+${await imageSections(folder, config, (await openBest(folder, options.warn)) ?? checkpoint, options)}
 <h2>Settings</h2>
 ${settings(config)}
 <h2>Made by</h2>
@@ -135,7 +138,7 @@ function runCurves(
   best: Best | undefined,
 ): string {
   const { steps, epochs, evaluations } = history;
-  const chance = images === undefined ? undefined : createMethod(config, images).chance;
+  const { chance, warmUp } = images === undefined ? {} : createMethod(config, images);
   const level = chance && {
     value: chance.loss,
     label: `${chance.formula} = ${chance.loss.toFixed(2)}, a guess`,
@@ -170,6 +173,7 @@ function runCurves(
         ...pointsOf(epochs, 'globalStep', { loss: 'mean of an epoch' }),
       ],
       ...(level && { level }),
+      ...warmUpArea(steps, warmUp),
     }),
     ...own,
     measureCurve(evaluations, best?.best.epoch),
@@ -201,7 +205,20 @@ function runCurves(
   ].join('\n');
 }
 
+/** Marks the steps in which the loss rose because the dictionary still held noise. */
+function warmUpArea(steps: readonly LogLine[], warmUp: RunMethod['warmUp']): Pick<Curve, 'area' | 'note'> {
+  const losses = pointsOf(steps, 'globalStep', { loss: 'steps' });
+  const within = losses.filter(({ x }) => warmUp !== undefined && x < warmUp.steps);
+  const [first] = within;
+  if (!warmUp || first?.x !== 0 || !within.some(({ y }) => isWarmUpRise(first.y, y))) return {};
+  return {
+    area: { from: 0, to: Math.min(warmUp.steps, losses.at(-1)!.x) },
+    note: `Grey: up to step ${warmUp.steps} the ${warmUp.dictionary} still holds noise, which is easy to tell from a positive, so the loss rises as it should.`,
+  };
+}
+
 async function imageSections(
+  folder: string,
   config: RunConfig,
   checkpoint: Checkpoint | undefined,
   { backend: name, warn }: ReportOptions,
@@ -213,7 +230,7 @@ async function imageSections(
     return `<p class="soft">${escapeHtml(inFlags(error.text))}</p>`;
   };
   try {
-    dataset = await openData(config, 'train', warn);
+    dataset = await asStored(folder, () => openData(config, 'train', warn));
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     warn(say`${error.text}: the report has no images`);

@@ -28,10 +28,7 @@ it('moco dedupe tells edited copies of emoji from other drawings of the same', a
   const { code, out } = await moco('dedupe', folder, '--model', run, '--threshold', '0.995', '--json');
   expect(code).toBe(0);
   const drawing = (id: string) => id.replace(/(~.*)?\.(png|jpg)$/, '');
-  const groups = out
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as DuplicateGroup);
+  const { groups } = JSON.parse(out) as { groups: DuplicateGroup[] };
   const pairs = groups.flatMap(({ first, others }) => others.map(({ id }) => drawing(id) === drawing(first)));
   const right = pairs.filter((same) => same).length;
   // By an encoder of one epoch: most of the two copies of each, and hardly anything else.

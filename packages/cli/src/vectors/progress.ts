@@ -1,7 +1,7 @@
 /** Progress over images on stderr: redrawn in place on a terminal, otherwise a line now and then. */
-import { counted } from '@moco-ts/core';
+import { counted, type Wording } from '@moco-ts/core';
 import { duration, noted } from '../format.ts';
-import type { Io } from '../io.ts';
+import { type Io, warnTo } from '../io.ts';
 
 export interface Progress {
   /** @param done images that an earlier, interrupted run finished */
@@ -9,6 +9,7 @@ export interface Progress {
   update(done: number): void;
   /** Prints a separate line. */
   note(line: string): void;
+  warn(text: Wording): void;
   end(): void;
 }
 
@@ -32,12 +33,16 @@ export function progressLine(io: Io, total: number): Progress {
       const speed = (done - first) / ((now - started) / 1000);
       const line = `${done} of ${counted(total, 'image')}, ${Math.round(speed)} img/s, ${duration((total - done) / speed)} left`;
       clear();
-      io.err(io.live ? line : `${line}\n`);
+      io.aside(io.live ? line : `${line}\n`);
       drawn = io.live;
     },
     note: (line) => {
       clear();
-      io.err(`${noted(line, io.live ? io.columns : undefined)}\n`);
+      io.aside(`${noted(line, io.live ? io.columns : undefined)}\n`);
+    },
+    warn: (text) => {
+      clear();
+      warnTo(io)(text);
     },
     end: clear,
   };

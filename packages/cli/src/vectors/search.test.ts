@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { rng } from '@moco-ts/core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { imageFolder, moco, png, spawnMoco, temporaryFolder, tiny } from '../testing.ts';
+import type { DuplicateGroup } from './duplicates.ts';
 import { openVectors } from './file.ts';
 import { openIndex } from './index-file.ts';
 import { npyHeader } from './npy.ts';
@@ -45,11 +46,9 @@ function clustered(name: string, count: number, dim: number): number[][] {
 const cosine = (a: readonly number[], b: readonly number[]) =>
   a.reduce((sum, x, d) => sum + x * b[d]!, 0) / (Math.hypot(...a) * Math.hypot(...b));
 
-const parsed = (out: string) =>
-  out
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Found);
+const parsed = (out: string) => (JSON.parse(out) as { results: Found[] }).results;
+
+const groupsOf = (out: string) => (JSON.parse(out) as { groups: DuplicateGroup[] }).groups;
 
 describe('moco search', () => {
   it('finds what a full sort of the cosines finds, by ids', async () => {
@@ -205,7 +204,7 @@ describe('a damaged index of the right size', () => {
       writeFileSync(`${file}.usearch`, harmed);
       const result = await search();
       expect(result.out, `byte ${place}`).toBe(right.out);
-      expect(result.err, `byte ${place}`).toMatch(/is damaged, and made anew\n.*indexed/);
+      expect(result.err, `byte ${place}`).toMatch(/is damaged, and made anew"}\n.*indexed/);
       expect(readFileSync(`${file}.usearch`).equals(index)).toBe(true);
     }
     const about = readFileSync(`${file}.usearch.json`, 'utf8');
@@ -245,10 +244,7 @@ describe('moco dedupe', () => {
     writeFileSync(at('angles.npy'), Buffer.concat([npyHeader(8, 2), new Uint8Array(rows.buffer)]));
     writeFileSync(at('angles.ids.json'), JSON.stringify({ ids: angles.map((a, i) => `${i}/${a}`) }));
     const { out } = await moco('dedupe', at('angles.npy'), '--threshold', '0.9', '--json');
-    const groups = out
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as { first: string; others: { id: string; similarity: number }[] });
+    const groups = groupsOf(out);
     expect(groups.map(({ first, others }) => [first, ...others.map(({ id }) => id)])).toEqual([
       ['0/0', '6/0', '1/20'],
       ['3/200', '5/205'],
@@ -291,18 +287,17 @@ describe('moco dedupe', () => {
     await Promise.race([child.ended, new Promise((resolve) => setTimeout(resolve, 4000))]);
     child.stdout!.resume();
     expect(await child.ended).toEqual({ code: 0, signal: null });
-    const { first, others } = JSON.parse(child.output()) as { first: string; others: unknown[] };
-    expect([first, others.length]).toEqual(['v0', 5999]);
+    const [group] = groupsOf(child.output());
+    expect([group!.first, group!.others.length]).toEqual(['v0', 5999]);
   });
 
   it('finds copies of images in a folder', async () => {
     const some = imageFolder(20);
     writeFileSync(join(some, 'z-copy.png'), png(4));
     const { out } = await moco('dedupe', some, '--model', run, '--threshold', '1', '--json');
-    expect(JSON.parse(out)).toEqual({
-      first: 'p004.png',
-      others: [{ id: 'z-copy.png', similarity: expect.closeTo(1, 5) }],
-    });
+    expect(groupsOf(out)).toEqual([
+      { first: 'p004.png', others: [{ id: 'z-copy.png', similarity: expect.closeTo(1, 5) }] },
+    ]);
     expect((await moco('dedupe', some, '--model', run, '--threshold', '2')).err).toMatch(
       /Give a number from -1 to 1/,
     );

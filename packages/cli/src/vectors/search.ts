@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { DataError, type Neighbour, nearestNeighbours, UserError, type Wording } from '@moco-ts/core';
 import { openBackend } from '@moco-ts/node';
-import { type Io, warnTo } from '../io.ts';
+import { type Io, remarkTo, warnTo } from '../io.ts';
 import { type Embedder, openEmbedder } from './embedder.ts';
 import { formatOf, openVectors, type VectorFile, type VectorInfo } from './file.ts';
 import { type IndexFile, openIndex } from './index-file.ts';
@@ -87,7 +87,7 @@ async function searcherOf(source: string, options: SearchOptions, io: Io): Promi
       { code: 'setting-conflict', setting: 'index' },
     );
   const file = await openVectors(source);
-  return indexed(file, await openIndex(file, options, (text) => io.err(`${text}\n`)));
+  return indexed(file, await openIndex(file, options, remarkTo(io)));
 }
 
 function exact(set: VectorSet, { backend: name = 'ort', threads }: SearchOptions): Searcher {

@@ -1,7 +1,7 @@
 /** A set of vectors to work on: a file of moco embed, or images that are embedded at once. */
 import { DataError, UserError } from '@moco-ts/core';
 import { decodeFile, type ImageDataset, nameOfText, reopenDataset } from '@moco-ts/data';
-import { leftOut, type Note, openData, skipList } from '@moco-ts/node';
+import { asStored, leftOut, type Note, openData, skipList } from '@moco-ts/node';
 import { type Io, noteTo, remarkTo, warnTo } from '../io.ts';
 import { type Embedder, type EmbedderOptions, openEmbedder } from './embedder.ts';
 import { formatOf, openVectors, type VectorFile, type VectorInfo } from './file.ts';
@@ -74,7 +74,7 @@ async function embedAll(embedder: Embedder, dataset: ImageDataset, maxBad: numbe
   const vectors = new Float32Array(dataset.length * embedder.dim);
   const ids: string[] = [];
   const progress = progressLine(io, dataset.length);
-  const skips = skipList((text) => progress.note(`moco: warning: ${text}`));
+  const skips = skipList(progress.warn);
   const damage = { onSkip: skips.onSkip, ...(maxBad !== undefined && { maxBad }) };
   for await (const batch of embedder.embed(dataset, 0, damage)) {
     vectors.set(batch.vectors, ids.length * embedder.dim);
@@ -82,7 +82,7 @@ async function embedAll(embedder: Embedder, dataset: ImageDataset, maxBad: numbe
     progress.update(batch.indices.at(-1)! + 1);
   }
   progress.end();
-  io.err(leftOut(skips));
+  io.aside(leftOut(skips));
   return { ids, vectors: vectors.subarray(0, ids.length * embedder.dim) };
 }
 
@@ -95,7 +95,7 @@ export async function datasetOf(
   if (data !== undefined && info !== undefined) return reopenDataset({ ...info.data, data });
   if (data !== undefined) return openData({ data }, 'train', note);
   if (dataset !== undefined) return dataset;
-  if (info !== undefined) return reopenDataset(info.data);
+  if (info !== undefined) return asStored(name, () => reopenDataset(info.data), '--data FOLDER');
   throw new UserError(`${name} does not say where its images are: name their folder with --data`, {
     code: 'setting-missing',
     setting: 'data',

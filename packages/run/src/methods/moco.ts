@@ -93,6 +93,7 @@ function create({ config, images: _, ...pass }: MethodContext<Config>): RunMetho
       loss: Math.log(mocoK + 1) * (symmetric ? 2 : 1),
       formula: `${symmetric ? '2 ' : ''}log(K + 1)`,
     },
+    warmUp: { steps: mocoK / keysOf(config), dictionary: 'queue' },
   };
 }
 
