@@ -35,6 +35,11 @@ it('leaves a model, a report and a comparison, and three commands that run', asy
   // Held-out images are not trained on.
   const { config, dataset } = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
   expect([config.holdOut, dataset.images + asked]).toEqual([0.1, 120]);
+  // Of the checkpoints that were measured the best is what is exported.
+  const { by, candidates } = JSON.parse(readFileSync(join(out, 'best.json'), 'utf8'));
+  expect([by, candidates.length]).toEqual(['retrieval', 2]);
+  const best = Math.max(...candidates.map(({ value }: { value: number }) => value));
+  expect(rows[0].after).toBeCloseTo(best, 6);
   const [embed, map, dedupe] = text
     .slice(text.indexOf('Next:'))
     .split('\n')

@@ -40,7 +40,7 @@ export async function measureBaselines(
   const measured = clock();
   await makeModel(config, params, exportSettings());
   const seconds = { measure: (measured - asked) / 1000, export: (clock() - measured) / 1000 };
-  return { comparison, pixels, before, seconds, sets: { train: sets.train, test: sets.test } };
+  return { comparison, pixels, before, seconds, sets: { train: sets.train, test: comparison.asked } };
 }
 
 /** How the model of a run is exported. */

@@ -1,6 +1,6 @@
 import { SettingError } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
-import { expectEnough, stepWithViews, trainingSeconds } from './budget.ts';
+import { expectEnough, shareOfMeasures, stepWithViews, trainingSeconds } from './budget.ts';
 
 describe('the time', () => {
   it('is for all that the command does, not for training alone', () => {
@@ -41,4 +41,11 @@ describe('a step with views', () => {
     expect(stepWithViews(0.3, 0.1, { workers: 1, cores: 2 })).toBeCloseTo(0.35, 12);
     expect(stepWithViews(0.3, 0.1, { workers: 8, cores: 4 })).toBeCloseTo(0.4, 12);
   });
+});
+
+it('is for measuring a tenth at most', () => {
+  // Five of 4 s in 200 s.
+  expect(shareOfMeasures(4, 200)).toBeCloseTo(0.2, 12);
+  expect(shareOfMeasures(0.1, 200)).toBe(0.1);
+  expect(shareOfMeasures(100, 200)).toBe(1);
 });

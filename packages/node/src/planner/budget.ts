@@ -53,3 +53,14 @@ export function stepWithViews(
   const work = shared ? step + (views * Math.min(shared.workers, shared.cores)) / shared.cores : 0;
   return Math.max(step, views, work);
 }
+
+/** Of the time for training: what measuring to choose a checkpoint may take, and how often is enough. */
+const [FOR_MEASURES, LEAST_SHARE] = [0.1, 0.1];
+
+/**
+ * The share of a run between two evaluations.
+ * @param measure seconds of one
+ * @param training seconds of all steps
+ */
+export const shareOfMeasures = (measure: number, training: number): number =>
+  Math.min(1, Math.max(LEAST_SHARE, measure / (FOR_MEASURES * training)));

@@ -23,7 +23,8 @@ export interface ComparisonSets {
 
 /** Measures encoders on the same images in the same way. */
 export interface Comparison {
-  /** Images that are measured on. */
+  /** What is measured on. */
+  readonly asked: ImageDataset;
   readonly images: number;
   readonly classes?: number;
   readonly seen: boolean;
@@ -65,6 +66,7 @@ export async function openComparison(
     return measures;
   };
   return {
+    asked,
     images: asked.length,
     ...(isLabelled && { classes: train.classes!.length }),
     seen,

@@ -1,5 +1,5 @@
 /** Plans a run: looks at the images, times the machine, measures what is to be beaten, and cuts the time. */
-import { type Extent, type RunFlags, resolveConfig } from '@moco-ts/run';
+import { type Extent, type RunConfig, type RunFlags, resolveConfig } from '@moco-ts/run';
 import { openCheckpoint } from '../checkpoint.ts';
 import { startTiming } from '../course.ts';
 import type { EvaluationEvents } from '../evaluate.ts';
@@ -8,7 +8,7 @@ import { planRun } from '../plan.ts';
 import { defaultWorkers } from '../plugins.ts';
 import { skipList } from '../skipped.ts';
 import { type Baselines, measureBaselines } from './baselines.ts';
-import { expectEnough, trainingSeconds } from './budget.ts';
+import { expectEnough, shareOfMeasures, trainingSeconds } from './budget.ts';
 import { type DataFacts, lookAt } from './facts.ts';
 import type { Planned, TrainHost, TrainRequest } from './host.ts';
 import { recipeLines } from './lines.ts';
@@ -37,7 +37,9 @@ export async function planNew(request: TrainRequest, host: TrainHost): Promise<P
   host.phase('timing');
   const place = await choosePlace(given);
   const { holdOut } = sets;
-  const known = { backend: place.backend, ...(holdOut !== undefined && { holdOut }) };
+  // What was trained on tells nothing of a checkpoint.
+  const select = given.select ?? (sets.seen ? 'none' : 'retrieval');
+  const known = { backend: place.backend, select, ...(holdOut !== undefined && { holdOut }) };
   const timed = (flags: RunFlags) =>
     stepSeconds(resolveConfig({ ...flags, ...known, data: given.data! }, sets.train, defaultWorkers()));
   const time = given.time ?? DEFAULT_TIME[place.gpu ? 'gpu' : 'cpu'];
@@ -61,12 +63,19 @@ export async function planNew(request: TrainRequest, host: TrainHost): Promise<P
   const baselines = await measureBaselines(run.config, sets, eventsOf(host), clock, request.own?.encoder);
   if (stop.requested) return undefined;
   const secondsPerStep = runStepSeconds(settled.scale.secondsPerStep, views, place, run.config);
-  const reserve = reserveFor(baselines, host);
+  const reserve = reserveFor(baselines, run.config, host);
   const budget = isTimed ? { time, spent: spent(), reserve } : undefined;
   if (budget) expectEnough(budget, secondsPerStep);
   const perEpoch = Math.max(1, Math.floor(facts.images / run.config.batchSize));
   const epochs = budget ? trainingSeconds(budget) / secondsPerStep / perEpoch : run.config.epochs;
-  const config = { ...run.config, saveEvery: given.saveEvery ?? saveEvery(epochs) };
+  const config = {
+    ...run.config,
+    saveEvery: given.saveEvery ?? saveEvery(epochs),
+    ...(select !== 'none' && {
+      measureEvery:
+        given.measureEvery ?? shareOfMeasures(baselines.seconds.measure, epochs * perEpoch * secondsPerStep),
+    }),
+  };
   const measured = { facts, place, settled, secondsPerStep, viewSeconds: views, budget };
   return {
     ...{ ...run, config, baselines },
@@ -94,7 +103,12 @@ export async function planResumed(request: TrainRequest, host: TrainHost): Promi
     host.clock,
     request.own?.encoder,
   );
-  return { ...run, timing: { ...timing, reserve: reserveFor(baselines, host) }, recipe: [], baselines };
+  return {
+    ...run,
+    timing: { ...timing, reserve: reserveFor(baselines, run.config, host) },
+    recipe: [],
+    baselines,
+  };
 }
 
 /** How long a run is that ends by its epochs, its steps, or both. */
@@ -137,9 +151,14 @@ const CLEARLY = 0.9;
 /** Measured once more, with a report, by a machine that may be busier then. */
 const MARGIN = 1.25;
 
-/** Seconds for what follows training: the encoder is measured and exported as the untrained one was, and a report shows its features. */
-function reserveFor({ seconds }: Baselines, { report }: TrainHost): number {
-  const measures = report ? 2 : 1;
+/** Seconds for what follows training: the encoder is measured and exported as the untrained one was, its last
+ * checkpoint is measured to choose, and a report shows its features. */
+function reserveFor(
+  { seconds }: Baselines,
+  { select }: Pick<RunConfig, 'select'>,
+  { report }: TrainHost,
+): number {
+  const measures = 1 + (report ? 1 : 0) + (select === 'none' ? 0 : 1);
   return MARGIN * (measures * seconds.measure + seconds.export);
 }
 
