@@ -78,7 +78,7 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
     );
     const measuring = lineOf('knn', [folder, dataOf(config)], config);
     const exporting = lineOf('export', [folder, '-o', 'model.onnx'], config);
-    if (outcome === 'done') io.say(asNext(measuring, exporting));
+    if (outcome !== 'stopped') io.say(asNext(measuring, exporting));
     return stop.requested ? 130 : 0;
   } finally {
     stop.release();
