@@ -135,7 +135,7 @@ async function classifyWith(job: ClassifyJob, keep: Keep): Promise<ClassifyResul
       const rate = Number((recipe.lr / 10).toPrecision(3));
       const message = say`${worse}: the classifier diverged; try ${settingRef('lr', rate)}`;
       reporter.warn(message);
-      log.write('alarm', { epoch: epoch - 1, message });
+      log.write('alarm', { epoch: epoch - 1, message: String(message) });
       alarmed = true;
     }
     reporter.note(

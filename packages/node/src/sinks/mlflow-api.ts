@@ -31,7 +31,7 @@ export function trackingOf(target: string | undefined, env: Environment = proces
       say`the address of ${settingRef('log', 'mlflow')} holds a password, which others could read: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD`,
     );
   const [user, password] = named
-    ? [decodeURIComponent(url.username), decodeURIComponent(url.password)]
+    ? [url.username, url.password].map(unescaped)
     : [env.MLFLOW_TRACKING_USERNAME, env.MLFLOW_TRACKING_PASSWORD];
   const token = env.MLFLOW_TRACKING_TOKEN;
   const authorization = user
@@ -39,6 +39,14 @@ export function trackingOf(target: string | undefined, env: Environment = proces
     : token && `Bearer ${token}`;
   const address = `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
   return authorization ? { address, authorization } : { address };
+}
+
+function unescaped(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new SettingError('a % in the name or password of MLFLOW_TRACKING_URI is written %25');
+  }
 }
 
 /** A number by its name and step, as the API takes it. */
@@ -108,22 +116,21 @@ export function createApi({ address, authorization }: Tracking) {
     if (status >= 500 || status === 429 || status === 408) throw new Error(why);
     throw new Answer(code, why);
   };
-  /** Undefined where there is no such thing. */
-  const ifThere = async <T>(asked: Promise<T>): Promise<T | undefined> =>
+  /** Undefined where the server answers with this code. */
+  const unless = async <T>(code: string, asked: Promise<T>): Promise<T | undefined> =>
     asked.catch((error: unknown) => {
-      if (error instanceof Answer && error.code === 'RESOURCE_DOES_NOT_EXIST') return undefined;
+      if (error instanceof Answer && error.code === code) return undefined;
       throw error;
     });
+  const ifThere = <T>(asked: Promise<T>) => unless('RESOURCE_DOES_NOT_EXIST', asked);
   const experimentNamed = async (name: string, signal: AbortSignal): Promise<string> => {
-    const asked = call(
-      `experiments/get-by-name?experiment_name=${encodeURIComponent(name)}`,
-      undefined,
-      signal,
-    );
-    const there = (await ifThere(asked)) as { experiment: { experiment_id: string } } | undefined;
+    const path = `experiments/get-by-name?experiment_name=${encodeURIComponent(name)}`;
+    const ask = () => call(path, undefined, signal) as Promise<{ experiment: { experiment_id: string } }>;
+    const there = await ifThere(ask());
     if (there) return there.experiment.experiment_id;
-    const made = (await call('experiments/create', { name }, signal)) as { experiment_id: string };
-    return made.experiment_id;
+    // Another run may make it at the same time.
+    const made = await unless('RESOURCE_ALREADY_EXISTS', call('experiments/create', { name }, signal));
+    return made ? (made as { experiment_id: string }).experiment_id : (await ask()).experiment.experiment_id;
   };
   return {
     /** A new run of an experiment, which is made where there is none of the name. @returns the run's id */

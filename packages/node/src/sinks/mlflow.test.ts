@@ -3,6 +3,7 @@ import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { SettingError } from '@moco-ts/core';
 import type { RunFacts } from '@moco-ts/run';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { openMlflow } from './mlflow.ts';
@@ -235,6 +236,53 @@ describe('mlflow', () => {
     );
   });
 
+  it('asks again for an experiment that another run has just made', async () => {
+    const known = knowing();
+    let asked = 0;
+    const { address, requests } = await serve((request) => {
+      if (request.path.startsWith('experiments/get-by-name') && asked++ > 0)
+        return [200, { experiment: { experiment_id: '8' } }];
+      if (request.path === 'experiments/create') return [400, { error_code: 'RESOURCE_ALREADY_EXISTS' }];
+      return known(request);
+    });
+    const { run, warnings } = facts();
+    await openMlflow(run, { address }, quick).close('done');
+    expect(warnings).toEqual([]);
+    expect(requests.find(({ path }) => path === 'runs/create')!.body.experiment_id).toBe('8');
+    expect(requests.at(-1)!.body).toMatchObject({ status: 'FINISHED' });
+  });
+
+  it('loses nothing by a refusal while the run begins', async () => {
+    const known = knowing();
+    let refusals = 1;
+    const { address, requests } = await serve((request) =>
+      request.path === 'runs/create' && refusals-- > 0 ? [400, {}] : known(request),
+    );
+    const { run, warnings } = facts();
+    const sink = openMlflow(run, { address }, quick);
+    sink.write(step(4, 2));
+    await sink.close('done');
+    expect(warnings).toEqual([expect.stringContaining('answers 400; the run goes on')]);
+    expect(requests.flatMap(({ body }) => body.metrics ?? [])).toMatchObject([{ key: 'loss', value: 2 }]);
+  });
+
+  it('begins and ends a run whose settings or numbers are refused', async () => {
+    const known = knowing();
+    const { address, requests } = await serve((request) =>
+      request.path === 'runs/log-batch' ? [400, { error_code: 'INVALID_PARAMETER_VALUE' }] : known(request),
+    );
+    const { run, warnings } = facts();
+    const sink = openMlflow(run, { address }, quick);
+    sink.write(step(4, 2));
+    await sink.close('failed');
+    expect(warnings).toEqual([
+      expect.stringContaining('INVALID_PARAMETER_VALUE; the run goes on'),
+      expect.stringContaining('values did not reach'),
+    ]);
+    expect(requests.filter(({ path }) => path === 'runs/log-batch')).toHaveLength(2);
+    expect(requests.at(-1)).toMatchObject({ path: 'runs/update', body: { status: 'FAILED' } });
+  });
+
   it('follows a server to no other', async () => {
     const other = await serve(knowing());
     const server = createServer((_, response) =>
@@ -261,6 +309,12 @@ describe('mlflow', () => {
     expect(trackingOf(undefined, { MLFLOW_TRACKING_URI: 'https://ada:hush@host/ml/' })).toEqual({
       ...{ address: 'https://host/ml', authorization: 'Basic YWRhOmh1c2g=' },
     });
+    expect(trackingOf(undefined, { MLFLOW_TRACKING_URI: 'https://ada:5%25@host' })).toEqual({
+      ...{ address: 'https://host', authorization: 'Basic YWRhOjUl' },
+    });
+    expect(() => trackingOf(undefined, { MLFLOW_TRACKING_URI: 'https://ada:hush%@host' })).toThrow(
+      new SettingError('a % in the name or password of MLFLOW_TRACKING_URI is written %25'),
+    );
     expect(readFileSync(join(run.folder, 'mlflow.json'), 'utf8')).not.toContain('hush');
     expect(JSON.stringify([requests.map(({ body }) => body), warnings])).not.toContain('hush');
   });

@@ -4,7 +4,7 @@ import { defineLogSink, type LogEntry, type LogSink, type RunFacts, type RunOutc
 import { writeAtomic } from '../files.ts';
 import { jsonIfThere } from '../source.ts';
 import { createApi, type Metric, type Pair, type Status, type Tracking, trackingOf } from './mlflow-api.ts';
-import { createOutbox } from './outbox.ts';
+import { createOutbox, Refused } from './outbox.ts';
 
 /** In the run folder: the id of the run on each server, so that a run that goes on is the same there. */
 const RECORD = 'mlflow.json';
@@ -48,18 +48,27 @@ export function openMlflow(run: RunFacts, tracking: Tracking, { pause, last }: P
   const started = Date.now();
   let id: string | undefined;
   let told = false;
+  const tell = ({ message }: Error) => {
+    if (!told) run.warn(`mlflow: ${address} ${message}; the run goes on, and log.jsonl has everything`);
+    told = true;
+  };
   const outbox = createOutbox<Item>({
     ...{ batch: MOST_ITEMS, capacity: CAPACITY, pause },
-    onFailure: ({ message }) => {
-      if (!told) run.warn(`mlflow: ${address} ${message}; the run goes on, and log.jsonl has everything`);
-      told = true;
-    },
+    onFailure: tell,
     deliver: async (items, signal) => {
-      id ??= await beginRun(api, run, address, started, signal);
+      id ??= await beginRun({ api, run, address, started, tell }, signal).catch((error: Error) => {
+        // The items are not what was refused.
+        throw error instanceof Refused ? new Error(error.message) : error;
+      });
       const metrics = items.flatMap((item) => ('metric' in item ? [item.metric] : []));
       const tags = new Map(items.flatMap((item) => ('tag' in item ? [[item.tag.key, item.tag]] : [])));
-      if (metrics.length + tags.size > 0) await api.log(id, metrics, [...tags.values()], signal);
+      const refused =
+        metrics.length + tags.size > 0
+          ? await refusalOf(api.log(id, metrics, [...tags.values()], signal))
+          : undefined;
+      // A run ends there whatever was refused of it.
       for (const item of items) if ('end' in item) await api.update(id, item.end, item.time, signal);
+      if (refused) throw refused;
     },
   });
   outbox.push({ tag: pair('moco.folder', run.folder, 'tag') });
@@ -75,14 +84,31 @@ export function openMlflow(run: RunFacts, tracking: Tracking, { pause, last }: P
   };
 }
 
+/** Undefined for what is taken. @throws any other error */
+const refusalOf = (sent: Promise<unknown>): Promise<Refused | undefined> =>
+  sent.then(
+    () => undefined,
+    (error: unknown) => {
+      if (error instanceof Refused) return error;
+      throw error;
+    },
+  );
+
+interface Begun {
+  readonly api: ReturnType<typeof createApi>;
+  readonly run: RunFacts;
+  readonly address: string;
+  readonly started: number;
+  /** What is refused of settings is lost, and the run begins all the same. */
+  readonly tell: (refused: Error) => void;
+}
+
 /** A new run, or, in a folder that has one there, the same again. @returns its id */
-async function beginRun(
-  api: ReturnType<typeof createApi>,
-  run: RunFacts,
-  address: string,
-  started: number,
-  signal: AbortSignal,
-): Promise<string> {
+async function beginRun({ api, run, address, started, tell }: Begun, signal: AbortSignal): Promise<string> {
+  const settle = async (sent: Promise<unknown>) => {
+    const refused = await refusalOf(sent);
+    if (refused) tell(refused);
+  };
   const record = join(run.folder, RECORD);
   const ids = await jsonIfThere(record);
   const params = flattened(run.settings).map(([key, value]) => pair(key, value, 'param'));
@@ -91,17 +117,14 @@ async function beginRun(
   if (typeof before === 'string' && known) {
     const values = new Map(known.map(({ key, value }) => [key, value]));
     await api.update(before, 'RUNNING', undefined, signal);
-    await api.logParams(
-      before,
-      params.filter(({ key }) => !values.has(key)),
-      signal,
-    );
+    const fresh = params.filter(({ key }) => !values.has(key));
+    await settle(api.logParams(before, fresh, signal));
     // A parameter is once for all there: what the user has changed since is told beside it.
     const changed = params.filter(({ key, value }) => values.has(key) && values.get(key) !== value);
     const tags = changed
       .slice(0, MOST_CHANGED)
       .map(({ key, value }) => pair(`moco.changed.${key}`, value, 'tag'));
-    if (tags.length > 0) await api.log(before, [], tags, signal);
+    if (tags.length > 0) await settle(api.log(before, [], tags, signal));
     return before;
   }
   const tags = flattened(run.about).map(([key, value]) => pair(`moco.${key}`, value, 'tag'));
@@ -110,7 +133,7 @@ async function beginRun(
   const made = await api.createRun(experiment, { run_name, start_time: started, tags }, signal);
   // Without it a run that goes on is another there; the run itself would end by a disk that is full.
   await writeAtomic(record, `${JSON.stringify({ ...ids, [address]: made })}\n`).catch(() => undefined);
-  await api.logParams(made, params, signal);
+  await settle(api.logParams(made, params, signal));
   return made;
 }
 
