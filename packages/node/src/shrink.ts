@@ -1,5 +1,5 @@
 /** A copy of an image folder with smaller images, for training that needs no more and reads them quicker. */
-import { mkdir, readdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, realpath, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { printable, SettingError, say, settingRef, UserError } from '@moco-ts/core';
 import {
@@ -63,12 +63,14 @@ interface Pair {
   readonly to: string | Buffer;
   /** Bytes; 0 for what is not there. */
   readonly before: number;
+  /** When the image was last written, in milliseconds since 1970, which its copy has too. */
+  readonly time: number;
   /** Bytes of a whole copy; 0 for what is still to be made, or damaged. */
   after: number;
 }
 
 /**
- * Copies the images that training reads, train and test split, smaller. What is there already and newer than its image stays. A
+ * Copies the images that training reads, train and test split, smaller. What is there already and has its image's time stays. A
  * damaged image leaves an empty file, so that all others keep their numbers: training on the copy leaves it out as before.
  * @throws SettingError for data that are no image folder, UserError for an `out` that is taken or lies where the images are, or a
  * disk that refuses; DataError for too many damaged images. What was copied before stays, and the same call goes on.
@@ -157,6 +159,9 @@ async function takeFolder(
   if (before === undefined) await writeAtomic(join(out, RECORD), text);
 }
 
+/** Milliseconds: the file system of the copy may keep a time less exactly, exFAT by hundredths of a second. */
+const SAME_TIME = 10;
+
 /** Files that are looked at or written at a time. */
 const AT_ONCE = 32;
 
@@ -171,8 +176,9 @@ async function pairsOf(set: ImageDataset, data: string, out: string): Promise<Pa
       const folder = pathOf(out, name.slice(0, Math.max(0, name.lastIndexOf('/'))));
       const [image, copy] = await Promise.all([from, to].map((path) => stat(path).catch(() => undefined)));
       // Of a machine that crashed, a file may have its name and nothing else.
-      const isThere = copy?.isFile() === true && copy.mtimeMs >= (image?.mtimeMs ?? 0);
-      return { index: at + i, from, folder, to, before: image?.size ?? 0, after: isThere ? copy.size : 0 };
+      const { size: before = 0, mtimeMs: time = 0 } = image ?? {};
+      const isThere = copy?.isFile() === true && Math.abs(copy.mtimeMs - time) < SAME_TIME;
+      return { index: at + i, from, folder, to, before, time, after: isThere ? copy.size : 0 };
     });
     pairs.push(...(await Promise.all(some)));
   }
@@ -205,11 +211,12 @@ function createWriter(out: string): (pair: Pair, file: Uint8Array) => Promise<vo
   const folders = new Map<string, Promise<unknown>>();
   return async (pair, file) => {
     const partial = join(out, `${PREFIX}-${number++}.partial`);
-    const key = pair.folder.toString('latin1');
+    const key = Buffer.from(pair.folder).toString('latin1');
     try {
       if (!folders.has(key)) folders.set(key, mkdir(pair.folder, { recursive: true }));
       await folders.get(key);
       await writeFile(partial, file);
+      await utimes(partial, pair.time / 1000, pair.time / 1000);
       await rename(partial, pair.to);
       pair.after = file.length;
     } catch (error) {

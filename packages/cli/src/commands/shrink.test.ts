@@ -64,16 +64,20 @@ describe('moco shrink', () => {
     expect(filesIn(data).map((path) => [path, statSync(join(data, path)).mtimeMs])).toEqual(before);
   });
 
-  it('goes on: what is whole stays, what is empty, missing or older than its image is made', async () => {
+  it('goes on: what is whole stays, what is empty, missing or of another time than its image is made', async () => {
     const data = photos('a.png', 'b.png', 'c.png', 'd.png');
     const copy = join(temporaryFolder(), 'small');
     await shrink(data, '--out', copy);
     const whole = readFileSync(join(copy, 'a.png'));
+    const { mtime } = statSync(join(data, 'a.png'));
+    expect(Math.abs(statSync(join(copy, 'a.png')).mtimeMs - mtime.getTime())).toBeLessThan(10);
     writeFileSync(join(copy, 'a.png'), 'kept as it is');
+    utimesSync(join(copy, 'a.png'), mtime, mtime);
     writeFileSync(join(copy, 'b.png'), '');
     rmSync(join(copy, 'c.png'));
     writeFileSync(join(data, 'd.png'), png(9, 4));
-    utimesSync(join(copy, 'd.png'), 0, 0);
+    // As a file that is moved here from elsewhere.
+    utimesSync(join(data, 'd.png'), 1e9, 1e9);
     writeFileSync(join(copy, '.moco-shrink-7.partial'), 'of a killed process');
     const again = await shrink(data, '--out', copy);
     expect([again.code, again.out]).toEqual([1, '']);
@@ -81,6 +85,7 @@ describe('moco shrink', () => {
     expect(again.err).toMatch(/a\.png: not a readable image/);
     expect(readFileSync(join(copy, 'a.png'), 'utf8')).toBe('kept as it is');
     writeFileSync(join(copy, 'a.png'), whole);
+    utimesSync(join(copy, 'a.png'), mtime, mtime);
     const { code, out } = await shrink(data, '--out', copy);
     expect([code, out]).toEqual([0, expect.stringContaining('4 images, 4 of them made before')]);
     expect((await openDataset(copy)).length).toBe(4);
@@ -126,6 +131,19 @@ describe('moco shrink', () => {
     const copy = await openDataset(`${data}-16`);
     expect([copy.id(0), copy.id(1)]).toEqual(['\\xe9.png', 'a.png']);
   });
+
+  it.runIf(process.platform === 'linux')(
+    'copies folders whose names differ by their encoding alone',
+    async () => {
+      const data = photos('é/a.png');
+      const folder = Buffer.concat([Buffer.from(`${data}/`), Buffer.from([0xe9])]);
+      mkdirSync(folder);
+      writeFileSync(Buffer.concat([folder, Buffer.from('/a.png')]), png(1, 4));
+      expect(await shrink(data)).toMatchObject({ code: 0, err: '' });
+      const copy = await openDataset(`${data}-16`);
+      expect([copy.id(0), copy.id(1)].toSorted()).toEqual(['\\xe9/a.png', 'é/a.png']);
+    },
+  );
 
   const refuse = async (args: readonly string[], message: RegExp) => {
     const { code, err } = await shrink(...(args as [string]));
