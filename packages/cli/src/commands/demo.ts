@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '@moco-ts/core';
-import { lockFolder, namesIn, textIfThere } from '@moco-ts/node';
+import { holdsRun, lockFolder, namesIn, textIfThere } from '@moco-ts/node';
 import { type RunConfig, settings } from '@moco-ts/run';
 import type { Command } from 'commander';
 import { type Io, remarkTo } from '../io.ts';
@@ -61,11 +61,15 @@ export function aliasLine(
   return script === 'demo' && program ? `Here moco is: alias moco='node "${program}"'\n` : '';
 }
 
-/** The demo starts from nothing each time; only what a run writes is removed. */
+/** The demo starts from nothing each time; only what a run writes is removed, and only one of `train`, which leaves train.json. */
 async function clear(folder: string): Promise<void> {
   const text = await textIfThere(join(folder, 'config.json'));
   if (text !== undefined && dataOf(text) !== DATA)
     throw new UserError(`${folder} holds a run on other images; choose another --out`, {
+      code: 'file-taken',
+    });
+  if ((await holdsRun(folder)) && (await textIfThere(join(folder, 'train.json'))) === undefined)
+    throw new UserError(`${folder} holds a run of another command; choose another --out`, {
       code: 'file-taken',
     });
   const own =

@@ -47,7 +47,9 @@ it('goes back to the one before that which the device has no memory for', async 
     if (imageSize === scales[1]!.imageSize) throw new BackendError('no memory', { code: 'backend-memory' });
     return 1e-6;
   };
-  expect((await settle(photographs, {}, { seconds: 3600 }, time)).scale).toMatchObject(scales[0]!);
+  const { scale, reason } = await settle(photographs, {}, { seconds: 3600 }, time);
+  expect(scale).toMatchObject(scales[0]!);
+  expect(reason).toBe('a larger one does not run on this device');
 });
 
 it('has no larger views than the images are', async () => {

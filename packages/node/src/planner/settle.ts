@@ -49,6 +49,7 @@ export async function settle(
     const least = best.secondsPerStep * (scale.imageSize / best.imageSize) ** 2;
     if (!fits({ ...scale, secondsPerStep: least })) break;
     const timed = await measured(scale).catch(ifTooLarge);
+    if (!timed) reason = 'a larger one does not run on this device';
     if (!timed || !fits(timed)) break;
     best = timed;
     if (scale === larger.at(-1)) reason = 'the largest for such images';
