@@ -29,7 +29,7 @@ function eventReporter(io: Io, every: number): Reporter {
       io.event('step', { ...facts(progress), ...Object.fromEntries(values) });
     },
     epoch: (progress) => io.event('epoch', { ...facts(progress), ...metricMeans(progress.meters) }),
-    measured: (epoch, measures) => io.event('evaluation', { epoch, ...measures }),
+    measured: (epoch, measures, best) => io.event('evaluation', { epoch, ...measures, best }),
     note: (text) => io.tell('note', text),
     warn: warnTo(io),
     close: () => undefined,

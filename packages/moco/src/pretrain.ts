@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Wording } from '@moco-ts/core';
 import { defineDataset, type ImageDataset, openDataset, openTest } from '@moco-ts/data';
 import {
+  type Best,
   type Measures,
   type OwnParts,
   planRun,
@@ -211,11 +212,13 @@ function resultOf(
   { folder, config }: { folder: string; config: RunConfig },
 ): PretrainResult {
   const told = { outcome, folder, checkpoint, config, ...(measures && { measures }), skipped, seconds };
-  if (!best) return told;
-  const { by, file } = best;
-  const { epoch, value } = best.best;
-  return { ...told, best: { checkpoint: join(folder, file), epoch, by, value } };
+  return { ...told, ...(best && { best: bestIn(folder, best) }) };
 }
+
+/** What a run chose, by the path of its file. */
+export const bestIn = (folder: string, { by, file, best: { epoch, value } }: Best): BestCheckpoint => ({
+  ...{ checkpoint: join(folder, file), epoch, by, value },
+});
 
 /** By the process: on stderr, unless somebody listens. */
 export function emitWarning(text: string): void {

@@ -56,7 +56,13 @@ it('trains on images of a program, and measures on others', async () => {
     }),
   });
   const options = { ...small, data: own(20, 0), testData: own(10, 100), maxSteps: 1, out: folder() };
-  expect(await train(options).result).toMatchObject({ images: 10, seen: false, outcome: 'stopped' });
+  const run = train(options);
+  const measured = (await eventsOf(run)).filter((event) => event.kind === 'evaluation');
+  expect(measured.map(({ best }) => best)).toEqual([true]);
+  const result = (await run.result)!;
+  expect(result).toMatchObject({ images: 10, seen: false, outcome: 'stopped' });
+  expect(result.best).toMatchObject({ by: 'retrieval', checkpoint: result.checkpoint });
+  expect(result.compared[0]!.after).toBeCloseTo(result.best!.value, 6);
 });
 
 it('leaves all of it when the loop is left', async () => {

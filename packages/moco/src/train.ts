@@ -5,7 +5,16 @@ import type { NoSettings, RunConfig, SettingTable } from '@moco-ts/run';
 import { checkOptions } from './check-options.ts';
 import { type LazyRun, type Lent, lazyRun } from './lazy-run.ts';
 import type { EvaluationEvent, MethodOptions, PretrainOptions } from './options.ts';
-import { emitWarning, flagsOf, openTestData, partsOf, type Step, stepOf } from './pretrain.ts';
+import {
+  type BestCheckpoint,
+  bestIn,
+  emitWarning,
+  flagsOf,
+  openTestData,
+  partsOf,
+  type Step,
+  stepOf,
+} from './pretrain.ts';
 
 /** The options of {@link train}: those of {@link pretrain}, which win over the recipe that it chooses. */
 export interface TrainOptions extends Omit<PretrainOptions, 'onEvaluation'> {}
@@ -80,6 +89,8 @@ export interface TrainResult {
   readonly folder: string;
   /** The last checkpoint. */
   readonly checkpoint: string;
+  /** The checkpoint that `model` and `compared` are of, where one was chosen. */
+  readonly best?: BestCheckpoint;
   /** The settings of the run. */
   readonly config: RunConfig;
   /** What was measured, on images that are not trained on where there are enough; empty where it could not be. */
@@ -148,7 +159,8 @@ async function run(
         return {
           step: (progress) => tell({ kind: 'step', ...stepOf(progress) }),
           epoch: silent,
-          measured: (epoch, measures) => void tell({ kind: 'evaluation', epoch, ...measures }),
+          measured: (epoch, measures, best) =>
+            void tell({ kind: 'evaluation', epoch, ...measures, ...(best !== undefined && { best }) }),
           note: silent,
           warn,
           close: silent,
@@ -158,8 +170,13 @@ async function run(
   );
   await told;
   if (!trained) return undefined;
-  const { rows, model, report: _, classes: __, ...rest } = trained;
-  return { ...rest, compared: rows.map(comparedOf), ...(model && { model: model.path }) };
+  const { rows, model, best, report: _, classes: __, ...rest } = trained;
+  return {
+    ...rest,
+    ...(best && { best: bestIn(rest.folder, best) }),
+    compared: rows.map(comparedOf),
+    ...(model && { model: model.path }),
+  };
 }
 
 const recipeEvent = ({ folder, config, recipe }: Planned): TrainEvent => ({

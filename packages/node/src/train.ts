@@ -64,7 +64,7 @@ export interface TrainJob {
   /** When the command began, what it still has to do behind the training, and the clock. Default: it begins with this. */
   readonly timing?: Timing;
   /** Called once the run folder is there and no other process's. */
-  readonly begun?: () => void;
+  readonly begun?: () => void | Promise<void>;
   readonly own?: OwnParts;
   /** What a run from given weights begins from, where it is read already. */
   readonly beginning?: Beginning;
@@ -74,6 +74,8 @@ export interface TrainJob {
   readonly lock?: Lock;
   /** What to measure on, where it is not opened by the data's name. */
   readonly evaluateOn?: EvaluationSets;
+  /** Of a run that chooses: what a stop leaves is measured too, so that it can be what is chosen. */
+  readonly measureStopped?: boolean;
 }
 
 export interface TrainResult {
@@ -123,7 +125,7 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     log = await openLog({ folder, settings: config, about, step: globalStep, warn: reporter.warn }, sinks);
     const { stateBytes } = prepared.trainer.memory;
     log.write(resume ? 'resume' : 'start', { epoch, step, globalStep, stateBytes });
-    job.begun?.();
+    await job.begun?.();
     const { backend, encoder } = prepared;
     const from = resume && { path: resume.path, globalStep };
     keeper = createKeeper({ folder, config, backend, encoder, log, from, lock: (job.lock ?? lock)! });
@@ -243,7 +245,8 @@ async function loop(
   const early = !isOver && selection.over && !stop.requested;
   if (early) tellEarly(selection.best!, log, reporter);
   await save();
-  if (isOver && isTimed(config)) await evaluation.atEnd(session.position);
+  if (isOver ? isTimed(config) : job.measureStopped && selection.active)
+    await evaluation.atEnd(session.position);
   await keeper.finish();
   return {
     outcome: isOver ? 'done' : early ? 'early' : 'stopped',

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { imageFolder, logged, moco, png, printed, spawnMoco, temporaryFolder } from '../testing.ts';
-import { nextCommands, recipeLine } from './train.ts';
+import { isBetter, nextCommands, recipeLine } from './train.ts';
 
 /** Quick steps; the recipe chooses the rest. */
 const small = ['-a', 'resnet-micro', '--image-size', '16', '-j', '0', '--threads', '1', '--backend', 'ort'];
@@ -18,6 +18,7 @@ it('leaves a model, a report and a comparison, and three commands that run', asy
   expect(text).toMatch(/method +simclr +the rest of a batch/);
   expect(text).toMatch(/encoder +resnet-micro +asked for/);
   expect(text).toMatch(/estimate +2 steps +2.0 passes over the images/);
+  expect(text).toContain('which flatters it a little');
   expect(text).toMatch(/On \d+ images that it never saw +raw pixels +untrained +trained +chance/);
   for (const line of text.split('\n'))
     if (!line.includes(out)) expect(line.length, line).toBeLessThanOrEqual(80);
@@ -127,6 +128,19 @@ it('leaves all of it after an interrupt, and goes on', async () => {
   expect(gone.code).toBe(0);
   expect(gone.out).toContain(`step ${globalStep} of the run`);
   expect(gone.out).toContain('edited copies, R@1');
+});
+
+it('compares edited copies alone, wherever they stand', () => {
+  const knn = { measure: 'knn', pixels: 50, before: 50, after: 10, chance: 10 } as const;
+  const copies = { measure: 'editedCopies', pixels: 10, before: 30, after: 40, chance: 1 } as const;
+  expect(isBetter([knn, copies])).toBe(true);
+  expect(
+    isBetter([
+      { ...knn, after: 90 },
+      { ...copies, after: 30 },
+    ]),
+  ).toBe(false);
+  expect(isBetter([knn])).toBe(true);
 });
 
 it('names commands that can be pasted, with the plugins of the run', () => {

@@ -1,11 +1,10 @@
 import { join } from 'node:path';
-import { counted, UserError } from '@moco-ts/core';
+import { counted } from '@moco-ts/core';
 import {
   type AutoTrained,
   autoTrain,
   type ComparedRow,
   catchInterrupts,
-  holdsRun,
   measureTitles,
   type Phase,
   type Planned,
@@ -43,9 +42,7 @@ export function trainCommand(program: Command, io: Io, finish: (code: number) =>
     .argument('[data]', 'image folder, idx or CIFAR folder, or emoji')
     .action(async (data: string | undefined, { out, resume, log, ...recipe }: TrainOptions) => {
       const flags = namedFlags(data, recipe);
-      finish(
-        await trainAs({ flags, preset: recipe.preset, out, log, resume: await runToResume(resume, out) }, io),
-      );
+      finish(await trainAs({ flags, preset: recipe.preset, out, log, resume }, io));
     });
   addPretrainOptions(command).addHelpText(
     'after',
@@ -58,17 +55,6 @@ Examples:
   moco train photos/ --init resnet50.pth --time 1h
   moco train --resume runs/photos    spends what is left of the time`,
   );
-}
-
-/** `auto`: the run in `out`, if there is one. */
-async function runToResume(resume: string | undefined, out: string | undefined): Promise<string | undefined> {
-  if (resume !== 'auto') return resume;
-  if (out === undefined)
-    throw new UserError('--resume auto looks into the run folder: name it by --out', {
-      code: 'setting-missing',
-      setting: 'out',
-    });
-  return (await holdsRun(out)) ? out : undefined;
 }
 
 /** What people are told while something else than training goes on. */
@@ -195,8 +181,8 @@ function tellResult(trained: AutoTrained, stop: Pick<Stop, 'requested'>, io: Io,
     skipped > 0 ? ` ${counted(skipped, 'damaged image was', 'damaged images were')} left out.` : '';
   io.show(`\nDone in ${duration(seconds)}.${damaged} In ${bold(folder)}:\n`);
   for (const [name, what] of left) io.show(`  ${name.padEnd(13)}${what}\n`);
-  const { rows, images, seen } = trained;
-  io.result({ outcome, folder, model, report, rows, images, seen, skipped, seconds });
+  const { rows, images, seen, best } = trained;
+  io.result({ outcome, folder, best, model, report, rows, images, seen, skipped, seconds });
   const goesOn = stop.requested && outcome === 'stopped';
   io.say(`\n${alias}Next:\n`);
   for (const line of nextCommands(folder, config, goesOn)) io.say(`  ${bold(line)}\n`);
@@ -210,7 +196,16 @@ const meanings = (images: number): Readonly<Record<ComparedRow['measure'], strin
   knn: 'kNN: how often the nearest labelled images name the right class.',
 });
 
-function tellRows({ rows, images, seen }: AutoTrained, io: Io): void {
+const CHOSEN =
+  'Trained: the best of the checkpoints that were measured on these very images, which flatters it a little.';
+
+/** Whether the encoder finds edited copies better than what was there before; also where that was not measured. */
+export function isBetter(rows: readonly ComparedRow[]): boolean {
+  const row = rows.find(({ measure }) => measure === 'editedCopies');
+  return row === undefined || row.after > Math.max(row.pixels ?? 0, row.before ?? 0);
+}
+
+function tellRows({ rows, images, seen, best }: AutoTrained, io: Io): void {
   if (rows.length === 0) return;
   const { bold, dim, yellow } = pc.createColors(io.color);
   const cell = (value: number | undefined) =>
@@ -222,9 +217,10 @@ function tellRows({ rows, images, seen }: AutoTrained, io: Io): void {
     io.show(
       `${measureTitles[measure].padEnd(34)}${cell(pixels)}${cell(before)}${bold(cell(after))}${cell(chance)}\n`,
     );
-  for (const { measure } of rows) io.show(`${dim(wrap(meanings(images)[measure], WIDTH, '  '))}\n`);
-  const { after, pixels = 0, before = 0 } = rows[0]!;
-  if (after <= Math.max(pixels, before))
+  const told = rows.map(({ measure }) => meanings(images)[measure]);
+  for (const text of best && best.by !== 'loss' ? [...told, CHOSEN] : told)
+    io.show(`${dim(wrap(text, WIDTH, '  '))}\n`);
+  if (!isBetter(rows))
     io.show(
       `${yellow(wrap('What it learned finds edited copies no better than what was there before: give it more --time, or more images.', WIDTH, '  '))}\n`,
     );

@@ -1,21 +1,24 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defineDataset } from '@moco-ts/data';
 import { afterAll, expect, it } from 'vitest';
+import { lockFolder } from '../lock.ts';
 import { autoTrain } from './auto-train.ts';
 import type { Planned, TrainHost } from './host.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'moco-train-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const dataset = defineDataset({
-  ...{ name: 'own', length: 40 },
-  decode: (index: number) => ({
-    ...{ width: 8, height: 8 },
-    data: Uint8Array.from({ length: 192 }, (_, at) => (at * (index + 3)) % 251),
-  }),
-});
+const ownOf = (length: number) =>
+  defineDataset({
+    ...{ name: 'own', length },
+    decode: (index: number) => ({
+      ...{ width: 8, height: 8 },
+      data: Uint8Array.from({ length: 192 }, (_, at) => (at * (index + 3)) % 251),
+    }),
+  });
+const [dataset, test] = [ownOf(40), ownOf(20)];
 const flags = {
   ...{ data: 'object:own', arch: 'resnet-micro', imageSize: 16, workers: 0, threads: 1, backend: 'ort' },
 };
@@ -65,4 +68,72 @@ it('refuses a time that is too short with one that works, and writes nothing', a
     message: expect.stringMatching(/^time 10s is too short here: give at least time \d+/),
   });
   expect(existsSync(out)).toBe(false);
+});
+
+/** A run that is stopped after its first step, long before an evaluation is due. */
+async function stoppedEarly(out: string, close: () => void = () => undefined) {
+  const { host } = hostOf(1);
+  const stop = { requested: false };
+  const planned = (plan: Planned) => ({
+    ...host.planned(plan),
+    step: () => {
+      stop.requested = true;
+    },
+    close,
+  });
+  const wish = { flags: { ...flags, epochs: 10, measureEvery: 0.5 }, out, dataset, test };
+  let isHeld = false;
+  const report = async (run: string) => {
+    isHeld = await lockFolder(run, () => undefined).then(
+      () => false,
+      ({ code }) => code === 'file-locked',
+    );
+    return '';
+  };
+  const trained = (await autoTrain(wish, { ...host, stop, planned, report }))!;
+  return { trained, isHeld };
+}
+
+const recordIn = (run: string) => JSON.parse(readFileSync(join(run, 'train.json'), 'utf8'));
+
+it('chooses among what was measured and what a stop leaves, and goes on by resume auto with its recipe', async () => {
+  const out = join(folder, 'stopped');
+  const { trained, isHeld } = await stoppedEarly(out);
+  expect(trained.outcome).toBe('stopped');
+  expect(trained.best!.candidates.map(({ globalStep }) => globalStep)).toEqual([1]);
+  expect(trained.rows[0]!.after).toBeCloseTo(trained.best!.best.value, 6);
+  // Nobody else writes there until all is done.
+  expect([isHeld, existsSync(join(out, 'run.lock'))]).toEqual([true, false]);
+  const { recipe } = recordIn(out);
+  expect(recipe.length).toBeGreaterThan(3);
+  const more = { flags: { maxSteps: 2 }, out, dataset, test, resume: 'auto' };
+  const gone = (await autoTrain(more, hostOf(1).host))!;
+  expect(gone.best!.candidates.map(({ globalStep }) => globalStep)).toEqual([1, 2]);
+  expect(recordIn(out).recipe).toEqual(recipe);
+});
+
+it('is of the last state where the best checkpoint cannot be read', async () => {
+  const out = join(folder, 'unreadable');
+  const { trained } = await stoppedEarly(out, () => {
+    const { file } = JSON.parse(readFileSync(join(out, 'best.json'), 'utf8'));
+    rmSync(join(out, file));
+    mkdirSync(join(out, file));
+  });
+  expect(trained.best).toBeUndefined();
+  expect(trained.rows).toHaveLength(1);
+  expect(existsSync(trained.model!.path)).toBe(true);
+});
+
+it('begins from the weights that planning has read', async () => {
+  const first = join(folder, 'first');
+  await stoppedEarly(first);
+  const { host, planned } = hostOf(1);
+  const wish = { flags: { ...flags, init: first, maxSteps: 1 }, out: join(folder, 'second'), dataset };
+  await autoTrain(wish, host);
+  expect(planned[0]!.beginning!.take()).toBeUndefined();
+});
+
+it('needs a run folder for resume auto', async () => {
+  const run = autoTrain({ flags, dataset, resume: 'auto' }, hostOf(1).host);
+  await expect(run).rejects.toMatchObject({ code: 'setting-missing', setting: 'out' });
 });

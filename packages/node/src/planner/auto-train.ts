@@ -1,15 +1,18 @@
 /** From images to a measured, exported encoder within a time: what `moco train` and the library's `train` do. */
-import { join } from 'node:path';
-import { UserError, under, type Wording } from '@moco-ts/core';
+import { dirname, join } from 'node:path';
+import { say, settingRef, UserError, under, type Wording } from '@moco-ts/core';
 import { logSinks, type RunConfig } from '@moco-ts/run';
-import { openBest } from '../checkpoint.ts';
+import type { Best } from '../best-file.ts';
+import { holdsRun, openBest } from '../checkpoint.ts';
 import { exportModel } from '../export-model.ts';
 import { writeAtomic } from '../files.ts';
+import { lockFolder } from '../lock.ts';
 import { registerPlugins } from '../plugins.ts';
+import { jsonIfThere } from '../source.ts';
 import { train } from '../train.ts';
 import { exportSettings, measureAll } from './baselines.ts';
 import { type ComparedRow, comparedRows } from './compare.ts';
-import type { TrainHost, TrainRequest } from './host.ts';
+import type { Planned, TrainHost, TrainRequest } from './host.ts';
 import { planNew, planResumed } from './plan.ts';
 
 /** What is left in the run folder. */
@@ -17,7 +20,10 @@ export interface AutoTrained {
   /** `stopped`: before its time was over; `early`: patience came to its end. */
   readonly outcome: 'done' | 'stopped' | 'early';
   readonly folder: string;
+  /** The last one. */
   readonly checkpoint: string;
+  /** Which checkpoint the encoder is of, where one was chosen. */
+  readonly best?: Best;
   readonly config: RunConfig;
   /** The encoder beside what it should beat; empty where it could not be measured. */
   readonly rows: readonly ComparedRow[];
@@ -42,24 +48,57 @@ export async function autoTrain(request: TrainRequest, host: TrainHost): Promise
   await registerPlugins();
   // What the machine is timed for should not end by a name.
   if (request.log) logSinks(request.log);
-  const planned = await (request.resume === undefined ? planNew : planResumed)(request, host);
+  const asked = request.resume === 'auto' ? await withRunToResume(request) : request;
+  const planned = await (asked.resume === undefined ? planNew : planResumed)(asked, host);
   if (planned === undefined) return undefined;
-  const { config, dataset, folder, resume, timing, baselines } = planned;
-  const { own, lock, log } = request;
+  // Held until all is written: another process that went on with the run meanwhile would mix two histories.
+  const lock = request.lock ?? (await lockFolder(planned.folder, host.note));
+  try {
+    const left = await trainPlanned(planned, { ...request, lock }, host);
+    return { ...left, seconds: (host.clock() - started) / 1000 };
+  } finally {
+    if (!request.lock) lock.release();
+  }
+}
+
+/** `auto` is the run in `out`, which knows its settings, or a new one. */
+async function withRunToResume({ resume: _, preset, ...request }: TrainRequest): Promise<TrainRequest> {
+  const { out } = request;
+  if (out === undefined)
+    throw new UserError(
+      say`${settingRef('resume', 'auto')} looks into the run folder: name it by ${settingRef('out')}`,
+      { code: 'setting-missing', setting: 'out' },
+    );
+  return (await holdsRun(out)) ? { ...request, resume: out } : { ...request, preset };
+}
+
+async function trainPlanned(
+  planned: Planned,
+  { own, lock, log }: TrainRequest,
+  host: TrainHost,
+): Promise<Omit<AutoTrained, 'seconds'>> {
+  const { config, dataset, folder, resume, beginning, timing, baselines } = planned;
   host.phase('training');
   const reporter = host.planned(planned);
+  // A run that goes on was planned when it began.
+  const recipe = resume ? await recipeOf(dirname(resume.path)) : planned.recipe;
+  const record = (left: object) =>
+    writeAtomic(join(folder, 'train.json'), `${JSON.stringify({ recipe, ...left }, null, 2)}\n`);
   const result = await train({
-    ...{ config, dataset, folder, timing, reporter, stop: host.stop },
+    ...{ config, dataset, folder, timing, reporter, stop: host.stop, log },
     ...(resume && { resume }),
+    ...(beginning && { beginning }),
     ...(own && { own }),
     ...(lock && { lock }),
-    log,
+    ...(!resume && { begun: () => record({}) }),
     evaluateOn: baselines.sets,
+    measureStopped: true,
   });
   const { outcome, checkpoint, skipped } = result;
-  const chosen = result.best && (await openBest(folder, host.warn));
-  const params = chosen ? under('q', chosen.tensors) : result.params;
   const orWarn = settledOrWarned(host.warn);
+  const chosen =
+    result.best && (await orWarn('the best checkpoint could not be read', () => openBest(folder, host.warn)));
+  const params = chosen ? under('q', chosen.tensors) : result.params;
   host.phase('measuring');
   const after = await orWarn('the encoder could not be measured', () =>
     measureAll(config, (backend, pool) => baselines.comparison.encoder(backend, params, pool)),
@@ -74,26 +113,24 @@ export async function autoTrain(request: TrainRequest, host: TrainHost): Promise
   });
   const { images, seen, classes } = comparison;
   const left = { rows, images, seen, ...(classes !== undefined && { classes }), ...(model && { model }) };
-  await writeAtomic(
-    join(folder, 'train.json'),
-    `${JSON.stringify({ recipe: planned.recipe, ...left }, null, 2)}\n`,
-  );
+  await record(left);
   let report: string | undefined;
   if (host.report) {
     host.phase('reporting');
     report = await orWarn('the report could not be written', () => host.report!(folder));
   }
-  const seconds = (host.clock() - started) / 1000;
   return {
-    outcome,
-    folder,
-    checkpoint,
-    config,
+    ...{ outcome, folder, checkpoint, config, skipped },
     ...left,
+    ...(chosen && { best: chosen.best }),
     ...(report !== undefined && { report }),
-    skipped,
-    seconds,
   };
+}
+
+/** What `train.json` tells of the recipe of a run; empty where another command made it. */
+async function recipeOf(folder: string): Promise<readonly unknown[]> {
+  const { recipe } = await jsonIfThere(join(folder, 'train.json'));
+  return Array.isArray(recipe) ? recipe : [];
 }
 
 /** Training is done: what fails behind it takes nothing else along. */

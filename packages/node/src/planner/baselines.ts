@@ -51,12 +51,12 @@ export function exportSettings(): ExportSettings {
 
 /** Measures with the backend and the workers of a run. */
 export const measureAll = (
-  { backend, threads, workers }: RunConfig,
+  { backend, threads, workers, isolate = false }: RunConfig,
   measure: (backend: Backend, pool: Pool) => Promise<Measures>,
 ): Promise<Measures> =>
   withOpened(async (keep) =>
     measure(
       keep(await openBackend(backend, threads === undefined ? {} : { threads })),
-      keep(createPool(workers)),
+      keep(createPool(workers, { isolate })),
     ),
   );

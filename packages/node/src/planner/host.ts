@@ -17,7 +17,7 @@ export interface TrainRequest {
   readonly preset?: string | undefined;
   /** The run folder. */
   readonly out?: string | undefined;
-  /** A checkpoint or a run folder. */
+  /** A checkpoint, a run folder, or `auto`: the run in `out`, if there is one. */
   readonly resume?: string | undefined;
   /** Images that are open already, and some that are not trained on. */
   readonly dataset?: ImageDataset | undefined;
