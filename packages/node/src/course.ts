@@ -23,6 +23,8 @@ export interface Timing {
   readonly began: number;
   /** Seconds of the run's `time` for what the caller does when the training is over. Default 0. */
   readonly reserve?: number;
+  /** Seconds of what the run itself does once more behind its last step, such as `evaluation`, as far as they are known. */
+  readonly following?: Readonly<Record<string, number>>;
 }
 
 /** A run that is under way. */

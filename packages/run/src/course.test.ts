@@ -19,6 +19,8 @@ interface Machine {
   step?(now: number): number;
   /** Seconds of a save and of an evaluation, between epochs and at the end. */
   readonly evaluation?: number;
+  /** It is at the end alone. */
+  readonly once?: boolean;
   readonly overlapping?: boolean;
   /** Steps of the run. */
   readonly maxSteps?: number;
@@ -27,7 +29,7 @@ interface Machine {
 /** A training on a machine whose clock the test has. Seconds. */
 async function trained(
   plan: Partial<TimePlan> & Pick<TimePlan, 'time'>,
-  { step = () => 1, evaluation = 0, overlapping, maxSteps }: Machine = {},
+  { step = () => 1, evaluation = 0, once, overlapping, maxSteps }: Machine = {},
 ) {
   let now = 1000;
   const clock = () => 1000 * now;
@@ -75,7 +77,7 @@ async function trained(
     stop: { requested: false },
     maxSteps,
     onEpoch: async () => {
-      if (!course.hasTimeFor('evaluation')) return;
+      if (once || !course.hasTimeFor('evaluation')) return;
       measured = session.position.globalStep;
       await measure();
     },
@@ -122,6 +124,13 @@ describe('a training that goes by the clock', () => {
     expect(steps.at(-1)!.progress).toBeGreaterThan(0.99);
     for (const [i, { progress }] of steps.slice(1).entries())
       expect(progress).toBeGreaterThan(steps[i]!.progress);
+  });
+
+  it('keeps time free for what was never done before the end, where it is known how long it takes', async () => {
+    const plan = { time: 100, following: { evaluation: 25 } };
+    const { ended, steps } = await trained(plan, { evaluation: 25, once: true });
+    expect([ended, steps.length]).toEqual([100, 75]);
+    expect(steps[30]!.progress).toBeCloseTo(30 / 75, 12);
   });
 
   it('has as much time less as its command took before the first step, which is at 0 all the same', async () => {

@@ -78,6 +78,8 @@ export interface TimePlan {
   readonly time: number;
   /** Seconds of them for what follows the training. Default 0. */
   readonly reserve?: number;
+  /** Seconds that something takes which comes between steps and behind the last, where it is known before it was done. */
+  readonly following?: Readonly<Record<string, number>>;
   /** Seconds that earlier commands spent. Default 0. */
   readonly spent?: number;
   /** The share of the training that they did. Default 0. */
@@ -113,11 +115,12 @@ export class TimeCourse implements Course {
   /** Seconds of pauses since the last of them. */
   private paused = 0;
   private readonly lately: number[] = [];
-  private readonly following = new Map<string, number>();
+  private readonly following: Map<string, number>;
 
   constructor(plan: TimePlan) {
-    const { clock, spent = 0, progress = 0, from } = plan;
+    const { clock, spent = 0, progress = 0, from, following = {} } = plan;
     this.plan = plan;
+    this.following = new Map(Object.entries(following));
     this.readAt = clock();
     this.origin = (plan.began ?? this.readAt) - 1000 * spent;
     this.done = Math.min(1, progress);

@@ -1,5 +1,6 @@
 /** Which checkpoint of a run is the best, by what is measured while it trains. */
 import type { Position } from './course.ts';
+import { longest } from './rule.ts';
 
 /** What chooses a run's best checkpoint. */
 export const selectors = ['none', 'retrieval', 'knn', 'loss'] as const;
@@ -38,6 +39,9 @@ export interface Done {
   /** In [0, 1]. */
   readonly progress: number;
 }
+
+/** As `every`: at the end of a run alone, for no run has so many epochs. */
+export const AT_END = longest;
 
 /** Rounding must not put off what is due. */
 const SLACK = 1e-9;

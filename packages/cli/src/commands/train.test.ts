@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { imageFolder, logged, moco, png, printed, spawnMoco, temporaryFolder } from '../testing.ts';
@@ -12,7 +12,8 @@ const folder = () => join(temporaryFolder(), 'run');
 it('leaves a model, a report and a comparison, and three commands that run', async () => {
   const out = folder();
   const images = imageFolder(120);
-  const { code, out: text, err } = await moco('train', images, ...small, '--epochs', '2', '--out', out);
+  const length = ['--epochs', '2', '--measure-every', '1'];
+  const { code, out: text, err } = await moco('train', images, ...small, ...length, '--out', out);
   expect([code, err]).toEqual([0, '']);
   expect(left.filter((name) => !existsSync(join(out, name)))).toEqual([]);
   expect(text).toMatch(/method +simclr +the rest of a batch/);
@@ -101,6 +102,11 @@ it('is the method that flags ask for, and begins from given weights', async () =
   const before = JSON.parse(readFileSync(join(first, 'train.json'), 'utf8')).rows[0];
   // What it began from is what the first run ended with.
   expect(figures.before).toBeCloseTo(before.after, 6);
+  // Which it goes on without.
+  rmSync(first, { recursive: true });
+  const gone = await moco('train', '--resume', second, '--max-steps', '2');
+  expect([gone.code, gone.err]).toEqual([0, '']);
+  expect(JSON.parse(readFileSync(join(second, 'train.json'), 'utf8')).rows[0].before).toBe(figures.before);
 });
 
 it.each([
@@ -128,6 +134,11 @@ it('leaves all of it after an interrupt, and goes on', async () => {
   expect(gone.code).toBe(0);
   expect(gone.out).toContain(`step ${globalStep} of the run`);
   expect(gone.out).toContain('edited copies, R@1');
+  const other = await moco('train', '--resume', out, '--preset', 'cifar10-demo');
+  expect([other.code, other.err]).toEqual([
+    1,
+    expect.stringMatching(/--preset and --resume exclude each other/),
+  ]);
 });
 
 it('compares edited copies alone, wherever they stand', () => {

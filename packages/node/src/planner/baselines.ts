@@ -1,20 +1,22 @@
 /** What an encoder is compared with, measured before it is trained: so it is known how long measuring takes. */
+import { join } from 'node:path';
 import { type Backend, type Encoder, under } from '@moco-ts/core';
 import { createPool, type Pool } from '@moco-ts/data';
 import { createMethod, type RunConfig } from '@moco-ts/run';
 import { currentCommit } from '../commit.ts';
-import type { EvaluationEvents, EvaluationSets, Measures } from '../evaluate.ts';
+import { type EvaluationEvents, type EvaluationSets, type Measures, measureNames } from '../evaluate.ts';
 import { type ExportSettings, makeModel } from '../export-model.ts';
 import { startingState } from '../init.ts';
 import { openBackend } from '../open-backend.ts';
 import { withOpened } from '../opened.ts';
-import { type Comparison, openComparison } from './compare.ts';
+import { jsonIfThere } from '../source.ts';
+import { type ComparedRow, type Comparison, openComparison } from './compare.ts';
 import type { TrainingSets } from './sets.ts';
 
 export interface Baselines {
   readonly comparison: Comparison;
   readonly pixels: Measures;
-  /** Of the network as training begins it. */
+  /** Of the network as training began it, as far as it is known. */
   readonly before: Measures;
   /** How long it took to measure the network, and to export it. */
   readonly seconds: { readonly measure: number; readonly export: number };
@@ -22,25 +24,46 @@ export interface Baselines {
   readonly sets: EvaluationSets;
 }
 
-/** @param clock milliseconds since some time */
+/**
+ * @param clock milliseconds since some time
+ * @param resumed the folder of a run that goes on: the weights that it began from may be gone
+ */
 export async function measureBaselines(
   config: RunConfig,
   sets: TrainingSets,
   events: EvaluationEvents,
   clock: () => number,
   encoder?: Encoder,
+  resumed?: string,
 ): Promise<Baselines> {
   const comparison = await openComparison(config, sets, events, encoder);
   const fresh = createMethod(config, sets.train.length, encoder).state();
   // The run itself tells what it takes of given weights.
-  const params = under('q', await startingState(config, fresh, () => undefined));
+  const isGone = resumed !== undefined && config.init !== undefined;
+  const state = isGone ? fresh : await startingState(config, fresh, () => undefined);
+  const params = under('q', state);
   const pixels = await measureAll(config, comparison.pixels);
   const asked = clock();
-  const before = await measureAll(config, (backend, pool) => comparison.encoder(backend, params, pool));
+  const measuredNow = await measureAll(config, (backend, pool) => comparison.encoder(backend, params, pool));
   const measured = clock();
   await makeModel(config, params, exportSettings());
   const seconds = { measure: (measured - asked) / 1000, export: (clock() - measured) / 1000 };
-  return { comparison, pixels, before, seconds, sets: { train: sets.train, test: comparison.asked } };
+  const before = isGone ? await storedBefore(resumed) : measuredNow;
+  // Of labelled images that are trained on, kNN needs some that are not in its bank.
+  const own = { train: sets.train, ...(!sets.seen && { test: comparison.asked }) };
+  return { comparison, pixels, before, seconds, sets: own };
+}
+
+/** What a run's record has of the network as training began it; nothing where the run never came to its end. */
+async function storedBefore(folder: string): Promise<Measures> {
+  const { rows } = await jsonIfThere(join(folder, 'train.json'));
+  const stored = Array.isArray(rows) ? rows.map((row) => Object(row) as Partial<ComparedRow>) : [];
+  const known = stored.flatMap(({ measure, before }) =>
+    measure !== undefined && measureNames.includes(measure) && typeof before === 'number'
+      ? [[measure, before]]
+      : [],
+  );
+  return Object.fromEntries(known);
 }
 
 /** How the model of a run is exported. */

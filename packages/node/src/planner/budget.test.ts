@@ -1,4 +1,5 @@
 import { SettingError } from '@moco-ts/core';
+import { isDue } from '@moco-ts/run';
 import { describe, expect, it } from 'vitest';
 import { expectEnough, shareOfMeasures, stepWithViews, trainingSeconds } from './budget.ts';
 
@@ -43,9 +44,22 @@ describe('a step with views', () => {
   });
 });
 
-it('is for measuring a tenth at most', () => {
-  // Five of 4 s in 200 s.
-  expect(shareOfMeasures(4, 200)).toBeCloseTo(0.2, 12);
-  expect(shareOfMeasures(0.1, 200)).toBe(0.1);
-  expect(shareOfMeasures(100, 200)).toBe(1);
+describe('measuring', () => {
+  /** Evaluations of a run of 40 epochs. */
+  const times = (measure: number, training: number) => {
+    const every = shareOfMeasures(measure, training);
+    const at = (epoch: number) => ({ epoch, progress: epoch / 40 });
+    return Array.from({ length: 40 }, (_, i) => isDue(every, at(i), at(i + 1))).filter(Boolean).length;
+  };
+
+  it('is for a tenth of the time at most', () => {
+    // Five of 4 s in 200 s.
+    expect(times(4, 200)).toBe(5);
+    expect(times(0.1, 200)).toBe(10);
+  });
+
+  it('is at the end alone where one takes that tenth', () => {
+    expect(times(20, 200)).toBe(1);
+    expect(times(100, 200)).toBe(1);
+  });
 });

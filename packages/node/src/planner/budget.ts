@@ -1,6 +1,6 @@
 /** What a time buys: arithmetic alone, of seconds that others measured. */
 import { SettingError, say, settingRef } from '@moco-ts/core';
-import { durationText } from '@moco-ts/run';
+import { AT_END, durationText } from '@moco-ts/run';
 
 /** In seconds. */
 export interface Budget {
@@ -58,9 +58,11 @@ export function stepWithViews(
 const [FOR_MEASURES, LEAST_SHARE] = [0.1, 0.1];
 
 /**
- * The share of a run between two evaluations.
+ * The share of a run between two evaluations, or `AT_END` where there is time for no other.
  * @param measure seconds of one
  * @param training seconds of all steps
  */
-export const shareOfMeasures = (measure: number, training: number): number =>
-  Math.min(1, Math.max(LEAST_SHARE, measure / (FOR_MEASURES * training)));
+export function shareOfMeasures(measure: number, training: number): number {
+  const share = measure / (FOR_MEASURES * training);
+  return share < 1 ? Math.max(LEAST_SHARE, share) : AT_END;
+}

@@ -1,6 +1,6 @@
 /** A recipe as people read it: what was chosen, and why. */
 import { counted, type Wording } from '@moco-ts/core';
-import { durationText, methodOf, type RunConfig, type RunFlags, takes } from '@moco-ts/run';
+import { durationText, lengthOf, methodOf, type RunConfig, type RunFlags, takes } from '@moco-ts/run';
 import { type Budget, trainingSeconds } from './budget.ts';
 import type { DataFacts } from './facts.ts';
 import type { Place } from './machine.ts';
@@ -29,6 +29,8 @@ export interface Plan {
   readonly viewSeconds: number;
   /** Undefined where the user limits the run by epochs or steps. */
   readonly budget?: Budget | undefined;
+  /** Of the training, about, before `maxSteps` ends it; Infinity where the log of another run tells. */
+  readonly steps: number;
 }
 
 /** In whole seconds. */
@@ -68,7 +70,7 @@ export function recipeLines(plan: Plan): RecipeLine[] {
     { what: 'computed by', value: `${place.backend}, ${precision}`, reason: place.reason },
     { what: 'workers', value: String(workers), reason: workersReason(plan) },
     timeLine(plan),
-    estimateLine(plan),
+    ...estimateLines(plan),
   ];
 }
 
@@ -119,8 +121,7 @@ const milliseconds = (seconds: number) =>
 
 function timeLine({ budget, config }: Plan): RecipeLine {
   if (!budget) {
-    const value =
-      config.maxSteps === undefined ? counted(config.epochs, 'epoch') : counted(config.maxSteps, 'step');
+    const value = config.maxSteps === undefined ? lengthOf(config) : counted(config.maxSteps, 'step');
     return { what: 'time', value, reason: 'asked for' };
   }
   const training = whole(trainingSeconds(budget));
@@ -131,15 +132,16 @@ function timeLine({ budget, config }: Plan): RecipeLine {
   };
 }
 
-function estimateLine({ budget, config, secondsPerStep, facts }: Plan): RecipeLine {
-  const { batchSize, epochs, maxSteps = Number.POSITIVE_INFINITY } = config;
-  const perEpoch = Math.max(1, Math.floor(facts.images / batchSize));
-  const inTime = budget ? trainingSeconds(budget) / secondsPerStep : Number.POSITIVE_INFINITY;
-  const steps = Math.floor(Math.min(inTime, maxSteps, budget ? Number.POSITIVE_INFINITY : epochs * perEpoch));
-  const passes = steps / perEpoch;
-  return {
-    what: 'estimate',
-    value: counted(steps, 'step'),
-    reason: `${passes.toFixed(passes < 10 ? 1 : 0)} passes over the images, ${milliseconds(secondsPerStep)} a step`,
-  };
+function estimateLines({ config, secondsPerStep, facts, steps: atMost }: Plan): RecipeLine[] {
+  const { batchSize, maxSteps = Number.POSITIVE_INFINITY } = config;
+  const steps = Math.floor(Math.min(atMost, maxSteps));
+  if (!Number.isFinite(steps)) return [];
+  const passes = steps / Math.max(1, Math.floor(facts.images / batchSize));
+  return [
+    {
+      what: 'estimate',
+      value: counted(steps, 'step'),
+      reason: `${passes.toFixed(passes < 10 ? 1 : 0)} passes over the images, ${milliseconds(secondsPerStep)} a step`,
+    },
+  ];
 }

@@ -1,7 +1,8 @@
 /** Plans a run: looks at the images, times the machine, measures what is to be beaten, and cuts the time. */
-import { type Extent, type RunConfig, type RunFlags, resolveConfig } from '@moco-ts/run';
+import { dirname } from 'node:path';
+import { type Extent, lastEpoch, type RunConfig, type RunFlags, resolveConfig } from '@moco-ts/run';
 import { openCheckpoint } from '../checkpoint.ts';
-import { startTiming } from '../course.ts';
+import { startTiming, type Timing } from '../course.ts';
 import type { EvaluationEvents } from '../evaluate.ts';
 import { flagsFrom } from '../init.ts';
 import { planRun } from '../plan.ts';
@@ -37,15 +38,16 @@ export async function planNew(request: TrainRequest, host: TrainHost): Promise<P
   host.phase('timing');
   const place = await choosePlace(given);
   const { holdOut } = sets;
-  // What was trained on tells nothing of a checkpoint.
-  const select = given.select ?? (sets.seen ? 'none' : 'retrieval');
+  // What was trained on tells nothing of a checkpoint, nor does a run that is not measured.
+  const select = given.select ?? (sets.seen || given.measureEvery === 0 ? 'none' : 'retrieval');
   const known = { backend: place.backend, select, ...(holdOut !== undefined && { holdOut }) };
   const timed = (flags: RunFlags) =>
     stepSeconds(resolveConfig({ ...flags, ...known, data: given.data! }, sets.train, defaultWorkers()));
   const time = given.time ?? DEFAULT_TIME[place.gpu ? 'gpu' : 'cpu'];
-  // Who says how many epochs or steps has set an end.
-  const isTimed = given.time !== undefined || (given.epochs ?? given.maxSteps) === undefined;
-  const extent = isTimed ? { seconds: FOR_TRAINING * (time - spent()) } : extentOf(given, facts);
+  // Who says how many epochs or steps has set an end. How long a run is that repeats another, its log tells later.
+  const byClock = given.time !== undefined || (given.epochs ?? given.maxSteps) === undefined;
+  const isTimed = byClock && given.progressFrom === undefined;
+  const extent = byClock ? { seconds: FOR_TRAINING * (time - spent()) } : extentOf(given, facts);
   const chosen = await settle(facts, given, extent, timed);
   const settled = await choosePrecision(chosen, { given, place, timed });
   if (stop.requested) return undefined;
@@ -63,11 +65,14 @@ export async function planNew(request: TrainRequest, host: TrainHost): Promise<P
   const baselines = await measureBaselines(run.config, sets, eventsOf(host), clock, request.own?.encoder);
   if (stop.requested) return undefined;
   const secondsPerStep = runStepSeconds(settled.scale.secondsPerStep, views, place, run.config);
-  const reserve = reserveFor(baselines, run.config, host);
+  const kept = keptFor(baselines, run.config, host);
+  const reserve = kept.reserve + kept.following.evaluation;
   const budget = isTimed ? { time, spent: spent(), reserve } : undefined;
   if (budget) expectEnough(budget, secondsPerStep);
   const perEpoch = Math.max(1, Math.floor(facts.images / run.config.batchSize));
-  const epochs = budget ? trainingSeconds(budget) / secondsPerStep / perEpoch : run.config.epochs;
+  const inTime = budget ? trainingSeconds(budget) / secondsPerStep : Number.POSITIVE_INFINITY;
+  const steps = Math.min(inTime, lastEpoch(run.config) * perEpoch);
+  const epochs = Number.isFinite(steps) ? steps / perEpoch : run.config.epochs;
   const config = {
     ...run.config,
     saveEvery: given.saveEvery ?? saveEvery(epochs),
@@ -76,10 +81,10 @@ export async function planNew(request: TrainRequest, host: TrainHost): Promise<P
         given.measureEvery ?? shareOfMeasures(baselines.seconds.measure, epochs * perEpoch * secondsPerStep),
     }),
   };
-  const measured = { facts, place, settled, secondsPerStep, viewSeconds: views, budget };
+  const measured = { facts, place, settled, secondsPerStep, viewSeconds: views, budget, steps };
   return {
     ...{ ...run, config, baselines },
-    ...{ timing: { ...timing, reserve }, recipe: recipeLines({ config, given, ...measured }) },
+    ...{ timing: { ...timing, ...kept }, recipe: recipeLines({ config, given, ...measured }) },
   };
 }
 
@@ -87,11 +92,11 @@ export async function planNew(request: TrainRequest, host: TrainHost): Promise<P
 export async function planResumed(request: TrainRequest, host: TrainHost): Promise<Planned | undefined> {
   const timing = startTiming(host.clock);
   host.phase('looking');
-  const { flags, out, resume } = request;
+  const { flags, preset, out, resume } = request;
   const { config: stored } = (await openCheckpoint(resume!, host.warn)).info;
   const sets = await openTrainingSets({ ...stored, ...flags }, request, host.warn);
   const run = await planRun(
-    { flags, out, resume, dataset: sets.train, ...(!sets.seen && { test: sets.test }) },
+    { flags, preset, out, resume, dataset: sets.train, ...(!sets.seen && { test: sets.test }) },
     host,
   );
   if (host.stop.requested) return undefined;
@@ -102,10 +107,11 @@ export async function planResumed(request: TrainRequest, host: TrainHost): Promi
     eventsOf(host),
     host.clock,
     request.own?.encoder,
+    dirname(run.resume!.path),
   );
   return {
     ...run,
-    timing: { ...timing, reserve: reserveFor(baselines, run.config, host) },
+    timing: { ...timing, ...keptFor(baselines, run.config, host) },
     recipe: [],
     baselines,
   };
@@ -151,15 +157,18 @@ const CLEARLY = 0.9;
 /** Measured once more, with a report, by a machine that may be busier then. */
 const MARGIN = 1.25;
 
-/** Seconds for what follows training: the encoder is measured and exported as the untrained one was, its last
- * checkpoint is measured to choose, and a report shows its features. */
-function reserveFor(
+/**
+ * Seconds for what follows training: the encoder is measured and exported as the untrained one was, and a report shows its features. What
+ * the run itself measures behind its last step, its course keeps free, and learns how long that takes.
+ */
+function keptFor(
   { seconds }: Baselines,
-  { select }: Pick<RunConfig, 'select'>,
+  { measureEvery }: Pick<RunConfig, 'measureEvery'>,
   { report }: TrainHost,
-): number {
-  const measures = 1 + (report ? 1 : 0) + (select === 'none' ? 0 : 1);
-  return MARGIN * (measures * seconds.measure + seconds.export);
+) {
+  const measure = MARGIN * seconds.measure;
+  const reserve = (report ? 2 : 1) * measure + MARGIN * seconds.export;
+  return { reserve, following: { evaluation: measureEvery > 0 ? measure : 0 } } satisfies Partial<Timing>;
 }
 
 const eventsOf = ({ warn, note }: TrainHost): EvaluationEvents => ({

@@ -1,13 +1,13 @@
 /** Which images are trained on, and which are kept to measure on. */
 import { counted, DataError, SettingError, say, settingRef } from '@moco-ts/core';
-import { divide, type ImageDataset } from '@moco-ts/data';
+import { divide, HELD_OUT, type ImageDataset } from '@moco-ts/data';
 import { FEWEST_IMAGES, type RunFlags } from '@moco-ts/run';
 import { type Note, openData, openOwnTest } from '../dataset.ts';
 import type { ComparisonSets } from './compare.ts';
 import { shareHeldOut } from './facts.ts';
 
 export interface TrainingSets extends ComparisonSets {
-  /** The share of the data that is held out, where they are opened by name. */
+  /** The share of the data that is held out, by which a run that goes on holds out the same images. */
   readonly holdOut?: number;
 }
 
@@ -37,15 +37,26 @@ export async function openTrainingSets(flags: RunFlags, given: GivenSets, note: 
     );
   const test = given.test ?? (given.dataset ? undefined : await openOwnTest(named, note));
   if (test) return { train: all, test, seen: false };
-  const holdOut = flags.holdOut ?? shareHeldOut(all.length);
+  const holdOut = shareOf(flags, all.length);
   if (holdOut === 0) return { train: all, test: all, seen: true };
-  if (given.dataset) return { ...divide(all, holdOut), seen: false };
+  if (given.dataset) return { ...divide(all, holdOut), seen: false, holdOut };
   const silent = () => undefined;
   const divided = { ...named, holdOut };
   // A set of records has no share that its name tells, and of few images the rule may hold out none.
   const held = await openOwnTest(divided, silent).catch(ifNoData);
-  if (!held) return { ...divide(all, holdOut), seen: false };
+  if (!held) return { ...divide(all, holdOut), seen: false, holdOut };
   return { train: await openData(divided, 'train', silent), test: held, seen: false, holdOut };
+}
+
+/** What is measured to choose a checkpoint is never trained on. */
+function shareOf({ holdOut, select = 'none' }: RunFlags, images: number): number {
+  const isChosen = select === 'retrieval' || select === 'knn';
+  if (isChosen && holdOut === 0)
+    throw new SettingError(
+      say`${settingRef('select', select)} chooses by images that are not trained on, which ${settingRef('holdOut', 0)} leaves none of`,
+      { code: 'setting-conflict', setting: 'holdOut', value: 0 },
+    );
+  return holdOut ?? (shareHeldOut(images) || (isChosen ? HELD_OUT : 0));
 }
 
 function ifNoData(error: unknown): undefined {

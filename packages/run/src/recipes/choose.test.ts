@@ -38,6 +38,18 @@ describe('the recipe', () => {
     expect(recipeFlags(recipe, 40, { batchSize: 12 }).batchSize).toBe(12);
   });
 
+  it('has a queue of whole steps', () => {
+    const recipe = recipeFor(3000, { method: 'moco-v2' });
+    const queue = (images: number, given: object) => recipeFlags(recipe, images, given).mocoK;
+    // Of 1024, the largest power of 2 below half of the images, 21 steps of 48, or 10 of 96.
+    expect([queue(3000, { batchSize: 48 }), queue(3000, { batchSize: 48, symmetric: true })]).toEqual([
+      1008, 960,
+    ]);
+    // Of 16 images 8 are in the queue, one step of 16, whose two views are 32.
+    expect([queue(16, {}), queue(16, { symmetric: true })]).toEqual([16, 32]);
+    expect(queue(3000, { batchSize: 48, mocoK: 96 })).toBe(96);
+  });
+
   it('has a tenth of the rate for weights that are trained already, unless the user names one', () => {
     const recipe = recipeFor(3000, {});
     const { lr } = recipeFlags(recipe, 3000, {});

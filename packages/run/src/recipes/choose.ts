@@ -59,14 +59,15 @@ export const isWorth = ({ secondsPerStep, worth }: TimedScale, batch: number, ex
 export function recipeFlags(recipe: Recipe, images: number, given: RunFlags): RunFlags {
   const own: RunFlags = { ...usualFlags, ...recipe.flags };
   const { init, lr, batchSize = batchFor(images, own.batchSize!), mocoK = own.mocoK } = given;
+  const keys = batchSize * (given.symmetric ? 2 : 1);
   return {
     ...own,
     ...(init !== undefined && lr === undefined && { lr: own.lr! * TRAINED_RATE }),
     ...given,
     batchSize,
-    // A longer queue would hold the other keys of a batch's own images.
+    // A longer queue would hold the other keys of a batch's own images; it is replaced by whole steps.
     ...(mocoK !== undefined && {
-      mocoK: given.mocoK ?? Math.max(batchSize, batchFor(Math.floor(images / 2), mocoK)),
+      mocoK: given.mocoK ?? keys * Math.max(1, Math.floor(batchFor(Math.floor(images / 2), mocoK) / keys)),
     }),
   };
 }
