@@ -68,3 +68,34 @@ it('prints a plain line at the first of every so many steps', () => {
     'Epoch 10 [   1/5004] Time 0.321 Data 0.000 Loss 9.8765 (9.8765) Acc@1/5 12.5/100.0',
   );
 });
+
+it('tells programs the same fields of each event, with or without a time', () => {
+  let told = '';
+  const out = (text: string) => {
+    told += text;
+  };
+  const streams = { out, err: () => undefined, live: false, color: false };
+  const reporter = createReporter(createIo(streams, { json: true, quiet: false }), 3);
+  const open = { ...progress(4), epochs: Number.POSITIVE_INFINITY, time: { spent: 20, total: 60 } };
+  for (const where of [progress(4), open]) {
+    void reporter.step(where);
+    reporter.epoch(where);
+  }
+  reporter.measured?.(1, { editedCopies: 40 }, true);
+  reporter.measured?.(2, { editedCopies: 30 }, false);
+  const events = told
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  const timing = { spent: 20, total: 60 };
+  expect(events).toMatchObject([
+    { event: 'step', epochs: 200, time: 0.321 },
+    { event: 'epoch', epochs: 200 },
+    { event: 'step', time: 0.321, timing },
+    { event: 'epoch', timing },
+    { event: 'evaluation', epoch: 1, editedCopies: 40, best: true },
+    { event: 'evaluation', epoch: 2, editedCopies: 30, best: false },
+  ]);
+  for (const event of events.slice(2)) expect(event).not.toHaveProperty('epochs');
+  for (const at of [1, 3]) expect(events[at]).not.toHaveProperty('time');
+});

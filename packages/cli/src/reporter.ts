@@ -21,7 +21,14 @@ export function createReporter(io: Io, every: number, shown = accuracies): Repor
 
 /** For programs: what the run's log has, as it comes. */
 function eventReporter(io: Io, every: number): Reporter {
-  const facts = ({ meters: _, learningRate: lr, ...where }: Progress) => ({ ...where, lr });
+  // Of a step `time` is the seconds that it took. Where time alone ends the run, nobody knows of how many epochs.
+  const facts = ({ meters: _, learningRate: lr, epoch, epochs, time, ...where }: Progress) => ({
+    epoch,
+    ...(Number.isFinite(epochs) && { epochs }),
+    ...where,
+    ...(time && { timing: time }),
+    lr,
+  });
   return {
     step: (progress) => {
       if ((progress.step - 1) % every !== 0) return;
