@@ -126,6 +126,16 @@ describe('a run with a time', () => {
     expect(differences(parts.checkpoint, rest.checkpoint)).toEqual([]);
   });
 
+  it('is repeated without the steps of a run that was killed before its first checkpoint, in the same folder', async () => {
+    const log = at('twice.jsonl');
+    const step = (globalStep: number, progress: number) => ({ event: 'progress', globalStep, progress });
+    const start = { event: 'start', epoch: 0, step: 0, globalStep: 0 };
+    const lines = [start, step(0, 0), step(1, 0.3), step(2, 0.4), start, step(0, 0), step(1, 0.6)];
+    writeFileSync(log, lines.map((line) => JSON.stringify(line)).join('\n'));
+    await run(at('twice'), { progressFrom: log, warmupEpochs: 0 }, 1);
+    expect(progressIn(at('twice'))).toEqual([0, 0.6]);
+  });
+
   it('that is over goes on with more time only', async () => {
     const { globalStep } = infoOf(first.checkpoint);
     expect((await moco('info', at('first'))).out).not.toContain('pretrain --resume');

@@ -85,8 +85,8 @@ async function recordedProgress(path: string, from: Position): Promise<number[]>
   for await (const line of linesOf(log)) {
     const { event, globalStep, progress } = parsed(line);
     if (!isCount(globalStep)) continue;
-    // What follows replaces the steps behind the checkpoint.
-    if (event === 'resume') values.length = Math.min(values.length, globalStep);
+    // What follows replaces the steps behind the checkpoint; a run killed before its first one starts over.
+    if (event === 'resume' || event === 'start') values.length = Math.min(values.length, globalStep);
     else if (isShare(progress)) values[globalStep] = progress;
   }
   for (let step = from.globalStep; step < Math.max(1, values.length); step++)

@@ -24,6 +24,19 @@ it('what was taken back by going on from an earlier checkpoint is left out', () 
   expect([resumed, damaged]).toEqual([1, 0]);
 });
 
+it('what a run left that was killed before its first checkpoint is left out where it starts over', () => {
+  const { steps } = historyOf(
+    [
+      line('start', { globalStep: 0, epoch: 0, step: 0 }),
+      line('step', { globalStep: 0, loss: 3 }),
+      line('step', { globalStep: 1, loss: 99 }),
+      line('start', { globalStep: 0, epoch: 0, step: 0 }),
+      line('step', { globalStep: 0, loss: 2 }),
+    ].join('\n'),
+  );
+  expect(steps.map(({ loss }) => loss)).toEqual([2]);
+});
+
 it('an evaluation in mid-epoch, where the time of a run was over, stays when it goes on with more', () => {
   const { evaluations } = historyOf(
     [

@@ -80,13 +80,13 @@ function parse(line: string): LogLine | undefined {
   }
 }
 
-/** Leaves out what was logged after the checkpoint from which the run later went on. */
+/** Leaves out what was logged after the checkpoint from which the run later went on, or before it started over. */
 function withoutTakenBack(lines: readonly LogLine[]): LogLine[] {
   const kept: LogLine[] = [];
   // From the end, so that one look at each line will do, however often the run went on.
   let [steps, epochs] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
   for (const line of [...lines].reverse()) {
-    if (line.event === 'resume') {
+    if (line.event === 'resume' || line.event === 'start') {
       steps = Math.min(steps, Number(line.globalStep));
       epochs = Math.min(epochs, Number(line.epoch));
     }
