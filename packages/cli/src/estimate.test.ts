@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { withEstimate } from './estimate.ts';
 
 /** What is said in the first steps of a run of 200 epochs with 100 steps each, by the seconds of each. */
-function said(seconds: readonly number[], maxSteps?: number): string[] {
+function said(seconds: readonly number[], maxSteps?: number, progressFrom?: string): string[] {
   const notes: string[] = [];
   const none = () => undefined;
   const inner: Reporter = {
@@ -14,7 +14,11 @@ function said(seconds: readonly number[], maxSteps?: number): string[] {
     warn: none,
     close: none,
   };
-  const limits = { epochs: 200, ...(maxSteps !== undefined && { maxSteps }) };
+  const limits = {
+    epochs: 200,
+    ...(maxSteps !== undefined && { maxSteps }),
+    ...(progressFrom !== undefined && { progressFrom }),
+  };
   const reporter = withEstimate(inner, limits, 'moco train photos/ is quicker.');
   seconds.forEach((time, i) => {
     const meters = createMeters();
@@ -41,4 +45,6 @@ it('counts the steps to --max-steps, and says nothing of a minute, nor before it
   ]);
   expect(said([1, 12, 12], 7)).toEqual([]);
   expect(said([90, 12])).toEqual([]);
+  // A repeated run ends with the steps of the first.
+  expect(said([90, 11, 13], undefined, 'runs/first')).toEqual([]);
 });

@@ -1,6 +1,6 @@
 /** How long a run will take, said once at its start. */
 import type { Reporter } from '@moco-ts/node';
-import type { Progress, RunConfig } from '@moco-ts/run';
+import { isTimed, type Progress, type RunConfig } from '@moco-ts/run';
 import { about } from './format.ts';
 
 /** Steps that are timed, behind the first, which may compile. */
@@ -24,10 +24,10 @@ function remaining(
  */
 export function withEstimate(
   reporter: Reporter,
-  config: Pick<RunConfig, 'epochs' | 'maxSteps' | 'time'>,
+  config: Pick<RunConfig, 'epochs' | 'maxSteps' | 'time' | 'progressFrom'>,
   quicker: string,
 ): Reporter {
-  if (config.time !== undefined) return reporter;
+  if (isTimed(config)) return reporter;
   const seconds: number[] = [];
   return {
     ...reporter,

@@ -218,6 +218,13 @@ it('what is of no known setting changes nothing, and what is missing has its def
   expect(await moco('knn', file)).toMatchObject({ code: 0, err: '' });
 });
 
+it('one that is open-ended without a time ends with its epochs', async () => {
+  const file = forged(({ config }) => Object.assign(config, { openEnded: true, epochs: 2 }));
+  const { code, err, out } = await moco('pretrain', '--resume', file, '--out', at('open-ended'));
+  expect([code, err]).toEqual([0, '']);
+  expect(out).toContain(`Saved ${join(at('open-ended'), 'checkpoint-0002.safetensors')}`);
+});
+
 it('a run folder with such a checkpoint keeps it: it is not damaged', async () => {
   const run = at('kept');
   mkdirSync(run);

@@ -124,8 +124,8 @@ export function resumeConfig(saved: RunConfig, given: RunFlags, source: string):
   if (refused !== undefined) throw new SettingError(refused, { code: 'setting-conflict' });
   // A limit applies to the command that it was given to: if kept, it would stop a resumed run at once.
   const { maxSteps: _, openEnded, ...kept } = saved;
-  const end = openEnded && flags.epochs === undefined && { openEnded };
-  const config = { ...withDefaults(kept), ...end, ...flags };
+  const isOpen = openEnded && flags.epochs === undefined && isTimed({ ...saved, ...flags });
+  const config = { ...withDefaults(kept), ...(isOpen && { openEnded }), ...flags };
   check(config);
   return config;
 }
