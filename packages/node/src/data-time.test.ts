@@ -5,14 +5,24 @@ import { slowData } from './data-time.ts';
 import { guessOf } from './evaluate.ts';
 
 /** What is said of an epoch of so many steps, by seconds of each and of waiting in it. */
-function said(count: number, time: number, data: number, teacher?: string): string | undefined {
+function said(
+  count: number,
+  time: number,
+  data: number,
+  {
+    teacher,
+    name = 'my photos',
+    kind = 'files',
+  }: { teacher?: string; name?: string; kind?: 'files' | 'here' } = {},
+): string | undefined {
   const meter = (seconds: number) => new Meter({ sum: seconds * count, count });
   const text = slowData(
     { time: meter(time), data: meter(data) },
     {
-      ...{ workers: 2, data: 'my photos', imageSize: 224, cacheTeacher: false },
+      ...{ workers: 2, data: name, imageSize: 224, cacheTeacher: false },
       ...(teacher !== undefined && { teacher }),
     },
+    { share: () => (kind === 'files' ? { kind, root: '', paths: [] } : { kind }) },
   );
   return (
     text &&
@@ -28,8 +38,19 @@ it('names decoding as the bottleneck where a step waits for more than a third of
   expect(said(10, 1, 0.9)).toBeUndefined();
 });
 
+it.each([{ name: 'emoji' }, { name: 'object:birds' }, { name: 'cifar', kind: 'here' }] as const)(
+  'names no copy of %o, which is no folder of image files',
+  (set) => {
+    expect(said(100, 1, 0.4, set)).toMatch(
+      /^decoding is the bottleneck: .* raise workers 2 if cores are idle$/,
+    );
+  },
+);
+
 it('names the teacher where its features are waited for', () => {
-  expect(said(100, 1, 0.4, 'model.onnx')).toMatch(/^the teacher is the bottleneck: .* 40 % .*cacheTeacher/);
+  expect(said(100, 1, 0.4, { teacher: 'model.onnx' })).toMatch(
+    /^the teacher is the bottleneck: .* 40 % .*cacheTeacher/,
+  );
 });
 
 it('guesses the most frequent class of the test split', () => {

@@ -1,4 +1,5 @@
 import { quoted, say, settingRef, type Wording } from '@moco-ts/core';
+import type { ImageDataset } from '@moco-ts/data';
 import type { Meters, RunConfig } from '@moco-ts/run';
 
 /** Of a step, spent waiting for images. */
@@ -10,6 +11,7 @@ const LEAST_SECONDS = 30;
 export function slowData(
   { time, data }: Pick<Meters, 'time' | 'data'>,
   config: Pick<RunConfig, 'workers' | 'data' | 'imageSize' | 'teacher' | 'cacheTeacher'>,
+  dataset: Pick<ImageDataset, 'share'>,
 ): Wording | undefined {
   const { workers, data: name, imageSize, teacher, cacheTeacher } = config;
   const share = data.average / time.average;
@@ -17,5 +19,10 @@ export function slowData(
   const percent = (100 * share).toFixed(0);
   if (teacher !== undefined && !cacheTeacher)
     return say`the teacher is the bottleneck: steps wait for its features ${percent} % of their time; ${settingRef('cacheTeacher')} asks it once for each image, without views`;
-  return say`decoding is the bottleneck: steps wait for images ${percent} % of their time; raise ${settingRef('workers', workers)} if cores are idle, or train on a copy in a smaller size: ${settingRef('size', 2 * imageSize, `moco shrink ${quoted(name)}`)}`;
+  // Others have nothing to shrink.
+  const isFolder = dataset.share?.().kind === 'files' && !/^(emoji$|object:)/.test(name);
+  const smaller = isFolder
+    ? say`, or train on a smaller copy, which shrink makes: ${settingRef('size', 2 * imageSize, `moco shrink ${quoted(name)}`)}`
+    : '';
+  return say`decoding is the bottleneck: steps wait for images ${percent} % of their time; raise ${settingRef('workers', workers)} if cores are idle${smaller}`;
 }

@@ -230,7 +230,7 @@ async function loop(
         reporter.warn(text);
         log.write('alarm', { epoch: progress.epoch, message: text });
       });
-      const slow = waited ? undefined : slowData(progress.meters, config);
+      const slow = waited ? undefined : slowData(progress.meters, config, dataset);
       if (slow !== undefined) reporter.warn(slow);
       waited ||= slow !== undefined;
       const due = saveEverySteps !== undefined && progress.globalStep % saveEverySteps === 0;
