@@ -94,8 +94,14 @@ describe('a run from the weights of a PyTorch file', () => {
     const { flags, remarks } = await flagsFrom(fixture('v2.pth.tar'), { arch: 'narrow', imageSize: 32 });
     expect(flags).toMatchObject({ arch: 'narrow', mean: [0.485, 0.456, 0.406] });
     expect(remarks.map(String)).toEqual([
-      "not said by the file, so assumed: ImageNet's mean and standard deviation (mean, std)",
+      `${fixture('v2.pth.tar')}: not said by the file, so assumed: ImageNet's mean and standard deviation (mean, std)`,
     ]);
+    const [mean, std] = [
+      [0.5, 0.5, 0.5],
+      [0.2, 0.2, 0.2],
+    ];
+    const told = await flagsFrom(fixture('v2.pth.tar'), { arch: 'narrow', imageSize: 32, mean, std });
+    expect([told.flags, told.remarks]).toMatchObject([{ mean, std }, []]);
   });
 
   it('has the learned positions of a ViT, for as many patches as its images have', async () => {

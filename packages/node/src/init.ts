@@ -12,7 +12,7 @@ import {
 import { traitsNamed } from '@moco-ts/encoders';
 import { type EncoderOptions, listed, resampledPositions } from '@moco-ts/exchange';
 import { type RunConfig, type RunFlags, startFrom } from '@moco-ts/run';
-import { asCheckpoint, checkFinite, isCheckpoint, openAny } from './foreign.ts';
+import { asCheckpoint, checkFinite, choiceOf, isCheckpoint, openAny } from './foreign.ts';
 import { registerPlugins } from './plugins.ts';
 
 /** An encoder to begin from. */
@@ -24,7 +24,7 @@ export interface Weights {
   readonly tensors: Params;
   /** By the file's names: what belongs to no encoder. */
   readonly unexpected: readonly string[];
-  /** What was assumed of another program's file. */
+  /** What was assumed of another program's file, or that a run's best checkpoint is not its newest. */
   readonly notes: readonly Wording[];
 }
 
@@ -33,11 +33,12 @@ const inherited = new Set(['arch', 'stem', 'patchSize', 'mean', 'std']);
 
 async function openWeights(
   path: string,
-  { arch, imageSize }: Pick<EncoderOptions, 'arch' | 'imageSize'>,
+  options: Pick<EncoderOptions, 'arch' | 'imageSize' | 'mean' | 'std'>,
+  warn: (text: Wording) => void = () => undefined,
 ): Promise<Weights> {
   await registerPlugins();
-  const options = { ...(arch !== undefined && { arch }), ...(imageSize !== undefined && { imageSize }) };
-  const opened = await openAny(path, { ...options, withKey: true, keepPositions: true }, () => undefined);
+  const { arch } = options;
+  const opened = await openAny(path, { ...options, withKey: true, keepPositions: true }, warn);
   const { info, tensors } = isCheckpoint(opened) ? opened : asCheckpoint(opened, path);
   const { config } = info;
   if (arch !== undefined && config.arch !== arch)
@@ -49,7 +50,12 @@ async function openWeights(
   const given: Params = Object.fromEntries(own);
   checkFinite(path, given);
   const { unexpected, notes } = isCheckpoint(opened) ? { unexpected: [], notes: [] } : opened.encoder;
-  return { path: isCheckpoint(opened) ? opened.path : path, config, tensors: given, unexpected, notes };
+  const choice = isCheckpoint(opened) ? choiceOf(opened) : undefined;
+  return {
+    path: isCheckpoint(opened) ? opened.path : path,
+    ...{ config, tensors: given, unexpected },
+    notes: choice === undefined ? notes.map((note) => say`${path}: ${note}`) : [choice],
+  };
 }
 
 /** What a run begins from. */
@@ -58,7 +64,7 @@ export interface Beginning {
   readonly flags: RunFlags;
   /** Of the weights' own images, which a run need not share. */
   readonly imageSize: number;
-  /** What was assumed of the file. */
+  /** What was assumed or chosen of the file, which they name. */
   readonly remarks: readonly Wording[];
   /** The weights, once: who takes them frees them. */
   readonly take: () => Weights | undefined;
@@ -67,14 +73,25 @@ export interface Beginning {
 /**
  * The flags of a run from given weights: of what the user leaves open, their architecture, its stem and patches, and the
  * normalisation of images.
+ * @param warn called for a damaged checkpoint that is skipped
  * @throws UserError for a file that can't be read, or is of another architecture than the flags name
  */
-export async function flagsFrom(path: string, flags: RunFlags): Promise<Beginning> {
-  const { arch, imageSize } = flags;
-  let weights: Weights | undefined = await openWeights(path, {
-    ...(arch !== undefined && { arch }),
-    ...(imageSize !== undefined && { imageSize }),
-  });
+export async function flagsFrom(
+  path: string,
+  flags: RunFlags,
+  warn?: (text: Wording) => void,
+): Promise<Beginning> {
+  const { arch, imageSize, mean, std } = flags;
+  let weights: Weights | undefined = await openWeights(
+    path,
+    {
+      ...(arch !== undefined && { arch }),
+      ...(imageSize !== undefined && { imageSize }),
+      ...(mean && { mean }),
+      ...(std && { std }),
+    },
+    warn,
+  );
   const { config, notes: remarks } = weights;
   // Without it a run on small images would choose the CIFAR stem.
   const stem = traitsNamed(config.arch).stems[0] === 'imagenet' && 'imagenet';

@@ -62,13 +62,13 @@ export async function planRun(
   const { init } = given;
   // The folder that `auto` looks into is named by the architecture. A run that goes on needs nothing else of the file.
   const isLookedFor = resumePath === 'auto' && out === undefined;
-  let begun = init !== undefined && isLookedFor ? await flagsFrom(init, given) : undefined;
+  let begun = init !== undefined && isLookedFor ? await flagsFrom(init, given, listeners.warn) : undefined;
   const resume = await findResume(resumePath, out, begun?.flags ?? given, listeners.warn);
-  if (!resume && init !== undefined) begun ??= await flagsFrom(init, given);
+  if (!resume && init !== undefined) begun ??= await flagsFrom(init, given, listeners.warn);
   const open = begun?.flags ?? given;
   const flags = resume ? given : await withTeacher({ method: defaults.method, ...open }, listeners.note);
   if (!resume && begun) {
-    for (const remark of begun.remarks) listeners.note(say`${init!}: ${remark}`);
+    for (const remark of begun.remarks) listeners.note(remark);
     if (given.lr === undefined) listeners.note(gentler);
   }
   const named = resume ? resume.info.config : flags;

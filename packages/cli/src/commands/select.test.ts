@@ -245,7 +245,9 @@ describe('what uses a run', () => {
     ])
       expect(await moco(...args)).toMatchObject({ code: 0, err: note });
     const init = ['--init', other, '--max-steps', '1', '--out', at('begun')];
-    expect((await moco('pretrain', images, ...base, ...init)).out).toContain(`From ${best}: `);
+    const { out } = await moco('pretrain', images, ...base, ...init);
+    expect(out).toContain(`From ${best}: `);
+    expect(out).toContain(note.replace('moco: note: ', ''));
   });
 
   it('takes the newest where the best is damaged; where it is the newest nothing is said', async () => {
@@ -258,6 +260,10 @@ describe('what uses a run', () => {
       expect.stringContaining('resnet-tiny'),
       expect.stringMatching(/is damaged.*; taking the newest instead\n$/),
     ]);
+    const init = ['--init', other, '--max-steps', '1', '--out', at('begun-damaged')];
+    expect((await moco('pretrain', images, ...base, ...init)).err).toMatch(
+      /^moco: warning: [^\n]* is damaged[^\n]*; taking the newest instead\n$/,
+    );
     await moco('convert', join(run, file(4)), '-o', at('last.safetensors'));
     expect(differences(at('newest.safetensors'), at('last.safetensors'))).toEqual([]);
     const single = at('single');
