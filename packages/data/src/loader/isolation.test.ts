@@ -6,6 +6,7 @@ import { temporaryFolder, writeImages } from '../testing.ts';
 import { views } from '../views/config.ts';
 import { createLoader } from './create.ts';
 import type { Batch } from './loader.ts';
+import { lookAtImages } from './look.ts';
 import { createPool } from './pool.ts';
 
 const root = temporaryFolder();
@@ -77,5 +78,19 @@ describe('processes in place of threads', () => {
     ]);
     const damaged = await collect([...names, 'missing.png'], false, 0);
     expect(crashed.batches).toEqual(damaged.batches);
+  });
+
+  it('look at images, but for one that crashes them', async () => {
+    vi.stubEnv('NODE_OPTIONS', trap(join(folder, 'p999.png'), join(root, 'looks')));
+    const pool = createPool(1, { isolate: true });
+    const set = setOf([names[0]!, 'p999.png', names[1]!]);
+    const looks = await lookAtImages(set, [0, 1, 2], pool).finally(async () => {
+      vi.unstubAllEnvs();
+      await pool.close();
+    });
+    const sizes = await Promise.all([0, 2].map((index) => set.decode(index)));
+    expect(looks.map(({ width, height }) => [width, height])).toEqual(
+      sizes.map(({ width, height }) => [width, height]),
+    );
   });
 });

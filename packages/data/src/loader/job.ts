@@ -13,7 +13,7 @@ export interface Job {
   readonly rows: number;
   readonly mean: readonly number[];
   readonly std: readonly number[];
-  readonly make: PixelJob | ShrinkJob;
+  readonly make: PixelJob | ShrinkJob | LookJob;
 }
 
 /** The pixels of views, or of whole images for an encoder. */
@@ -36,6 +36,19 @@ interface ShrinkJob {
   readonly size: number;
 }
 
+/** What images show at a glance. */
+interface LookJob {
+  readonly kind: 'look';
+}
+
+export interface Look {
+  /** In pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** It has no colour. */
+  readonly grey: boolean;
+}
+
 export interface Skipped {
   readonly index: number;
   readonly reason: string;
@@ -49,6 +62,8 @@ export interface JobResult<P extends Pixels = Float32Array> {
   readonly skipped: Skipped[];
   /** Of the images of `indices`, where files were asked for. */
   readonly files?: readonly Uint8Array[];
+  /** The same, where looks were asked for. */
+  readonly looks?: readonly Look[];
 }
 
 /** A thread's way to the images of one data set. */
@@ -66,7 +81,8 @@ const AHEAD = 4;
 /** Makes one batch. A row depends on (seed, epoch, image, view) alone. */
 export function runJob(reader: ImageReader, job: Job): Promise<JobResult> {
   const { make } = job;
-  return make.kind === 'shrink' ? shrinkAll(reader, job.indices, make) : makePixels(reader, job, make);
+  if (make.kind === 'shrink') return shrinkAll(reader, job.indices, make);
+  return make.kind === 'look' ? lookAtAll(reader, job.indices) : makePixels(reader, job, make);
 }
 
 async function makePixels(
@@ -177,23 +193,49 @@ async function orSkipped<T>(index: number, make: () => Promise<T>): Promise<T | 
 }
 
 async function shrinkAll(reader: ImageReader, indices: Int32Array, { size }: ShrinkJob): Promise<JobResult> {
-  const { shrink, ahead = AHEAD } = reader;
+  const { shrink } = reader;
   if (!shrink) throw new Error('a set that is not of files was to be shrunk');
-  const made: (Uint8Array | Skipped)[] = [];
+  const { made, ...rest } = await makeEach(reader, indices, (index) => shrink(index, size));
+  return { ...rest, views: [], files: made };
+}
+
+async function lookAtAll(reader: ImageReader, indices: Int32Array): Promise<JobResult> {
+  const look = async (index: number): Promise<Look> => {
+    const { width, height, data } = await reader.decode(index);
+    return { width, height, grey: isGrey(data) };
+  };
+  const { made, ...rest } = await makeEach(reader, indices, look);
+  return { ...rest, views: [], looks: made };
+}
+
+/** @param data RGB bytes */
+function isGrey(data: Uint8Array): boolean {
+  for (let at = 0; at < data.length; at += 3)
+    if (data[at] !== data[at + 1] || data[at] !== data[at + 2]) return false;
+  return true;
+}
+
+/** Makes something of each image but the damaged ones. */
+async function makeEach<T extends object>(
+  { ahead = AHEAD }: ImageReader,
+  indices: Int32Array,
+  make: (index: number) => Promise<T>,
+) {
+  const all: (T | Skipped)[] = [];
   let next = 0;
   const take = async () => {
     while (next < indices.length) {
       const at = next++;
       const index = indices[at]!;
-      made[at] = await orSkipped(index, () => shrink(index, size));
+      all[at] = await orSkipped(index, () => make(index));
     }
   };
   await Promise.all(Array.from({ length: ahead }, take));
+  const isSkipped = (one: T | Skipped): one is Skipped => 'reason' in one;
   return {
-    indices: indices.filter((_, at) => made[at] instanceof Uint8Array),
-    views: [],
-    skipped: made.filter((each): each is Skipped => !(each instanceof Uint8Array)),
-    files: made.filter((each) => each instanceof Uint8Array),
+    indices: indices.filter((_, at) => !isSkipped(all[at]!)),
+    made: all.filter((one): one is T => !isSkipped(one)),
+    skipped: all.filter(isSkipped),
   };
 }
 

@@ -1,6 +1,7 @@
 import { DataError } from '@moco-ts/core';
-import { defineDataset } from '@moco-ts/data';
+import { defineDataset, openDataset } from '@moco-ts/data';
 import { expect, it } from 'vitest';
+import { imageFolder } from '../../../cli/src/testing.ts';
 import { lookAt, shareHeldOut } from './facts.ts';
 
 const image = (width: number, height: number, value = 0, blue = value) => ({
@@ -28,6 +29,14 @@ it('finds the median size of images that can be read, and whether any has a colo
   });
   own[1] = image(30, 8, 5, 6);
   expect((await lookAt(dataset, 0)).grey).toBe(false);
+});
+
+it('has processes decode where asked to', async () => {
+  const set = await openDataset(imageFolder(5));
+  const here = await lookAt(set, 0);
+  const decode = () => Promise.reject(new Error('decoded here'));
+  expect(await lookAt({ ...set, decode }, 0, { isolate: true, workers: 1 })).toEqual(here);
+  expect(here.width).toBeGreaterThan(0);
 });
 
 it.each([

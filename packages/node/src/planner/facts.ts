@@ -1,5 +1,8 @@
 /** What a few images tell of a set: their size and colours, and how long it takes to read them. */
-import { byteDuplicates, type ImageDataset, ifDamaged } from '@moco-ts/data';
+import { byteDuplicates, createPool, type ImageDataset, lookAtImages } from '@moco-ts/data';
+import type { RunFlags } from '@moco-ts/run';
+import { withOpened } from '../opened.ts';
+import { defaultWorkers } from '../plugins.ts';
 
 export interface DataFacts {
   /** Images that are trained on. */
@@ -23,37 +26,31 @@ const LOOKED_AT = 24;
 /**
  * @param dataset that is trained on
  * @param heldOut images that are not
+ * @param flags with `isolate`, processes decode
  * @throws what decoding throws, except for damaged images
  */
-export async function lookAt(dataset: ImageDataset, heldOut: number): Promise<DataFacts> {
+export async function lookAt(
+  dataset: ImageDataset,
+  heldOut: number,
+  { isolate = false, workers = defaultWorkers() }: Pick<RunFlags, 'isolate' | 'workers'> = {},
+): Promise<DataFacts> {
   const { length: images, classes } = dataset;
   const tried = Math.min(LOOKED_AT, images);
-  const [widths, heights]: [number[], number[]] = [[], []];
-  let grey = true;
-  for (let i = 0; i < tried; i++) {
-    const image = await dataset.decode(Math.floor((i * images) / tried)).catch(ifDamaged);
-    if (image === undefined) continue;
-    widths.push(image.width);
-    heights.push(image.height);
-    grey &&= isGrey(image.data);
-  }
+  const indices = Array.from({ length: tried }, (_, i) => Math.floor((i * images) / tried));
+  // Threads take longer to start than a few images to decode.
+  const looks = await withOpened((keep) =>
+    lookAtImages(dataset, indices, keep(createPool(isolate ? workers : 0, { isolate }))),
+  );
   const duplicates = await byteDuplicates(dataset);
   return {
     images,
     heldOut,
-    width: median(widths),
-    height: median(heights),
-    grey: grey && widths.length > 0,
+    width: median(looks.map(({ width }) => width)),
+    height: median(looks.map(({ height }) => height)),
+    grey: looks.length > 0 && looks.every(({ grey }) => grey),
     ...(duplicates !== undefined && { duplicates }),
     ...(classes && { classes: classes.length }),
   };
-}
-
-/** @param data RGB bytes */
-function isGrey(data: Uint8Array): boolean {
-  for (let at = 0; at < data.length; at += 3)
-    if (data[at] !== data[at + 1] || data[at] !== data[at + 2]) return false;
-  return true;
 }
 
 /** Of an even number of values the larger of the two in the middle; 0 without any. */

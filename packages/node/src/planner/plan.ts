@@ -33,7 +33,7 @@ export async function planNew(request: TrainRequest, host: TrainHost): Promise<P
   host.phase('looking');
   const given = await withWeights(request.flags);
   const sets = await openTrainingSets(given, request, host.warn);
-  const facts = await lookAt(sets.train, sets.seen ? 0 : sets.test.length);
+  const facts = await lookAt(sets.train, sets.seen ? 0 : sets.test.length, given);
   if (stop.requested) return undefined;
   host.phase('timing');
   const place = await choosePlace(given);
