@@ -43,7 +43,7 @@ import { registerPlugins } from './plugins.ts';
 import type { Reporter } from './reporter.ts';
 import { runStep } from './run-step.ts';
 import { smallGroups } from './small-groups.ts';
-import { type Lessons, lessonsByImage, lessonsByView, noLessons } from './taught.ts';
+import { type Lessons, lessonsByImage, lessonsByView, noLessons, type Waiting } from './taught.ts';
 import { openTeacher, type Teacher } from './teacher.ts';
 
 /** Objects that a program passes: the run keeps these, even if others take their names meanwhile. */
@@ -87,6 +87,7 @@ export async function prepare(
   onSkip: (skipped: SkippedImage) => void,
   sets?: EvaluationSets,
   own: OpenParts = {},
+  stop: Waiting['stop'] = { requested: false },
 ): Promise<Prepared> {
   await registerPlugins();
   if (config.batchSize > dataset.length)
@@ -136,7 +137,8 @@ export async function prepare(
     const views = viewsOf(config);
     const teacher = await openTeacher(config, backend);
     const read = { pool, onSkip, ...(maxBad !== undefined && { maxBad }) };
-    const lessons = teacher ? await lessonsOf(keep(teacher), config, dataset, read, reporter) : noLessons;
+    const waiting = { stop, note: reporter.note };
+    const lessons = teacher ? await lessonsOf(keep(teacher), config, dataset, read, waiting) : noLessons;
     const loader = keep(
       createLoader<Pixels>(dataset, {
         batch,
@@ -147,9 +149,7 @@ export async function prepare(
         bytes,
         seed,
         workers: config.workers,
-        pool,
-        ...(maxBad !== undefined && { maxBad }),
-        onSkip,
+        ...read,
       }),
     );
     const position = startOf(config, dataset, resume, loader, reporter);
@@ -164,13 +164,13 @@ function lessonsOf(
   config: RunConfig,
   dataset: ImageDataset,
   read: ReadOptions,
-  { note }: Reporter,
+  waiting: Waiting,
 ): Lessons | Promise<Lessons> {
   if (!config.cacheTeacher) return lessonsByView(teacher, viewsOf(config));
-  note(
+  waiting.note(
     `The teacher sees each plain image once, not its views (${counted(dataset.length, 'image')}, before the first step): the student learns to give views the features of the image.`,
   );
-  return lessonsByImage(teacher, dataset, config, read);
+  return lessonsByImage(teacher, dataset, config, read, waiting);
 }
 
 /** The checkpoint's tensors, which must be those of a fresh state. */

@@ -1,9 +1,10 @@
 /** Batches with the teacher's features of them, made ahead of the steps. */
-import { SettingError, say, settingRef } from '@moco-ts/core';
+import { counted, SettingError, say, settingRef } from '@moco-ts/core';
 import {
   type Batch,
   embedAll,
   evalImages,
+  type ImageBatch,
   type ImageDataset,
   type Pixels,
   type ReadOptions,
@@ -42,8 +43,16 @@ export function lessonsByView(teacher: Teacher, [first]: readonly ViewConfig[]):
 /** Features that are kept: 4 GB. */
 const mostValues = 2 ** 30;
 
+/** Who waits for a teacher that sees all images. */
+export interface Waiting {
+  readonly stop: { readonly requested: boolean };
+  /** Called with a line at each tenth of the images. */
+  readonly note: (text: string) => void;
+}
+
 /**
- * The teacher sees each image once, under the eval transform; its features are kept in memory.
+ * The teacher sees each image once, under the eval transform; its features are kept in memory. It ends at a stop: then there are no
+ * features for the steps, of which there should be none.
  * @throws SettingError for more of them than that
  */
 export async function lessonsByImage(
@@ -51,6 +60,7 @@ export async function lessonsByImage(
   dataset: ImageDataset,
   { batchSize }: Pick<RunConfig, 'batchSize'>,
   read: ReadOptions,
+  waiting: Waiting,
 ): Promise<Lessons> {
   const { dim, size, numbers } = teacher;
   if (dataset.length * dim > mostValues)
@@ -66,7 +76,9 @@ export async function lessonsByImage(
     expectFinite(features, dim, 'features');
     return features;
   };
-  const { features, rows } = await embedAll(evalImages(dataset, target), embed, read);
+  const images = evalImages(dataset, target);
+  const batches = (options?: ReadOptions) => watched(images.batches(options), dataset.length, waiting);
+  const { features, rows } = await embedAll({ ...images, batches }, embed, { ...read, batch: batchSize });
   const rowOf = new Map(Array.from(rows, (image, row) => [image, row]));
   return {
     views: [],
@@ -81,4 +93,21 @@ export async function lessonsByImage(
       }
     },
   };
+}
+
+/** The batches until a stop, one at least, with a line at each tenth of `images`. */
+async function* watched(
+  batches: AsyncIterable<ImageBatch>,
+  images: number,
+  { stop, note }: Waiting,
+): AsyncGenerator<ImageBatch> {
+  let [done, told] = [0, 0];
+  for await (const batch of batches) {
+    yield batch;
+    if (stop.requested) return;
+    done += batch.indices.length;
+    const tenths = Math.floor((10 * done) / images);
+    if (tenths > told && done < images) note(`The teacher has seen ${done} of ${counted(images, 'image')}`);
+    told = tenths;
+  }
 }

@@ -4,6 +4,7 @@ import {
   type Backend,
   CheckpointError,
   createExtractor,
+  noRandom,
   type Params,
   SettingError,
   say,
@@ -12,6 +13,7 @@ import {
   type Wording,
 } from '@moco-ts/core';
 import type { Pixels } from '@moco-ts/data';
+import { resampledPositions } from '@moco-ts/exchange';
 import {
   type Checkpoint,
   checksum,
@@ -98,16 +100,17 @@ function encoderFrom({ path, info, tensors }: Checkpoint, flags: ImageFlags) {
     Object.entries(under('q', tensors)).filter(([name]) => !name.startsWith('fc.')),
   );
   const { encoder, encoderConfig } = encoderOf(config);
-  const positions = params.pos_embed?.shape;
-  const patches = (size / (config.patchSize ?? 16)) ** 2;
-  if (size !== imageSize && positions !== undefined && positions[1]! < patches)
+  const { pos_embed: positions } = params;
+  const wanted = size === imageSize || !positions ? undefined : encoder.init(encoderConfig, noRandom);
+  const resampled = wanted?.pos_embed && resampledPositions(positions!, wanted.pos_embed.shape);
+  if (wanted && !resampled)
     throw new CheckpointError(
       say`${path} has positions for images of ${imageSize} px, not ${settingRef('teacherSize', size)}: leave it out`,
       { code: 'checkpoint-mismatch' },
     );
   return {
     config,
-    params,
+    params: resampled ? { ...params, pos_embed: resampled } : params,
     dim: encoder.featureDim(encoderConfig),
     size,
     numbers: { mean: teacherMean, std: teacherStd },

@@ -106,7 +106,8 @@ export async function train(job: TrainJob): Promise<TrainResult> {
   const sinks = logSinks(job.log ?? usualLogs);
   const skips = skipList(reporter.warn, folder);
   const open = { ...job.own, ...(job.beginning && { beginning: job.beginning }) };
-  const prepared = await prepare(config, dataset, resume, reporter, skips.onSkip, job.evaluateOn, open);
+  const given = [job.evaluateOn, open, job.stop] as const;
+  const prepared = await prepare(config, dataset, resume, reporter, skips.onSkip, ...given);
   let lock: Lock | undefined;
   let log: RunLog | undefined;
   let keeper: Keeper | undefined;

@@ -187,6 +187,16 @@ describe('a run that goes on', () => {
     expect(() => resumeConfig(saved, flags, 'c')).toThrow(message);
   });
 
+  it('refuses other images for the teacher, and takes the same', () => {
+    const numbers = { teacherMean: [0.5, 0.5, 0.5], teacherStd: [0.25, 0.25, 0.25] };
+    const taught = resolve({ method: 'distill', teacher: 'a.onnx', ...numbers });
+    expect(resumeConfig(taught, structuredClone(numbers), 'c')).toEqual(taught);
+    for (const name of ['teacherMean', 'teacherStd'])
+      expect(() => resumeConfig(taught, { [name]: [0.5, 0.5, 0.2] }, 'c')).toThrow(
+        `c has ${numbers[name as keyof typeof numbers]}, but ${name} asks for 0.5,0.5,0.2`,
+      );
+  });
+
   it.each(['xla:./own.so', 'xla:/tmp/own', 'xla:own.so', 'xla:..\\own'])(
     'loads no file that it names itself: %s',
     (backend) => {

@@ -102,7 +102,8 @@ export function resumeConfig(saved: RunConfig, given: RunFlags, source: string):
   const flags = currentSettings(given);
   for (const [key, { bound }] of settingEntries()) {
     const [wanted, stored] = [flags[key], saved[key]];
-    if (bound && wanted !== undefined && wanted !== stored) {
+    // Lists are compared by value.
+    if (bound && wanted !== undefined && String(wanted) !== String(stored)) {
       const setting = settingRef(key);
       throw new SettingError(
         say`${source} ${storedAs(stored)}, but ${setting} asks for ${wanted}; leave ${setting} out, or start a new run without ${settingRef('resume')}`,

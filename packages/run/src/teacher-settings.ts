@@ -23,12 +23,14 @@ export const teacherSettings = {
     ...shared,
     flags: '--teacher-mean <r,g,b>',
     doc: "distill: of R, G, B in 0 to 1, subtracted for the teacher (as its file says, else ImageNet's)",
+    bound: true,
   }),
   /** `distill`: by what is divided for the teacher. Default what its file says, else ImageNet's. */
   teacherStd: optional(list(above(0, 1000), 3, 3), {
     ...shared,
     flags: '--teacher-std <r,g,b>',
     doc: "distill: by what is divided for the teacher (as its file says, else ImageNet's)",
+    bound: true,
   }),
   /** `distill`: the teacher sees each image once, without a view's crop and colours, and its features are kept. Default false. */
   cacheTeacher: defaulted(truth, {
