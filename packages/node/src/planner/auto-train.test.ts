@@ -42,10 +42,13 @@ function hostOf(tick: number) {
   return { host, planned, now: () => now };
 }
 
-it('ends on its time, with what follows training', async () => {
-  const out = join(folder, 'timed');
+it.each([
+  ['what follows training', {}],
+  ['what is measured to choose a checkpoint', { test }],
+])('ends on its time, with %s', async (name, given) => {
+  const out = join(folder, `timed, ${name}`);
   const { host, planned, now } = hostOf(100);
-  const trained = (await autoTrain({ flags: { ...flags, time: 120 }, out, dataset }, host))!;
+  const trained = (await autoTrain({ flags: { ...flags, time: 120 }, out, dataset, ...given }, host))!;
   expect(trained.outcome).toBe('done');
   // Within 5 %.
   expect(Math.abs(now() / 1000 - 120)).toBeLessThan(6);
