@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Candidate, type Choice, type Chooser, checkpointName, choose, selectors } from '@moco-ts/run';
 import { measureTitles } from './evaluate.ts';
 import { writeAtomic } from './files.ts';
-import { textIfThere } from './source.ts';
+import { entryIfThere, textIfThere } from './source.ts';
 
 /** What a run chose so far. */
 export interface Best extends Choice {
@@ -21,14 +21,27 @@ export function bestOf(by: Chooser, candidates: readonly Candidate[]): Best | un
   return choice && { by, file: checkpointName(choice.best), ...choice, candidates };
 }
 
-/** What a run chose; undefined where it chose nothing, or the file was damaged from outside. */
+/** The same among those whose checkpoints are there: one may have been removed, or set aside as it leads nowhere. */
+export async function bestThere(
+  folder: string,
+  by: Chooser,
+  candidates: readonly Candidate[],
+): Promise<Best | undefined> {
+  for (let left = candidates; ; ) {
+    const best = bestOf(by, left);
+    if (!best || (await entryIfThere(join(folder, best.file)))) return best;
+    left = left.filter(({ globalStep }) => globalStep !== best.best.globalStep);
+  }
+}
+
+/** What a run chose of what is there; undefined where it chose nothing, or the file was damaged from outside. */
 export async function readBest(folder: string): Promise<Best | undefined> {
   const text = await textIfThere(join(folder, 'best.json'));
   if (text === undefined) return undefined;
   try {
     const { by, candidates } = Object(JSON.parse(text)) as Partial<Best>;
     const isKnown = by !== undefined && by !== ('none' as string) && selectors.includes(by);
-    return isKnown && candidates?.every(isCandidate) ? bestOf(by, candidates) : undefined;
+    return isKnown && candidates?.every(isCandidate) ? await bestThere(folder, by, candidates) : undefined;
   } catch {
     return undefined;
   }

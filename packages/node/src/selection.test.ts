@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkpointName } from '@moco-ts/run';
 import { describe, expect, it } from 'vitest';
@@ -47,6 +47,15 @@ describe('the choice of a run', () => {
     const selection = await openSelection(config, folder, at(3));
     await selection.add(at(7), { editedCopies: 90 }, undefined);
     expect(selection.best).toMatchObject({ best: { epoch: 3 } });
+  });
+
+  it('is none that was set aside, for whoever asks', async () => {
+    const folder = await measured(10, 20, 30);
+    const path = join(folder, checkpointName(at(3)));
+    renameSync(path, `${path}.diverged`);
+    expect(await readBest(folder)).toMatchObject({ file: checkpointName(at(2)), best: { value: 20 } });
+    for (const epoch of [1, 2]) rmSync(join(folder, checkpointName(at(epoch))));
+    expect(await readBest(folder)).toBeUndefined();
   });
 
   it('counts one evaluation once, however often it is made', async () => {

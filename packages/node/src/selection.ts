@@ -1,7 +1,7 @@
 /** A run's choice of its best checkpoint, while it trains. */
 import { join } from 'node:path';
 import { type Candidate, checkpointName, type Position, type RunConfig } from '@moco-ts/run';
-import { type Best, bestOf, readBest, writeBest } from './best-file.ts';
+import { type Best, bestOf, bestThere, readBest, writeBest } from './best-file.ts';
 import type { Measures } from './evaluate.ts';
 import { entryIfThere } from './source.ts';
 
@@ -32,11 +32,8 @@ export async function openSelection(
     (await entryIfThere(join(folder, checkpointName(at)))) !== undefined;
   const before = await readBest(folder);
   const known = before?.by === by ? before.candidates : [];
-  let best = bestOf(
-    by,
-    known.filter((candidate) => candidate.globalStep <= globalStep),
-  );
-  while (best !== undefined && !(await isThere(best.best))) best = bestOf(by, without(best, best.best));
+  const here = known.filter((candidate) => candidate.globalStep <= globalStep);
+  let best = await bestThere(folder, by, here);
   if (best?.candidates.length !== before?.candidates.length) await writeBest(folder, best);
   return {
     active: true,
