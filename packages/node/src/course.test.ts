@@ -136,6 +136,22 @@ describe('a run with a time', () => {
     expect(progressIn(at('twice'))).toEqual([0, 0.6]);
   });
 
+  it('is measured once in each share of it, wherever it was stopped', async () => {
+    const folder = at('shares');
+    await run(folder, { time: 100, measureEvery: 0.1, maxSteps: 4 }, 0.15);
+    for (const maxSteps of [7, 10]) await run(folder, { maxSteps }, 0.15, { resume: folder });
+    await run(folder, {}, 0.15, { resume: folder });
+    const ends = [{ epoch: -1, done: 0 }, ...logged(folder, 'epoch')] as { epoch: number; done: number }[];
+    const shares = ends.map(({ done }) => Math.floor(10 * done + 1e-9));
+    const due = ends.flatMap(({ epoch }, i) => (shares[i]! > (shares[i - 1] ?? 0) ? [epoch + 1] : []));
+    const measured = logged(folder, 'evaluation').map(({ epoch }) => Number(epoch));
+    // Near its end there may be no time for one.
+    const last = 1 + Math.max(...ends.filter(({ done }) => done < 0.8).map(({ epoch }) => epoch));
+    const before = (epoch: number) => epoch <= last;
+    expect(measured.filter(before)).toEqual(due.filter(before));
+    expect(last).toBeGreaterThan(5);
+  });
+
   it('that is over goes on with more time only', async () => {
     const { globalStep } = infoOf(first.checkpoint);
     expect((await moco('info', at('first'))).out).not.toContain('pretrain --resume');

@@ -15,8 +15,14 @@ import { loggedOf, type RunLog } from './log.ts';
 import type { Reporter } from './reporter.ts';
 import type { Selection } from './selection.ts';
 
+/** Where a run goes on. */
+interface Standing {
+  readonly position: Position;
+  readonly ended: boolean;
+}
+
 export function createEvaluator(
-  { trainer, backend, evaluation, pool, course, loader }: Run,
+  { trainer, backend, evaluation, pool, course, loader, position: start }: Run,
   config: RunConfig,
   log: RunLog,
   reporter: Reporter,
@@ -25,7 +31,7 @@ export function createEvaluator(
   let last: { readonly measures?: Measures; readonly unmeasured?: string } = {};
   let measuredAt: number | undefined;
   /** When it was asked last whether one is due. */
-  let before: Done | undefined;
+  let before: Done = { epoch: start.epoch, progress: course.time ? 0 : course.progress(start) };
   return {
     /** What the last one measured, or why it measured nothing. */
     get last() {
@@ -38,7 +44,6 @@ export function createEvaluator(
      */
     isDue(epoch: number, progress: number): boolean {
       const now = { epoch, progress };
-      before ??= { epoch: epoch - 1, progress: (progress * (epoch - 1)) / epoch };
       const due = evaluation !== undefined && isDueBetween(config.measureEvery, before, now);
       before = now;
       return due;
@@ -75,15 +80,18 @@ export function createEvaluator(
       reporter.measured?.(epoch, measures, isBest);
     },
     /** A kill may have come between a checkpoint and its evaluation; of a run that has ended the result has the last one. */
-    async makeUp(
-      { info }: Checkpoint,
-      folder: string,
-      { position, ended }: { readonly position: Position; readonly ended: boolean },
-    ): Promise<void> {
+    async makeUp({ info }: Checkpoint, folder: string, { position, ended }: Standing): Promise<void> {
       const { epoch, step } = position;
+      const at = epoch + step / loader.stepsPerEpoch;
+      const now = ended ? 1 : (course.time?.record(position).progress ?? course.progress(position));
+      const longer = (config.time ?? 1) / (info.config.time ?? config.time ?? 1);
+      const doneAfter = async (epochs: number) =>
+        (await loggedDone(folder, epochs, longer)) ?? (now * epochs) / (at || 1);
+      const wasAsked = step > 0 ? epoch : Math.max(0, epoch - 1);
+      before = { epoch: wasAsked, progress: await doneAfter(wasAsked) };
       if (epoch === 0 || step > 0) return;
-      if (!ended && (await loggedOf(folder, 'evaluation', epoch))) return;
-      if (!this.isDue(epoch, ended ? 1 : (info.time?.progress ?? epoch / config.epochs))) return;
+      const isDue = this.isDue(epoch, ended ? 1 : await doneAfter(epoch));
+      if (!isDue || (!ended && (await loggedOf(folder, 'evaluation', epoch)))) return;
       const { loss } = (await loggedOf(folder, 'epoch', epoch - 1)) ?? {};
       await this.measure(position, typeof loss === 'number' ? loss : undefined);
     },
@@ -92,6 +100,12 @@ export function createEvaluator(
       if (evaluation && measuredAt !== at.globalStep) await this.measure(at, undefined);
     },
   };
+}
+
+/** The share of a run that was done after epochs, where its log has it. @param longer its time now, of what it was */
+async function loggedDone(folder: string, epochs: number, longer: number): Promise<number | undefined> {
+  const { done } = (await loggedOf(folder, 'epoch', epochs - 1)) ?? {};
+  return typeof done === 'number' ? done / longer : undefined;
 }
 
 /** Of a run whose patience came to its end. */

@@ -226,7 +226,7 @@ async function loop(
     save,
     onEpoch: async (epochs, progress) => {
       reporter.epoch(progress);
-      writeEpoch(log, progress);
+      writeEpoch(log, progress, isTimed(config));
       checkCollapse(config, method.chance, progress.meters, (text) => {
         reporter.warn(text);
         log.write('alarm', { epoch: progress.epoch, message: text });
@@ -326,13 +326,17 @@ function writeStep(
   log.write('step', line, { step: globalStep, values: charted });
 }
 
-function writeEpoch(log: RunLog, { epoch, globalStep, meters, learningRate: lr }: Progress): void {
+function writeEpoch(
+  log: RunLog,
+  { epoch, globalStep, meters, learningRate: lr, done }: Progress,
+  timed: boolean,
+): void {
   const { time, data } = meters;
   const means = metricMeans(meters);
   const pacing = { time: rounded(time.average), data: rounded(data.average) };
   log.write(
     'epoch',
-    { epoch, globalStep, ...means, lr, ...pacing },
+    { epoch, globalStep, ...means, lr, ...pacing, ...(timed && { done }) },
     {
       step: globalStep,
       values: Object.fromEntries(Object.entries(means).map(([name, value]) => [`mean/${name}`, value])),
