@@ -1,5 +1,5 @@
 /** What a run that chooses its best checkpoint trains on, and what it is chosen by: images that it does not train on. */
-import { SettingError, say, settingRef } from '@moco-ts/core';
+import { DataError, SettingError, say, settingRef } from '@moco-ts/core';
 import { HELD_OUT, heldOut, type ImageDataset } from '@moco-ts/data';
 import type { RunConfig } from '@moco-ts/run';
 import { type Note, openOwnTest } from './dataset.ts';
@@ -9,7 +9,7 @@ import type { EvaluationSets } from './evaluate.ts';
 const ENOUGH = 5000;
 
 export interface ChoosingSets {
-  /** With `holdOut` where images were held out. */
+  /** With `holdOut` where that names the images that were held out. */
   readonly config: RunConfig;
   readonly dataset: ImageDataset;
   readonly evaluateOn: EvaluationSets;
@@ -35,7 +35,7 @@ export async function choosingSets(
       { code: 'setting-conflict', value: 'knn' },
     );
   const isOwn = dataset.source.data.startsWith('object:');
-  const given = test ?? (isOwn ? undefined : await openOwnTest(config, note));
+  const given = test ?? (isOwn ? undefined : await openOwnTest(config, note).catch(ifNoneHeld));
   if (given && !(needsLabels && given.classes === undefined))
     return { config, dataset, evaluateOn: { train: dataset, test: given } };
   const share = config.holdOut || Number(Math.min(HELD_OUT, ENOUGH / dataset.length).toPrecision(3));
@@ -43,5 +43,19 @@ export async function choosingSets(
   note(
     `${dataset.name}: no test split: ${parts.test.length} of ${dataset.length} images are not trained on, to choose the best checkpoint by`,
   );
-  return { config: { ...config, holdOut: share }, dataset: parts.train, evaluateOn: parts };
+  // Where the rule holds out none no share names these parts, which are found again as they were here.
+  const isNamed =
+    isOwn || (await openOwnTest({ ...config, holdOut: share }, silent).then(() => true, ifNoneHeld));
+  return {
+    config: isNamed ? { ...config, holdOut: share } : config,
+    dataset: parts.train,
+    evaluateOn: parts,
+  };
+}
+
+const silent = () => undefined;
+
+/** Of few images the rule of a share may hold out none. @throws other errors */
+function ifNoneHeld(error: unknown): undefined {
+  if (!(error instanceof DataError) || error.setting !== 'holdOut') throw error;
 }

@@ -146,6 +146,20 @@ describe('a run with --select', () => {
     expect(config.measureEvery).toBe(0.05);
   });
 
+  it('of so few images that the rule holds out none goes on with the same ones', async () => {
+    // By the hash of the rule, each of these names is above a fifth.
+    const few = at('few-images');
+    mkdirSync(few);
+    for (const name of [3, 4, 5, 6].map((i) => `p00${i}.png`))
+      copyFileSync(join(images, name), join(few, name));
+    const other = at('few');
+    const flags = ['--select', 'retrieval', '-b', '2', '--bn-splits', '1', '--moco-k', '4', '--out', other];
+    expect((await moco('pretrain', few, ...base, ...flags, '--max-steps', '1')).code).toBe(0);
+    expect(await moco('pretrain', '--resume', other)).toMatchObject({ code: 0 });
+    const { info } = await readCheckpoint(join(other, file(4)));
+    expect([info.images, info.config.holdOut]).toEqual([3, undefined]);
+  });
+
   it.each([
     [['--select', 'knn'], /--select knn needs class folders or labels, which .* has not/],
     [['--patience', '3'], /--patience 3 waits for a better checkpoint: say by --select/],
