@@ -50,7 +50,9 @@ describe('moco pretrain --init', () => {
     const second = ['pretrain', images, ...open, '--init', at('first'), '--epochs', '1'];
     const { code, out } = await moco(...second, '--out', at('second'));
     expect(code).toBe(0);
-    expect(out).toContain(`From ${at('first')}: 64 tensors of resnet-tiny\n`);
+    expect(out).toContain(
+      `From ${join(at('first'), 'checkpoint-0001.safetensors')}: 64 tensors of resnet-tiny\n`,
+    );
     expect(out).toMatch(/^Note: .* \(--lr\)\.\n/);
     expect(logged(at('second'), 'step')).toHaveLength(2);
     const again = await moco('pretrain', '--resume', at('second'), '--init', at('first'), '--epochs', '2');
