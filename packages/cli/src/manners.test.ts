@@ -20,7 +20,7 @@ const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
 const [run, vectors, encoder, photos] = [at('run'), at('v.npy'), at('e.pth'), imageFolder(16)];
 const micro = [...tiny, '-a', 'resnet-micro'];
-/** What `bench` takes of it: it logs nothing. */
+/** What `bench` and `ablate` take of it: they print no steps. */
 const recipe = tiny.slice(0, tiny.indexOf('-p'));
 const labelled = at('labelled');
 const alone = ['-j', '0', '--threads', '1'];
@@ -28,7 +28,7 @@ let count = 0;
 /** A path of which nothing is there yet. */
 const fresh = (end = '') => at(`fresh-${count++}${end}`);
 const probe = ['-b', '4', '--epochs', '1', '--lr', '0.1', ...alone];
-const sweep = [...micro, '--epochs', '1', '--seeds', '1', '--sweeps', 'bn'];
+const sweep = [...recipe, '-a', 'resnet-micro', '--epochs', '1', '--seeds', '1', '--sweeps', 'bn'];
 
 /** A line of each command that works. A command that is missing here fails. */
 const lines: Readonly<Record<string, () => readonly string[]>> = {

@@ -75,6 +75,7 @@ it('ONNX Runtime is loaded in one place, and wherever else with its telemetry of
     // The page beside an exported model.
     'packages/node/src/model-card.ts',
     'parity/onnx_check.py',
+    'parity/tokens.py',
   ]);
   for (const [path, text] of loaders) expect(text, path).toContain('ORT_DISABLE_TELEMETRY');
 });

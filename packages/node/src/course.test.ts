@@ -169,7 +169,7 @@ describe('a run with a time', () => {
   });
 
   it('keeps a reserve free', async () => {
-    const { seconds } = await run(at('reserve'), { time: 100 }, 0.5, { reserve: 50 });
+    const { seconds } = await run(at('reserve'), { time: 100 }, 0.25, { reserve: 50 });
     expect(seconds).toBeGreaterThan(45);
     expect(seconds).toBeLessThan(55);
   });

@@ -60,7 +60,7 @@ it("refuses a method's flag that the command has already", async () => {
     expect([flag, code, err]).toEqual([
       flag,
       1,
-      `moco: the flag ${flag} of a plugin's method is one of moco pretrain already\n`,
+      `moco: the flag ${flag} of a plugin's method is one of moco train already\n`,
     ]);
   }
 });

@@ -11,10 +11,12 @@ const resnet = ['-a', 'resnet-tiny'];
 const vit = ['-a', 'vit_tiny', '--patch-size', '8', '--moco-mlp-dim', '16'];
 
 const queue = [...resnet, '--moco-k', '16', '--bn-splits', '2'];
+/** Maps large enough for the statistics of a part of a batch. */
+const larger = ['--image-size', '32'];
 
 const runs: readonly [name: string, flags: readonly string[]][] = [
-  ['moco-v2', [...queue, '--accumulate', '2']],
-  ['instdisc', [...resnet, '--moco-k', '12', '--accumulate', '4']],
+  ['moco-v2', [...queue, ...larger, '--accumulate', '2']],
+  ['instdisc', [...resnet, ...larger, '--moco-k', '12', '--accumulate', '4']],
   ['moco-v3', [...resnet, '--moco-mlp-dim', '16']],
   ['moco-v3', vit],
   ['simclr', resnet],

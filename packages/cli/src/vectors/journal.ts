@@ -118,7 +118,8 @@ function checkSame(folder: string, text: string, job: Job): void {
       code: 'data-invalid',
     });
   }
-  const differing = Object.keys(job).filter((key) => before[key] !== job[key]);
+  // What an earlier version did not know was off.
+  const differing = Object.keys(job).filter((key) => (before[key] ?? false) !== job[key]);
   if (differing.length > 0)
     throw new UserError(
       `${folder} is of an interrupted run with another ${differing.join(', ')}: repeat that command, or begin anew with --restart`,
