@@ -11,8 +11,8 @@ const resnet = ['-a', 'resnet-tiny'];
 const vit = ['-a', 'vit_tiny', '--patch-size', '8', '--moco-mlp-dim', '16'];
 
 const queue = [...resnet, '--moco-k', '16', '--bn-splits', '2'];
-/** Maps large enough for the statistics of a part of a batch. */
-const larger = ['--image-size', '32'];
+/** Maps large enough for the statistics of a part of a batch, and a rate by which so few images don't collapse. */
+const larger = ['--image-size', '32', '--lr', '0.001'];
 
 const runs: readonly [name: string, flags: readonly string[]][] = [
   ['moco-v2', [...queue, ...larger, '--accumulate', '2']],
