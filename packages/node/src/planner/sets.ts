@@ -1,6 +1,6 @@
 /** Which images are trained on, and which are kept to measure on. */
 import { counted, DataError, SettingError, say, settingRef } from '@moco-ts/core';
-import { divide, HELD_OUT, type ImageDataset } from '@moco-ts/data';
+import { HELD_OUT, heldOut, type ImageDataset } from '@moco-ts/data';
 import { FEWEST_IMAGES, type RunFlags } from '@moco-ts/run';
 import { type Note, openData, openOwnTest } from '../dataset.ts';
 import type { ComparisonSets } from './compare.ts';
@@ -39,13 +39,7 @@ export async function openTrainingSets(flags: RunFlags, given: GivenSets, note: 
   if (test) return { train: all, test, seen: false };
   const holdOut = shareOf(flags, all.length);
   if (holdOut === 0) return { train: all, test: all, seen: true };
-  if (given.dataset) return { ...divide(all, holdOut), seen: false, holdOut };
-  const silent = () => undefined;
-  const divided = { ...named, holdOut };
-  // A set of records has no share that its name tells, and of few images the rule may hold out none.
-  const held = await openOwnTest(divided, silent).catch(ifNoData);
-  if (!held) return { ...divide(all, holdOut), seen: false, holdOut };
-  return { train: await openData(divided, 'train', silent), test: held, seen: false, holdOut };
+  return { ...(await heldOut(all, holdOut)), seen: false, holdOut };
 }
 
 /** What is measured to choose a checkpoint is never trained on. */
@@ -57,8 +51,4 @@ function shareOf({ holdOut, select = 'none' }: RunFlags, images: number): number
       { code: 'setting-conflict', setting: 'holdOut', value: 0 },
     );
   return holdOut ?? (shareHeldOut(images) || (isChosen ? HELD_OUT : 0));
-}
-
-function ifNoData(error: unknown): undefined {
-  if (!(error instanceof DataError)) throw error;
 }
