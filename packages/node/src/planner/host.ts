@@ -1,27 +1,15 @@
 /** What `train` is asked for, and what a front end lends it. */
 import type { Wording } from '@moco-ts/core';
-import type { ImageDataset } from '@moco-ts/data';
-import type { RunFlags } from '@moco-ts/run';
 import type { Timing } from '../course.ts';
 import type { Lock } from '../lock.ts';
-import type { RunPlan } from '../plan.ts';
+import type { RunPlan, Wish } from '../plan.ts';
 import type { OwnParts } from '../prepare.ts';
 import type { Reporter } from '../reporter.ts';
 import type { TrainJob } from '../train.ts';
 import type { Baselines } from './baselines.ts';
 import type { RecipeLine } from './lines.ts';
 
-export interface TrainRequest {
-  readonly flags: RunFlags;
-  /** The preset that the flags came from. */
-  readonly preset?: string | undefined;
-  /** The run folder. */
-  readonly out?: string | undefined;
-  /** A checkpoint, a run folder, or `auto`: the run in `out`, if there is one. */
-  readonly resume?: string | undefined;
-  /** Images that are open already, and some that are not trained on. */
-  readonly dataset?: ImageDataset | undefined;
-  readonly test?: ImageDataset | undefined;
+export interface TrainRequest extends Wish {
   readonly own?: OwnParts | undefined;
   /** Where the log goes, as for `train`. */
   readonly log?: TrainJob['log'];

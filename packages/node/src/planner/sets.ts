@@ -1,8 +1,9 @@
 /** Which images are trained on, and which are kept to measure on. */
 import { counted, DataError, SettingError, say, settingRef } from '@moco-ts/core';
-import { HELD_OUT, heldOut, type ImageDataset } from '@moco-ts/data';
+import { HELD_OUT, heldOut } from '@moco-ts/data';
 import { FEWEST_IMAGES, type RunFlags } from '@moco-ts/run';
 import { type Note, openData, openOwnTest } from '../dataset.ts';
+import type { Wish } from '../plan.ts';
 import type { ComparisonSets } from './compare.ts';
 import { shareHeldOut } from './facts.ts';
 
@@ -11,17 +12,15 @@ export interface TrainingSets extends ComparisonSets {
   readonly holdOut?: number;
 }
 
-/** Images that a program gives as objects. */
-export interface GivenSets {
-  readonly dataset?: ImageDataset | undefined;
-  readonly test?: ImageDataset | undefined;
-}
-
 /**
  * A test split of the set's own, or that the user asks for, else a share by a fixed rule.
  * @throws UserError for data that can't be opened, and for too few images
  */
-export async function openTrainingSets(flags: RunFlags, given: GivenSets, note: Note): Promise<TrainingSets> {
+export async function openTrainingSets(
+  flags: RunFlags,
+  given: Pick<Wish, 'dataset' | 'test'>,
+  note: Note,
+): Promise<TrainingSets> {
   const { data } = flags;
   if (data === undefined)
     throw new SettingError(
