@@ -82,6 +82,9 @@ export interface KnnSettings {
   readonly temperature: number;
 }
 
+/** Where nobody asks for others. */
+export const usualKnn: KnnSettings = { k: 200, temperature: 0.1 };
+
 /** Sets that a program gives instead of a name. */
 export interface EvaluationSets {
   readonly train: ImageDataset;

@@ -32,6 +32,7 @@ export {
   measureRows,
   measureTitles,
   openEvaluation,
+  usualKnn,
 } from './evaluate.ts';
 export {
   type ExportedModel,

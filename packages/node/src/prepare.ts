@@ -34,7 +34,7 @@ import {
   type StepBatch,
   viewsOf,
 } from '@moco-ts/run';
-import { type Evaluation, type EvaluationSets, openEvaluation } from './evaluate.ts';
+import { type Evaluation, type EvaluationSets, openEvaluation, usualKnn } from './evaluate.ts';
 import { checkFinite } from './foreign.ts';
 import { type Beginning, startingState } from './init.ts';
 import { openBackend } from './open-backend.ts';
@@ -110,7 +110,7 @@ export async function prepare(
       ? await openEvaluation(
           // What is chosen by retrieval is chosen without a look at labels, nor at the images that kNN compares with.
           config.select === 'retrieval' ? { ...config, labels: false } : config,
-          { k: 200, temperature: 0.1 },
+          usualKnn,
           { note, onSkip, surveyed: true },
           sets,
           encoder,

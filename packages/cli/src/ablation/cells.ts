@@ -19,6 +19,7 @@ import {
   skipList,
   textIfThere,
   train,
+  usualKnn,
   version,
   withOpened,
   writeAtomic,
@@ -147,7 +148,7 @@ export async function untrained(job: Omit<CellJob, 'stop'>, seed: number): Promi
   const known = await readCell(path, config);
   if (known?.measures) return known.measures;
   const { onSkip } = skipList(reporter.warn);
-  const evaluation = await openEvaluation(config, { k: 200, temperature: 0.1 }, { note, onSkip });
+  const evaluation = await openEvaluation(config, usualKnn, { note, onSkip });
   const { timing, ...measures } = await withOpened(async (keep) => {
     const backend = keep(await openBackend(config.backend));
     return evaluation.run(backend, initialParams(config), keep(createPool(config.workers)));

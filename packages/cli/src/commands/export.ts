@@ -29,6 +29,7 @@ import {
   tensorNames,
   textIfThere,
   transformersConfigs,
+  usualKnn,
   withOpened,
   writeAtomic,
 } from '@moco-ts/node';
@@ -270,7 +271,7 @@ async function measureBoth(
   model: ExportedModel,
   events: EvaluationEvents,
 ): Promise<Figures[]> {
-  const evaluation = await asStored(path, () => openEvaluation(config, { k: 200, temperature: 0.1 }, events));
+  const evaluation = await asStored(path, () => openEvaluation(config, usualKnn, events));
   return withOpened(async (keep) => {
     const backend = keep(await openBackend('ort'));
     const pool = keep(createPool(config.workers));

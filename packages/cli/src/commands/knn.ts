@@ -9,6 +9,7 @@ import {
   openEvaluation,
   registerPlugins,
   skipList,
+  usualKnn,
   withOpened,
 } from '@moco-ts/node';
 import { initialParams } from '@moco-ts/run';
@@ -41,8 +42,8 @@ export function knnCommand(program: Command, io: Io): void {
     )
     .argument('<run>', 'run folder, checkpoint, or a file that moco import takes')
     .argument('[data]', 'data set, if not the one of the run')
-    .option('-k, --neighbours <n>', 'neighbours that vote', neighbours, 200)
-    .option('-T, --temperature <x>', 'temperature of the votes', setting('mocoT'), 0.1)
+    .option('-k, --neighbours <n>', 'neighbours that vote', neighbours, usualKnn.k)
+    .option('-T, --temperature <x>', 'temperature of the votes', setting('mocoT'), usualKnn.temperature)
     .option(
       '--baseline',
       'measure the same network untrained too, which takes as long again (on for small sets)',

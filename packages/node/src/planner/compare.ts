@@ -10,6 +10,7 @@ import {
   type Measures,
   measureNames,
   openEvaluation,
+  usualKnn,
 } from '../evaluate.ts';
 
 /** What is measured on. */
@@ -46,9 +47,8 @@ export async function openComparison(
   events: EvaluationEvents,
   encoder?: Encoder,
 ): Promise<Comparison> {
-  const knn = { k: 200, temperature: 0.1 };
   const open = (sets: { train: ImageDataset; test: ImageDataset }) =>
-    openEvaluation(config, knn, events, sets, encoder);
+    openEvaluation(config, usualKnn, events, sets, encoder);
   const isEmoji = train.source.data === 'emoji';
   const isLabelled = !isEmoji && !seen && train.classes !== undefined && test.classes !== undefined;
   // Of emoji each drawing needs those of the other designers.
