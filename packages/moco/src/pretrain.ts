@@ -21,7 +21,7 @@ import {
 } from '@moco-ts/run';
 import { checkOptions } from './check-options.ts';
 import { type LazyRun, type Lent, lazyRun } from './lazy-run.ts';
-import type { MethodOptions, PretrainOptions } from './options.ts';
+import type { EvaluationEvent, MethodOptions, PretrainOptions } from './options.ts';
 import { adoptBackend, adoptEncoder, adoptMethod } from './own.ts';
 
 /** One step of a run, with the fields of a `step` line in its `log.jsonl`. */
@@ -120,28 +120,51 @@ export function pretrain<Own extends SettingTable = NoSettings>(
 
 async function run(options: PretrainOptions, { stop, channel }: Lent<Step>): Promise<PretrainResult> {
   const timing = startTiming();
-  const { preset, out, resume, testData, onEvaluation, log } = options;
-  const warn = (text: Wording) => (options.onWarning ?? emitWarning)(String(text));
-  const own = typeof options.data === 'object' ? defineDataset(options.data) : undefined;
-  const flags = await flagsOf(options, own);
-  const test = await openTestData(testData);
-  const silent = () => undefined;
-  const plan = await planRun({ flags, preset, out, resume, dataset: own, test }, { warn, note: silent });
-  const reporter: Reporter = {
-    step: (progress) => channel.offer(stepOf(progress)),
-    epoch: silent,
-    measured: (epoch, measures, best) =>
-      onEvaluation?.({ epoch, ...measures, ...(best !== undefined && { best }) }),
-    note: silent,
-    warn,
-    close: silent,
-  };
-  const result = await train({ ...plan, log, reporter, stop, timing, own: partsOf(options) });
+  const warn = warnBy(options);
+  const { log, own, ...wish } = await requestOf(options);
+  const plan = await planRun(wish, { warn, note: silent });
+  const reporter = reporterOf(warn, {
+    step: (step) => channel.offer(step),
+    evaluation: (evaluation) => options.onEvaluation?.(evaluation),
+  });
+  const result = await train({ ...plan, log, reporter, stop, timing, own });
   return resultOf(result, plan);
 }
 
+/** For what nobody listens to. */
+export const silent = () => undefined;
+
+/** Who gets the warnings of a run. */
+export const warnBy =
+  ({ onWarning }: PretrainOptions) =>
+  (text: Wording): void =>
+    (onWarning ?? emitWarning)(String(text));
+
+/** Hands on what a run tells. */
+export const reporterOf = (
+  warn: (text: Wording) => void,
+  tell: { step(step: Step): void | Promise<void>; evaluation(evaluation: EvaluationEvent): void },
+): Reporter => ({
+  step: (progress) => tell.step(stepOf(progress)),
+  epoch: silent,
+  measured: (epoch, measures, best) =>
+    tell.evaluation({ epoch, ...measures, ...(best !== undefined && { best }) }),
+  note: silent,
+  warn,
+  close: silent,
+});
+
+/** What options ask for, their objects adopted and their data opened. */
+export async function requestOf(options: PretrainOptions) {
+  const { preset, out, resume, data, testData, log } = options;
+  const dataset = typeof data === 'object' ? defineDataset(data) : undefined;
+  const flags = await flagsOf(options, dataset);
+  const test = await openTestData(testData);
+  return { flags, preset, out, resume, dataset, test, log, own: partsOf(options) };
+}
+
 /** What the command line would have named. */
-export async function flagsOf(options: PretrainOptions, own: ImageDataset | undefined): Promise<RunFlags> {
+async function flagsOf(options: PretrainOptions, own: ImageDataset | undefined): Promise<RunFlags> {
   const { preset, method, arch, backend, data, ...rest } = options;
   const { testData, out, resume, log, signal, onEvaluation, onWarning, knnEvery, ...named } = rest;
   const flags: RunFlags = preset === undefined ? {} : { ...presets[preset].flags };
@@ -158,13 +181,13 @@ export async function flagsOf(options: PretrainOptions, own: ImageDataset | unde
 }
 
 /** The objects among the options. */
-export const partsOf = ({ arch, backend }: PretrainOptions): OwnParts => ({
+const partsOf = ({ arch, backend }: PretrainOptions): OwnParts => ({
   ...(typeof arch === 'object' && { encoder: arch }),
   ...(typeof backend === 'object' && { backend }),
 });
 
 /** Images that are not trained on. */
-export async function openTestData(data: PretrainOptions['testData']): Promise<ImageDataset | undefined> {
+async function openTestData(data: PretrainOptions['testData']): Promise<ImageDataset | undefined> {
   if (data === undefined) return undefined;
   if (typeof data !== 'string') return defineDataset(data, 'test');
   // A folder without splits of its own has its images in the first.
@@ -172,7 +195,7 @@ export async function openTestData(data: PretrainOptions['testData']): Promise<I
 }
 
 /** A step as loops see it. */
-export function stepOf({
+function stepOf({
   meters,
   epoch,
   epochs,

@@ -1,20 +1,9 @@
-import type { Wording } from '@moco-ts/core';
-import { defineDataset, type ImageDataset } from '@moco-ts/data';
 import { autoTrain, type ComparedRow, type Measures, type Phase, type Planned } from '@moco-ts/node';
 import type { NoSettings, RunConfig, SettingTable } from '@moco-ts/run';
 import { checkOptions } from './check-options.ts';
 import { type LazyRun, type Lent, lazyRun } from './lazy-run.ts';
 import type { EvaluationEvent, MethodOptions, PretrainOptions } from './options.ts';
-import {
-  type BestCheckpoint,
-  bestIn,
-  emitWarning,
-  flagsOf,
-  openTestData,
-  partsOf,
-  type Step,
-  stepOf,
-} from './pretrain.ts';
+import { type BestCheckpoint, bestIn, reporterOf, requestOf, type Step, silent, warnBy } from './pretrain.ts';
 
 /** The options of {@link train}: those of {@link pretrain}, which win over the recipe that it chooses. */
 export interface TrainOptions extends Omit<PretrainOptions, 'onEvaluation'> {}
@@ -134,40 +123,27 @@ async function run(
   options: TrainOptions,
   { stop, channel }: Lent<TrainEvent>,
 ): Promise<TrainResult | undefined> {
-  const { preset, out, resume, data, log } = options;
-  const warn = (text: Wording) => (options.onWarning ?? emitWarning)(String(text));
-  const dataset: ImageDataset | undefined = typeof data === 'object' ? defineDataset(data) : undefined;
-  const flags = await flagsOf(options, dataset);
-  const test = await openTestData(options.testData);
-  const silent = () => undefined;
+  const warn = warnBy(options);
   // One event at a time: who looks at them may be slow.
   let told: Promise<void> = Promise.resolve();
   const tell = (event: TrainEvent) => {
     told = told.then(() => channel.offer(event));
     return told;
   };
-  const trained = await autoTrain(
-    { flags, preset, out, resume, log, dataset, test, own: partsOf(options) },
-    {
-      note: silent,
-      warn,
-      stop,
-      clock: () => performance.now(),
-      phase: (phase) => void tell({ kind: 'phase', phase: phase as TrainPhase }),
-      planned: (planned) => {
-        void tell(recipeEvent(planned));
-        return {
-          step: (progress) => tell({ kind: 'step', ...stepOf(progress) }),
-          epoch: silent,
-          measured: (epoch, measures, best) =>
-            void tell({ kind: 'evaluation', epoch, ...measures, ...(best !== undefined && { best }) }),
-          note: silent,
-          warn,
-          close: silent,
-        };
-      },
+  const trained = await autoTrain(await requestOf(options), {
+    note: silent,
+    warn,
+    stop,
+    clock: () => performance.now(),
+    phase: (phase) => void tell({ kind: 'phase', phase: phase as TrainPhase }),
+    planned: (planned) => {
+      void tell(recipeEvent(planned));
+      return reporterOf(warn, {
+        step: (step) => tell({ kind: 'step', ...step }),
+        evaluation: (evaluation) => void tell({ kind: 'evaluation', ...evaluation }),
+      });
     },
-  );
+  });
   await told;
   if (!trained) return undefined;
   const { rows, model, best, report: _, classes: __, ...rest } = trained;
