@@ -81,7 +81,6 @@ export function createEvaluator(
     },
     /** A kill may have come between a checkpoint and its evaluation; of a run that has ended the result has the last one. */
     async makeUp({ info }: Checkpoint, folder: string, { position, ended }: Standing): Promise<void> {
-      if (!evaluation) return;
       const { epoch, step } = position;
       const at = epoch + step / loader.stepsPerEpoch;
       const now = ended ? 1 : (course.time?.record(position).progress ?? course.progress(position));

@@ -210,7 +210,7 @@ async function loop(
     reporter.warn(
       say`the time of this run is spent; to go on, give it more than ${settingRef('time', durationText(course.time.total))}`,
     );
-  if (resume) await evaluation.makeUp(resume, folder, session);
+  if (resume && prepared.evaluation) await evaluation.makeUp(resume, folder, session);
 
   const { saveEverySteps, saveEvery, maxSteps } = config;
   let waited = false;
