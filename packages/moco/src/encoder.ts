@@ -6,6 +6,7 @@ import {
   DivergedError,
   type Encoder,
   type FeatureExtractor,
+  hasHead,
   SettingError,
   say,
   settingRef,
@@ -113,7 +114,7 @@ export async function loadEncoder(
       ? await openEncoder(source, warn)
       : await openEncoderBytes(bytesOf(source), 'the encoder', warn);
   const all = under('q', tensors);
-  if (withHead && !Object.keys(all).some((name) => name.startsWith('fc.')))
+  if (withHead && !hasHead(all))
     throw new SettingError(say`${path} has no contrastive head: leave ${settingRef('withHead')} out`, {
       code: 'setting-conflict',
       value: true,

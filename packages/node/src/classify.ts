@@ -21,6 +21,7 @@ import {
   type Tensor,
   type Trainer,
   under,
+  withoutHead,
 } from '@moco-ts/core';
 import type { LabelledSet } from '@moco-ts/data';
 import {
@@ -89,7 +90,7 @@ async function classifyWith(job: ClassifyJob, keep: Keep): Promise<ClassifyResul
   const { recipe } = info;
   const sinks = logSinks(job.log ?? usualLogs);
   const linear = recipe.train === 'linear';
-  const backbone = Object.fromEntries(Object.entries(params).filter(([name]) => !name.startsWith('fc.')));
+  const backbone = withoutHead(params);
   const cached = recipe.cacheFeatures ? await featuresOf(job, train) : undefined;
   const config = stepConfig(job, classes.length, cached?.dim);
   const state = resume

@@ -11,6 +11,7 @@ import {
   UserError,
   under,
   type Wording,
+  withoutHead,
 } from '@moco-ts/core';
 import {
   aboutKey,
@@ -127,12 +128,11 @@ async function openSafetensors(source: ByteSource, options: EncoderOptions): Pro
 
 /** The encoder below a classifier of `moco lincls` or `finetune`, as a checkpoint of the run that it came from. */
 function encoderOfClassifier({ path, info, tensors }: ClassifierFile): Own {
-  const encoder = Object.entries(under('q', tensors)).filter(([name]) => !name.startsWith('fc.'));
   const position = { epoch: info.epoch, step: 0, globalStep: 0 };
   return {
     path,
     info: { ...position, config: info.run, images: 0, losses: [], moco: info.moco },
-    tensors: prefixed('q', Object.fromEntries(encoder)),
+    tensors: prefixed('q', withoutHead(under('q', tensors))),
     classifier: info,
   };
 }

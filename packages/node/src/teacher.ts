@@ -5,12 +5,12 @@ import {
   CheckpointError,
   createExtractor,
   noRandom,
-  type Params,
   SettingError,
   say,
   settingRef,
   under,
   type Wording,
+  withoutHead,
 } from '@moco-ts/core';
 import type { Pixels } from '@moco-ts/data';
 import { resampledPositions } from '@moco-ts/exchange';
@@ -96,9 +96,7 @@ function encoderFrom({ path, info, tensors }: Checkpoint, flags: ImageFlags) {
   const { imageSize, mean, std } = info.config;
   const { teacherSize: size = imageSize, teacherMean = mean, teacherStd = std } = flags;
   const config = { ...info.config, imageSize: size };
-  const params: Params = Object.fromEntries(
-    Object.entries(under('q', tensors)).filter(([name]) => !name.startsWith('fc.')),
-  );
+  const params = withoutHead(under('q', tensors));
   const { encoder, encoderConfig } = encoderOf(config);
   const { pos_embed: positions } = params;
   const wanted = size === imageSize || !positions ? undefined : encoder.init(encoderConfig, noRandom);

@@ -6,6 +6,7 @@ import {
   SettingError,
   type Trainer,
   unitRows,
+  withoutHead,
 } from '@moco-ts/core';
 import {
   applyEvalTransform,
@@ -228,13 +229,12 @@ function outputsOf(
     async featuresFile() {
       await session.settle();
       const { dim, data } = await features();
-      const backbone = Object.entries(await queryParams(trainer)).filter(([name]) => !name.startsWith('fc.'));
       const bytes = parquetWriteBuffer({
         ...parquetOptions({
           moco: __MOCO_VERSION__,
           // The checkpoint that the page would give now.
           model: checkpointName(session.position),
-          encoder: checksum(Object.fromEntries(backbone)),
+          encoder: checksum(withoutHead(await queryParams(trainer))),
           data: sourceOf(set),
           unit: true,
         }),

@@ -1,5 +1,13 @@
 import { basename } from 'node:path';
-import { counted, type Params, safetensorsParts, UserError, under } from '@moco-ts/core';
+import {
+  counted,
+  hasHead,
+  type Params,
+  safetensorsParts,
+  UserError,
+  under,
+  withoutHead,
+} from '@moco-ts/core';
 import { traitsNamed } from '@moco-ts/encoders';
 import {
   aboutKey,
@@ -109,15 +117,12 @@ async function convert(run: string, options: ConvertOptions, io: Io): Promise<vo
   const { arch, imageSize, patchSize = 16 } = info.config;
   const query = under('q', tensors);
   checkFinite(run, query);
-  const hasHead = Object.keys(query).some(isHead);
-  if (withHead && !hasHead)
+  if (withHead && !hasHead(query))
     throw new UserError(`${run} has no contrastive head: leave --with-head out`, {
       code: 'setting-conflict',
       setting: 'withHead',
     });
-  const plain: Params = Object.fromEntries(
-    Object.entries(query).filter(([name]) => withHead || !isHead(name)),
-  );
+  const plain = withHead ? query : withoutHead(query);
   const token = plain.cls_token;
   // Fixed positions are no weights here, but timm's models have them.
   if (token && traitsNamed(arch).family === 'vit' && !plain.pos_embed)
@@ -153,8 +158,6 @@ async function encoded(
   const state = new StateDict(named, about);
   return encodeTorch(names === 'moco' ? { epoch, arch, state_dict: state } : state);
 }
-
-const isHead = (name: string) => name.startsWith('fc.');
 
 /** `module.encoder_q.*`; in MoCo v3 `module.base_encoder.*`, where ViTs name their projector `head`. */
 function officialNames(params: Params, config: RunConfig): Params {

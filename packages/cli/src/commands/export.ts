@@ -1,5 +1,5 @@
 import { basename, dirname, join } from 'node:path';
-import { type Params, UserError, under, type Wording } from '@moco-ts/core';
+import { hasHead, type Params, UserError, under, type Wording } from '@moco-ts/core';
 import { createPool } from '@moco-ts/data';
 import {
   asStored,
@@ -236,7 +236,7 @@ function checkOptions(
       code: 'setting-conflict',
       setting: 'tokens',
     });
-  if (withHead && (classes || !Object.keys(params).some((name) => name.startsWith('fc.'))))
+  if (withHead && (classes || !hasHead(params)))
     throw new UserError(`${path} has no contrastive head: leave --with-head out`, {
       code: 'setting-conflict',
       setting: 'withHead',

@@ -3,7 +3,7 @@ import {
   createExtractor,
   DivergedError,
   firstNotFinite,
-  type Params,
+  hasHead,
   printable,
   sameShape,
   say,
@@ -12,6 +12,7 @@ import {
   under,
   unitRows,
   type Wording,
+  withoutHead,
 } from '@moco-ts/core';
 import {
   createPool,
@@ -112,14 +113,12 @@ async function openRun(model: string, options: EmbedderOptions): Promise<Embedde
       code: 'setting-conflict',
       setting: 'tokens',
     });
-  if (withHead && !Object.keys(all).some((name) => name.startsWith('fc.')))
+  if (withHead && !hasHead(all))
     throw new UserError(`${path} has no contrastive head: leave --with-head out`, {
       code: 'setting-conflict',
       setting: 'withHead',
     });
-  const params: Params = withHead
-    ? all
-    : Object.fromEntries(Object.entries(all).filter(([name]) => !name.startsWith('fc.')));
+  const params = withHead ? all : withoutHead(all);
   const { threads } = options;
   return openTogether(async (keep) => {
     const backend = keep(

@@ -7,7 +7,7 @@ import { type Traced, trace } from '../graph/trace.ts';
 import { say, settingRef } from '../message.ts';
 import { linear, normalize } from '../nn/layers.ts';
 import { optimize } from '../passes/passes.ts';
-import { type HeadConfig, head } from '../ssl/head.ts';
+import { type HeadConfig, head, withoutHead } from '../ssl/head.ts';
 import { type ProjectorConfig, projector } from '../ssl/projector.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 
@@ -56,7 +56,7 @@ export function encoderGraph(
   params: Params,
   batch: number,
 ): Graph {
-  const used = Object.entries(params).filter(([name]) => headConfig || !name.startsWith('fc.'));
+  const used = Object.entries(headConfig ? params : withoutHead(params));
   const graph = trace((builder) => {
     const x = builder.input('input', [batch, ...encoder.inputShape(encoderConfig)]);
     const traced = Object.fromEntries(

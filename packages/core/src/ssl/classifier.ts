@@ -10,6 +10,7 @@ import { rng } from '../rng.ts';
 import { filled, type Tensor } from '../tensor/tensor.ts';
 import { prefixed, under } from '../train/branch.ts';
 import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../train/step.ts';
+import { withoutHead } from './head.ts';
 import { crossEntropy, labelAccuracy } from './losses.ts';
 import { frozenOf, type PassConfig, trainingPass } from './pass.ts';
 
@@ -39,7 +40,7 @@ function frozenNames(
   params: Readonly<Record<string, unknown>>,
 ): ReadonlySet<string> {
   if (config.train === 'all') return frozenOf(config);
-  return new Set(Object.keys(params).filter((name) => !name.startsWith('fc.')));
+  return new Set(Object.keys(withoutHead(params)));
 }
 
 /**
@@ -54,9 +55,8 @@ export function classifierState(
 ): Record<string, Tensor> {
   const { encoder, encoderConfig, classes, optimizer } = config;
   if (!(classes >= 2)) throw new UserError(`a classifier of ${classes} classes: there must be two or more`);
-  const kept = Object.entries(backbone).filter(([name]) => !name.startsWith('fc.'));
   const params = {
-    ...Object.fromEntries(kept),
+    ...withoutHead(backbone),
     ...initClassifier(encoder.featureDim(encoderConfig), classes, seed),
   };
   return { ...prefixed('q', params), ...initSlots(optimizer, params, frozenNames(config, params)) };

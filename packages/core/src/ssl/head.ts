@@ -23,6 +23,16 @@ export function initHead(
   initLinear(params, mlp ? 'fc.2' : 'fc', featureDim, dim, random);
 }
 
+const isOfHead = (name: string) => name.startsWith('fc.');
+
+/** Whether an encoder's parameters have a head's among them, `fc.*`: a projection or a classifier. */
+export const hasHead = (params: Readonly<Record<string, unknown>>): boolean =>
+  Object.keys(params).some(isOfHead);
+
+/** The parameters that are not of a head. */
+export const withoutHead = <T>(params: Readonly<Record<string, T>>): Record<string, T> =>
+  Object.fromEntries(Object.entries(params).filter(([name]) => !isOfHead(name)));
+
 /** @param features [N, featureDim], @returns [N, dim], not normalised */
 export function head(params: TracedParams, features: Traced, { mlp }: HeadConfig): Traced {
   if (!mlp) return linear(params, 'fc', features);
