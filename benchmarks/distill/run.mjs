@@ -21,7 +21,7 @@ import {
   openDataset,
   retrievalTasks,
 } from '../../packages/data/dist/index.js';
-import { openCheckpoint } from '../../packages/node/dist/index.js';
+import { openCheckpoint, registerPlugins } from '../../packages/node/dist/index.js';
 import { modelConfig } from '../../packages/run/dist/index.js';
 
 const { values, positionals } = parseArgs({
@@ -64,6 +64,7 @@ const arms = {
   distill: ['--method', 'distill', '--moco-k', '1024', '--teacher', teacher, '--cache-teacher'],
 };
 
+await registerPlugins();
 const test = await openDataset('emoji', { split: 'test' });
 const backend = await ortPlugin.create({ deterministic: true, threads: 1 });
 
