@@ -13,7 +13,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { loadRuntime, ortPlugin } from '../../packages/backend-ort/dist/index.js';
-import { createExtractor, under, unitRows } from '../../packages/core/dist/index.js';
+import { createExtractor, nearestNeighbours, under } from '../../packages/core/dist/index.js';
 import {
   embedAll,
   evalImages,
@@ -45,18 +45,8 @@ const here = dirname(fileURLToPath(import.meta.url));
 const moco = join(here, '..', '..', 'packages', 'cli', 'dist', 'bin.js');
 const shared = [
   ...['--image-size', '32', '--crop-min', '0.35', '-b', '64', '--epochs', values.epochs, '-a', values.arch],
-  ...[
-    '--optimizer',
-    'adamw',
-    '--lr',
-    '0.002',
-    '--wd',
-    '0.0001',
-    '--cos',
-    '--lr-per-step',
-    '--warmup-epochs',
-    '0',
-  ],
+  ...['--optimizer', 'adamw', '--lr', '0.002', '--wd', '0.0001'],
+  ...['--cos', '--lr-per-step', '--warmup-epochs', '0'],
   ...['--no-scale-lr', '--threads', '1', '-j', '0'],
 ];
 const arms = {
@@ -72,21 +62,9 @@ const backend = await ortPlugin.create({ deterministic: true, threads: 1 });
 async function measured(extract, target) {
   const scores = await evaluateRetrieval(retrievalTasks(test, target), extract);
   const { features, dim } = await embedAll(evalImages(test, target), extract);
-  const unit = unitRows(features, dim);
-  const count = unit.length / dim;
-  const nearest = Array.from({ length: count }, (_, i) => {
-    const products = Array.from({ length: count }, (_, j) => {
-      let sum = 0;
-      for (let d = 0; d < dim; d++) sum += unit[i * dim + d] * unit[j * dim + d];
-      return [i === j ? Number.NEGATIVE_INFINITY : sum, j];
-    });
-    return new Set(
-      products
-        .sort((a, b) => b[0] - a[0])
-        .slice(0, 10)
-        .map(([, j]) => j),
-    );
-  });
+  const rows = { features, dim };
+  const lists = await nearestNeighbours(backend, rows, rows, 10, (row) => row);
+  const nearest = lists.map((list) => new Set(list.map(({ row }) => row)));
   return {
     editedCopies: 100 * scores['edited-copies'],
     crossDesigner: 100 * scores['cross-designer'],
@@ -113,10 +91,7 @@ async function measureTeacher() {
 async function measureRun(folder) {
   const { info, tensors } = await openCheckpoint(folder, console.warn);
   const { imageSize: size, mean, std } = info.config;
-  const params = Object.fromEntries(
-    Object.entries(under('q', tensors)).filter(([name]) => !name.startsWith('fc.')),
-  );
-  const extractor = await createExtractor(backend, modelConfig(info.config), params, 64);
+  const extractor = await createExtractor(backend, modelConfig(info.config), under('q', tensors), 64);
   const result = await measured((data) => extractor.extract(data), { size, mean, std });
   await extractor.dispose();
   return { ...result, steps: info.globalStep };

@@ -83,7 +83,7 @@ async function round(seed) {
 
 async function params(run) {
   const { tensors } = await openEncoder(run, () => {});
-  return Object.fromEntries(Object.entries(under('q', tensors)).filter(([name]) => !name.startsWith('fc.')));
+  return under('q', tensors);
 }
 
 function note(name, { editedCopies }) {
