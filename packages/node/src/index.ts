@@ -22,7 +22,6 @@ export { validation } from './classify-data.ts';
 export { labelsFor, openLabelled, openLabelledTest } from './classify-labels.ts';
 export { startTiming, type Timing } from './course.ts';
 export { asStored, type Note, openData } from './dataset.ts';
-
 export {
   type Evaluation,
   type EvaluationEvents,
@@ -78,7 +77,7 @@ export type { OwnParts } from './prepare.ts';
 export type { Reporter } from './reporter.ts';
 export { type Shrunk, shrink } from './shrink.ts';
 export { leftOut, skipList } from './skipped.ts';
-export { entryIfThere, linesOf, namesIn, readText, textIfThere, withSource } from './source.ts';
+export { entryIfThere, jsonIfThere, linesOf, namesIn, readText, textIfThere, withSource } from './source.ts';
 export { catchInterrupts, type Stop } from './stop.ts';
 export { type TrainJob, type TrainResult, train } from './train.ts';
 export { modelFiles, tensorNames, transformersConfigs } from './transformers-js.ts';
