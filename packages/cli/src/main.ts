@@ -20,7 +20,6 @@ import { pretrainCommand } from './commands/pretrain.ts';
 import { replayCommand } from './commands/replay.ts';
 import { reportCommand } from './commands/report.ts';
 import { searchCommand } from './commands/search.ts';
-
 import { shrinkCommand } from './commands/shrink.ts';
 import { trainCommand } from './commands/train.ts';
 import { aloud, createIo, guarded, type Manner, processStreams, type Streams } from './io.ts';

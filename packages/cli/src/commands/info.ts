@@ -26,7 +26,6 @@ import {
   settingNamed,
   usualConfig,
 } from '@moco-ts/run';
-
 import type { Command } from 'commander';
 import { wrap } from '../format.ts';
 import { type Io, remarkTo, warnTo } from '../io.ts';
