@@ -155,9 +155,9 @@ export function createApi({ address, authorization }: Tracking) {
       for (let at = 0; at < params.length; at += MOST_PAIRS)
         await call('runs/log-batch', { run_id: id, params: params.slice(at, at + MOST_PAIRS) }, signal);
     },
-    /** @param metrics with the tags 1000 at most, the tags 100 */
+    /** @param metrics with the tags 1000 at most; of the tags the first 100 are taken */
     log: (id: string, metrics: readonly Metric[], tags: readonly Pair[], signal: AbortSignal) =>
-      call('runs/log-batch', { run_id: id, metrics, tags }, signal),
+      call('runs/log-batch', { run_id: id, metrics, tags: tags.slice(0, MOST_PAIRS) }, signal),
     update: (id: string, status: Status, end_time: number | undefined, signal: AbortSignal) =>
       call('runs/update', { run_id: id, status, ...(end_time !== undefined && { end_time }) }, signal),
   };

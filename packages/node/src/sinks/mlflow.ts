@@ -121,9 +121,7 @@ async function beginRun({ api, run, address, started, tell }: Begun, signal: Abo
     await settle(api.logParams(before, fresh, signal));
     // A parameter is once for all there: what the user has changed since is told beside it.
     const changed = params.filter(({ key, value }) => values.has(key) && values.get(key) !== value);
-    const tags = changed
-      .slice(0, MOST_CHANGED)
-      .map(({ key, value }) => pair(`moco.changed.${key}`, value, 'tag'));
+    const tags = changed.map(({ key, value }) => pair(`moco.changed.${key}`, value, 'tag'));
     if (tags.length > 0) await settle(api.log(before, [], tags, signal));
     return before;
   }
@@ -136,9 +134,6 @@ async function beginRun({ api, run, address, started, tell }: Begun, signal: Abo
   await settle(api.logParams(made, params, signal));
   return made;
 }
-
-/** Of the tags of one request. */
-const MOST_CHANGED = 100;
 
 function itemsOf({ event, fields, scalars, at }: LogEntry): Item[] {
   const { message, file } = fields;
