@@ -1,4 +1,5 @@
 /** The contract of backends, and the registry through which a command line finds them. */
+import type { Communicator } from './communicator.ts';
 import { BackendError } from './errors.ts';
 import type { Graph } from './graph/graph.ts';
 import { say, settingRef } from './message.ts';
@@ -23,6 +24,11 @@ export interface CompileOptions {
   readonly state?: readonly StateSlot[];
   /** Products may round their float32 operands to TF32, of 11 bits. Asked only of backends whose precisions have `tf32`. */
   readonly tf32?: boolean;
+  /**
+   * Joins the replicas of a graph with collectives, each of which compiles and runs it by itself. Default: the backend's
+   * {@link Backend.replicas} all together.
+   */
+  readonly communicator?: Communicator;
 }
 
 /** Bytes, as far as the backend can tell. */
@@ -94,6 +100,11 @@ export interface Backend {
   readonly details?: string;
   /** What it can do, for choices and tables. */
   capabilities(): Capabilities;
+  /**
+   * R, the replicas that a program of a graph with collectives runs at once, on a device each. State is the same on all. Feeds
+   * hold the rows of all of them where the graph's input has those of one, else they go to each; results are replica 0's. Default 1.
+   */
+  readonly replicas?: number;
   /** Missing, or undefined, where nobody counts. */
   memory?(): DeviceMemory | undefined;
   /** Throws BackendError naming the op and the node when an op is lacking. */

@@ -1,5 +1,6 @@
 export * from './backend.ts';
 export * from './byte-source.ts';
+export type { Communicator } from './communicator.ts';
 export * from './encoder.ts';
 export * from './errors.ts';
 export * from './eval/features.ts';
@@ -30,7 +31,7 @@ export { sgd } from './optim/sgd.ts';
 export * from './passes/passes.ts';
 export { lossScaleOf, type Precision, precisions } from './passes/precision.ts';
 export * from './program.ts';
-export { type Feed, interpret, referenceOps } from './reference/interpreter.ts';
+export { type Feed, interpret, interpretReplicas, referenceOps } from './reference/interpreter.ts';
 export { noRandom, type Rng, rng } from './rng.ts';
 export * from './safetensors.ts';
 export {

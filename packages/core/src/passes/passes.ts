@@ -1,5 +1,6 @@
 /** Rewrites of a graph that leave its meaning as it is. */
 import type { Attribute, Graph, Node } from '../graph/graph.ts';
+import { acrossReplicas } from '../graph/ops/collective.ts';
 import { interpret } from '../reference/interpreter.ts';
 import { allocate, isReduced, sizeOf, type Tensor } from '../tensor/tensor.ts';
 
@@ -78,8 +79,8 @@ export const foldConstants: Pass = (graph) => {
     const output = node.outputs[0]!;
     const type = graph.values[output]!;
     const inputs = node.inputs.map((id) => constants.get(id));
-    if (node.outputs.length !== 1 || inputs.includes(undefined) || sizeOf(type.shape) > foldedElements)
-      return node;
+    const foreign = node.outputs.length !== 1 || acrossReplicas.has(node.op);
+    if (foreign || inputs.includes(undefined) || sizeOf(type.shape) > foldedElements) return node;
     const { dtype, shape } = type;
     if (isReduced(dtype)) return node;
     const result = allocate(dtype, sizeOf(shape));

@@ -1,5 +1,6 @@
 export * from './activation.ts';
 export * from './barrier.ts';
+export * from './collective.ts';
 export * from './conv.ts';
 export * from './elementwise.ts';
 export * from './index-ops.ts';
