@@ -1,3 +1,4 @@
+export { memoryCommunicators } from './memory-communicators.ts';
 export { createReference } from './reference-backend.ts';
 export type { KitOptions } from './subject.ts';
 export { testBackend } from './test-backend.ts';
