@@ -18,7 +18,7 @@ export { type LabelledSet, type LabelledSplits, labelled, labelSplits } from './
 export { createLoader, type LoaderOptions } from './loader/create.ts';
 export { type EvalOptions, type ImageBatch, loadEval, type ReadOptions } from './loader/eval.ts';
 export type { Look } from './loader/job.ts';
-export type { Batch, BatchOptions, Loader } from './loader/loader.ts';
+export type { Batch, BatchOptions, BatchPart, Loader } from './loader/loader.ts';
 export { lookAtImages } from './loader/look.ts';
 export { createPool, type Pool } from './loader/pool.ts';
 export { shrinkImages } from './loader/shrink.ts';

@@ -6,6 +6,7 @@ import { normaliseBytes } from '@moco-ts/core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ImageDataset } from '../dataset.ts';
 import { openDataset } from '../open.ts';
+import { surveyOf } from '../survey.ts';
 import { encoded, temporaryFolder, write, writeImages } from '../testing.ts';
 import { sameView, views } from '../views/config.ts';
 import { createLoader, type LoaderOptions } from './create.ts';
@@ -144,6 +145,56 @@ describe('the loader', () => {
   it('resumes in the middle of an epoch', async () => {
     const intact = await collect(good, base, [3]);
     same(await collect(good, { ...base, workers: 1 }, [3], 2), intact.slice(2));
+  });
+
+  it('makes a part of each batch as it is in the whole, damaged images or not', async () => {
+    for (const [set, options] of [
+      [good, base],
+      // Two thirds of the batches have a damaged image, in one part or the other.
+      [flawed, { ...base, batch: 6, maxBad: 2 }],
+      [flawed, { ...base, batch: 6, maxBad: 2, bytes: true, workers: 1 }],
+    ] as const) {
+      const all = await collect(set, options, [0, 1]);
+      const parts = await Promise.all(
+        [0, 1].map((index) => collect(set, { ...options, part: { index, count: 2 } }, [0, 1])),
+      );
+      const joined = all.map((batch, i) => ({
+        ...batch,
+        indices: Int32Array.from(parts.flatMap((part) => [...part[i]!.indices])),
+        views: batch.views.map((_, v) =>
+          (batch.views[v]!.constructor as Float32ArrayConstructor).from(
+            parts.flatMap((part) => [...part[i]!.views[v]!]),
+          ),
+        ),
+      }));
+      same(all, joined);
+      for (const part of parts)
+        expect(part.map(({ indices }) => indices.length)).toEqual(all.map(() => options.batch / 2));
+    }
+  });
+
+  it('decodes no image of another part', async () => {
+    const decoded = new Set<number>();
+    const { share: _, ...own } = good;
+    const watched: ImageDataset = {
+      ...own,
+      share: () => ({ kind: 'here' }),
+      decode: (index) => {
+        decoded.add(index);
+        return good.decode(index);
+      },
+    };
+    await surveyOf(watched);
+    decoded.clear();
+    const batches = await collect(watched, { ...base, part: { index: 1, count: 2 } });
+    expect([...decoded].sort()).toEqual(batches.flatMap(({ indices }) => [...indices]).sort());
+    expect(decoded.size).toBe(8);
+  });
+
+  it('refuses a batch that has no equal parts', () => {
+    expect(() => createLoader(good, { ...base, part: { index: 0, count: 3 } })).toThrow(
+      "a batch of 4 can't be cut into 3 equal parts",
+    );
   });
 
   it('makes an image’s view independent of the batch that it is in', async () => {

@@ -16,8 +16,18 @@ export interface Batch<P extends Pixels = Float32Array> {
   readonly waitMs: number;
 }
 
+/** A part of each batch, where several processes share it: equal numbers of rows, one behind the other. */
+export interface BatchPart {
+  /** From 0. */
+  readonly index: number;
+  readonly count: number;
+}
+
 export interface BatchOptions {
+  /** Images of a step. */
   readonly batch: number;
+  /** Make these rows of each batch alone; they are the same as in a whole one. Default all. */
+  readonly part?: BatchPart;
   readonly size: number;
   /** Each makes one view of every image. */
   readonly views: readonly ViewConfig[];
@@ -66,7 +76,10 @@ export function createLoaderOn<P extends Pixels = Float32Array>(
   return new PoolLoader(pool, dataset, options);
 }
 
-function check({ name, length }: ImageDataset, { batch, views, size, dropLast = true }: BatchOptions): void {
+function check(
+  { name, length }: ImageDataset,
+  { batch, views, size, dropLast = true, part = whole }: BatchOptions,
+): void {
   if (!Number.isInteger(batch) || batch < 1)
     throw new DataError(`a batch of ${batch}: give a whole number from 1`);
   if (views.some((view) => view.of === undefined && view.size !== size))
@@ -76,7 +89,14 @@ function check({ name, length }: ImageDataset, { batch, views, size, dropLast = 
       `a batch of ${batch} is larger than ${name} (${length} images): make the batch smaller`,
       { setting: 'batchSize', value: batch },
     );
+  if (batch % part.count !== 0)
+    throw new DataError(`a batch of ${batch} can't be cut into ${part.count} equal parts`, {
+      setting: 'batchSize',
+      value: batch,
+    });
 }
+
+const whole: BatchPart = { index: 0, count: 1 };
 
 class PoolLoader<P extends Pixels> implements Loader<P> {
   readonly stepsPerEpoch: number;
@@ -92,7 +112,7 @@ class PoolLoader<P extends Pixels> implements Loader<P> {
   private readonly orders = new Map<number, Int32Array>();
 
   constructor(pool: Pool, dataset: ImageDataset, options: BatchOptions) {
-    const { batch, views, bytes, dropLast = true } = options;
+    const { batch, views, bytes, dropLast = true, part = whole } = options;
     this.pool = pool;
     this.dataset = dataset;
     this.options = options;
@@ -102,7 +122,8 @@ class PoolLoader<P extends Pixels> implements Loader<P> {
     this.skipped = this.skips.list;
     const usual = bytes ? 'bytes' : undefined;
     const batchBytes = views.reduce(
-      (sum, { size, numbers = usual }) => sum + batch * 3 * size * size * (numbers === 'bytes' ? 1 : 4),
+      (sum, { size, numbers = usual }) =>
+        sum + (batch / part.count) * 3 * size * size * (numbers === 'bytes' ? 1 : 4),
       0,
     );
     // Two per thread keep it busy; without threads nothing is gained by making a batch early.
@@ -147,21 +168,33 @@ class PoolLoader<P extends Pixels> implements Loader<P> {
   }
 
   private async make(epoch: number, step: number): Promise<JobResult<P>> {
+    const { batch, part = whole } = this.options;
+    if (part.count === 1) return this.makeWhole(epoch, step);
+    const rows = batch / part.count;
+    const first = part.index * rows;
+    const own = await this.run(epoch, { start: step * batch + first, rows, length: rows });
+    if (own.skipped.length === 0) return own;
+    // Which images stand in for damaged ones depends on the rows before, too.
+    const all = await this.makeWhole(epoch, step);
+    return {
+      indices: all.indices.slice(first, first + rows),
+      views: all.views.map((view) => {
+        const length = view.length / batch;
+        return view.slice(first * length, (first + rows) * length) as P;
+      }),
+      skipped: all.skipped,
+    };
+  }
+
+  private async makeWhole(epoch: number, step: number): Promise<JobResult<P>> {
     const { dataset, skips } = this;
-    const { batch, mean = IMAGENET_MEAN, std = IMAGENET_STD, views, seed, bytes = false } = this.options;
+    const { batch } = this.options;
     const n = dataset.length;
-    const order = this.orderOf(epoch);
-    const rows = Math.min(batch, n - step * batch);
+    const start = step * batch;
+    const rows = Math.min(batch, n - start);
     for (let spares = SPARES; ; spares *= 8) {
       const length = Math.min(n, rows + spares);
-      const job: Job = {
-        indices: Int32Array.from({ length }, (_, i) => order[(step * batch + i) % n]!),
-        rows,
-        mean,
-        std,
-        make: { kind: 'views', configs: views, seed, epoch, purpose: 'view', bytes },
-      };
-      const result = (await this.pool.run(dataset, job)) as JobResult<Pixels> as JobResult<P>;
+      const result = await this.run(epoch, { start, rows, length });
       if (result.indices.length === rows) return result;
       if (result.skipped.length > skips.limit || length === n) {
         skips.add(result.skipped);
@@ -170,6 +203,24 @@ class PoolLoader<P extends Pixels> implements Loader<P> {
         );
       }
     }
+  }
+
+  /** Makes views of the images at `start` and behind it in the order of an epoch. @param length of them, spares included */
+  private async run(
+    epoch: number,
+    { start, rows, length }: { readonly start: number; readonly rows: number; readonly length: number },
+  ): Promise<JobResult<P>> {
+    const { pool, dataset } = this;
+    const { mean = IMAGENET_MEAN, std = IMAGENET_STD, views, seed, bytes = false } = this.options;
+    const order = this.orderOf(epoch);
+    const job: Job = {
+      indices: Int32Array.from({ length }, (_, i) => order[(start + i) % dataset.length]!),
+      rows,
+      mean,
+      std,
+      make: { kind: 'views', configs: views, seed, epoch, purpose: 'view', bytes },
+    };
+    return (await pool.run(dataset, job)) as JobResult<Pixels> as JobResult<P>;
   }
 
   private orderOf(epoch: number): Int32Array {
