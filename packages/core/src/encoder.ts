@@ -21,6 +21,8 @@ export interface EncoderConfig {
 export interface Normalization {
   /** The batch is normalised in this many independent groups: sample n belongs to group n mod splits. 1: plain. */
   readonly splits: number;
+  /** R where statistics, group by group, are those of R replicas together. Default 1: each replica's own. */
+  readonly replicas?: number;
 }
 
 /** What `forward` needs beside values. */

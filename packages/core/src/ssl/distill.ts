@@ -12,7 +12,7 @@ import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../tr
 import { type HeadConfig, head } from './head.ts';
 import { contrastiveAccuracy, distillation, featureStd } from './losses.ts';
 import { checkMoco, initEncoder } from './moco.ts';
-import { frozenOf, type PassConfig, trainingPass } from './pass.ts';
+import { type BatchConfig, frozenOf, type PassConfig, trainingPass } from './pass.ts';
 import { enqueue, initQueue } from './queue.ts';
 
 /** `dim` is the length of the teacher's features. */
@@ -29,9 +29,7 @@ export interface DistillConfig extends PassConfig, HeadConfig {
 }
 
 /** @throws SettingError, in the names of a run's settings, when the queue would wrap unevenly or a batch would not split */
-export function checkDistill(
-  config: Pick<DistillConfig, 'batch' | 'accumulate' | 'queueSize' | 'bnSplits'>,
-): void {
+export function checkDistill(config: BatchConfig & Pick<DistillConfig, 'queueSize'>): void {
   checkMoco({ ...config, symmetric: false });
 }
 

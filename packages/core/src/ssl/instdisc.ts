@@ -20,7 +20,7 @@ import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../tr
 import { type HeadConfig, head } from './head.ts';
 import { contrastiveAccuracy, estimatePartition, featureStd, firstOfAll, nce } from './losses.ts';
 import { initEncoder } from './moco.ts';
-import { checkBatch, frozenOf, type PassConfig, trainingPass } from './pass.ts';
+import { type BatchConfig, checkBatch, frozenOf, imagesOf, type PassConfig, trainingPass } from './pass.ts';
 
 export interface InstDiscConfig extends PassConfig, HeadConfig {
   /** n, the number of images, each with a slot. */
@@ -44,14 +44,8 @@ export interface InstDiscConfig extends PassConfig, HeadConfig {
   readonly exposeGradients?: boolean;
 }
 
-/** Images of an update. */
-const imagesOf = ({ batch, accumulate = 1 }: Pick<InstDiscConfig, 'batch' | 'accumulate'>) =>
-  batch * accumulate;
-
 /** @throws SettingError, in the names of a run's settings, for settings that can't work */
-export function checkInstDisc(
-  config: Pick<InstDiscConfig, 'batch' | 'accumulate' | 'bnSplits' | 'slots' | 'negatives'>,
-): void {
+export function checkInstDisc(config: BatchConfig & Pick<InstDiscConfig, 'slots' | 'negatives'>): void {
   checkBatch(config);
   const { slots, negatives } = config;
   const images = imagesOf(config);
@@ -97,7 +91,7 @@ export function instDiscState(
 
 /** The feed `negatives` of an update: slots from the noise distribution, uniform over all n with replacement. */
 export function drawNegatives(
-  config: Pick<InstDiscConfig, 'batch' | 'accumulate' | 'slots' | 'negatives' | 'draw'>,
+  config: Pick<InstDiscConfig, 'batch' | 'accumulate' | 'replicas' | 'slots' | 'negatives' | 'draw'>,
   seed: number,
   step: number,
 ): Tensor {
@@ -140,7 +134,7 @@ export function instDiscStep(config: InstDiscConfig, state: StateTypes): Trainin
   let loss: Traced;
   if (config.loss === 'nce') {
     const { bank_z: kept } = step.state as { bank_z: Traced };
-    z = select(greater(kept, 0), kept, estimatePartition(logits, slots));
+    z = select(greater(kept, 0), kept, step.replicaMean(estimatePartition(logits, slots)));
     loss = nce(logits, z, slots);
   } else loss = firstOfAll(logits);
   if (proximal > 0) {

@@ -1,4 +1,6 @@
 /** Contrastive losses and their accuracies. */
+
+import { allGather, firstOwnRow } from '../graph/ops/collective.ts';
 import {
   abs,
   add,
@@ -19,7 +21,7 @@ import {
 import { matmul } from '../graph/ops/matmul.ts';
 import { max, mean, sum } from '../graph/ops/reduce.ts';
 import { concat, reshape, slice } from '../graph/ops/shape.ts';
-import type { Traced } from '../graph/trace.ts';
+import type { GraphBuilder, Traced } from '../graph/trace.ts';
 import { tensor } from '../tensor/tensor.ts';
 
 /** log(sum(exp(x))) along the last axis, shifted by the maximum to avoid overflow. x [N, M] to [N, 1]. */
@@ -98,10 +100,10 @@ export function firstOfAll(logits: Traced): Traced {
   return mean(sub(logSumExp(logits), chosen));
 }
 
-/** A loss over square logits with one positive in each row. */
+/** A loss over logits with one positive in each row. */
 export interface PairedLoss {
   readonly loss: Traced;
-  /** [M, M] */
+  /** [M, R M]: square with one replica. */
   readonly logits: Traced;
   /** [M, 1], each row's positive. */
   readonly positive: Traced;
@@ -111,16 +113,15 @@ export interface PairedLoss {
  * InfoNCE with the rest of the batch as negatives (MoCo v3, arXiv 2104.02057, eq. 1 and algorithm 1):
  * L = -log( exp(q_i.k_i / T) / sum_j exp(q_i.k_j / T) ), averaged over i. The method adds the factor 2T and the second
  * direction (moco-v3.ts).
- * @param query [N, D], unit rows
- * @param key [N, D], unit rows; row i is the positive of query i
+ * @param query [N, D], unit rows, of a replica
+ * @param key [R N, D], unit rows, of all replicas; that of a replica's image i is the positive of its query i
  * @param temperature T > 0
+ * @param replicas R
  */
-export function inBatchInfoNce(query: Traced, key: Traced, temperature: number): PairedLoss {
+export function inBatchInfoNce(query: Traced, key: Traced, temperature: number, replicas = 1): PairedLoss {
   const logits = mul(matmul(query, key, { transposeB: true }), 1 / temperature);
-  const positive = chosenByRow(
-    logits,
-    Array.from({ length: logits.shape[0]! }, (_, i) => i),
-  );
+  const n = query.shape[0]!;
+  const positive = chosenByRow(logits, ownColumns(query.builder, counted(n), n, replicas));
   return { loss: mean(sub(logSumExp(logits), positive)), logits, positive };
 }
 
@@ -163,39 +164,55 @@ const excluded = -1e9;
  * @param first [N, D], unit rows: one view of each image
  * @param second [N, D], unit rows: the other
  * @param temperature T > 0
+ * @param replicas R; with more than one the loss is that of a replica's views, among those of all
  */
-export function ntXent(first: Traced, second: Traced, temperature: number): PairedLoss {
+export function ntXent(first: Traced, second: Traced, temperature: number, replicas = 1): PairedLoss {
   const n = first.shape[0]!;
-  const all = concat([first, second], 0);
-  const similar = mul(matmul(all, all, { transposeB: true }), 1 / temperature);
-  const order = Array.from({ length: 2 * n }, (_, i) => i);
-  const itself = equal(column(similar, order), row(similar));
-  const logits = select(itself, all.builder.constant(excluded), similar);
-  const positive = chosenByRow(
-    logits,
-    order.map((i) => (i + n) % (2 * n)),
-  );
+  const { builder } = first;
+  const views = [first, second];
+  const own = concat(views, 0);
+  const all =
+    replicas === 1
+      ? own
+      : concat(
+          views.map((view) => allGather(view, replicas)),
+          0,
+        );
+  const similar = mul(matmul(own, all, { transposeB: true }), 1 / temperature);
+  const [firsts, seconds] = [counted(n), counted(n).map((i) => replicas * n + i)];
+  const itself = equal(ownColumns(builder, [...firsts, ...seconds], n, replicas), row(similar));
+  const logits = select(itself, builder.constant(excluded), similar);
+  const positive = chosenByRow(logits, ownColumns(builder, [...seconds, ...firsts], n, replicas));
   return { loss: mean(sub(logSumExp(logits), positive)), logits, positive };
 }
 
-/** Picks one element per row, by its column. x [M, M] to [M, 1]; exact, since all other elements are multiplied by 0. */
-function chosenByRow(x: Traced, columns: readonly number[]): Traced {
-  return sum(mul(x, cast(equal(column(x, columns), row(x)), 'float32')), [1], true);
+/**
+ * Picks one element per row, by its column. x [M, C] and columns [M, 1] to [M, 1]; exact, since all other elements are multiplied
+ * by 0.
+ */
+function chosenByRow(x: Traced, columns: Traced): Traced {
+  return sum(mul(x, cast(equal(columns, row(x)), 'float32')), [1], true);
 }
 
-/** A column of constants: comparing it with a {@link row} needs no constant as large as the logits. */
-function column({ builder }: Traced, values: readonly number[]): Traced {
-  return builder.constant(tensor(values, [values.length, 1]));
+/**
+ * Columns, [M, 1]: comparing them with a {@link row} needs no constant as large as the logits.
+ * @param columns replica 0's; each replica's are `rows` behind those of the one before
+ */
+function ownColumns(
+  builder: GraphBuilder,
+  columns: readonly number[],
+  rows: number,
+  replicas: number,
+): Traced {
+  const first = builder.constant(tensor(columns, [columns.length, 1]));
+  return replicas === 1 ? first : add(first, firstOwnRow(builder, replicas, rows));
 }
+
+const counted = (count: number) => Array.from({ length: count }, (_, i) => i);
 
 function row(x: Traced): Traced {
   const size = x.shape[1]!;
-  return x.builder.constant(
-    tensor(
-      Array.from({ length: size }, (_, i) => i),
-      [1, size],
-    ),
-  );
+  return x.builder.constant(tensor(counted(size), [1, size]));
 }
 
 /**

@@ -110,9 +110,9 @@ export function mocoV3State(
  */
 export function mocoV3Step(config: MocoV3Config, state: StateTypes): TrainingStep {
   checkBatch(config);
-  const { encoder, encoderConfig, batch, temperature, optimizer } = config;
+  const { encoder, encoderConfig, batch, replicas, temperature, optimizer } = config;
   const { projection, prediction } = headsOf(config);
-  const step = new StepTracer(state);
+  const step = new StepTracer(state, { replicas });
   const images = [batch, ...encoder.inputShape(encoderConfig)];
   const views = [step.feed('xq', images), step.feed('xk', images)] as const;
   const momentum = step.feed('momentum', []);
@@ -141,8 +141,8 @@ export function mocoV3Step(config: MocoV3Config, state: StateTypes): TrainingSte
   const [k1, k2] = [encodeKey(views[0]), encodeKey(views[1])];
   const [q1, q2] = [encodeQuery(views[0]), encodeQuery(views[1])];
 
-  const first = inBatchInfoNce(q1, k2, temperature);
-  const second = inBatchInfoNce(q2, k1, temperature);
+  const first = inBatchInfoNce(q1, step.gathered(k2), temperature, replicas);
+  const second = inBatchInfoNce(q2, step.gathered(k1), temperature, replicas);
   const loss = mul(add(first.loss, second.loss), 2 * temperature);
   step.metric('acc1', pairedAccuracy(first, 1));
   step.metric('acc5', pairedAccuracy(first, 5));

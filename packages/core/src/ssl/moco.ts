@@ -4,6 +4,7 @@
  */
 import type { Params } from '../encoder.ts';
 import { SettingError } from '../errors.ts';
+import { ownRows } from '../graph/ops/collective.ts';
 import { add, stopGradient } from '../graph/ops/elementwise.ts';
 import { gather, scatterAdd } from '../graph/ops/index-ops.ts';
 import { concat } from '../graph/ops/shape.ts';
@@ -18,7 +19,7 @@ import { initSlots, type StateTypes, StepTracer, type TrainingStep } from '../tr
 import { emaUpdate } from './ema.ts';
 import { type HeadConfig, head, initHead } from './head.ts';
 import { contrastiveAccuracy, featureStd, infoNce } from './losses.ts';
-import { checkBatch, frozenOf, type PassConfig, trainingPass } from './pass.ts';
+import { type BatchConfig, checkBatch, frozenOf, imagesOf, type PassConfig, trainingPass } from './pass.ts';
 import { enqueue, initQueue } from './queue.ts';
 
 export interface MocoConfig extends PassConfig, HeadConfig {
@@ -29,8 +30,8 @@ export interface MocoConfig extends PassConfig, HeadConfig {
   /** T > 0. */
   readonly temperature: number;
   /**
-   * Keys are encoded in the order of the feed `perm`, a permutation of 0..N-1, so that their normalisation groups are not
-   * the queries'. Both directions of `symmetric` use the same one.
+   * Keys are encoded in the order of the feed `perm`, a permutation of the images of all replicas, so that their normalisation groups
+   * are not the queries': those within a replica, and the replicas themselves. Both directions of `symmetric` use the same one.
    */
   readonly shuffle: boolean;
   /** Each view is query once and key once; the two losses are added. */
@@ -41,11 +42,9 @@ export interface MocoConfig extends PassConfig, HeadConfig {
 }
 
 /** @throws SettingError, in the names of a run's settings, when the queue would wrap unevenly or a batch would not split */
-export function checkMoco(
-  config: Pick<MocoConfig, 'batch' | 'accumulate' | 'queueSize' | 'bnSplits' | 'symmetric'>,
-): void {
-  const { batch, accumulate = 1, queueSize, symmetric } = config;
-  const keys = (symmetric ? 2 : 1) * batch * accumulate;
+export function checkMoco(config: BatchConfig & Pick<MocoConfig, 'queueSize' | 'symmetric'>): void {
+  const { queueSize, symmetric } = config;
+  const keys = (symmetric ? 2 : 1) * imagesOf(config);
   if (queueSize < keys || queueSize % keys !== 0) {
     const nearest = Math.max(1, Math.round(queueSize / keys)) * keys;
     throw new SettingError(
@@ -86,29 +85,37 @@ export function mocoState(
 
 /**
  * The training step.
- * Feeds: `xq` and `xk` float32 [N, C, H, W], `perm` int32 [N] with `shuffle`, and the optimizer's scalars.
+ * Feeds: `xq` and `xk` float32 [N, C, H, W], `perm` int32 [R N] with `shuffle`, and the optimizer's scalars.
  * Metrics: `loss`, `acc1` and `acc5` (contrastive, percent), `featureStd` of the queries.
  * @param state the types of {@link mocoState}
  * @throws SettingError when K is no multiple of the keys of a step, or the batch doesn't split
  */
 export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
   checkMoco(config);
-  const { encoder, encoderConfig, batch, momentum, temperature, optimizer } = config;
+  const { encoder, encoderConfig, batch, replicas = 1, momentum, temperature, optimizer } = config;
   const step = new StepTracer(state, config);
   const frozen = frozenOf(config);
   const { queue, queue_ptr: pointer } = step.state as { queue: Traced; queue_ptr: Traced };
   const images = [batch, ...encoder.inputShape(encoderConfig)];
   const views = [step.feed('xq', images), step.feed('xk', images)] as const;
-  const perm = config.shuffle ? step.feed('perm', [batch], 'int32') : undefined;
+  const perm = config.shuffle ? step.feed('perm', [replicas * batch], 'int32') : undefined;
 
   const q = step.branch('q', { frozen });
   const k = step.branch('k', { frozen });
   k.params = emaUpdate(k.params, q.params, momentum, frozen);
   const encode = (branch: Branch, x: Traced): Traced =>
     trainingPass(config, branch, x, (features, params) => normalize(head(params, features, config)));
-  const encodeKeys = (x: Traced): Traced => {
-    const keys = encode(k, perm ? gather(x, perm) : x);
-    return stopGradient(perm ? scatterAdd(keys, perm, batch) : keys);
+  /** A replica's own rows of what {@link StepTracer.gathered} gives. */
+  const own = (rows: Traced): Traced => (replicas === 1 ? rows : ownRows(rows, replicas));
+  /** The keys of a replica's images, and those of all. */
+  const encodeKeys = (x: Traced): { mine: Traced; all: Traced } => {
+    if (!perm) {
+      const mine = stopGradient(encode(k, x));
+      return { mine, all: step.gathered(mine) };
+    }
+    const shuffled = encode(k, gather(step.gathered(x), own(perm)));
+    const all = stopGradient(scatterAdd(step.gathered(shuffled), perm, replicas * batch));
+    return { mine: own(all), all };
   };
 
   const directions = config.symmetric ? [views, [views[1], views[0]] as const] : [views];
@@ -116,7 +123,7 @@ export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
   const keys = directions.map(([, xk]) => encodeKeys(xk));
   const losses = directions.map(([xq], direction) => {
     const query = encode(q, xq);
-    const { loss, logits } = infoNce(query, keys[direction]!, queue, temperature);
+    const { loss, logits } = infoNce(query, keys[direction]!.mine, queue, temperature);
     if (direction === 0) {
       step.metric('acc1', contrastiveAccuracy(logits, 1));
       step.metric('acc5', contrastiveAccuracy(logits, 5));
@@ -133,7 +140,7 @@ export function mocoStep(config: MocoConfig, state: StateTypes): TrainingStep {
 
   // The queue changes last: the loss of this step and its gradient saw the keys of earlier ones alone.
   // With two directions the keys of the first view go first: they are those of the second direction.
-  const added = keys.reverse().map((part, direction) => step.wholeBatch(`keys.${direction}`, part));
+  const added = keys.reverse().map(({ all }, direction) => step.wholeUpdate(`keys.${direction}`, all));
   const after = enqueue(queue, pointer, concat(added, 0));
   step.setState('queue', after.queue);
   step.setState('queue_ptr', after.pointer);

@@ -9,12 +9,16 @@ import type { Branch } from '../train/branch.ts';
 export interface PassConfig {
   readonly encoder: Encoder;
   readonly encoderConfig: EncoderConfig;
-  /** Images of a pass. Where gradients are accumulated, those of a micro-batch. */
+  /** Images of a pass: of one replica, and where gradients are accumulated those of a micro-batch. */
   readonly batch: number;
   /** N, the micro-batches of an update, for methods that accumulate gradients. Default 1. */
   readonly accumulate?: number;
+  /** R, the replicas that share the images of an update. Default 1. */
+  readonly replicas?: number;
   /** Groups of batch normalisation; 1 is plain. */
   readonly bnSplits: number;
+  /** Batch normalisation by the statistics of all replicas together (PyTorch's SyncBatchNorm). Default false: each has its own. */
+  readonly bnSync?: boolean;
   /** Compute activations again in the backward pass: less memory, longer steps, the same results. Default false. */
   readonly checkpointActivations?: boolean;
 }
@@ -26,7 +30,14 @@ export interface PassConfig {
  * @param project from features [N, featureDim] to what the loss compares
  */
 export function trainingPass(
-  { encoder, encoderConfig, bnSplits, checkpointActivations = false }: PassConfig,
+  {
+    encoder,
+    encoderConfig,
+    bnSplits,
+    bnSync = false,
+    replicas = 1,
+    checkpointActivations = false,
+  }: PassConfig,
   branch: Branch,
   x: Traced,
   project: (features: Traced, params: TracedParams, context: ForwardContext) => Traced,
@@ -36,7 +47,7 @@ export function trainingPass(
   const context = {
     config: encoderConfig,
     training: true,
-    normalization: { splits: bnSplits },
+    normalization: { splits: bnSplits, ...(bnSync && { replicas }) },
     updates,
     checkpointActivations,
   };
@@ -53,18 +64,27 @@ export function frozenOf({
   return new Set(encoder.frozen?.(encoderConfig));
 }
 
-/** @throws SettingError, in the names of a run's settings, when a batch doesn't split into groups of two images or more. */
-export function checkBatch({
+/** How the images of an update are divided. */
+export type BatchConfig = Pick<PassConfig, 'batch' | 'bnSplits' | 'accumulate' | 'replicas' | 'bnSync'>;
+
+/** Images of an update, of all replicas. */
+export const imagesOf = ({
   batch,
-  bnSplits,
   accumulate = 1,
-}: Pick<PassConfig, 'batch' | 'bnSplits' | 'accumulate'>): void {
-  if (batch % bnSplits === 0 && batch / bnSplits >= 2) return;
+  replicas = 1,
+}: Pick<PassConfig, 'batch' | 'accumulate' | 'replicas'>): number => batch * accumulate * replicas;
+
+/** @throws SettingError, in the names of a run's settings, when a batch doesn't split into groups of two images or more. */
+export function checkBatch(config: BatchConfig): void {
+  const { batch, bnSplits, bnSync = false, accumulate = 1, replicas = 1 } = config;
+  const group = ((bnSync ? replicas : 1) * batch) / bnSplits;
+  if (batch % bnSplits === 0 && group >= 2) return;
   const groups = say`can't be normalised in ${bnSplits} groups of two images or more`;
+  const each = replicas === 1 ? '' : ` on each of ${replicas} replicas`;
   throw new SettingError(
     accumulate === 1
-      ? say`a batch of ${batch} ${groups}; change ${settingRef('batchSize')} or ${settingRef('bnSplits')}`
-      : say`a micro-batch of ${batch}, a part by ${settingRef('accumulate', accumulate)}, ${groups}; change ${settingRef('accumulate')}, ${settingRef('batchSize')} or ${settingRef('bnSplits')}`,
-    { value: batch * accumulate },
+      ? say`a batch of ${batch}${each} ${groups}; change ${settingRef('batchSize')} or ${settingRef('bnSplits')}`
+      : say`a micro-batch of ${batch}${each}, a part by ${settingRef('accumulate', accumulate)}, ${groups}; change ${settingRef('accumulate')}, ${settingRef('batchSize')} or ${settingRef('bnSplits')}`,
+    { value: imagesOf(config) },
   );
 }

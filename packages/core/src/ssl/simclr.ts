@@ -33,7 +33,8 @@ export function simclrState(
 /**
  * The training step.
  * Feeds: `xq` and `xk` float32 [N, C, H, W], the two views, and the optimizer's scalars.
- * Metrics: `loss`; `acc1` and `acc5` (contrastive, percent, among the 2N - 1 other views) and `featureStd` over all views.
+ * Metrics: `loss`; `acc1` and `acc5` (contrastive, percent, among the 2N - 1 other views, of R replicas 2 R N - 1) and `featureStd`
+ * over all views.
  *
  * Both views pass as one batch of 2N, as in the paper's programs: they share the statistics of batch normalisation.
  * @param state the types of {@link simclrState}
@@ -41,8 +42,8 @@ export function simclrState(
  */
 export function simclrStep(config: SimclrConfig, state: StateTypes): TrainingStep {
   checkBatch(config);
-  const { encoder, encoderConfig, batch, dim, temperature, optimizer } = config;
-  const step = new StepTracer(state);
+  const { encoder, encoderConfig, batch, replicas, dim, temperature, optimizer } = config;
+  const step = new StepTracer(state, { replicas });
   const images = [batch, ...encoder.inputShape(encoderConfig)];
   const views = concat([step.feed('xq', images), step.feed('xk', images)], 0);
   const q = step.branch('q', { frozen: frozenOf(config) });
@@ -51,7 +52,7 @@ export function simclrStep(config: SimclrConfig, state: StateTypes): TrainingSte
   );
   const [first, second] = [slice(features, [0, 0], [batch, dim]), slice(features, [batch, 0], [batch, dim])];
 
-  const paired = ntXent(first, second, temperature);
+  const paired = ntXent(first, second, temperature, replicas);
   step.metric('acc1', pairedAccuracy(paired, 1));
   step.metric('acc5', pairedAccuracy(paired, 5));
   step.metric('featureStd', featureStd(features));

@@ -14,7 +14,8 @@ import { type MocoConfig, mocoState, mocoStep } from '../ssl/moco.ts';
 import type { MocoV3Config } from '../ssl/moco-v3.ts';
 import type { SimclrConfig } from '../ssl/simclr.ts';
 import { filled, scalar, type Tensor, tensor } from '../tensor/tensor.ts';
-import { microBatches, pendingState } from './accumulation.ts';
+import { pendingState } from './accumulation.ts';
+import { microBatches } from './feeds.ts';
 import type { TrainingStep } from './step.ts';
 import { createTrainer } from './trainer.ts';
 

@@ -4,24 +4,14 @@
  * whole batch but for batch normalisation, whose statistics are a micro-batch's.
  */
 import type { Tensors } from '../backend.ts';
-import type { Graph } from '../graph/graph.ts';
 import { add, cast, equal, mul, select } from '../graph/ops/elementwise.ts';
 import { updateSlice } from '../graph/ops/index-ops.ts';
+import { reshape } from '../graph/ops/shape.ts';
 import type { GraphBuilder, Traced } from '../graph/trace.ts';
-import {
-  filled,
-  type HostDType,
-  type HostType,
-  type Shape,
-  sameShape,
-  scalar,
-  sizeOf,
-  type Tensor,
-  tensor,
-} from '../tensor/tensor.ts';
+import { filled, type HostDType, type HostType, type Shape, type Tensor, tensor } from '../tensor/tensor.ts';
 
 /** The feed that tells a step which micro-batch of the update it is given. */
-const indexName = 'accumulate.index';
+export const indexName = 'accumulate.index';
 
 /** The part of a step's graph that outlives a micro-batch. */
 export class Accumulation {
@@ -29,12 +19,14 @@ export class Accumulation {
   /** What one micro-batch leaves to the next. The first one begins anew, so that nothing is left between updates. */
   readonly state: Record<string, HostType> = {};
   private readonly builder: GraphBuilder;
+  private readonly replicas: number;
   private readonly index: Traced;
   private readonly first: Traced;
   private readonly last: Traced;
 
-  constructor(builder: GraphBuilder, count: number) {
+  constructor(builder: GraphBuilder, count: number, replicas = 1) {
     this.count = count;
+    this.replicas = replicas;
     this.builder = builder;
     this.index = cast(builder.input(indexName, [], 'int32'), 'float32');
     this.first = equal(this.index, 0);
@@ -55,13 +47,22 @@ export class Accumulation {
     return mul(sum, 1 / this.count);
   }
 
-  /** The rows of all micro-batches, [M, ...] to [N M, ...]; complete from the last one on. */
+  /** The rows of all micro-batches, of all replicas, [R M, ...] to [R N M, ...]; complete from the last one on. */
   rows(name: string, rows: Traced): Traced {
-    const [count, ...rest] = rows.shape as [number, ...number[]];
+    const { replicas } = this;
+    const [all, ...rest] = rows.shape as [number, ...number[]];
+    const count = all / replicas;
     const at = cast(mul(this.index, count), 'int32');
-    return this.pending(`rows.${name}`, [count * this.count, ...rest], rows.dtype as HostDType, (before) =>
-      updateSlice(before, rows, at, 0),
+    // A replica's images lie together in the batch, and its micro-batches are parts of them.
+    const [lead, axis] = replicas === 1 ? [[], 0] : [[replicas], 1];
+    const shaped = replicas === 1 ? rows : reshape(rows, [replicas, count, ...rest]);
+    const complete = this.pending(
+      `rows.${name}`,
+      [...lead, count * this.count, ...rest],
+      rows.dtype as HostDType,
+      (before) => updateSlice(before, shaped, at, axis),
     );
+    return replicas === 1 ? complete : reshape(complete, [all * this.count, ...rest]);
   }
 
   private pending(name: string, shape: Shape, dtype: HostDType, next: (before: Traced) => Traced): Traced {
@@ -82,32 +83,6 @@ export function pendingState({
 }): Record<string, Tensor> {
   const zeros = Object.entries(pending).map(([name, { shape, dtype }]) => [name, filled(shape, 0, dtype)]);
   return Object.fromEntries(zeros);
-}
-
-/**
- * The feeds of an update, by micro-batch: what has the rows of all of them is cut along its first axis, the rest goes to each.
- * Data is not copied.
- */
-export function microBatches(
-  { graph, accumulate = 1 }: { readonly graph: Graph; readonly accumulate?: number },
-  feeds: Tensors,
-): Tensors[] {
-  if (accumulate === 1) return [feeds];
-  const types = new Map(graph.inputs.map(({ name, value }) => [name, graph.values[value]!]));
-  return Array.from({ length: accumulate }, (_, index) => {
-    const parts = Object.entries(feeds).map(([name, feed]) => {
-      const type = types.get(name);
-      return [name, type ? partOf(feed, type.shape, index, accumulate) : feed] as const;
-    });
-    return Object.fromEntries([...parts, [indexName, scalar(index, 'int32')]]);
-  });
-}
-
-function partOf(feed: Tensor, shape: Shape, index: number, count: number): Tensor {
-  const [rows, ...rest] = shape;
-  if (rows === undefined || !sameShape(feed.shape, [count * rows, ...rest])) return feed;
-  const size = sizeOf(shape);
-  return { shape, dtype: feed.dtype, data: feed.data.subarray(index * size, (index + 1) * size) };
 }
 
 /** The metrics of an update, by those of its micro-batches: their mean, by element; of gradients the last, which is the mean. */

@@ -94,7 +94,7 @@ export function replicaIndex(builder: GraphBuilder, replicas: number): Traced {
  */
 export function ownRows(x: Traced, replicas: number, count = x.shape[0]! / replicas): Traced {
   const { builder } = x;
-  const first = mul(cast(replicaIndex(builder, replicas), 'float32'), count);
+  const first = firstOwnRow(builder, replicas, count);
   const offsets = builder.constant(
     tensor(
       Float32Array.from({ length: count }, (_, row) => row),
@@ -102,6 +102,11 @@ export function ownRows(x: Traced, replicas: number, count = x.shape[0]! / repli
     ),
   );
   return gather(x, cast(add(offsets, first), 'int32'));
+}
+
+/** The place of this replica's first row among those of all: float32, a scalar. @param count rows of each */
+export function firstOwnRow(builder: GraphBuilder, replicas: number, count: number): Traced {
+  return mul(cast(replicaIndex(builder, replicas), 'float32'), count);
 }
 
 /**

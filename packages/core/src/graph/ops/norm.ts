@@ -1,12 +1,12 @@
 /** Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167), with its gradient kept whole: backends fuse it. */
 import { ShapeError } from '../../errors.ts';
-import { type Shape, sameShape, type TensorType } from '../../tensor/tensor.ts';
+import { filled, type Shape, sameShape, sizeOf, type TensorType } from '../../tensor/tensor.ts';
 import { defineOp } from '../op.ts';
 import type { Traced } from '../trace.ts';
 import { add, div, mul, neg, sqrt, sub } from './elementwise.ts';
 import { floatOf } from './float.ts';
 import { sum } from './reduce.ts';
-import { reshape } from './shape.ts';
+import { broadcastTo, reshape } from './shape.ts';
 
 /** Checks x as [N, C, ...] and the others as [C]; gives C. */
 function channels(x: TensorType, vectors: readonly TensorType[]): number {
@@ -28,9 +28,24 @@ defineOp({
     const vector: TensorType = { shape: [channels(x!, [gamma!, beta!])], dtype: 'float32' };
     return [x!, vector, vector];
   },
-  grad: ({ dOutputs, inputs: [x, gamma], outputs: [, mean, variance], attrs }) => {
-    if (dOutputs[1] || dOutputs[2]) throw new ShapeError('batchNorm: the statistics have no gradient');
-    return [...batchNormGrad(dOutputs[0]!, x!, gamma!, mean!, variance!, attrs.epsilon as number)];
+  grad: ({
+    dOutputs: [dy, dMean, dVariance],
+    inputs: [x, gamma],
+    outputs: [, mean, variance],
+    attrs,
+    needs,
+  }) => {
+    const [dx, dGamma, dBeta] = dy
+      ? batchNormGrad(dy, x!, gamma!, mean!, variance!, attrs.epsilon as number)
+      : [];
+    const through = needs[0] ? statisticsGrad(x!, mean!, dMean, dVariance) : [];
+    const parts = [...(dx ? [dx] : []), ...through];
+    const none = () => gamma!.builder.constant(filled(gamma!.shape, 0));
+    return [
+      parts.length > 0 ? parts.reduce((total, part) => add(total, part)) : undefined,
+      dGamma ?? none(),
+      dBeta ?? none(),
+    ];
   },
   again: ({ inputs: [x, gamma, beta], outputs: [, mean, variance], attrs }) =>
     mean && variance
@@ -42,7 +57,7 @@ defineOp({
  * @param x [N, C, ...]
  * @param gamma [C]
  * @param beta [C]
- * @returns y as x, and the batch's mean and biased variance, each [C]; no gradient flows through the last two
+ * @returns y as x, and the batch's mean and biased variance, each [C]
  */
 export function batchNorm(
   x: Traced,
@@ -51,6 +66,21 @@ export function batchNorm(
   epsilon: number,
 ): [y: Traced, mean: Traced, variance: Traced] {
   return x.builder.emit('batchNorm', [x, gamma, beta], { epsilon }) as [Traced, Traced, Traced];
+}
+
+/** The gradients by x through the batch's mean and variance. */
+function statisticsGrad(
+  x: Traced,
+  mean: Traced,
+  dMean: Traced | undefined,
+  dVariance: Traced | undefined,
+): Traced[] {
+  const along = (vector: Traced) => reshape(vector, perChannel(x.shape));
+  const each = x.shape[1]! / sizeOf(x.shape);
+  return [
+    ...(dMean ? [broadcastTo(along(mul(dMean, each)), x.shape)] : []),
+    ...(dVariance ? [mul(sub(x, along(mean)), along(mul(dVariance, 2 * each)))] : []),
+  ];
 }
 
 defineOp({
