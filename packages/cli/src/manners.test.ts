@@ -11,10 +11,24 @@ import {
   type Tensor,
 } from '@moco-ts/core';
 import { registerPlugins } from '@moco-ts/node';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { shellWords } from '../../../tests/docs/markdown.ts';
 import { createProgram, main, mannerOf } from './main.ts';
 import { imageFolder, moco, temporaryFolder, tiny, writeImages } from './testing.ts';
+
+// The demo speaks as it does, of few images and by quick steps.
+vi.mock(import('@moco-ts/node'), async (original) => {
+  const node = await original();
+  const quick = { arch: 'resnet-micro', imageSize: 16, workers: 0, threads: 1, backend: 'ort' };
+  return {
+    ...node,
+    autoTrain: ({ flags, ...request }, host) =>
+      node.autoTrain(
+        { ...request, flags: flags.data === 'emoji' ? { ...flags, ...quick, data: photos } : flags },
+        host,
+      ),
+  };
+});
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
@@ -33,7 +47,7 @@ const sweep = [...recipe, '-a', 'resnet-micro', '--epochs', '1', '--seeds', '1',
 /** A line of each command that works. A command that is missing here fails. */
 const lines: Readonly<Record<string, () => readonly string[]>> = {
   demo: () => ['--epochs', '1', '--out', fresh()],
-  train: () => [photos, ...micro, '--epochs', '1', '--out', fresh()],
+  train: () => [photos, ...micro, '--backend', 'ort', '--epochs', '1', '--out', fresh()],
   pretrain: () => [photos, ...micro, '--epochs', '1', '--out', fresh()],
   knn: () => [run, photos, ...alone],
   lincls: () => [run, labelled, ...probe, '--out', fresh()],

@@ -7,8 +7,9 @@ import { type FromWorker, readerOf, sentError, type ToWorker } from './messages.
 import { decoderOfSent } from './sent.ts';
 
 // The trainer splits each op evenly over the cores and waits for the slower half, so a view made beside it costs the
-// step twice its time. At low priority views are made in the gaps instead. On Linux this is this thread's priority alone.
-if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_LOW);
+// step twice its time. Below normal priority views are made in the gaps instead. Nothing lower: beside other programs the
+// lowest makes next to none, and the trainer waits. On Linux this is this thread's priority alone.
+if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_BELOW_NORMAL);
 
 /** Resolves when it is on its way, whatever happens here then. */
 function post(message: FromWorker, buffers: readonly ArrayBuffer[] = []): Promise<void> {
