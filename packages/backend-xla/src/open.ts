@@ -1,6 +1,7 @@
 /** Opens a device: what is native is loaded here, and not before. */
 import { type Backend, BackendError, type DeviceMemory, precisions } from '@moco-ts/core';
 import { cudaFailure } from './cuda.ts';
+import { chosenDevices, expectDevices } from './devices.ts';
 import { dtypes, PjrtClient } from './pjrt/client.ts';
 import type { Options } from './pjrt/options.ts';
 import { PjrtError, PjrtPlugin } from './pjrt/plugin.ts';
@@ -17,17 +18,31 @@ const loaded = new Map<string, PjrtPlugin>();
 /**
  * @param path the plugin's
  * @param device a device's name, or the same path
+ * @param choice which devices compute: {@link chosenDevices}
+ * @throws BackendError where they are not there
  */
-export async function openDevice(path: string, device: string): Promise<Backend> {
+export async function openDevice(path: string, device: string, choice?: unknown): Promise<Backend> {
+  const chosen = chosenDevices(choice);
+  // Else XLA tells the user what it is asked for.
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
   let plugin = loaded.get(path);
   if (!plugin) {
     plugin = new PjrtPlugin(path);
     loaded.set(path, plugin);
   }
-  const client = await openClient(plugin, device);
+  const client = await openClient(plugin, device, chosen);
+  try {
+    if (chosen) expectDevices(chosen, client.available.length, choice);
+  } catch (error) {
+    client.destroy();
+    throw error;
+  }
+  const { length: replicas } = client.devices;
+  const kind = replicas === 1 ? client.deviceKind : `${replicas} x ${client.deviceKind}`;
   return {
     name: 'xla',
-    device: `${client.platform}, ${client.deviceKind}, PJRT ${plugin.version.join('.')}`,
+    replicas,
+    device: `${client.platform}, ${kind}, PJRT ${plugin.version.join('.')}`,
     details: `PJRT ${plugin.version.join('.')}; ${devicesText(client)}; ${memoryText(memoryOf(client))}; ${path}`,
     capabilities: () => ({
       training: true,
@@ -44,9 +59,18 @@ export async function openDevice(path: string, device: string): Promise<Backend>
   };
 }
 
-async function openClient(plugin: PjrtPlugin, device: string): Promise<PjrtClient> {
+async function openClient(
+  plugin: PjrtPlugin,
+  device: string,
+  chosen: readonly number[] | undefined,
+): Promise<PjrtClient> {
   try {
-    return await PjrtClient.create(plugin, clientOptions[device] ?? {});
+    const client = await PjrtClient.create(plugin, clientOptions[device], chosen);
+    const asked = Math.max(0, ...(chosen ?? [])) + 1;
+    if (client.platform !== 'cpu' || asked <= client.available.length) return client;
+    // A CPU is as many devices as it is asked to be.
+    client.destroy();
+    return await PjrtClient.create(plugin, { cpu_device_count: BigInt(asked) }, chosen);
   } catch (error) {
     const cause = device === 'cuda' ? cudaFailure() : undefined;
     if (!(error instanceof PjrtError) || cause === undefined) throw error;
@@ -63,8 +87,10 @@ function memoryOf(client: PjrtClient): DeviceMemory | undefined {
   }
 }
 
-function devicesText({ devices, deviceKind }: PjrtClient): string {
-  return `${devices === 1 ? 'one device' : `the first of ${devices} devices`} (${deviceKind})`;
+function devicesText({ available: { length }, devices, deviceKind }: PjrtClient): string {
+  const chosen = devices.length === 1 ? 'the first' : devices.length;
+  const which = devices.length === length ? `all ${length} devices` : `${chosen} of ${length} devices`;
+  return `${length === 1 ? 'one device' : which} (${deviceKind})`;
 }
 
 function memoryText(memory: DeviceMemory | undefined): string {

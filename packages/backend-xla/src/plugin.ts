@@ -11,9 +11,9 @@ export const xlaPlugin = defineBackend({
   name: 'xla',
   devices: () => devices,
   // Devices are listed, and modules written, on machines, too, for which there is no native part.
-  create: async ({ device = 'cpu' }) => {
+  create: async ({ device = 'cpu', devices: chosen }) => {
     const path = locatePlugin(device);
-    return (await nativePart()).openDevice(path, device);
+    return (await nativePart()).openDevice(path, device, chosen);
   },
   lower: async (graph, options) => (await import('./module-of.ts')).moduleOf(graph, options).text,
 });

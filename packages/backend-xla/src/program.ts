@@ -1,5 +1,6 @@
 /** A graph, compiled by XLA. Its state stays on the device and is donated to each step, which writes the new one in its place. */
 import {
+  acrossReplicas,
   BackendError,
   bytesOf,
   type CompileOptions,
@@ -11,13 +12,15 @@ import {
   isReduced,
   type Port,
   type Program,
+  sameShape,
   sizeOf,
   slotNamed,
   type Tensor,
   type Tensors,
+  type TensorType,
 } from '@moco-ts/core';
 import { moduleOf } from './module-of.ts';
-import type { DeviceBuffer, Executable, PjrtClient } from './pjrt/client.ts';
+import { DeviceBuffer, type Executable, type PjrtClient } from './pjrt/client.ts';
 import type { CompileFlags } from './pjrt/options.ts';
 
 /** Feature maps of a reduced type are kept in it: otherwise XLA leaves out the rounding of what it has in float32. */
@@ -30,7 +33,10 @@ interface Slot {
   value: DeviceBuffer | undefined;
 }
 
-/** @throws BackendError for state that doesn't fit or an op without a lowering, PjrtError where XLA refuses the module */
+/**
+ * @throws BackendError for state that doesn't fit, an op without a lowering, or other replicas than there are devices, PjrtError where
+ * XLA refuses the module
+ */
 export async function compileProgram(
   client: PjrtClient,
   graph: Graph,
@@ -39,14 +45,25 @@ export async function compileProgram(
   const { text, slots, results } = moduleOf(graph, options);
   const own = slots.map(([{ input, output }, type]): Slot => ({ input, output, type, value: undefined }));
   const rounds = graph.values.some(({ dtype }) => isReduced(dtype));
-  const executable = await client.compile(text, rounds ? roundingFlags : {});
-  return new XlaProgram(client, executable, graph, own, results);
+  const replicas = replicasOf(graph, client);
+  const executable = await client.compile(text, replicas, rounds ? roundingFlags : {});
+  return new XlaProgram(client, executable, replicas, graph, own, results);
+}
+
+/** R of a graph: what has nothing between replicas runs on one device. */
+function replicasOf({ nodes }: Graph, { devices: { length } }: PjrtClient): number {
+  const replicas = nodes.find(({ op }) => acrossReplicas.has(op))?.attrs.replicas ?? 1;
+  if (replicas === 1 || replicas === length) return replicas;
+  throw new BackendError(
+    `the graph is of ${String(replicas)} replicas, each on a device, and ${length === 1 ? 'one device computes' : `${length} devices compute`}`,
+  );
 }
 
 class XlaProgram implements Program {
   readonly memory: Program['memory'];
   private readonly client: PjrtClient;
   private readonly executable: Executable;
+  private readonly replicas: number;
   private readonly graph: Graph;
   private readonly slots: Map<string, Slot>;
   /** The slots that a run replaces, in the order of the module's first results. */
@@ -61,12 +78,14 @@ class XlaProgram implements Program {
   constructor(
     client: PjrtClient,
     executable: Executable,
+    replicas: number,
     graph: Graph,
     slots: readonly Slot[],
     results: readonly Port[],
   ) {
     this.client = client;
     this.executable = executable;
+    this.replicas = replicas;
     this.graph = graph;
     this.results = results;
     this.slots = new Map(slots.map((slot) => [slot.input, slot]));
@@ -83,7 +102,7 @@ class XlaProgram implements Program {
   async load(values: Tensors): Promise<void> {
     for (const [slot, value] of checkedState(this.slots, values)) {
       const before = slot.value;
-      slot.value = this.client.upload(value);
+      slot.value = this.client.upload(Array(this.replicas).fill(value));
       before?.destroy();
     }
     if ([...this.slots.values()].every(({ value }) => value)) this.lost = undefined;
@@ -116,12 +135,12 @@ class XlaProgram implements Program {
   private start(feeds: Tensors): DeviceBuffer[] {
     const given = this.graph.inputs.map(({ name, value }) => {
       const slot = this.slots.get(name);
-      return slot ? this.loaded(slot) : feedNamed(feeds, name, this.graph.values[value]!);
+      return slot ? this.loaded(slot) : replicaFeeds(feeds, name, this.graph.values[value]!, this.replicas);
     });
     const uploaded: DeviceBuffer[] = [];
     try {
       const inputs = given.map((input) => {
-        if (!('data' in input)) return input;
+        if (input instanceof DeviceBuffer) return input;
         const buffer = this.client.upload(input);
         uploaded.push(buffer);
         return buffer;
@@ -187,4 +206,21 @@ class XlaProgram implements Program {
       throw new BackendError(`the state "${input}" was lost by a run that failed: ${this.lost.message}`);
     throw new BackendError(`the state "${input}" was never loaded`);
   }
+}
+
+/** Each replica's feed of an input: its rows of one that has those of all, else the same. */
+function replicaFeeds(feeds: Tensors, name: string, type: TensorType, replicas: number): Tensor[] {
+  const given = feeds[name];
+  const [count = 0, ...rest] = type.shape;
+  const all = { ...type, shape: [count * replicas, ...rest] };
+  const same = Array.from({ length: replicas }, () => undefined);
+  if (replicas === 1 || !given || !sameShape(given.shape, all.shape))
+    return same.map(() => feedNamed(feeds, name, type));
+  const { data } = feedNamed(feeds, name, all);
+  const size = sizeOf(type.shape);
+  return same.map((_, replica) => ({
+    shape: type.shape,
+    dtype: given.dtype,
+    data: data.subarray(replica * size, (replica + 1) * size),
+  }));
 }

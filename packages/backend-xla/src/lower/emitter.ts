@@ -21,8 +21,10 @@ export const elementType = ({ dtype }: Pick<TensorType, 'dtype'>): string => ele
 export const typeText = ({ shape, dtype }: TensorType): string =>
   `tensor<${[...shape, elements[dtype]].join('x')}>`;
 
+const typeList = (types: readonly TensorType[]): string => types.map(typeText).join(', ');
+
 const signature = (inputs: readonly TensorType[], output: TensorType): string =>
-  `(${inputs.map(typeText).join(', ')}) -> ${typeText(output)}`;
+  `(${typeList(inputs)}) -> ${typeText(output)}`;
 
 const scalarOf = (dtype: DType): TensorType => ({ shape: [], dtype });
 
@@ -46,6 +48,13 @@ export class Emitter {
     return this.line(`${text} : ${signature(inputs, type)}`, type);
   }
 
+  /** An op of several results, given up to its types. */
+  several(text: string, inputs: readonly Value[], types: readonly TensorType[]): Value[] {
+    const name = `%${this.count++}`;
+    this.lines.push(`${name}:${types.length} = ${text} : (${typeList(inputs)}) -> (${typeList(types)})`);
+    return types.map(({ shape, dtype }, i) => ({ name: `${name}#${i}`, shape, dtype }));
+  }
+
   /** `stablehlo.NAME a, b : TYPE`, for ops whose operands and result have one type. */
   same(name: string, inputs: readonly Value[]): Value {
     const [first] = inputs;
@@ -65,8 +74,8 @@ export class Emitter {
   /** The value itself, once another is there: XLA neither merges nor moves what is computed with it. */
   barrier(x: Value, after: Value): Value {
     const name = `%${this.count++}`;
-    const types = [x, after].map(typeText).join(', ');
-    this.lines.push(`${name}:2 = stablehlo.optimization_barrier ${x.name}, ${after.name} : ${types}`);
+    const operands = `${x.name}, ${after.name} : ${typeList([x, after])}`;
+    this.lines.push(`${name}:2 = stablehlo.optimization_barrier ${operands}`);
     return { ...x, name: `${name}#0` };
   }
 

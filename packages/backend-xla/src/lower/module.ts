@@ -1,5 +1,6 @@
 /** A graph as a StableHLO module, in text. */
 import { expectLowerings, type Graph, isReduced, type TensorType } from '@moco-ts/core';
+import { collective } from './collective.ts';
 import { conv } from './conv.ts';
 import { elementwise } from './elementwise.ts';
 import { Emitter, type ProductPrecision, typeText, type Value } from './emitter.ts';
@@ -9,7 +10,7 @@ import type { Rule, Rules } from './rule.ts';
 import { shape } from './shape.ts';
 
 /** Every op's rule. */
-export const rules: Rules = { ...elementwise, ...shape, ...matmul, ...conv, ...norm };
+export const rules: Rules = { ...elementwise, ...shape, ...matmul, ...conv, ...norm, ...collective };
 
 /** Ops whose rules take operands of a reduced type as they are: products, whose sums are float32, and what moves data. */
 const reduced: ReadonlySet<string> = new Set([

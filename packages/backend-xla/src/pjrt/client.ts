@@ -1,4 +1,4 @@
-/** A client of a plugin: its first device, buffers on it, and programs compiled for it. */
+/** A client of a plugin: its devices, buffers on them, and programs compiled for them. */
 import {
   allocate,
   type DeviceMemory,
@@ -25,23 +25,31 @@ const IMMUTABLE_ONLY_DURING_CALL = 0;
 export class PjrtClient {
   readonly plugin: PjrtPlugin;
   readonly live: LiveHandles = { buffers: 0, events: 0, executables: 0 };
-  /** Devices of this process, of which the first computes. */
-  readonly devices: number;
+  /** The devices of this process. */
+  readonly available: readonly Word[];
+  /** Those that compute, a replica on each; a program of one replica runs on the first. */
+  readonly devices: readonly Word[];
   private readonly handle: Word;
-  private readonly device: Word;
 
-  private constructor(plugin: PjrtPlugin, handle: Word) {
+  private constructor(plugin: PjrtPlugin, handle: Word, chosen: readonly number[] | undefined) {
     this.plugin = plugin;
     this.handle = handle;
     const result = plugin.call('Client_AddressableDevices', (a) => a.word('client', handle));
-    this.devices = Number(result.readWord('num_devices'));
-    this.device = wordsAt(result.readWord('devices'), 1)[0]!;
+    this.available = wordsAt(result.readWord('devices'), Number(result.readWord('num_devices')));
+    this.devices = chosen?.flatMap((number) => this.available[number] ?? []) ?? this.available;
   }
 
-  /** @throws PjrtError when there is no device: without a GPU or its driver */
-  static async create(plugin: PjrtPlugin, options: Options = {}): Promise<PjrtClient> {
+  /**
+   * @param chosen the numbers of the devices that compute, as far as they are there; default all
+   * @throws PjrtError when there is no device: without a GPU or its driver
+   */
+  static async create(
+    plugin: PjrtPlugin,
+    options: Options = {},
+    chosen?: readonly number[],
+  ): Promise<PjrtClient> {
     const created = await plugin.callAsync('Client_Create', (args) => putOptions(args, options));
-    return new PjrtClient(plugin, created.readWord('client'));
+    return new PjrtClient(plugin, created.readWord('client'), chosen);
   }
 
   /** "cpu", "cuda". */
@@ -51,14 +59,26 @@ export class PjrtClient {
 
   /** "NVIDIA H200". */
   get deviceKind(): string {
-    const described = this.plugin.call('Device_GetDescription', (a) => a.word('device', this.device));
-    const description = described.readWord('device_description');
-    return this.plugin.text('DeviceDescription_Kind', 'device_description', description, 'device_kind');
+    return this.plugin.text(
+      'DeviceDescription_Kind',
+      'device_description',
+      this.descriptions()[0]!,
+      'device_kind',
+    );
   }
 
-  /** @throws PjrtError where the plugin doesn't count (UNIMPLEMENTED) */
+  /** Of the devices that compute. */
+  private descriptions(): Word[] {
+    return this.devices.map((device) =>
+      this.plugin
+        .call('Device_GetDescription', (a) => a.word('device', device))
+        .readWord('device_description'),
+    );
+  }
+
+  /** Of the first device that computes. @throws PjrtError where the plugin doesn't count (UNIMPLEMENTED) */
   memory(): DeviceMemory {
-    const stats = this.plugin.call('Device_MemoryStats', (a) => a.word('device', this.device));
+    const stats = this.plugin.call('Device_MemoryStats', (a) => a.word('device', this.devices[0]!));
     const counted = (field: string) =>
       stats.readBool(`${field}_is_set`) ? Number(stats.readWord(field)) : undefined;
     const [peak, limit] = [counted('peak_bytes_in_use'), counted('bytes_limit')];
@@ -69,8 +89,23 @@ export class PjrtClient {
     };
   }
 
-  /** Copies a tensor to the device. */
-  upload({ data, shape, dtype }: Tensor): DeviceBuffer {
+  /**
+   * Copies tensors of one type to the devices.
+   * @param values one for each replica
+   */
+  upload(values: readonly Tensor[]): DeviceBuffer {
+    const handles: Word[] = [];
+    const { shape, dtype } = values[0]!;
+    try {
+      for (const [i, value] of values.entries()) handles.push(this.uploadTo(this.devices[i]!, value));
+    } finally {
+      this.live.buffers += handles.length;
+      if (handles.length < values.length) this.destroyBuffers(handles);
+    }
+    return new DeviceBuffer(this, handles, { shape, dtype });
+  }
+
+  private uploadTo(device: Word, { data, shape, dtype }: Tensor): Word {
     const args = this.plugin.call('Client_BufferFromHostBuffer', (a) =>
       a
         .word('client', this.handle)
@@ -78,18 +113,33 @@ export class PjrtClient {
         .int('type', bufferType[dtype])
         .list('dims', 'num_dims', words(shape))
         .int('host_buffer_semantics', IMMUTABLE_ONLY_DURING_CALL)
-        .word('device', this.device),
+        .word('device', device),
     );
     this.destroyEvent(this.opened(args.readWord('done_with_host_buffer')));
-    return new DeviceBuffer(this, args.readWord('buffer'), { shape, dtype });
+    return args.readWord('buffer');
+  }
+
+  destroyBuffers(handles: readonly Word[]): void {
+    for (const handle of handles) {
+      this.live.buffers--;
+      this.plugin.call('Buffer_Destroy', (a) => a.word('buffer', handle));
+    }
   }
 
   /**
    * Compiles a module in StableHLO's text on a thread of its own.
+   * @param replicas that run at once, each on a device
    * @param flags of XLA's, by name
    * @throws PjrtError with the compiler's words
    */
-  async compile(module: string, flags: CompileFlags = {}): Promise<Executable> {
+  async compile(module: string, replicas = 1, flags: CompileFlags = {}): Promise<Executable> {
+    const ids = this.descriptions()
+      .slice(0, replicas)
+      .map((description) =>
+        this.plugin
+          .call('DeviceDescription_Id', (a) => a.word('device_description', description))
+          .readInt('id'),
+      );
     const program = new CStruct(structs.Program)
       .list('code', 'code_size', textBytes(module))
       .list('format', 'format_size', textBytes('mlir'));
@@ -97,9 +147,9 @@ export class PjrtClient {
       a
         .word('client', this.handle)
         .pointer('program', program)
-        .list('compile_options', 'compile_options_size', compileOptions(flags)),
+        .list('compile_options', 'compile_options_size', compileOptions(ids, flags)),
     );
-    return new Executable(this, args.readWord('executable'));
+    return new Executable(this, args.readWord('executable'), replicas);
   }
 
   /** Counts an event, which is to be waited for by {@link settled}. */
@@ -129,21 +179,22 @@ export class PjrtClient {
   }
 }
 
+/** A value on the device, or one on the device of each replica. */
 export class DeviceBuffer {
-  readonly handle: Word;
+  readonly handles: readonly Word[];
   readonly type: HostType;
   private readonly client: PjrtClient;
   private freed = false;
 
-  constructor(client: PjrtClient, handle: Word, type: HostType) {
+  /** @param handles counted by the client */
+  constructor(client: PjrtClient, handles: readonly Word[], type: HostType) {
     this.client = client;
-    this.handle = handle;
+    this.handles = handles;
     this.type = type;
-    client.live.buffers++;
   }
 
   /**
-   * Starts a copy to the host, in row-major order.
+   * Starts a copy to the host, in row-major order; of replicas the first one's.
    * @returns what waits for it, to be called once; it throws PjrtError when the computation that makes the value failed
    */
   download(): () => Promise<Tensor> {
@@ -153,7 +204,7 @@ export class DeviceBuffer {
     try {
       const args = this.client.plugin.call('Buffer_ToHostBuffer', (a) =>
         a
-          .word('src', this.handle)
+          .word('src', this.handles[0]!)
           .pointer('host_layout', rowMajor(shape.length))
           .pointer('dst', data)
           .word('dst_size', data.byteLength),
@@ -169,12 +220,11 @@ export class DeviceBuffer {
     };
   }
 
-  /** Frees the handle, and the memory unless a run has taken it over. */
+  /** Frees the handles, and the memory unless a run has taken it over. */
   destroy(): void {
     if (this.freed) return;
     this.freed = true;
-    this.client.live.buffers--;
-    this.client.plugin.call('Buffer_Destroy', (a) => a.word('buffer', this.handle));
+    this.client.destroyBuffers(this.handles);
   }
 }
 
@@ -192,11 +242,13 @@ function rowMajor(rank: number): CStruct {
 export class Executable {
   private readonly client: PjrtClient;
   private readonly handle: Word;
+  private readonly replicas: number;
   private freed = false;
 
-  constructor(client: PjrtClient, handle: Word) {
+  constructor(client: PjrtClient, handle: Word, replicas: number) {
     this.client = client;
     this.handle = handle;
+    this.replicas = replicas;
     client.live.executables++;
   }
 
@@ -205,21 +257,29 @@ export class Executable {
    * @param types of the results, in the module's order
    */
   execute(inputs: readonly DeviceBuffer[], types: readonly HostType[]): DeviceBuffer[] {
-    const results = words(types.map(() => 0));
-    const argumentLists = pointerTo(words(inputs.map(({ handle }) => handle)));
-    const outputLists = pointerTo(results);
+    const replicas = Array.from({ length: this.replicas }, (_, replica) => replica);
+    const given = replicas.map((replica) => words(inputs.map(({ handles }) => handles[replica]!)));
+    const results = replicas.map(() => words(types.map(() => 0)));
     const options = new CStruct(structs.ExecuteOptions);
     this.client.plugin.call('LoadedExecutable_Execute', (a) =>
       a
         .word('executable', this.handle)
         .pointer('options', options)
-        .pointer('argument_lists', argumentLists.pointer)
-        .word('num_devices', 1)
+        .pointer('argument_lists', words(given.map(addressOf)))
+        .word('num_devices', this.replicas)
         .word('num_args', inputs.length)
-        .pointer('output_lists', outputLists.pointer)
-        .keep([argumentLists, outputLists]),
+        .pointer('output_lists', words(results.map(addressOf)))
+        .keep([given, results]),
     );
-    return types.map((type, i) => new DeviceBuffer(this.client, results[i]!, type));
+    this.client.live.buffers += this.replicas * types.length;
+    return types.map(
+      (type, i) =>
+        new DeviceBuffer(
+          this.client,
+          results.map((handles) => handles[i]!),
+          type,
+        ),
+    );
   }
 
   destroy(): void {
@@ -228,13 +288,6 @@ export class Executable {
     this.client.live.executables--;
     this.client.plugin.call('LoadedExecutable_Destroy', (a) => a.word('executable', this.handle));
   }
-}
-
-function pointerTo(list: BigUint64Array): {
-  readonly list: BigUint64Array;
-  readonly pointer: BigUint64Array;
-} {
-  return { list, pointer: words([addressOf(list)]) };
 }
 
 export const dtypes: readonly HostDType[] = ['float32', 'int32', 'uint8', 'bool'];

@@ -67,6 +67,7 @@ export const api = {
     ...['host_buffer_semantics:i32', 'device', 'memory', 'device_layout'],
     ...['done_with_host_buffer', 'buffer'],
   ),
+  DeviceDescription_Id: fn(23, 'device_description', 'id:i32'),
   DeviceDescription_Kind: fn(26, 'device_description', 'device_kind', 'device_kind_size'),
   Device_GetDescription: fn(29, 'device', 'device_description'),
   Device_MemoryStats: fn(

@@ -39,26 +39,45 @@ function floatBits(value: number): number {
 /** Flags of XLA's for one compilation, by name. */
 export type CompileFlags = Readonly<Record<string, boolean>>;
 
-/** A field of a protocol buffer that is a text, or a message of fields; of less than 128 bytes. */
-const bytesField = (field: number, bytes: Iterable<number>) => [
-  (field << 3) | 2,
-  [...bytes].length,
-  ...bytes,
-];
+/** Of a protocol buffer: seven bits a byte, the lowest first. */
+function varint(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = BigInt.asUintN(64, BigInt(value));
+  for (; rest > 127n; rest >>= 7n) bytes.push(Number(rest & 127n) | 128);
+  return [...bytes, Number(rest)];
+}
 
-/** executable_build_options: field 1, device_ordinal -1 (any), field 4, num_replicas 1, and field 5, num_partitions 1. */
-const oneDevice = [
-  ...[1 << 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
-  ...[4 << 3, 1, 5 << 3, 1],
-];
+const intField = (field: number, value: number) => [...varint(field << 3), ...varint(value)];
+
+/** A text, or a message of fields. */
+const bytesField = (field: number, bytes: Iterable<number>) => {
+  const content = [...bytes];
+  return [...varint((field << 3) | 2), ...varint(content.length), ...content];
+};
 
 /**
- * A serialised CompileOptionsProto (xla/pjrt/proto/compile_options.proto) for one device: field 3, executable_build_options, and
- * for each flag one of field 7, env_option_overrides, a map from names to OptionOverrideProto, whose field 2 is a truth.
+ * A serialised CompileOptionsProto (xla/pjrt/proto/compile_options.proto): field 3, executable_build_options, and for each flag one
+ * of field 7, env_option_overrides, a map from names to OptionOverrideProto, whose field 2 is a truth.
+ * @param devices the ids of the replicas' devices
  */
-export function compileOptions(flags: CompileFlags): Uint8Array<ArrayBuffer> {
+export function compileOptions(devices: readonly number[], flags: CompileFlags): Uint8Array<ArrayBuffer> {
   const overrides = Object.entries(flags).flatMap(([name, value]) =>
-    bytesField(7, [...bytesField(1, textBytes(name)), ...bytesField(2, [2 << 3, Number(value)])]),
+    bytesField(7, [...bytesField(1, textBytes(name)), ...bytesField(2, intField(2, Number(value)))]),
   );
-  return Uint8Array.from([...bytesField(3, oneDevice), ...overrides]);
+  return Uint8Array.from([...bytesField(3, buildOptions(devices)), ...overrides]);
 }
+
+/** device_ordinal -1 (any), num_replicas, num_partitions 1, device_assignment. */
+const buildOptions = (devices: readonly number[]) => [
+  ...[...intField(1, -1), ...intField(4, devices.length), ...intField(5, 1)],
+  ...bytesField(9, assignment(devices)),
+];
+
+/** DeviceAssignmentProto: replica_count, computation_count and, of the one computation, the devices of its replicas. */
+const assignment = (devices: readonly number[]) => [
+  ...[...intField(1, devices.length), ...intField(2, 1)],
+  ...bytesField(
+    3,
+    devices.flatMap((id) => intField(1, id)),
+  ),
+];
