@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { acrossReplicas, opNamed, opNames, referenceOps } from '@moco-ts/core';
 import { expect, it } from 'vitest';
+import { replicaCases } from './cases/collective.ts';
 import { caseOps, cases } from './cases/index.ts';
 import { isDifferentiable } from './graphs.ts';
 
-/** The ops of the conformance kit: those between replicas need several programs. */
+/** The ops of one program: those between replicas have a suite of their own. */
 const ops = opNames().filter((name) => !acrossReplicas.has(name));
 
 it('every op is known to the oracle', () => {
@@ -13,6 +14,11 @@ it('every op is known to the oracle', () => {
 
 it('every op has cases of its own', () => {
   expect(caseOps()).toEqual(ops);
+});
+
+it('every op between replicas has cases of its own', () => {
+  const tested = new Set(replicaCases(2).map((each) => each[0]!.op));
+  expect([...acrossReplicas].filter((op) => !tested.has(op))).toEqual([]);
 });
 
 it('every op with a gradient has cases that test it', () => {

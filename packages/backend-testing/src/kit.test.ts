@@ -1,9 +1,15 @@
 /** The kit on the oracle itself: it must pass there, up to the rounding of results to float32. */
-import { createReference, testBackend } from './index.ts';
+import { createReference, testBackend, testReplicas } from './index.ts';
 
 testBackend(async () => createReference(), {
   name: 'reference',
   tolerance: 1e-7,
   repeatsBits: true,
   reduced: ['bfloat16', 'float16'],
+});
+
+testReplicas(async () => [{ backend: createReference(3) }], {
+  name: 'reference',
+  tolerance: 1e-7,
+  replicas: 3,
 });

@@ -1,5 +1,6 @@
 /** The oracle as a backend: for the kit's own test, and as the shortest example of one. */
 import {
+  acrossReplicas,
   allocate,
   type Backend,
   BackendError,
@@ -10,8 +11,9 @@ import {
   type Graph,
   type HostType,
   hostType,
-  interpret,
+  interpretReplicas,
   type Program,
+  partOf,
   portType,
   referenceOps,
   resultPorts,
@@ -28,11 +30,15 @@ export const referenceBackend: BackendPlugin = defineBackend({
   create: async () => createReference(),
 });
 
-/** A backend that runs graphs in float64 by their definitions, slowly. */
-export function createReference(): Backend {
+/**
+ * A backend that runs graphs in float64 by their definitions, slowly.
+ * @param replicas R, which a program of a graph with collectives runs at once
+ */
+export function createReference(replicas = 1): Backend {
   return {
     name: 'reference',
     device: 'cpu, float64',
+    replicas,
     capabilities: () => ({
       training: true,
       inference: true,
@@ -48,13 +54,14 @@ export function createReference(): Backend {
             code: 'backend-unsupported',
           });
       });
-      return program(graph, options);
+      return program(graph, options, replicas);
     },
     dispose: async () => {},
   };
 }
 
-function program(graph: Graph, { state: slots = [] }: CompileOptions): Program {
+function program(graph: Graph, { state: slots = [] }: CompileOptions, devices: number): Program {
+  const replicas = graph.nodes.some(({ op }) => acrossReplicas.has(op)) ? devices : 1;
   const state: Values = {};
   const stateInputs = new Set(slots.map(({ input }) => input));
   const types = Object.fromEntries(slots.map(({ input }) => [input, portType(graph, graph.inputs, input)]));
@@ -75,10 +82,14 @@ function program(graph: Graph, { state: slots = [] }: CompileOptions): Program {
     run: async (feeds: Tensors) => {
       for (const name of stateInputs)
         if (!state[name]) throw new RangeError(`the state "${name}" was not loaded`);
-      const fed = Object.fromEntries(
-        Object.entries(feeds).map(([name, value]) => [name, copyIn(name, value)]),
-      );
-      const outputs = interpret(graph, { ...fed, ...state });
+      const fed = Array.from({ length: replicas }, (_, replica) => {
+        const own = Object.entries(feeds).map(([name, value]) => {
+          const { shape } = portType(graph, graph.inputs, name);
+          return [name, copyIn(name, partOf(value, shape, replica, replicas))] as const;
+        });
+        return { ...Object.fromEntries(own), ...state };
+      });
+      const outputs = interpretReplicas(graph, fed)[0]!;
       for (const { input, output } of slots) if (output !== undefined) state[input] = outputs[output]!;
       return Object.fromEntries(
         resultPorts(graph, slots).map((port) => [

@@ -3,7 +3,7 @@ import {
   adamw,
   createTrainer,
   type Feed,
-  interpret,
+  interpretReplicas,
   type MocoConfig,
   microBatches,
   mocoState,
@@ -12,7 +12,6 @@ import {
   rng,
   sgd,
   type Tensor,
-  type Tensors,
   type TensorType,
   type TrainingStep,
   tensor,
@@ -27,11 +26,11 @@ const steps = 3;
 export const learningRate = 0.05;
 const imageSize = 6;
 /** Rounding grows through a step and from step to step: 20 x is seldom passed by half in float32. */
-const slack = 20;
+export const slack = 20;
 /** What is compared: actual, expected, type, name. */
 type Compared = [Tensor | undefined, Feed, TensorType, string];
 
-interface Setting {
+export interface Setting {
   readonly name: string;
   readonly width: number;
   readonly batch: number;
@@ -82,9 +81,12 @@ export function configOf({ width, batch, splits, more }: Setting): MocoConfig {
   };
 }
 
-export function feedsOf(config: MocoConfig, step: number): Record<string, Tensor> {
-  const { batch, accumulate = 1 } = config;
-  const count = batch * accumulate;
+export function feedsOf(
+  config: Pick<MocoConfig, 'batch' | 'accumulate' | 'replicas' | 'shuffle'>,
+  step: number,
+): Record<string, Tensor> {
+  const { batch, accumulate = 1, replicas = 1 } = config;
+  const count = batch * accumulate * replicas;
   const images = (view: string) => {
     const random = rng(0, `kit/${view}`, step);
     const size = count * 3 * imageSize ** 2;
@@ -93,7 +95,7 @@ export function feedsOf(config: MocoConfig, step: number): Record<string, Tensor
   const feeds = { xq: images('xq'), xk: images('xk') };
   if (!config.shuffle) return feeds;
   const random = rng(0, 'kit/perm', step);
-  const orders = Array.from({ length: accumulate }, () => [...random.permutation(batch)]);
+  const orders = Array.from({ length: accumulate }, () => [...random.permutation(batch * replicas)]);
   return { ...feeds, perm: tensor(orders.flat(), [count], 'int32') };
 }
 
@@ -106,24 +108,38 @@ function overUpdate(results: readonly Record<string, Feed>[]): Record<string, Fe
   return Object.fromEntries(metrics);
 }
 
-/** The same steps by the oracle, in float64 throughout. */
-function* byOracle(config: MocoConfig, step: TrainingStep, start: Tensors) {
+/** Steps from a state on. */
+export interface Played {
+  readonly step: TrainingStep;
+  readonly start: Record<string, Tensor>;
+  feeds(step: number): Record<string, Tensor>;
+}
+
+/** The same steps by the oracle, in float64 throughout, on all replicas: what the first of them has. */
+export function* byOracle({ step, start, feeds }: Played) {
   const pending = pendingState(step);
-  let state: Record<string, Feed> = { ...start, ...pending };
+  const size = step.replicas ?? 1;
+  let states: Record<string, Feed>[] = Array.from({ length: size }, () => ({ ...start, ...pending }));
   for (let i = 0; i < steps; i++) {
     const scalars = Object.entries(step.optimizer.scalars(learningRate, i));
-    const feeds = Object.fromEntries(scalars.map(([name, value]) => [name, { shape: [], data: [value] }]));
-    const results = microBatches(step, feedsOf(config, i)).map((part) => {
-      const outputs = interpret(step.graph, { ...state, ...part, ...feeds });
-      state = Object.fromEntries(
-        step.state.map(({ input, output }) => [
-          input,
-          output === undefined ? state[input]! : outputs[output]!,
-        ]),
+    const fed = Object.fromEntries(scalars.map(([name, value]) => [name, { shape: [], data: [value] }]));
+    const shares = states.map((_, rank) => microBatches(step, feeds(i), { rank, size }));
+    const results = shares[0]!.map((_, part) => {
+      const outputs = interpretReplicas(
+        step.graph,
+        states.map((state, rank) => ({ ...state, ...shares[rank]![part], ...fed })),
       );
-      return outputs;
+      states = states.map((state, rank) =>
+        Object.fromEntries(
+          step.state.map(({ input, output }) => [
+            input,
+            output === undefined ? state[input]! : outputs[rank]![output]!,
+          ]),
+        ),
+      );
+      return outputs[0]!;
     });
-    const kept = Object.entries(state).filter(([name]) => !(name in pending));
+    const kept = Object.entries(states[0]!).filter(([name]) => !(name in pending));
     yield { metrics: overUpdate(results), state: Object.fromEntries(kept) };
   }
 }
@@ -146,7 +162,7 @@ export function testTraining(subject: Subject, { tolerance, repeatsBits = false 
       };
       try {
         let count = 0;
-        for (const expected of byOracle(config, step, start)) {
+        for (const expected of byOracle({ start, step, feeds: (i) => feedsOf(config, i) })) {
           const metrics = await trainer.step(feedsOf(config, count), learningRate, count);
           expect(Object.keys(metrics).sort()).toEqual([...step.metrics].sort());
           for (const { name, value } of step.graph.outputs)
