@@ -7,6 +7,7 @@ const packages = [
   'backend-tfjs',
   'backend-webgpu',
   'backend-xla',
+  'distributed',
   'encoders',
   'data',
   'run',
@@ -66,6 +67,12 @@ const xla = {
   test: { name: 'xla', include: ['packages/*/src/**/*.xla.ts'] },
 };
 
+/** What needs launchers of MPI: scripts/test-mpi.sh. */
+const mpi = {
+  extends: true as const,
+  test: { name: 'mpi', include: ['tests/mpi/*.mpi.ts'] },
+};
+
 /** What runs in a browser: scripts/test-chromium.sh. */
 async function chromium() {
   const { playwright } = await import('@vitest/browser-playwright');
@@ -112,7 +119,7 @@ const browser = {
 };
 
 async function chosen() {
-  const { MOCO_PAGES, MOCO_WEB, MOCO_CHROMIUM_KIT, MOCO_GPU, MOCO_CUDA, MOCO_TFJS_NODE, MOCO_XLA } =
+  const { MOCO_PAGES, MOCO_WEB, MOCO_CHROMIUM_KIT, MOCO_GPU, MOCO_CUDA, MOCO_TFJS_NODE, MOCO_XLA, MOCO_MPI } =
     process.env;
   if (MOCO_WEB) return [browser];
   if (MOCO_PAGES) return [pages];
@@ -120,6 +127,7 @@ async function chosen() {
   if (MOCO_GPU) return [gpu];
   if (MOCO_CUDA) return [cuda];
   if (MOCO_XLA) return [xla];
+  if (MOCO_MPI) return [mpi];
   return MOCO_TFJS_NODE ? [native] : [...projects, examples, docs, compat, scripts, web];
 }
 

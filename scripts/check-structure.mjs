@@ -17,7 +17,7 @@ const longest = 80;
 /** Packages from the ground up. One may import those of lower floors, and its neighbours where the manifest says so. */
 const floors = [
   ['core'],
-  ['onnx', 'encoders', 'data', 'backend-testing'],
+  ['onnx', 'encoders', 'data', 'backend-testing', 'distributed'],
   ['backend-ort', 'backend-tfjs', 'backend-xla', 'run', 'exchange'],
   ['backend-webgpu'],
   ['node'],

@@ -22,6 +22,7 @@ const meanings = {
   'backend-unsupported': 'a backend has no such op, or does not train',
   'backend-memory': 'a backend has not enough memory',
   'device-lost': 'the device was lost, and what it held with it',
+  'replica-lost': 'one of several processes that train together was lost, or what joins them',
   'package-missing': 'a package that is installed only where it is wanted is not there, or does not load',
   'plugin-invalid': 'a plugin gives nothing, or does not load',
   'machine-failed': 'the machine is short of something, or its disk or network failed',

@@ -5,8 +5,11 @@ import { libraryFault } from './elf.ts';
 import { type ApiName, api, errorCodeName } from './layout.ts';
 import { CStruct, textAt, type Word, wordsAt } from './memory.ts';
 
-// koffi calls C on stacks of its own. XLA's compiler needs more than the 128 KiB that asynchronous calls get: it crashes.
-koffi.config({ sync_stack_size: 16 << 20, async_stack_size: 16 << 20 });
+// koffi calls C on stacks of its own. XLA's compiler needs more than the 128 KiB that asynchronous calls get: it crashes. Where MPI is
+// loaded they are as large already, and can't be changed any more.
+const STACK = 16 << 20;
+if (koffi.config().async_stack_size! < STACK)
+  koffi.config({ sync_stack_size: STACK, async_stack_size: STACK });
 
 /** Every function takes a struct and gives an error or null; those that free errors give nothing. */
 const apiFunction = koffi.proto('void *pjrt_function(void *args)');
