@@ -37,7 +37,7 @@ function columnsOfCode(devices) {
     if (!existsSync(sources)) return [];
     const files = readdirSync(sources).filter((file) => /^conformance\.\w+\.ts$/.test(file));
     const code = files.map((file) => readFileSync(join(sources, file), 'utf8')).join('\n');
-    return [...code.matchAll(/\bname: '([^']+)'/g)].map(([, kit]) => kit);
+    return [...new Set([...code.matchAll(/\bname: '([^']+)'/g)].map(([, kit]) => kit))];
   });
   return devices
     .filter((name) => name !== ORACLE)

@@ -25,6 +25,7 @@ import { reshape } from './graph/ops/shape.ts';
 import { softmaxMatmul } from './graph/ops/softmax-matmul.ts';
 import { type Traced, trace } from './graph/trace.ts';
 import { interpret } from './reference/interpreter.ts';
+import { filled } from './tensor/tensor.ts';
 
 /** The gradient of body(x) by x at [1, 2, 3], and of the second input, at [4, 5, 6], as `by z`. */
 function derivatives(body: (x: Traced, z: Traced) => Traced) {
@@ -42,6 +43,22 @@ function derivatives(body: (x: Traced, z: Traced) => Traced) {
 }
 
 describe('gradients', () => {
+  it("flow through a normalisation's statistics", () => {
+    const statistic =
+      (output: number, gamma = false) =>
+      (x: Traced, z: Traced) => {
+        const [column, one] = [reshape(x, [3, 1]), x.builder.constant(filled([1], 1))];
+        return sum(batchNorm(column, gamma ? reshape(sum(z), [1]) : one, one, 1e-5)[output]!);
+      };
+    // The mean of [1, 2, 3] and its biased variance, of which the derivatives are 1/3 and 2 (x - 2) / 3; constants are float32.
+    const third = Math.fround(1 / 3);
+    expect(derivatives(statistic(1)).byX).toEqual([third, third, third]);
+    expect(derivatives(statistic(2)).byX).toEqual([-2 * third, 0, 2 * third]);
+    expect(derivatives(statistic(2, true)).byZ).toEqual([0, 0, 0]);
+    // With y: that adds up to 3 beta, whatever x.
+    const both = (x: Traced, z: Traced) => add(statistic(0)(x, z), mul(statistic(1)(x, z), 3));
+    for (const value of derivatives(both).byX) expect(value).toBeCloseTo(1, 6);
+  });
   it('add up where a value is used more than once', () => {
     expect(derivatives((x) => sum(add(mul(x, x), x))).byX).toEqual([3, 5, 7]);
     expect(derivatives((x, z) => sum(mul(mul(x, z), x))).byX).toEqual([8, 20, 36]);

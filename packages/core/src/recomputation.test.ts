@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { gradients } from './grad.ts';
 import type { Graph } from './graph/graph.ts';
 import { barrier } from './graph/ops/barrier.ts';
+import { allGather } from './graph/ops/collective.ts';
 import { conv2d } from './graph/ops/conv.ts';
 import { add, mul, neg, relu, tanh } from './graph/ops/elementwise.ts';
 import { batchNorm } from './graph/ops/norm.ts';
@@ -90,6 +91,14 @@ describe('activations computed again', () => {
     const one: Network = (inputs, end) => end(network(inputs, (value) => value));
     expect(JSON.stringify(withGradients(one, true))).toBe(JSON.stringify(withGradients(one, false)));
     expect(JSON.stringify(kept)).toBe(JSON.stringify(withGradients(network, false)));
+  });
+  it('keep what replicas have exchanged', () => {
+    const exchanged: Network = (inputs, end) =>
+      network({ ...inputs, x: inputs.x }, (value) => end(tanh(allGather(tanh(value), 1))));
+    const [once, repeated] = [withGradients(exchanged, false), withGradients(exchanged, true)];
+    expect(count(repeated, 'allGather')).toBe(count(once, 'allGather'));
+    expect(count(repeated, 'tanh')).toBeGreaterThan(count(once, 'tanh'));
+    expect(results(repeated)).toEqual(results(once));
   });
   it('keep what a later block reads too', () => {
     const skipping: Network = ({ x, a, b }, end) => {

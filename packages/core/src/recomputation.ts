@@ -5,6 +5,7 @@
 import type { Node } from './graph/graph.ts';
 import { opNamed } from './graph/op.ts';
 import { barrier } from './graph/ops/barrier.ts';
+import { collectives } from './graph/ops/collective.ts';
 import { type GraphBuilder, Traced } from './graph/trace.ts';
 import { sizeOf } from './tensor/tensor.ts';
 
@@ -78,6 +79,8 @@ export class Recomputation {
     const value = new Traced(this.builder, id);
     const maker = this.makers.get(id);
     if (this.parameters.has(id) || maker?.op === 'constant' || id === this.ends[block]) return value;
+    // An exchange takes the replicas' time, and all would have to make it again together.
+    if (maker && collectives.has(maker.op)) return value;
     // Not the value itself: what is computed again would be merged with what was computed with it.
     if (this.kept.has(id) || this.blockOf(id) !== block) return barrier(value, after);
     const end = this.builder.values[this.ends[block]!]!;

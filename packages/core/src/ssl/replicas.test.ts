@@ -1,7 +1,7 @@
 /** Steps of several replicas, each with its part of the batch, against one replica with all of it. */
 import { describe, expect, it } from 'vitest';
 import type { Tensors } from '../backend.ts';
-import { defineEncoder } from '../encoder.ts';
+import { defineEncoder, isBuffer } from '../encoder.ts';
 import { relu } from '../graph/ops/elementwise.ts';
 import { mean } from '../graph/ops/reduce.ts';
 import { initBatchNorm, initConv } from '../nn/init.ts';
@@ -9,11 +9,11 @@ import { batchNorm, conv } from '../nn/layers.ts';
 import { adamw } from '../optim/adamw.ts';
 import { lars } from '../optim/lars.ts';
 import { sgd } from '../optim/sgd.ts';
-import { type Feed, interpretReplicas } from '../reference/interpreter.ts';
+import { type Feed, interpret, interpretReplicas } from '../reference/interpreter.ts';
 import { rng } from '../rng.ts';
 import { scalar, type Tensor, tensor } from '../tensor/tensor.ts';
 import { pendingState } from '../train/accumulation.ts';
-import { microBatches } from '../train/feeds.ts';
+import { microBatches, partOf } from '../train/feeds.ts';
 import type { TrainingStep } from '../train/step.ts';
 import { distillState, distillStep } from './distill.ts';
 import { drawNegatives, type InstDiscConfig, instDiscState, instDiscStep } from './instdisc.ts';
@@ -24,19 +24,23 @@ import { simclrState, simclrStep } from './simclr.ts';
 
 const [images, dim, size] = [16, 4, 4];
 
-const encoder = defineEncoder({
-  name: 'one-convolution',
-  inputShape: () => [3, size, size],
-  featureDim: () => 6,
-  init: (_, random) => {
-    const params = {};
-    initConv(params, 'conv1', [6, 3, 3, 3], random);
-    initBatchNorm(params, 'bn1', 6);
-    return params;
-  },
-  forward: (context, params, x) =>
-    mean(relu(batchNorm(context, params, 'bn1', conv(params, 'conv1', x, { padding: 1 }))), [2, 3]),
-});
+/** @param normalised whether images of a batch tell something of each other */
+const encoderOf = (normalised: boolean) =>
+  defineEncoder({
+    name: 'one-convolution',
+    inputShape: () => [3, size, size],
+    featureDim: () => 6,
+    init: (_, random) => {
+      const params = {};
+      initConv(params, 'conv1', [6, 3, 3, 3], random);
+      if (normalised) initBatchNorm(params, 'bn1', 6);
+      return params;
+    },
+    forward: (context, params, x) => {
+      const maps = conv(params, 'conv1', x, { padding: 1 });
+      return mean(relu(normalised ? batchNorm(context, params, 'bn1', maps) : maps), [2, 3]);
+    },
+  });
 
 /** How the images of an update are divided. */
 interface Division {
@@ -44,6 +48,7 @@ interface Division {
   readonly accumulate?: number;
   readonly bnSplits?: number;
   readonly bnSync?: boolean;
+  readonly normalised?: boolean;
 }
 
 interface Run {
@@ -61,9 +66,14 @@ const views = (update: number) => ({
   xk: drawn('xk', update, [images, 3, size, size]),
 });
 
-function passOf({ replicas = 1, accumulate = 1, bnSplits = 1, bnSync = false }: Division) {
+function passOf({ replicas = 1, accumulate = 1, bnSplits = 1, bnSync = false, normalised = true }: Division) {
   const batch = images / replicas / accumulate;
-  const pass: PassConfig = { encoder, encoderConfig: { imageSize: size }, batch, bnSplits };
+  const pass: PassConfig = {
+    encoder: encoderOf(normalised),
+    encoderConfig: { imageSize: size },
+    batch,
+    bnSplits,
+  };
   return { ...pass, replicas, accumulate, bnSync };
 }
 
@@ -205,4 +215,97 @@ describe.each([2, 4])('%i replicas, normalised together, are one with the whole 
   ])('%s', (_, run) => {
     expectAlike(play(run({ replicas, bnSync: true })), play(run({})));
   });
+});
+
+// An encoder without batch normalisation treats each image by itself, so that nothing tells where a batch was cut.
+it.each<[string, (division: Division) => Run]>([
+  ['MoCo, symmetric and shuffled', moco({ symmetric: true, shuffle: true })],
+  ['instance discrimination', instDisc({ loss: 'infonce' })],
+  ['distillation', distill],
+])('an update from 2 micro-batches of each of 2 replicas is that of the whole batch: %s', (_, run) => {
+  expectAlike(play(run({ replicas: 2, accumulate: 2, normalised: false })), play(run({ normalised: false })));
+});
+
+describe('replicas, each normalised by itself', () => {
+  const replicas = 4;
+  const each = images / replicas;
+  /** Where an image of the replicas is in a batch whose groups are the replicas: sample n in group n mod R. */
+  const place = (at: number) => (at % each) * replicas + Math.floor(at / each);
+  const places = Array.from({ length: images }, (_, at) => place(at));
+
+  function interleaved({ shape, data }: Tensor): Tensor {
+    const rowSize = data.length / images;
+    const moved = data.slice();
+    places.forEach((to, at) => {
+      moved.set(data.subarray(at * rowSize, (at + 1) * rowSize), to * rowSize);
+    });
+    return tensor(moved, shape);
+  }
+  /** One replica with a group for each of the replicas, which are fed `run`. */
+  function grouped(run: Run, one: Run): Run {
+    const feeds = (update: number) => {
+      const { xq, xk, perm } = run.feeds(update);
+      const moved = new Int32Array(images);
+      if (perm)
+        places.forEach((to, at) => {
+          moved[to] = place(perm.data[at]!);
+        });
+      return {
+        xq: interleaved(xq!),
+        xk: interleaved(xk!),
+        ...(perm && { perm: tensor(moved, [images], 'int32') }),
+      };
+    };
+    return { ...one, feeds };
+  }
+  const withoutStatistics = ({ losses, state }: ReturnType<typeof play>) => ({
+    losses,
+    state: Object.fromEntries(Object.entries(state).filter(([name]) => !isBuffer(name))),
+  });
+
+  it.each([
+    ['shuffled', true],
+    ['plain', false],
+  ])('are the groups of one: %s', (_, shuffle) => {
+    const run = moco({ shuffle })({ replicas });
+    const [actual, expected] = [run, grouped(run, moco({ shuffle })({ bnSplits: replicas }))].map((each) =>
+      withoutStatistics(play(each)),
+    ) as [ReturnType<typeof play>, ReturnType<typeof play>];
+    // The keys of a batch are in the order of its images.
+    const queue = Float64Array.from(actual.state.queue!.data);
+    for (let column = 0; column < 48; column++)
+      for (let row = 0; row < dim; row++) {
+        const to = Math.floor(column / images) * images + place(column % images);
+        queue[row * 64 + to] = actual.state.queue!.data[row * 64 + column]!;
+      }
+    expectAlike(
+      { ...actual, state: { ...actual.state, queue: { shape: [dim, 64], data: queue } } },
+      expected,
+    );
+  });
+
+  it("keep replica 0's running statistics", () => {
+    const run = moco()({ replicas });
+    const { state } = play(run, 1);
+    const part = Object.fromEntries(
+      Object.entries(run.feeds(0)).map(([name, feed]) => [
+        name,
+        partOf(feed, [each, 3, size, size], 0, replicas),
+      ]),
+    );
+    const config = { ...shared, ...passOf({ replicas }), replicas: 1, queueSize: 64, momentum: 0.75 };
+    const one = mocoStep({ ...config, shuffle: false, symmetric: false }, run.state);
+    const outputs = interpret(one.graph, { ...run.state, ...part, lr: { shape: [], data: [0.5] } });
+    for (const name of ['q.bn1.running_mean', 'k.bn1.running_var'])
+      expect(state[name]!.data).toEqual(outputs[`next.${name}`]!.data);
+  });
+});
+
+it('a batch that replicas cannot normalise is told with their number', () => {
+  const tell = (division: Division) => () => moco()(division);
+  expect(tell({ replicas: 16 })).toThrow(
+    /a batch of 1 on each of 16 replicas can't be normalised in 1 groups/,
+  );
+  expect(tell({ replicas: 16, bnSync: true })).not.toThrow();
+  expect(() => moco({ queueSize: 24 })({ replicas: 4 })).toThrow(/no multiple of the 16 keys of a step/);
 });

@@ -60,8 +60,8 @@ export function microBatches(
 /** Of a process's feed the rows of a micro-batch, of each of its replicas. */
 function microBatch(feed: Tensor, shape: Shape, index: number, count: number, replicas: number): Tensor {
   const stretch = times(shape, count);
-  if (replicas === 1 || !sameShape(feed.shape, times(stretch, replicas)))
-    return partOf(feed, shape, index, count);
+  const whole = shape.length > 0 && sameShape(feed.shape, times(stretch, replicas));
+  if (replicas === 1 || !whole) return partOf(feed, shape, index, count);
   if (count === 1) return feed;
   const data = feed.data.slice(0, replicas * sizeOf(shape));
   for (let replica = 0; replica < replicas; replica++)

@@ -1,11 +1,22 @@
 import { describe, expect, it } from 'vitest';
 import { gradients } from '../../grad.ts';
 import { optimize } from '../../passes/passes.ts';
+import { withPrecision } from '../../passes/precision.ts';
 import { interpret, interpretReplicas } from '../../reference/interpreter.ts';
 import { tensor } from '../../tensor/tensor.ts';
 import { trace } from '../trace.ts';
-import { allGather, allReduce, fromFirst, ofFirstReplica, ownRows, replicaIndex } from './collective.ts';
-import { mul } from './elementwise.ts';
+import {
+  acrossReplicas,
+  allGather,
+  allReduce,
+  collectives,
+  fromFirst,
+  ofFirstReplica,
+  ownRows,
+  replicaIndex,
+} from './collective.ts';
+import { add, cast, mul, stopGradient } from './elementwise.ts';
+import { matmul } from './matmul.ts';
 import { sum } from './reduce.ts';
 
 const rows = (...values: number[]) => ({ x: tensor(values, [values.length, 1]) });
@@ -77,6 +88,45 @@ describe('replicas', () => {
       [880, 1320],
       [880, 1320],
     ]);
+  });
+
+  it('meet in the order in which the graph was traced, whatever passes do', () => {
+    const graph = trace((builder) => {
+      const x = builder.input('x', [2, 1]);
+      const index = cast(replicaIndex(builder, 2), 'float32');
+      const constant = allReduce([builder.constant(3)], 2)[0]!;
+      const gathered = allGather(x, 2);
+      allGather(mul(x, 2), 2);
+      const twice = mul(stopGradient(allGather(x, 2)), add(index, constant));
+      return { sum: add(gathered, twice), total: allReduce([x], 2)[0]! };
+    });
+    const optimized = optimize(graph);
+    // The one that nothing reads is gone, equal ones are one, none is computed before there are replicas.
+    expect(optimized.nodes.map(({ op }) => op).filter((op) => acrossReplicas.has(op))).toEqual([
+      'replicaIndex',
+      'allReduce',
+      'allGather',
+      'allReduce',
+    ]);
+    const given = [rows(1, 2), rows(3, 4)];
+    expect(interpretReplicas(optimized, given)).toEqual(interpretReplicas(graph, given));
+  });
+
+  it('exchange float32, whatever the precision', () => {
+    const graph = trace((builder) => {
+      const [x, w] = [builder.input('x', [2, 3]), builder.input('w', [3, 3])];
+      const gathered = allGather(matmul(x, w), 2);
+      return { y: matmul(gathered, allReduce([matmul(w, w)], 2)[0]!) };
+    });
+    const reduced = withPrecision(graph, 'bf16');
+    const met = reduced.nodes.filter(({ op }) => collectives.has(op));
+    expect(met.map(({ op }) => op)).toEqual(['allGather', 'allReduce']);
+    for (const id of met.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]))
+      expect(reduced.values[id]!.dtype).toBe('float32');
+    const products = reduced.nodes.filter(({ op }) => op === 'matmul');
+    expect(products.map(({ inputs }) => reduced.values[inputs[0]!]!.dtype)).toEqual(
+      Array(3).fill('bfloat16'),
+    );
   });
 
   it('are as many as the graph was made for', () => {
