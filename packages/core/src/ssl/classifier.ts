@@ -14,7 +14,7 @@ import { withoutHead } from './head.ts';
 import { crossEntropy, labelAccuracy } from './losses.ts';
 import { frozenOf, type PassConfig, trainingPass } from './pass.ts';
 
-export interface ClassifierConfig extends Omit<PassConfig, 'accumulate'> {
+export interface ClassifierConfig extends Omit<PassConfig, 'accumulate' | 'replicas' | 'bnSync'> {
   /** C, the number of classes. */
   readonly classes: number;
   /**
