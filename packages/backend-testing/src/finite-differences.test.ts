@@ -1,7 +1,8 @@
-/** The gradients of the graph, run by the oracle, against central differences in float64. */
-import { acrossReplicas, type Feed, interpret, opNamed, opNames, rng } from '@moco-ts/core';
+/** The gradients of the graph, run by the oracle, on all replicas where there are several, against central differences in float64. */
+import { type Feed, interpretReplicas, opNamed, opNames, rng } from '@moco-ts/core';
 import { describe, expect, it } from 'vitest';
 import type { Case } from './cases/case.ts';
+import { apart, type ReplicaCase, replicaCases } from './cases/collective.ts';
 import { cases } from './cases/index.ts';
 import { differentiatedInputs, gradientGraph, isDifferentiable, lossGraph } from './graphs.ts';
 
@@ -15,14 +16,31 @@ function shifted(feed: Feed, direction: Float64Array, by: number): Feed {
   return { shape: feed.shape, data: Float64Array.from(feed.data, (x, i) => x + by * direction[i]!) };
 }
 
-function check(testCase: Case): void {
-  const { graph } = lossGraph(testCase);
-  const { graph: withGradients, feeds } = gradientGraph(testCase);
-  const analytic = interpret(withGradients, feeds);
-  const loss = (changed: Record<string, Feed>) => interpret(graph, { ...feeds, ...changed }).loss!.data[0]!;
+/** @param cases of each replica, which differ by their feeds; the loss is the sum of theirs */
+function check(cases: ReplicaCase): void {
+  const [first] = cases as readonly [Case];
+  const { graph } = lossGraph(first);
+  const { graph: withGradients } = gradientGraph(first);
+  const feeds = apart(cases.map((own) => gradientGraph(own).feeds));
+  const analytic = interpretReplicas(withGradients, feeds);
+  feeds.forEach((own, replica) => {
+    const loss = (changed: Record<string, Feed>) => {
+      const each = feeds.map((other, i) => (i === replica ? { ...own, ...changed } : other));
+      return interpretReplicas(graph, each).reduce((total, outputs) => total + outputs.loss!.data[0]!, 0);
+    };
+    checkInputs(first, own, analytic[replica]!, loss);
+  });
+}
+
+function checkInputs(
+  testCase: Case,
+  feeds: Readonly<Record<string, Feed>>,
+  analytic: Readonly<Record<string, Feed>>,
+  loss: (changed: Record<string, Feed>) => number,
+): void {
   for (const input of differentiatedInputs(testCase)) {
     const feed = feeds[input]!;
-    const gradient = analytic[`grad.${input}`]!.data;
+    const gradient = Float64Array.from(analytic[`grad.${input}`]!.data);
     const norm = Math.hypot(...gradient);
     const largest = Math.max(...Array.from(feed.data, Math.abs));
     const h = step * Math.max(largest, 1e-3);
@@ -45,12 +63,21 @@ const affordable = ({ op, feeds }: Case) =>
 const checked = cases.filter((testCase) => smooth(testCase) && affordable(testCase));
 
 describe.each([...new Set(checked.map(({ op }) => op))])('%s', (op) => {
-  for (const testCase of checked) if (testCase.op === op) it(testCase.name, () => check(testCase));
+  for (const testCase of checked) if (testCase.op === op) it(testCase.name, () => check([testCase]));
+});
+
+const betweenReplicas = replicaCases(3).filter(([first]) => isDifferentiable(first!));
+
+describe('between replicas', () => {
+  it.each(betweenReplicas.map((each) => [`${each[0]!.op}: ${each[0]!.name}`, each] as const))(
+    '%s',
+    (_, each) => {
+      check(each);
+    },
+  );
 });
 
 it('every op with a gradient is checked', () => {
-  const ops = new Set(checked.map(({ op }) => op));
-  expect(
-    opNames().filter((name) => opNamed(name).grad && !acrossReplicas.has(name) && !ops.has(name)),
-  ).toEqual([]);
+  const ops = new Set([...checked, ...betweenReplicas.map(([first]) => first!)].map(({ op }) => op));
+  expect(opNames().filter((name) => opNamed(name).grad && !ops.has(name))).toEqual([]);
 });

@@ -77,6 +77,10 @@ export function replicaCases(replicas: number): ReplicaCase[] {
   ];
 }
 
+/** The feeds of all replicas, each for a program of its own. */
+export const apart = <Feeds extends Readonly<Record<string, Tensor>>>(feeds: readonly Feeds[]): Feeds[] =>
+  feeds.map((own) => (common in own ? { ...own, [common]: feeds[0]![common] } : own));
+
 /** The feeds of all replicas as a program of all of them takes them: one's rows behind the other's. */
 export function together(feeds: readonly Readonly<Record<string, Tensor>>[]): Record<string, Tensor> {
   const joined = Object.entries(feeds[0]!).map(([name, first]) => {
