@@ -30,6 +30,8 @@ export interface CheckpointInfo extends Position {
   /** Of a run with `time`. */
   readonly time?: TimeRecord;
   readonly commit?: string;
+  /** R, where several replicas shared each batch. */
+  readonly replicas?: number;
   /** The version of the program. */
   readonly moco: string;
 }

@@ -251,13 +251,42 @@ it('groups nothing with plain normalisation', () => {
 });
 
 it.each([
+  ['shuffle', 1, 8],
+  ['shuffle', 2, 4],
+  ['split', 8, 1],
+  // The paper's own: each replica is a group.
+  ['shuffle', 3, 1],
+  ['shuffle', 16, 1],
+  ['plain', 4, 1],
+  ['sync', 4, 1],
+] as const)('%s of 8 groups in all, on %d replicas: %d each', (bn, replicas, each) => {
+  expect(splitsOf({ bn, bnSplits: 8 }, replicas)).toBe(each);
+});
+
+it.each([
+  ['plain', 1, 1],
+  ['shuffle', 1, 0],
+  // Each replica's keys are of other images than its queries.
+  ['shuffle', 4, 0],
+  ['plain', 4, 1],
+  ['sync', 4, 1],
+] as const)('warns of %s normalisation in one group on %d replicas: %d', (bn, replicas, warnings) => {
+  const config = resolve({ method: 'moco-v2', bn, bnSplits: bn === 'shuffle' ? replicas : 8, batchSize: 64 });
+  if (replicas === 1 && bn === 'shuffle') Object.assign(config, { bnSplits: 2 });
+  const remarks = methodOf(config).remarks?.(config, config.mocoK, replicas) ?? [];
+  expect(remarks.filter(({ kind }) => kind === 'warning')).toHaveLength(warnings);
+  if (warnings > 0)
+    expect(String(remarks[0]!.text)).toMatch(replicas === 1 ? 'on one rank:' : 'on 4 replicas:');
+});
+
+it.each([
   ['moco-v2', 'plain', true],
   ['moco-v1', 'sync', true],
   ['moco-v2', 'shuffle', false],
   ['simclr', 'sync', false],
 ] as const)('warns of a loss that can cheat: %s with %s: %s', (method, bn, warns) => {
   const config = resolve({ method, bn });
-  const remarks = methodOf(config).remarks?.(config, config.mocoK) ?? [];
+  const remarks = methodOf(config).remarks?.(config, config.mocoK, 1) ?? [];
   expect(remarks.map(({ kind }) => kind)).toEqual(warns ? ['warning'] : []);
 });
 
@@ -269,7 +298,7 @@ it.each([
   'says where NCE is doubtful: %s with %i images in batches of %i',
   (loss, images, batchSize, said) => {
     const config = resolve({ method: 'instdisc', loss, batchSize });
-    const [remark] = methodOf(config).remarks?.(config, images) ?? [];
+    const [remark] = methodOf(config).remarks?.(config, images, 1) ?? [];
     if (said === undefined) expect(remark).toBeUndefined();
     else expect(remark).toMatchObject({ kind: 'note', text: expect.stringContaining(said) });
   },

@@ -46,7 +46,10 @@ export interface RunMethod {
    * `mocoDim` numbers, is drawn in the report and watched for a collapse; the rest is described by `metrics`.
    */
   step(state: Readonly<Record<string, Tensor>>): TrainingStep;
-  /** The step's feeds, except the optimizer's scalars. */
+  /**
+   * The step's feeds, except the optimizer's scalars. A batch has the images of all replicas, or of several processes the own ones: what
+   * has a row for each image is cut by replica, what all have in common goes to each as it is.
+   */
   feeds(batch: StepBatch, at: Moment): Record<string, Tensor>;
   /** The loss of guessing, with its formula; undefined where it depends on the data. */
   readonly chance?: { readonly loss: number; readonly formula: string };
@@ -60,7 +63,7 @@ export type NoSettings = Record<never, never>;
 /** The settings of a run: those that methods share, and a method's own. */
 export type MethodConfig<Own extends SettingTable = NoSettings> = CommonConfig & ConfigOf<Own>;
 
-/** What a run's method is made of. */
+/** What a run's method is made of. `batch` is one replica's, and where gradients accumulate a micro-batch's. */
 export interface MethodContext<Config> extends PassConfig {
   readonly config: Config;
   /** Images of the data set. */
@@ -128,8 +131,8 @@ export interface MethodPlugin<Own extends SettingTable = NoSettings, Name extend
     config: MethodConfig<Own>,
     model: { readonly encoder: Encoder; readonly encoderConfig: EncoderConfig },
   ): ModelHead;
-  /** What to say before the first step. Default nothing. */
-  remarks?(config: MethodConfig<Own>, images: number): readonly Remark[];
+  /** What to say before the first step. Default nothing. @param replicas R */
+  remarks?(config: MethodConfig<Own>, images: number, replicas: number): readonly Remark[];
   /** @throws UserError if a run can't resume a checkpoint with these settings. Default: it always can. */
   resumeCheck?(config: MethodConfig<Own>, from: ResumePoint<MethodConfig<Own>>): void;
   /** As whose `moco convert` names the tensors: `queue` as MoCo v1's and v2's, the default; `momentum` as MoCo v3's. */
@@ -143,25 +146,30 @@ export function defineMethod<Name extends string, Own extends SettingTable = NoS
   return method;
 }
 
-/** Groups of batch normalisation. */
-export const splitsOf = (config: Pick<CommonConfig, 'bn' | 'bnSplits'>) =>
-  config.bn === 'plain' || config.bn === 'sync' ? 1 : config.bnSplits;
+/**
+ * Groups of batch normalisation on each of R replicas: the settings' groups are of the whole batch, so that another R goes on with the
+ * same ones. Where R does not go into them each replica is one, as in the paper.
+ */
+export function splitsOf({ bn, bnSplits }: Pick<CommonConfig, 'bn' | 'bnSplits'>, replicas = 1): number {
+  if (bn === 'plain' || bn === 'sync') return 1;
+  return bnSplits % replicas === 0 ? bnSplits / replicas : 1;
+}
 
-type Sizes = Pick<CommonConfig, 'batchSize' | 'imageSize'>;
+type Sizes = Pick<CommonConfig, 'imageSize'>;
 
 /** A view of a batch's images, as the feed that steps name `xq` or `xk`: [N, 3, S, S], float32 or bytes as the batch has them. */
-export function viewFeed({ batchSize, imageSize }: Sizes, batch: Batch<Pixels>, which: number): Tensor {
+export function viewFeed({ imageSize }: Sizes, batch: Batch<Pixels>, which: number): Tensor {
   const data = batch.views[which]!;
   const dtype = data instanceof Uint8Array ? 'uint8' : 'float32';
-  return { shape: [batchSize, 3, imageSize, imageSize], dtype, data };
+  return { shape: [batch.indices.length, 3, imageSize, imageSize], dtype, data };
 }
 
 /** The teacher's features of a batch, as the feed that steps name `teacher`: [N, mocoDim]; of a batch without any zeros. */
 export function teacherFeed(
-  { batchSize, mocoDim }: Pick<CommonConfig, 'batchSize' | 'mocoDim'>,
-  { teacher = new Float32Array(batchSize * mocoDim) }: StepBatch,
+  { mocoDim }: Pick<CommonConfig, 'mocoDim'>,
+  { indices: { length: images }, teacher = new Float32Array(images * mocoDim) }: StepBatch,
 ): Tensor {
-  return { shape: [batchSize, mocoDim], dtype: 'float32', data: teacher };
+  return { shape: [images, mocoDim], dtype: 'float32', data: teacher };
 }
 
 /** Both views. */

@@ -131,3 +131,53 @@ describe('a method’s views', () => {
     expect(beside(() => scalar(Number.NaN))).toEqual(['xq', 'xk']);
   });
 });
+
+describe('a batch that replicas share', () => {
+  const flags = {
+    method: 'moco-v2',
+    arch: 'resnet-micro',
+    imageSize: 16,
+    batchSize: 24,
+    bnSplits: 2,
+    mocoK: 48,
+  };
+  const resolved = (more: RunFlags = {}) => resolveConfig({ data: 'photos', ...flags, ...more }, folder);
+  const moment = { epoch: 3, step: 5, globalStep: 11, progress: 0 };
+  const batch = (rows: number) => ({
+    indices: new Int32Array(rows),
+    views: [0, 1].map(() => new Float32Array(rows * 3 * 16 ** 2)),
+    waitMs: 0,
+  });
+
+  it('has its images, and one order of the keys of all, drawn alike by each', () => {
+    registerEncoders();
+    const [one, two] = [1, 2].map((replicas) => createMethod(resolved(), 24, undefined, replicas)) as [
+      RunMethod,
+      RunMethod,
+    ];
+    const whole = one.feeds(batch(24), moment);
+    const part = two.feeds(batch(12), moment);
+    expect(part.xq!.shape).toEqual([12, 3, 16, 16]);
+    expect(part.perm).toEqual(whole.perm);
+    expect([...part.perm!.data].sort((a, b) => a - b)).toEqual(Array.from({ length: 24 }, (_, i) => i));
+  });
+
+  it('permutes the keys of all replicas within each micro-batch', () => {
+    registerEncoders();
+    const method = createMethod(resolved({ accumulate: 3 }), 24, undefined, 2);
+    const { data } = method.feeds(batch(12), moment).perm!;
+    for (const at of [0, 8, 16])
+      expect([...data.subarray(at, at + 8)].sort()).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  it.each([
+    [{}, 5, "batchSize 24 can't be shared equally by 5 replicas: give 25, or another multiple of 5"],
+    [
+      { accumulate: 8 },
+      2,
+      "batchSize 24 can't be shared equally by 2 replicas, each in accumulate 8 parts: give 32, or another multiple of 16",
+    ],
+  ])('is refused where there are no equal parts: %o on %d', (more, replicas, message) => {
+    expect(() => createMethod(resolved(more), 24, undefined, replicas)).toThrow(message);
+  });
+});

@@ -12,6 +12,8 @@ import {
   type Optimizer,
   type Params,
   SettingError,
+  say,
+  settingRef,
   type Tensor,
   type Trainer,
   traitsOf,
@@ -64,19 +66,34 @@ export function modelConfig(config: RunConfig, withHead = false, own?: Encoder):
   return { ...encoder, ...(withHead && { head: methodOf(config).head(config, encoder) }) };
 }
 
+/** @throws SettingError for a batch that R replicas, and their micro-batches, can't share */
+function batchOf({ batchSize, accumulate }: RunConfig, replicas: number): number {
+  const parts = replicas * accumulate;
+  if (batchSize % parts === 0) return batchSize / parts;
+  const each = accumulate === 1 ? '' : say`, each in ${settingRef('accumulate', accumulate)} parts`;
+  const nearest = Math.max(1, Math.round(batchSize / parts)) * parts;
+  throw new SettingError(
+    say`${settingRef('batchSize', batchSize)} can't be shared equally by ${replicas} replicas${each}: give ${nearest}, or another multiple of ${parts}`,
+    { value: batchSize },
+  );
+}
+
 /**
  * @param images of the data set
  * @param own the encoder, where it is not the one that has its name
+ * @param replicas R, which share each batch
  * @throws UserError for an unknown method or arch, and for settings that don't fit each other
  */
-export function createMethod(config: RunConfig, images: number, own?: Encoder): RunMethod {
+export function createMethod(config: RunConfig, images: number, own?: Encoder, replicas = 1): RunMethod {
   return methodOf(config).create({
     ...encoderOf(config, own),
     config,
     images,
-    batch: config.batchSize / config.accumulate,
+    batch: batchOf(config, replicas),
     accumulate: config.accumulate,
-    bnSplits: splitsOf(config),
+    replicas,
+    bnSplits: splitsOf(config, replicas),
+    bnSync: config.bn === 'sync',
     checkpointActivations: config.checkpointActivations,
     optimizer: optimizerOf(config),
   });

@@ -7,7 +7,7 @@ type Shape =
   | NumberShape
   | NameShape
   | ListShape
-  | { readonly type: 'text' }
+  | TextShape
   | { readonly type: 'truth' }
   | { readonly type: 'duration' };
 
@@ -25,6 +25,12 @@ interface NameShape {
   readonly of: readonly string[];
   /** What names of earlier versions are now. They stay right. */
   readonly formerly?: Readonly<Record<string, string>>;
+}
+
+interface TextShape {
+  readonly type: 'text';
+  /** What is right, and how it looks, as a sentence that asks for it. */
+  readonly like?: { readonly pattern: RegExp; readonly asked: string };
 }
 
 export interface ListShape {
@@ -64,6 +70,11 @@ export const list = <Value>(of: Rule<Value>, least: number, most: number): Rule<
 });
 export const truth: Rule<boolean> = { type: 'truth' };
 export const text: Rule<string> = { type: 'text' };
+/** A text that looks so. @param asked a sentence that asks for it */
+export const textLike = (pattern: RegExp, asked: string): Rule<string> => ({
+  type: 'text',
+  like: { pattern, asked },
+});
 /** Seconds, or a text such as `90s`, `30m` or `1h30m`; configurations have seconds. */
 export const duration: Rule<number> = { type: 'duration' };
 
@@ -92,9 +103,9 @@ export function faultOf(rule: Rule, value: unknown): string | undefined {
     case 'truth':
       return typeof value === 'boolean' ? undefined : 'Give true or false.';
     case 'text':
-      return typeof value === 'string' && value !== '' && value.length <= longestText && !value.includes('\0')
+      return isText(value) && (rule.like?.pattern.test(value) ?? true)
         ? undefined
-        : `Give a text of at most ${longestText} characters.`;
+        : (rule.like?.asked ?? `Give a text of at most ${longestText} characters.`);
     case 'duration':
       return isWithin(seconds, currentValue(rule, value))
         ? undefined
@@ -106,6 +117,9 @@ export function faultOf(rule: Rule, value: unknown): string | undefined {
     }
   }
 }
+
+const isText = (value: unknown): value is string =>
+  typeof value === 'string' && value !== '' && value.length <= longestText && !value.includes('\0');
 
 /** A value as configurations have it: by the name that this version gives it, and a duration in seconds. */
 export function currentValue(rule: Rule, value: unknown): unknown {

@@ -81,6 +81,38 @@ describe('a run', () => {
     expect(infos[3]!.metrics).toEqual({ loss: 3, acc1: 6 });
   });
 
+  it('goes on as all agree who share it: at their progress, and beyond its own end', async () => {
+    const { session, moments } = played({ epochs: 1 });
+    const own: unknown[] = [];
+    const agreed = [0.5, 0.25, 0.125, 0.0625];
+    const done = await runSession(session, {
+      ...going,
+      agree: async (next) => {
+        own.push(next);
+        const progress = agreed[own.length - 1];
+        return { goesOn: progress !== undefined, progress: progress ?? 0 };
+      },
+    });
+    expect(moments.map(({ progress }) => progress)).toEqual(agreed);
+    expect(own).toEqual([
+      { goesOn: true, progress: 0 },
+      { goesOn: true, progress: 1 / 3 },
+      { goesOn: true, progress: 2 / 3 },
+      { goesOn: false, progress: 0 },
+      { goesOn: false, progress: 0 },
+    ]);
+    expect(done).toBe(true);
+    expect(session.position).toEqual({ epoch: 1, step: 1, globalStep: 4 });
+  });
+
+  it('ends before its own end where all agree on that', async () => {
+    const { session, log } = played();
+    let asked = 0;
+    const agree = async () => ({ goesOn: ++asked < 3, progress: 0 });
+    expect(await runSession(session, { ...going, agree })).toBe(false);
+    expect(log.filter((line) => line.startsWith('begin'))).toHaveLength(2);
+  });
+
   it('measures steps and the wait for their batches by the clock', async () => {
     const { session, infos } = played();
     await runSession(session, going);

@@ -130,6 +130,11 @@ export class Session<B> {
     return this.course.stepsLeft(this.next) < 1;
   }
 
+  /** The share of the training that is done when the next step begins, by its own course. */
+  get ownProgress(): number {
+    return this.course.progress(this.next);
+  }
+
   /** Whether it can't go on: its state is lost. */
   get broken(): boolean {
     return this.fault !== undefined;
@@ -142,14 +147,15 @@ export class Session<B> {
 
   /**
    * Begins a step; undefined after the last.
+   * @param agreed the progress at which it is taken, by those who share the training and know that it goes on. Default its own course's
    * @throws what making the batch throws, and the error by which the session is broken
    */
-  async begin(): Promise<BegunStep<B> | undefined> {
+  async begin(agreed?: number): Promise<BegunStep<B> | undefined> {
     this.check();
-    if (this.ended) return undefined;
+    if (agreed === undefined && this.ended) return undefined;
     const { trainer, feeds, rate, clock, stepsPerEpoch } = this.options;
     const { epoch, step, globalStep } = this.next;
-    const at = { epoch, step, globalStep, progress: this.course.progress(this.next) };
+    const at = { epoch, step, globalStep, progress: agreed ?? this.ownProgress };
     const asked = clock();
     const { again } = this;
     const batch = again ?? (await this.nextBatch());
@@ -286,12 +292,20 @@ export class Session<B> {
   }
 }
 
+/** Whether a training goes on with a step, and the progress at which that is taken. */
+export interface NextStep {
+  readonly goesOn: boolean;
+  readonly progress: number;
+}
+
 /** What a training that goes through its epochs stops for and does beside its steps. */
 export interface SessionControl {
   /** Set from outside to stop after the current step. */
   readonly stop: { readonly requested: boolean };
   /** Steps of the whole run. */
   readonly maxSteps?: number | undefined;
+  /** Of a training that several processes share: what all of them do next, by what one of them would. Before each step. */
+  agree?(own: NextStep): Promise<NextStep>;
   /** An epoch is done and booked. @param epoch epochs that are done */
   onEpoch(epoch: number, progress: Progress): Promise<void>;
   /** In mid-epoch, after so many steps of the run: */
@@ -308,7 +322,7 @@ export async function runSession<B>(session: Session<B>, control: SessionControl
   const { stop, maxSteps = Number.POSITIVE_INFINITY, onEpoch } = control;
   const mayGoOn = () => !session.ended && !stop.requested && session.position.globalStep < maxSteps;
   try {
-    while (mayGoOn()) {
+    for (;;) {
       const last = await runEpoch(session, control, mayGoOn);
       if (!last || session.position.step > 0) break;
       await onEpoch(session.position.epoch, last.progress);
@@ -322,7 +336,7 @@ export async function runSession<B>(session: Session<B>, control: SessionControl
 /** @returns the last step of the epoch, or of those before a stop */
 async function runEpoch<B>(
   session: Session<B>,
-  { saveEverySteps, save }: SessionControl,
+  { saveEverySteps, save, agree }: SessionControl,
   mayGoOn: () => boolean,
 ): Promise<StepInfo | undefined> {
   const { epoch } = session.position;
@@ -331,8 +345,11 @@ async function runEpoch<B>(
   const settle = async (remaining: number) => {
     while (underWay.length > remaining) last = await underWay.shift();
   };
-  while (session.position.epoch === epoch && mayGoOn()) {
-    const begun = await session.begin();
+  while (session.position.epoch === epoch) {
+    const goesOn = mayGoOn();
+    const next = agree && (await agree({ goesOn, progress: goesOn ? session.ownProgress : 0 }));
+    if (!(next?.goesOn ?? goesOn)) break;
+    const begun = await session.begin(next?.progress);
     if (!begun) break;
     underWay.push(begun.result);
     await settle(session.most);

@@ -33,6 +33,8 @@ describe('the table of settings', () => {
     [{ time: 0.5 }, 'time is 0.5. Give a time from 1s on, such as 90s, 30m or 1h30m.'],
     [{ time: '30' }, 'time is "30". Give a time from 1s on, such as 90s, 30m or 1h30m.'],
     [{ time: '' }, 'time is "". Give a time from 1s on, such as 90s, 30m or 1h30m.'],
+    [{ devices: '0,' }, 'devices is "0,". Give all, how many, or their numbers, as 0,1.'],
+    [{ devices: 4 }, 'devices is 4. Give all, how many, or their numbers, as 0,1.'],
     [{ schedule: null }, 'schedule is null. Give a list of 0 to 1000 values.'],
   ])('names what is out of its range: %o', (settings, message) => {
     const [[setting, value]] = Object.entries(settings) as [[string, unknown]];

@@ -5,7 +5,19 @@
 import { precisions, say, settingRef } from '@moco-ts/core';
 import { IMAGENET_MEAN, IMAGENET_STD } from '@moco-ts/data/portable';
 import { defaultMethod, methodNames } from './method-names.ts';
-import { above, duration, largestFloat, list, longest, name, number, text, truth, whole } from './rule.ts';
+import {
+  above,
+  duration,
+  largestFloat,
+  list,
+  longest,
+  name,
+  number,
+  text,
+  textLike,
+  truth,
+  whole,
+} from './rule.ts';
 import { selectors } from './selection.ts';
 import { always, type ConfigOf, defaulted, defaultsIn, optional } from './setting.ts';
 import { teacherSettings } from './teacher-settings.ts';
@@ -100,21 +112,21 @@ export const methodSettings = {
 /** What `--help` lists behind those. */
 export const runSettings = {
   /**
-   * Groups of batch normalisation; `shuffle`: with permuted keys; `sync`: one group over all ranks, of which there is one
-   * here. Default `shuffle` where there is a queue, else `sync`.
+   * Groups of batch normalisation; `shuffle`: with permuted keys; `sync`: one group over all replicas; `plain`: one on each. Default
+   * `shuffle` where there is a queue, else `sync`.
    */
   bn: defaulted(name(['shuffle', 'split', 'sync', 'plain']), {
     default: 'shuffle',
     group: 'Method',
     flags: '--bn <kind>',
-    doc: 'shuffle: groups, keys permuted; split: groups; sync, plain: the whole batch (shuffle where there is a queue, else sync)',
+    doc: 'shuffle: groups, keys permuted; split: groups; sync: the whole batch; plain: of each replica (shuffle where there is a queue, else sync)',
     optIn: {
       value: 'shuffle',
       refusal: (method) =>
         say`${settingRef('bn', 'shuffle')} permutes the keys of a queue, which ${method} has not; choose sync, split or plain`,
     },
   }),
-  /** Groups of batch normalisation. Default 8. */
+  /** Groups of batch normalisation, of the whole batch: R replicas have as many of them each as R goes into them, at least one. Default 8. */
   bnSplits: defaulted(whole(1, 65_536), {
     default: 8,
     group: 'Method',
@@ -224,12 +236,12 @@ export const runSettings = {
     flags: '--start-epoch <n>',
     doc: 'epoch to count from, without a checkpoint (0)',
   }),
-  /** Images in a step. Default 256. */
+  /** Images in a step, of all replicas together. Default 256. */
   batchSize: defaulted(whole(1, 65_536), {
     default: 256,
     group: 'Training',
     flags: '-b, --batch-size <n>',
-    doc: 'images in a step (256)',
+    doc: 'images in a step, of all replicas together (256)',
     label: 'Batch',
   }),
   /**
@@ -364,11 +376,20 @@ export const runSettings = {
     doc: 'what computes; see moco backends; auto: the quickest (ort)',
     label: 'Computed by',
   }),
-  /** Threads of the backend. Default all cores. */
+  /** Threads of the backend. Default all cores; of several processes on a machine its share. */
   threads: optional(whole(1, 1024), {
     group: 'Machine',
     flags: '--threads <n>',
     doc: 'threads of the backend (all cores)',
+  }),
+  /**
+   * Devices of the backend that share each batch, a replica on each: `all`, how many, or their numbers from 0, as `0,1`. `xla` alone;
+   * elsewhere processes share it (docs/many-devices.md). Default one.
+   */
+  devices: optional(textLike(/^(all|\d{1,6}(,\d{1,6})*)$/, 'Give all, how many, or their numbers, as 0,1.'), {
+    group: 'Machine',
+    flags: '--devices <which>',
+    doc: 'devices that share each batch: all, how many, or 0,1; xla alone (1)',
   }),
   /** Compute activations again in the backward pass instead of keeping them: less memory, longer steps, the same training. Default false. */
   checkpointActivations: defaulted(truth, {

@@ -52,8 +52,8 @@ export function storedInfo(value: unknown, source: string) {
   const info = (isPlain(value) ? value : damaged(source, 'they are none.')) as Readonly<
     Record<string, unknown>
   >;
-  const { epoch, step, globalStep, images = 0, losses, meters, time, commit, moco } = info;
-  const numbers = { epoch, step, globalStep, images };
+  const { epoch, step, globalStep, images = 0, losses, meters, time, commit, replicas = 1, moco } = info;
+  const numbers = { epoch, step, globalStep, images, replicas };
   for (const [key, number] of Object.entries(numbers))
     if (!Number.isSafeInteger(number) || (number as number) < 0 || (number as number) > MOST)
       damaged(source, `${key} is no number of a run.`);
@@ -71,6 +71,7 @@ export function storedInfo(value: unknown, source: string) {
     losses: losses as number[],
     ...(meters !== undefined && { meters: meters as MeterStates }),
     ...(time !== undefined && { time: time as TimeRecord }),
+    ...(replicas !== 1 && { replicas: replicas as number }),
     // Only for printing: anything that is no commit is dropped.
     ...(typeof commit === 'string' && /^[0-9a-f]{7,64}(-dirty)?$/.test(commit) && { commit }),
     moco: typeof moco === 'string' ? printable(moco, 40) : '',

@@ -75,7 +75,7 @@ export const instDisc = defineMethod({
     ];
   },
   create: ({ config, images, ...pass }) => {
-    const { seed, batchSize, mocoK, loss } = config;
+    const { seed, mocoK, loss } = config;
     const bank: InstDiscConfig = {
       ...pass,
       ...plainHead(config),
@@ -96,7 +96,7 @@ export const instDisc = defineMethod({
       step: (state) => instDiscStep(bank, state),
       feeds: (batch, { globalStep }) => ({
         xq: viewFeed(config, batch, 0),
-        index: { shape: [batchSize], dtype: 'int32', data: Int32Array.from(batch.indices) },
+        index: { shape: [batch.indices.length], dtype: 'int32', data: Int32Array.from(batch.indices) },
         negatives: drawNegatives(bank, seed, globalStep),
       }),
       ...(loss === 'infonce' && { chance: { loss: Math.log(mocoK + 1), formula: 'log(K + 1)' } }),

@@ -63,7 +63,8 @@ function queueMethod<const Name extends string>(name: Name, row: Partial<Config>
 }
 
 function create({ config, images: _, ...pass }: MethodContext<Config>): RunMethod {
-  const { seed, batchSize, symmetric, mocoK } = config;
+  const { seed, symmetric, mocoK } = config;
+  const { replicas = 1, accumulate = 1 } = pass;
   const moco: MocoConfig = {
     ...pass,
     ...plainHead(config),
@@ -84,10 +85,12 @@ function create({ config, images: _, ...pass }: MethodContext<Config>): RunMetho
       const feeds = viewFeeds(config, batch);
       if (!moco.shuffle) return feeds;
       const random = rng(seed, 'shuffle-bn', epoch, step);
-      const data = new Int32Array(batchSize);
-      for (let at = 0; at < batchSize; at += pass.batch) data.set(random.permutation(pass.batch), at);
+      // Of all replicas, one for each micro-batch: each of them draws the same.
+      const rows = replicas * pass.batch;
+      const data = new Int32Array(accumulate * rows);
+      for (let at = 0; at < data.length; at += rows) data.set(random.permutation(rows), at);
       // No spread: see createTrainer.
-      return Object.assign(feeds, { perm: { shape: [batchSize], dtype: 'int32', data } });
+      return Object.assign(feeds, { perm: { shape: [data.length], dtype: 'int32', data } });
     },
     chance: {
       loss: Math.log(mocoK + 1) * (symmetric ? 2 : 1),
@@ -97,13 +100,15 @@ function create({ config, images: _, ...pass }: MethodContext<Config>): RunMetho
   };
 }
 
-function remarks(config: Config, images: number): readonly Remark[] {
+function remarks(config: Config, images: number, replicas: number): readonly Remark[] {
   const remarks: Remark[] = [];
-  if (splitsOf(config) === 1) {
-    const kind = config.bn === 'sync' ? 'sync, on one rank the same as plain,' : 'plain';
+  if (config.bn === 'sync' || config.bn === 'plain' || (splitsOf(config) === 1 && replicas === 1)) {
+    const alone = replicas === 1;
+    const kind = config.bn !== 'sync' ? 'plain' : alone ? 'sync, on one rank the same as plain,' : 'sync';
+    const where = alone ? 'one rank' : `${replicas} replicas`;
     remarks.push({
       kind: 'warning',
-      text: say`${kind} batch normalisation on one rank: queries and keys share batch statistics, by which the loss can tell a positive without looking at its content (MoCo, section 3.3); ${settingRef('bn', 'shuffle')}, the default, prevents it`,
+      text: say`${kind} batch normalisation on ${where}: queries and keys share batch statistics, by which the loss can tell a positive without looking at its content (MoCo, section 3.3); ${settingRef('bn', 'shuffle')}, the default, prevents it`,
     });
   }
   if (config.mocoK > images)
