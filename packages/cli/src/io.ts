@@ -147,16 +147,20 @@ export function processStreams(): Streams {
     out: (text) => void process.stdout.write(text),
     // Warnings and errors are sentences, whole lines of them.
     err: (text) => {
-      const { isTTY, columns } = process.stderr;
-      const isSentence = isTTY && /^moco: .*\n$/.test(text);
+      const columns = columnsOf(process.stderr);
+      const isSentence = columns !== undefined && /^moco: .*\n$/.test(text);
       process.stderr.write(isSentence ? `${noted(text.trimEnd(), columns)}\n` : text);
     },
     live,
-    columns: process.stdout.isTTY ? process.stdout.columns : undefined,
+    columns: columnsOf(process.stdout),
     color: live && !process.env.NO_COLOR,
     eraseLine: () => void process.stderr.write('\r\x1b[K'),
   };
 }
+
+/** Of a terminal; Open MPI's has 0, which nobody can write in. */
+const columnsOf = ({ isTTY, columns }: NodeJS.WriteStream): number | undefined =>
+  isTTY ? columns || 80 : undefined;
 
 /** Who reads may go away, as in `moco pretrain ... | head`, or the terminal be closed: the run goes on, unheard. */
 function ignoreClosedPipe(stream: NodeJS.WriteStream): void {

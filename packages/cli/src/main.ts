@@ -1,5 +1,13 @@
 import { type ErrorCode, SettingError, UserError } from '@moco-ts/core';
-import { describeSystemError, loadPlugins, version } from '@moco-ts/node';
+import {
+  alone,
+  describeSystemError,
+  joinWorld,
+  launchedAs,
+  loadPlugins,
+  version,
+  type World,
+} from '@moco-ts/node';
 import { Command, CommanderError, InvalidArgumentError, type Option } from 'commander';
 import { ablateCommand } from './commands/ablate.ts';
 import { backendsCommand } from './commands/backends.ts';
@@ -22,7 +30,8 @@ import { reportCommand } from './commands/report.ts';
 import { searchCommand } from './commands/search.ts';
 import { shrinkCommand } from './commands/shrink.ts';
 import { trainCommand } from './commands/train.ts';
-import { aloud, createIo, guarded, type Manner, processStreams, type Streams } from './io.ts';
+import { aloud, createIo, guarded, type Manner, oneLine, processStreams, type Streams } from './io.ts';
+import { ofWorld } from './of-world.ts';
 import { inFlags } from './words.ts';
 
 /** The commands in which a method, an encoder or a backend has a name. */
@@ -40,11 +49,13 @@ const manners: Readonly<Record<keyof Manner, string>> = {
 /**
  * All commands with their flags.
  * @param finish called with the exit code of a command that sets its own
+ * @param world the processes that share a run
  */
 export function createProgram(
   streams: Streams,
   finish: (code: number) => void,
   manner: Manner = aloud,
+  world: World = alone,
 ): Command {
   const io = createIo(streams, manner);
   const program = new Command('moco')
@@ -75,7 +86,7 @@ Examples:
     );
   demoCommand(program, io, finish);
   trainCommand(program, io, finish);
-  pretrainCommand(program, io, finish);
+  pretrainCommand(program, io, finish, world);
   knnCommand(program, io);
   linclsCommand(program, io, finish);
   finetuneCommand(program, io, finish);
@@ -163,26 +174,61 @@ export function namedPlugins([command, ...args]: readonly string[]): string[] {
 export async function main(given: readonly string[], streams: Streams = processStreams()): Promise<number> {
   const safe = guarded(streams);
   const { manner, rest } = mannerOf(given);
-  const isHelp = rest[0] === 'help';
-  const args = isHelp ? rest.slice(1) : rest;
-  let exitCode = 0;
+  const launch = launchedAs();
+  if (launch) return asOneOfSeveral(rest, launch, safe, manner);
   try {
-    const plugins = namedPlugins(args);
-    if (plugins.length > 0) await loadPlugins(plugins);
-    const finish = (code: number) => {
-      exitCode = code;
-    };
-    const program = createProgram(safe, finish, manner);
-    if (args.length === 0) {
-      program.outputHelp();
-      return 0;
-    }
-    const isKnown = program.commands.some((command) => command.name() === args[0]);
-    await program.parseAsync(isHelp && isKnown ? [...args, '--help'] : args, { from: 'user' });
-    return exitCode;
+    return await run(rest, safe, manner);
   } catch (error) {
     return report(error, safe, manner);
   }
+}
+
+/** @throws what the command throws, and CommanderError for a line that is none and behind help */
+async function run(
+  rest: readonly string[],
+  streams: Streams,
+  manner: Manner,
+  world: World = alone,
+): Promise<number> {
+  const isHelp = rest[0] === 'help';
+  const args = isHelp ? rest.slice(1) : rest;
+  let exitCode = 0;
+  const plugins = namedPlugins(args);
+  if (plugins.length > 0) await loadPlugins(plugins);
+  const finish = (code: number) => {
+    exitCode = code;
+  };
+  const program = createProgram(streams, finish, manner, world);
+  if (args.length === 0) {
+    program.outputHelp();
+    return 0;
+  }
+  const isKnown = program.commands.some((command) => command.name() === args[0]);
+  await program.parseAsync(isHelp && isKnown ? [...args, '--help'] : args, { from: 'user' });
+  return exitCode;
+}
+
+/** The same where `mpirun` started several processes, of which rank 0 speaks. */
+async function asOneOfSeveral(
+  args: readonly string[],
+  { rank }: { readonly rank: number },
+  streams: Streams,
+  manner: Manner,
+): Promise<number> {
+  const [command = '--help'] = args;
+  const silent = { ...streams, out: () => undefined, err: () => undefined };
+  const told = rank === 0 ? streams : silent;
+  const isHelp = command === 'help' || /^-/.test(command) || args.some((arg) => /^(-h|--help)$/.test(arg));
+  if (isHelp) return run(args, told, manner).catch((error: unknown) => report(error, told, manner));
+  if (command !== 'pretrain') {
+    const text = `moco ${oneLine(command)} is one process: start it without mpirun, which shares a training by mpirun -n N moco pretrain ...`;
+    return report(new UserError(text), told, manner);
+  }
+  return ofWorld(
+    joinWorld,
+    (world) => run(args, world.rank === 0 ? streams : silent, manner, world),
+    (error, failed) => report(error, streams, manner, failed),
+  );
 }
 
 /** What commander finds wrong with a line, as a code. */
@@ -194,7 +240,8 @@ const usageCodes: Readonly<Record<string, ErrorCode>> = {
   'commander.conflictingOption': 'setting-conflict',
 };
 
-function report(error: unknown, streams: Streams, manner: Manner): number {
+/** @param rank of several processes */
+function report(error: unknown, streams: Streams, manner: Manner, rank?: number): number {
   if (error instanceof CommanderError && error.exitCode === 0) return 0;
   const io = createIo(streams, manner);
   const known = toldOf(error);
@@ -202,10 +249,10 @@ function report(error: unknown, streams: Streams, manner: Manner): number {
   const debugged = process.env.MOCO_DEBUG === '1' && !(error instanceof CommanderError);
   if (manner.json) {
     const { text, ...about } = known ?? { text: String(error), code: 'defect' };
-    io.tell('error', text, { ...about, ...(debugged && { stack }) });
+    io.tell('error', text, { ...about, ...(rank !== undefined && { rank }), ...(debugged && { stack }) });
     return 1;
   }
-  if (known !== undefined) io.tell('error', known.text);
+  if (known !== undefined) io.tell('error', rank === undefined ? known.text : `rank ${rank}: ${known.text}`);
   if (known === undefined || debugged) streams.err(`${stack}\n`);
   return 1;
 }

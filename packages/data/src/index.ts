@@ -22,7 +22,7 @@ export type { Batch, BatchOptions, BatchPart, Loader } from './loader/loader.ts'
 export { lookAtImages } from './loader/look.ts';
 export { createPool, type Pool } from './loader/pool.ts';
 export { shrinkImages } from './loader/shrink.ts';
-export { createSkipLog, type SkippedImage } from './loader/skips.ts';
+export { createSkipLog, mostDamaged, type SkippedImage } from './loader/skips.ts';
 export { ifDamaged, MachineError } from './machine.ts';
 export {
   HELD_OUT,

@@ -65,7 +65,7 @@ it('names every setting of a run, and no other', () => {
     },
     ...{ hue: true, grayscale: true, checkpointActivations: true, precision: true },
     ...{ teacher: true, teacherSize: true, teacherMean: true, teacherStd: true, teacherT: true },
-    ...{ cacheTeacher: true },
+    ...{ cacheTeacher: true, devices: true },
     ...{
       threads: true,
       init: true,

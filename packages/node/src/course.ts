@@ -12,8 +12,10 @@ import {
   type RunConfig,
   TimeCourse,
 } from '@moco-ts/run';
+import type { sharedSkips } from './agreement.ts';
 import type { Prepared } from './prepare.ts';
 import { entryIfThere, linesOf } from './source.ts';
+import { alone } from './world.ts';
 
 /** The time of a command. */
 export interface Timing {
@@ -31,6 +33,7 @@ export interface Timing {
 export interface Run extends Prepared {
   readonly course: Course;
   readonly clock: Timing['clock'];
+  readonly skips: Pick<ReturnType<typeof sharedSkips>, 'share'>;
 }
 
 /** The time of a command that begins now. The clock is the process's own, which nobody sets. */
@@ -48,8 +51,11 @@ export async function courseOf(
   stepsPerEpoch: number,
   timing: Timing,
   resume?: Checkpoint,
+  world = alone,
 ): Promise<Course> {
   const { time, progressFrom } = config;
+  // Whose course it is tells the other processes.
+  if (world.rank > 0) return byEpochs(config.epochs, stepsPerEpoch);
   const epochs = byEpochs(lastEpoch(config), stepsPerEpoch);
   if (progressFrom !== undefined) return asRecorded(await recordedProgress(progressFrom, from), epochs);
   if (time === undefined) return epochs;

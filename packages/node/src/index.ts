@@ -62,6 +62,7 @@ export {
 } from './foreign.ts';
 export { openForeignModel } from './foreign-model.ts';
 export { bytes } from './format.ts';
+export { type JoinedWorld, joinWorld, launchedAs } from './join.ts';
 export { type Lock, lockFolder, lockOutput, withOutput } from './lock.ts';
 export { modelCard } from './model-card.ts';
 export { type OnnxModel, openModel } from './onnx-session.ts';
@@ -83,3 +84,4 @@ export { type TrainJob, type TrainResult, train } from './train.ts';
 export { modelFiles, tensorNames, transformersConfigs } from './transformers-js.ts';
 export { version } from './versions.ts';
 export { isWarmUpRise } from './warm-up.ts';
+export { alone, FailedElsewhere, type World } from './world.ts';

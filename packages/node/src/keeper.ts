@@ -23,6 +23,7 @@ import { listCheckpoints, removeOld, saveCheckpoint, setDivergedAside } from './
 import { faultOf } from './finite.ts';
 import type { Lock } from './lock.ts';
 import type { RunLog } from './log.ts';
+import { FailedElsewhere } from './world.ts';
 
 type State = Readonly<Record<string, Tensor>>;
 
@@ -67,6 +68,19 @@ export interface KeeperSettings {
   /** The checkpoint that the run resumes, and its position. */
   readonly from: { readonly path: string; readonly globalStep: number } | undefined;
 }
+
+/** Where another process saves. */
+export const noKeeper: Keeper = {
+  path: undefined,
+  kept: '',
+  save: async () => undefined,
+  passed: async () => undefined,
+  refuse: async () => {
+    throw new FailedElsewhere('the loss is not finite');
+  },
+  finish: async () => undefined,
+  dispose: async () => undefined,
+};
 
 export function createKeeper({ folder, config, backend, encoder, log, from, lock }: KeeperSettings): Keeper {
   let saved: Saved | undefined = from && { ...from, own: false };
@@ -151,10 +165,12 @@ function createTrial(backend: Backend, config: RunConfig, encoder: Encoder) {
   return {
     async fault(state: State, images: Float32Array): Promise<string | undefined> {
       const params = under('q', state);
-      const batch = Math.min(TRIED, config.batchSize);
+      const size = 3 * config.imageSize ** 2;
+      // Those of one step, of which another process may have a part.
+      const batch = Math.min(TRIED, images.length / size);
       if (extractor) await extractor.load(params);
       else extractor = await createExtractor(backend, modelConfig(config, false, encoder), params, batch);
-      const features = await extractor.extract(images.subarray(0, batch * 3 * config.imageSize ** 2));
+      const features = await extractor.extract(images.subarray(0, batch * size));
       return allFinite(features) ? undefined : 'the features of images are not finite';
     },
     dispose: async () => extractor?.dispose(),

@@ -12,6 +12,9 @@ export interface RunLog {
   close(): Promise<void>;
 }
 
+/** Where another process writes it. */
+export const noLog: RunLog = { write: () => undefined, ended: () => undefined, close: async () => undefined };
+
 /** The sinks of a run that names none. */
 export const usualLogs: readonly string[] = ['tensorboard'];
 

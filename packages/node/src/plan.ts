@@ -20,6 +20,7 @@ import { type Beginning, flagsFrom } from './init.ts';
 import { defaultWorkers } from './plugins.ts';
 import { entryIfThere } from './source.ts';
 import { withTeacher } from './teacher.ts';
+import { alone, ofRankZero, together, type World } from './world.ts';
 
 export interface Wish {
   readonly flags: RunFlags;
@@ -46,13 +47,43 @@ export interface RunPlan {
   readonly evaluateOn?: EvaluationSets;
 }
 
+interface Listeners {
+  warn(text: Wording): void;
+  note(text: Wording): void;
+}
+
 /**
- * Settles everything that is to be known before a run is prepared; writes nothing.
+ * Settles everything that is to be known before a run is prepared; writes nothing. Of several processes rank 0 settles it.
  * @throws UserError for settings that can't work, data that can't be opened, and a folder that holds another run
  */
-export async function planRun(
+export async function planRun(wish: Wish, listeners: Listeners, world = alone): Promise<RunPlan> {
+  let plan: RunPlan | undefined;
+  const settled = await ofRankZero(world, async () => {
+    plan = await settle(wish, listeners, world);
+    const { config, folder, resume } = plan;
+    return { config, folder, path: resume?.path };
+  });
+  return plan ?? together(world, () => follow(settled, wish));
+}
+
+/** What rank 0 settled, as another process opens it. */
+async function follow(
+  { config, folder, path }: Pick<RunPlan, 'config' | 'folder'> & { readonly path?: string | undefined },
+  { dataset: opened, test }: Wish,
+): Promise<RunPlan> {
+  const silent = () => undefined;
+  const dataset = opened ?? (await openData(config, 'train', silent));
+  const { select } = config;
+  const isHeldOut = select === 'retrieval' || select === 'knn';
+  const sets = isHeldOut ? await choosingSets(config, dataset, test, silent) : { dataset };
+  const own = { dataset: sets.dataset, config, folder };
+  return path === undefined ? own : { ...own, resume: await openCheckpoint(path, silent) };
+}
+
+async function settle(
   { flags: given, preset, out, resume: resumePath, dataset: opened, test }: Wish,
-  listeners: { warn(text: Wording): void; note(text: Wording): void },
+  listeners: Listeners,
+  world: World,
 ): Promise<RunPlan> {
   if (preset !== undefined && resumePath !== undefined && resumePath !== 'auto')
     throw new SettingError(
@@ -81,9 +112,11 @@ export async function planRun(
   const openNamed = () => openData({ ...named, ...flags, data: source }, 'train', listeners.warn);
   const isStored = resume !== undefined && flags.data === undefined;
   const dataset = opened ?? (await (isStored ? asStored(resume.path, openNamed) : openNamed()));
+  // Processes that go on with a run of devices have one each.
+  const { devices, ...saved } = resume?.info.config ?? {};
   const asked = resume
-    ? resumeConfig(resume.info.config, flags, resume.path)
-    : resolveConfig({ ...flags, data: source }, dataset, defaultWorkers());
+    ? resumeConfig(world.size > 1 ? (saved as RunConfig) : resume.info.config, flags, resume.path)
+    : resolveConfig({ ...flags, data: source }, dataset, defaultWorkers(world.cores));
   if (resume && asked.maxSteps !== undefined && asked.maxSteps < resume.info.globalStep)
     throw new SettingError(
       say`${settingRef('maxSteps', asked.maxSteps)} counts the steps of the run, of which ${resume.info.globalStep} are done: give more, or leave it out`,

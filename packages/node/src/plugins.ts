@@ -156,7 +156,7 @@ export async function openNamedBackend(name: string, options: BackendOptions = {
   }
 }
 
-/** Threads for images: what is left beside one for the step, 8 at most. */
-export function defaultWorkers(): number {
-  return Math.max(1, Math.min(8, availableParallelism() - 1));
+/** Threads for images: what is left beside one for the step, 8 at most. @param cores default all */
+export function defaultWorkers(cores = availableParallelism()): number {
+  return Math.max(1, Math.min(8, cores - 1));
 }

@@ -12,6 +12,7 @@ import {
   settingRef,
   type Tensor,
   type Trainer,
+  type TrainingStep,
 } from '@moco-ts/core';
 import {
   createLoader,
@@ -38,13 +39,14 @@ import { type Evaluation, type EvaluationSets, openEvaluation, usualKnn } from '
 import { checkFinite } from './foreign.ts';
 import { type Beginning, startingState } from './init.ts';
 import { openBackend } from './open-backend.ts';
-import { openTogether } from './opened.ts';
+import { type Keep, openTogether } from './opened.ts';
 import { registerPlugins } from './plugins.ts';
 import type { Reporter } from './reporter.ts';
 import { runStep } from './run-step.ts';
 import { smallGroups } from './small-groups.ts';
 import { type Lessons, lessonsByImage, lessonsByView, noLessons, type Waiting } from './taught.ts';
 import { openTeacher, type Teacher } from './teacher.ts';
+import { alone, together, type World } from './world.ts';
 
 /** Objects that a program passes: the run keeps these, even if others take their names meanwhile. */
 export interface OwnParts {
@@ -71,13 +73,28 @@ export interface Prepared {
   /** Holds the state, of which no other copy is kept. */
   readonly trainer: Trainer;
   readonly position: Position;
+  /** R, which share each batch. */
+  readonly replicas: number;
   readonly evaluation?: Evaluation;
   dispose(): Promise<void>;
 }
 
+/** What a run is to be prepared for. */
+interface Preparation {
+  readonly config: RunConfig;
+  readonly dataset: ImageDataset;
+  readonly resume: Checkpoint | undefined;
+  readonly reporter: Reporter;
+  readonly onSkip: (skipped: SkippedImage) => void;
+  readonly sets: EvaluationSets | undefined;
+  readonly own: OpenParts;
+  readonly stop: Waiting['stop'];
+  readonly world: World;
+}
+
 /**
- * @throws SettingError for an unknown arch, a batch larger than the set, K that is no multiple of the batch, a checkpoint
- * of other shapes, and what opening the data and the backend throws
+ * @throws SettingError for an unknown arch, a batch larger than the set or that replicas can't share, K that is no multiple of the
+ * batch, a checkpoint of other shapes, and what opening the data and the backend throws
  */
 export async function prepare(
   config: RunConfig,
@@ -88,14 +105,31 @@ export async function prepare(
   sets?: EvaluationSets,
   own: OpenParts = {},
   stop: Waiting['stop'] = { requested: false },
+  world = alone,
 ): Promise<Prepared> {
   await registerPlugins();
+  const job = { config, dataset, resume, reporter, onSkip, sets, own, stop, world };
+  return openTogether(async (keep) => {
+    // What fails, fails before or behind what the processes do in one step with each other.
+    const { step, state, bytes, ...model } = await together(world, () => openModel(job, keep));
+    const trainer = keep(await trainerOf(job, model.backend, step, state));
+    const source = await together(world, () => openSource(job, model.backend, bytes, keep));
+    return { dataset, trainer, ...model, ...source };
+  });
+}
+
+/** The method, its step and its state, what is measured on, and the backend. */
+async function openModel(job: Preparation, keep: Keep) {
+  const { config, dataset, resume, reporter, onSkip, sets, own, world } = job;
   if (config.batchSize > dataset.length)
     throw new SettingError(
       say`${settingRef('batchSize', config.batchSize)} is larger than ${dataset.name}, which has ${counted(dataset.length, 'image')}`,
     );
   const { encoder } = encoderOf(config, own.encoder);
-  const method = createMethod(config, dataset.length, encoder);
+  // How many replicas there are on devices, the backend alone knows; else settings are checked before a device is opened.
+  const devices = config.devices === undefined ? undefined : keep(await openDevices(job));
+  const replicas = devices?.replicas ?? world.size;
+  const method = createMethod(config, dataset.length, encoder, replicas);
   const fresh = method.state();
   const state = resume
     ? fitted(resume, fresh)
@@ -106,7 +140,7 @@ export async function prepare(
     known.add(text);
   };
   const evaluation =
-    config.measureEvery > 0
+    config.measureEvery > 0 && world.rank === 0
       ? await openEvaluation(
           // What is chosen by retrieval is chosen without a look at labels, nor at the images that kNN compares with.
           config.select === 'retrieval' ? { ...config, labels: false } : config,
@@ -116,47 +150,93 @@ export async function prepare(
           encoder,
         )
       : undefined;
-  return openTogether(async (keep) => {
-    const backend = keep(
-      await openBackend(own.backend ?? config.backend, {
-        deterministic: true,
-        ...(config.threads !== undefined && { threads: config.threads }),
-      }),
-    );
-    for (const remark of methodOf(config).remarks?.(config, dataset.length) ?? [])
-      if (remark.kind === 'warning') reporter.warn(remark.text);
-      else reporter.note(remark.text);
-    const traced = method.step(state);
-    const few = smallGroups(traced, config);
-    if (few !== undefined) reporter.warn(few);
-    const { step, bytes } = runStep(backend, method, config, traced);
-    const { precision } = config;
-    const trainer = keep(await createTrainer(backend, step, state, { precision }));
-    const pool = keep(createPool(config.workers, { isolate: config.isolate ?? false }));
-    const { imageSize: size, mean, std, batchSize: batch, seed, maxBad } = config;
-    const views = viewsOf(config);
-    const teacher = await openTeacher(config, backend);
-    const read = { pool, onSkip, ...(maxBad !== undefined && { maxBad }) };
-    const waiting = { stop, note: reporter.note };
-    const lessons = teacher ? await lessonsOf(keep(teacher), config, dataset, read, waiting) : noLessons;
-    const loader = keep(
-      createLoader<Pixels>(dataset, {
-        batch,
-        size,
-        views: [...views, ...lessons.views],
-        mean,
-        std,
-        bytes,
-        seed,
-        workers: config.workers,
-        ...read,
-      }),
-    );
-    const position = startOf(config, dataset, resume, loader, reporter);
-    const batches: Prepared['batches'] = (epoch, fromStep) => lessons.of(loader.epoch(epoch, fromStep));
-    const parts = { dataset, loader, batches, pool, backend, encoder, method, trainer, position };
-    return { ...parts, ...(evaluation && { evaluation }) };
+  const backend = devices ?? keep(await openRunBackend(job));
+  for (const remark of methodOf(config).remarks?.(config, dataset.length, replicas) ?? [])
+    if (remark.kind === 'warning') reporter.warn(remark.text);
+    else reporter.note(remark.text);
+  tellReplicas(job, replicas);
+  const traced = method.step(state);
+  const few = smallGroups(traced, config);
+  if (few !== undefined) reporter.warn(few);
+  const { step, bytes } = runStep(backend, method, config, traced);
+  return { step, state, bytes, backend, encoder, method, replicas, ...(evaluation && { evaluation }) };
+}
+
+function openRunBackend({ config, own, world }: Preparation): Promise<Backend> {
+  const { threads = world.cores, devices } = config;
+  return openBackend(own.backend ?? config.backend, {
+    deterministic: true,
+    ...(threads !== undefined && { threads }),
+    ...(devices !== undefined && { devices }),
   });
+}
+
+/** @throws SettingError for devices of a backend that computes on one, and of one of several processes */
+async function openDevices(job: Preparation): Promise<Backend> {
+  const { devices, backend: name } = job.config;
+  const several = settingRef('devices', devices);
+  if (job.world.size > 1)
+    throw new SettingError(
+      say`${several} shares batches within one process, and there are ${job.world.size}: leave it out, and start a process for each device`,
+      { code: 'setting-conflict' },
+    );
+  const backend = await openRunBackend(job);
+  if (backend.replicas !== undefined) return backend;
+  await backend.dispose();
+  throw new SettingError(
+    say`${name} computes on one device: leave out ${several}, choose ${settingRef('backend', 'xla')}, or start several processes, as mpirun does`,
+    { code: 'setting-conflict' },
+  );
+}
+
+/** Says how a batch is shared, where that is another number of replicas than before. */
+function tellReplicas({ config, resume, reporter }: Preparation, replicas: number): void {
+  const shared = (count: number) =>
+    `${counted(count, 'replica')} of ${counted(config.batchSize / count, 'image')}`;
+  const before = resume?.info.replicas ?? 1;
+  if (resume && before !== replicas)
+    reporter.note(
+      `${shared(replicas)} share each batch from here on; it was ${counted(before, 'replica')} before.`,
+    );
+  else if (replicas > 1) reporter.note(`${shared(replicas)} share each batch.`);
+}
+
+function trainerOf(
+  { config: { precision }, world: { communicator } }: Preparation,
+  backend: Backend,
+  step: TrainingStep,
+  state: Readonly<Record<string, Tensor>>,
+): Promise<Trainer> {
+  return createTrainer(backend, step, state, { precision, ...(communicator && { communicator }) });
+}
+
+/** What makes the batches, and where they begin. */
+async function openSource(job: Preparation, backend: Backend, bytes: boolean, keep: Keep) {
+  const { config, dataset, resume, reporter, onSkip, stop, world } = job;
+  const pool = keep(createPool(config.workers, { isolate: config.isolate ?? false }));
+  const { imageSize: size, mean, std, batchSize: batch, seed, maxBad } = config;
+  const views = viewsOf(config);
+  const teacher = await openTeacher(config, backend);
+  const read = { pool, onSkip, ...(maxBad !== undefined && { maxBad }) };
+  const waiting = { stop, note: reporter.note };
+  const lessons = teacher ? await lessonsOf(keep(teacher), config, dataset, read, waiting) : noLessons;
+  const loader = keep(
+    createLoader<Pixels>(dataset, {
+      batch,
+      part: { index: world.rank, count: world.size },
+      size,
+      views: [...views, ...lessons.views],
+      mean,
+      std,
+      bytes,
+      seed,
+      workers: config.workers,
+      ...read,
+    }),
+  );
+  const position = startOf(config, dataset, resume, loader, reporter);
+  const batches: Prepared['batches'] = (epoch, fromStep) => lessons.of(loader.epoch(epoch, fromStep));
+  return { loader, batches, pool, position };
 }
 
 function lessonsOf(

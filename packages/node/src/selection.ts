@@ -5,6 +5,14 @@ import { type Best, bestOf, bestThere, readBest, writeBest } from './best-file.t
 import type { Measures } from './evaluate.ts';
 import { entryIfThere } from './source.ts';
 
+/** Of a run that doesn't choose, and where another process does. */
+export const noSelection: Selection = {
+  active: false,
+  best: undefined,
+  over: false,
+  add: async () => undefined,
+};
+
 export interface Selection {
   /** Whether the run chooses at all. */
   readonly active: boolean;
@@ -27,7 +35,7 @@ export async function openSelection(
   folder: string,
   { globalStep }: Position,
 ): Promise<Selection> {
-  if (by === 'none') return { active: false, best: undefined, over: false, add: async () => undefined };
+  if (by === 'none') return noSelection;
   const isThere = async (at: Position) =>
     (await entryIfThere(join(folder, checkpointName(at)))) !== undefined;
   const before = await readBest(folder);

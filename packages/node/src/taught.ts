@@ -84,7 +84,7 @@ export async function lessonsByImage(
     views: [],
     async *of(batches) {
       for await (const batch of batches) {
-        const taught = new Float32Array(batchSize * dim);
+        const taught = new Float32Array(batch.indices.length * dim);
         batch.indices.forEach((image, i) => {
           const row = rowOf.get(image);
           if (row !== undefined) taught.set(features.subarray(row * dim, (row + 1) * dim), i * dim);

@@ -30,6 +30,7 @@ import {
   type StepBatch,
   type StepInfo,
 } from '@moco-ts/run';
+import { agreementOn, sharedSkips } from './agreement.ts';
 import type { Best } from './best-file.ts';
 import { listCheckpoints } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
@@ -40,17 +41,18 @@ import type { EvaluationSets, Measures } from './evaluate.ts';
 import { createEvaluator, tellEarly } from './evaluator.ts';
 import { removePartial, writeAtomic } from './files.ts';
 import type { Beginning } from './init.ts';
-import { createKeeper, type Keeper } from './keeper.ts';
+import { createKeeper, type Keeper, noKeeper } from './keeper.ts';
 import { type Lock, lockFolder } from './lock.ts';
-import { openLog, type RunLog, usualLogs } from './log.ts';
+import { noLog, openLog, type RunLog, usualLogs } from './log.ts';
 import { registerPlugins } from './plugins.ts';
 import { type OwnParts, type Prepared, prepare } from './prepare.ts';
 import type { Reporter } from './reporter.ts';
-import { openSelection, type Selection } from './selection.ts';
+import { noSelection, openSelection, type Selection } from './selection.ts';
 import { skipList } from './skipped.ts';
 import { jsonIfThere } from './source.ts';
 import { describeMachine, version } from './versions.ts';
 import { watchWarmUp } from './warm-up.ts';
+import { alone, ofRankZero, type World } from './world.ts';
 
 export interface TrainJob {
   readonly config: RunConfig;
@@ -74,6 +76,8 @@ export interface TrainJob {
   readonly lock?: Lock;
   /** What to measure on, where it is not opened by the data's name. */
   readonly evaluateOn?: EvaluationSets;
+  /** The processes that share the run. Default this one alone. */
+  readonly world?: World | undefined;
   /** Of a run that chooses: what a stop leaves is measured too, so that it can be what is chosen. */
   readonly measureStopped?: boolean;
 }
@@ -101,19 +105,27 @@ export interface TrainResult {
  * checkpoint intact; DivergedError for a loss, or a state to be saved, that is not finite
  */
 export async function train(job: TrainJob): Promise<TrainResult> {
-  const { config, dataset, folder, resume, reporter, timing = startTiming() } = job;
+  const { config, dataset, folder, resume, reporter, timing = startTiming(), world = alone } = job;
   await registerPlugins();
   const sinks = logSinks(job.log ?? usualLogs);
-  const skips = skipList(reporter.warn, folder);
+  // Rank 0's is the folder.
+  const skips = skipList(reporter.warn, world.rank === 0 ? folder : undefined);
   const open = { ...job.own, ...(job.beginning && { beginning: job.beginning }) };
-  const given = [job.evaluateOn, open, job.stop] as const;
-  const prepared = await prepare(config, dataset, resume, reporter, skips.onSkip, ...given);
+  const given = [job.evaluateOn, open, job.stop, world] as const;
+  const shared = sharedSkips(world, dataset, config.maxBad, skips.onSkip);
+  const prepared = await prepare(config, dataset, resume, reporter, shared.onSkip, ...given);
   let lock: Lock | undefined;
   let log: RunLog | undefined;
   let keeper: Keeper | undefined;
   try {
     const { stepsPerEpoch } = prepared.loader;
-    const course = await courseOf(config, prepared.position, stepsPerEpoch, timing, resume);
+    const course = await courseOf(config, prepared.position, stepsPerEpoch, timing, resume, world);
+    const run = { ...prepared, course, clock: timing.clock, skips: shared };
+    if (world.rank > 0) {
+      await job.begun?.();
+      const own = await loop(job, run, noLog, noKeeper, noSelection);
+      return { ...own, ...(await ofRankZero(world, absent)) };
+    }
     if (!job.lock) lock = await lockFolder(folder, reporter.note);
     await expectAsPlanned(folder, resume);
     await removePartial(folder);
@@ -131,10 +143,12 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     const from = resume && { path: resume.path, globalStep };
     keeper = createKeeper({ folder, config, backend, encoder, log, from, lock: (job.lock ?? lock)! });
     const selection = await openSelection(config, folder, prepared.position);
-    const run = { ...prepared, course, clock: timing.clock };
-    const result = await loop(job, run, log, keeper, selection);
+    const own = await loop(job, run, log, keeper, selection);
+    const result = { ...own, skipped: skips.count };
     log.ended(result.outcome === 'early' ? 'done' : result.outcome);
-    return { ...result, skipped: skips.count };
+    const { params: _, ...told } = result;
+    await ofRankZero(world, async () => told);
+    return result;
   } finally {
     try {
       reporter.close();
@@ -146,6 +160,9 @@ export async function train(job: TrainJob): Promise<TrainResult> {
     }
   }
 }
+
+/** On a rank that has nothing to tell. */
+const absent = (): Promise<Omit<TrainResult, 'params'>> => Promise.reject(new Error('rank 0 tells'));
 
 /** Until the lock is taken, another process may have resumed the run. */
 async function expectAsPlanned(folder: string, resume: Checkpoint | undefined): Promise<void> {
@@ -159,11 +176,12 @@ async function expectAsPlanned(folder: string, resume: Checkpoint | undefined): 
 }
 
 /** What a run's record tells of it beside its settings and machine. */
-function aboutRun({ dataset, backend }: Prepared) {
+function aboutRun({ dataset, backend, replicas }: Prepared) {
   const { name, length, source, classes } = dataset;
   return {
     dataset: { name, images: length, source, ...(classes && { classes: classes.length }) },
     backend: { name: backend.name, device: backend.device, lowering: backend.capabilities().lowering },
+    ...(replicas > 1 && { replicas }),
     versions: { moco: version, node: process.version },
     ...commitField(),
   };
@@ -192,14 +210,15 @@ async function loop(
   keeper: Keeper,
   selection: Selection,
 ): Promise<Omit<TrainResult, 'skipped'>> {
-  const { config, folder, resume, reporter, stop } = job;
-  const { dataset, method, trainer, course, clock } = prepared;
+  const { config, folder, resume, reporter, stop, world = alone } = job;
+  const { dataset, method, trainer, course, clock, replicas } = prepared;
   const started = clock();
   const commit = commitField();
   const batches = lastImages(prepared, config);
   const session = sessionOf(job, prepared, batches.feeds, log, keeper);
   const save = async () => {
-    const stored = { config, images: dataset.length, ...session.record(), ...commit };
+    const own = { ...commit, ...(replicas > 1 && { replicas }) };
+    const stored = { config, images: dataset.length, ...session.record(), ...own };
     // An evaluation may follow, which needs the memory of the images.
     await course.between('save', () =>
       keeper.save({ ...session.position, ...stored }, () => trainer.state(), batches.take()),
@@ -224,8 +243,10 @@ async function loop(
     maxSteps,
     saveEverySteps,
     save,
+    ...agreementOn(world, stop),
     onEpoch: async (epochs, progress) => {
       reporter.epoch(progress);
+      await prepared.skips.share();
       writeEpoch(log, progress, isTimed(config));
       checkCollapse(config, method.chance, progress.meters, (text) => {
         reporter.warn(text);
@@ -243,6 +264,7 @@ async function loop(
         await evaluation.measure(session.position, progress.meters.loss.average);
     },
   });
+  await prepared.skips.share();
   const early = !isOver && selection.over && !stop.requested;
   if (early) tellEarly(selection.best!, log, reporter);
   await save();
@@ -251,7 +273,7 @@ async function loop(
   await keeper.finish();
   return {
     outcome: isOver ? 'done' : early ? 'early' : 'stopped',
-    checkpoint: keeper.path!,
+    checkpoint: keeper.path ?? '',
     ...(selection.best && { best: selection.best }),
     params: await queryParams(trainer),
     ...evaluation.last,
@@ -276,7 +298,7 @@ function lastImages({ method }: Prepared, config: RunConfig) {
 }
 
 function sessionOf(
-  { config, resume, reporter }: TrainJob,
+  { config, resume, reporter, world = alone }: TrainJob,
   { loader, batches, trainer, backend, method, position, course, clock }: Run,
   feeds: SessionOptions<StepBatch>['feeds'],
   log: RunLog,
@@ -298,7 +320,8 @@ function sessionOf(
     record: resume?.info,
     batches,
     rate: (at) => rateAt(config, at, stepsPerEpoch),
-    overlapping: backend.capabilities().overlapping,
+    // What processes do together they do in one order.
+    overlapping: world.size === 1 && backend.capabilities().overlapping,
     clock,
     diverged: (loss, at) => keeper.refuse(loss, at),
     onStep: async (info) => {

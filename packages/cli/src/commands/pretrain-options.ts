@@ -10,6 +10,7 @@ import {
 } from '@moco-ts/run';
 import { type Command, Option } from 'commander';
 import { each, named, names, numbers, oneOf, within } from './flags.ts';
+import { officialOptions } from './official-flags.ts';
 
 const recipeGroups: readonly Group[] = ['Method', 'Encoder and views', 'Training', 'Data', 'Machine'];
 
@@ -40,7 +41,9 @@ export function addRecipeOptions(command: Command): Command {
 }
 
 export function addPretrainOptions(command: Command): Command {
-  return addSettings(command, [...recipeGroups, 'Run']);
+  addSettings(command, [...recipeGroups, 'Run']);
+  for (const option of officialOptions()) addOption(command, option);
+  return command;
 }
 
 function addSettings(command: Command, groups: readonly Group[]): Command {
@@ -84,6 +87,8 @@ function parserOf(rule: Rule, flags: string): ((text: string, before: unknown) =
     case 'name':
     case 'duration':
       return named(rule);
+    case 'text':
+      return rule.like && named(rule);
     case 'list':
       if (rule.of.type !== 'number') return names;
       return flags.includes('...') ? each(rule.of) : numbers(rule);

@@ -1,25 +1,40 @@
 import { join } from 'node:path';
 import { counted } from '@moco-ts/core';
-import { bestText, catchInterrupts, planRun, type Reporter, startTiming, train } from '@moco-ts/node';
+import {
+  alone,
+  bestText,
+  catchInterrupts,
+  planRun,
+  type Reporter,
+  startTiming,
+  train,
+  type World,
+} from '@moco-ts/node';
 import { lengthOf, methodOf, type RunConfig } from '@moco-ts/run';
 
 import type { Command } from 'commander';
 import { withEstimate } from '../estimate.ts';
 import { duration } from '../format.ts';
-import { asNext, type Io, warnTo } from '../io.ts';
+import { asNext, type Io, remarkTo, warnTo } from '../io.ts';
 import { createReporter } from '../reporter.ts';
 import { inFlags } from '../words.ts';
 import { dataOf, lineOf } from './next.ts';
+import { fromOfficial, type OfficialFlags } from './official-flags.ts';
 import { addPretrainOptions } from './pretrain-options.ts';
 import { namedFlags, type RecipeOptions } from './recipe.ts';
 
-interface PretrainOptions extends RecipeOptions {
+interface PretrainOptions extends RecipeOptions, OfficialFlags {
   readonly out?: string;
   readonly resume?: string;
   readonly log?: readonly string[];
 }
 
-export function pretrainCommand(program: Command, io: Io, finish: (code: number) => void): void {
+export function pretrainCommand(
+  program: Command,
+  io: Io,
+  finish: (code: number) => void,
+  world: World = alone,
+): void {
   const command = program
     .command('pretrain')
     .summary('train an encoder on images without labels')
@@ -28,7 +43,7 @@ export function pretrainCommand(program: Command, io: Io, finish: (code: number)
     )
     .argument('[data]', 'image folder, idx or CIFAR folder, or emoji')
     .action(async (data: string | undefined, options: PretrainOptions) => {
-      finish(await pretrain(data, options, io));
+      finish(await pretrain(data, options, io, world));
     });
   addPretrainOptions(command).addHelpText(
     'after',
@@ -37,17 +52,24 @@ Examples:
   moco pretrain photos/ --method moco-v2 -a resnet18 --image-size 64 -b 64 \\
       --moco-k 4096 --epochs 100
   moco pretrain emoji --method moco-v2 -a resnet-tiny -b 64 --moco-k 1024
-  moco pretrain --resume runs/photos-moco-v2-resnet18`,
+  moco pretrain --resume runs/photos-moco-v2-resnet18
+  mpirun -n 4 moco pretrain photos/ -b 256`,
   );
 }
 
-async function pretrain(data: string | undefined, options: PretrainOptions, io: Io): Promise<number> {
+async function pretrain(
+  data: string | undefined,
+  options: PretrainOptions,
+  io: Io,
+  world: World,
+): Promise<number> {
   const timing = startTiming();
-  const { out, resume: resumePath, log, ...recipe } = options;
+  const { out, resume: resumePath, log, ...recipe } = fromOfficial(options, remarkTo(io), world);
   const { preset } = recipe;
   const plan = await planRun(
     { flags: namedFlags(data, recipe), preset, out, resume: resumePath },
     { warn: warnTo(io), note: (text) => io.say(`${inFlags(text)}\n`) },
+    world,
   );
   const { config, dataset, folder, resume } = plan;
 
@@ -63,7 +85,7 @@ async function pretrain(data: string | undefined, options: PretrainOptions, io: 
   try {
     const from = resume ? ` (from epoch ${resume.info.epoch}, step ${resume.info.step})` : '';
     const begun = () => reporter.note(`Run folder: ${folder}${from}`);
-    const result = await train({ ...plan, log, reporter, stop, begun, timing });
+    const result = await train({ ...plan, log, reporter, stop, begun, timing, world });
     const { outcome, checkpoint, seconds, skipped, measures, best } = result;
     const chosen = best
       ? `Best: ${join(folder, best.file)}, ${bestText(best)}; knn, embed and export use it.\n`

@@ -15,6 +15,10 @@ export interface SkipLog {
   add(skipped: readonly Skipped[]): void;
 }
 
+/** Damaged images that a set may have before it is an error. @param asked default 1 % of the set, at least 10 */
+export const mostDamaged = ({ length }: Pick<ImageDataset, 'length'>, asked?: number): number =>
+  asked ?? Math.max(10, Math.ceil(length / 100));
+
 /** Counts damaged images, each once. */
 export function createSkipLog(
   dataset: ImageDataset,
@@ -24,7 +28,7 @@ export function createSkipLog(
     readonly badBefore?: number;
   },
 ): SkipLog {
-  const limit = options.maxBad ?? Math.max(10, Math.ceil(dataset.length / 100));
+  const limit = mostDamaged(dataset, options.maxBad);
   const seen = new Set<number>();
   const list: SkippedImage[] = [];
   return {
