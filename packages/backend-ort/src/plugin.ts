@@ -7,14 +7,16 @@ import {
   type BackendDevice,
   BackendError,
   type BackendOptions,
+  type Communicator,
   defineBackend,
 } from '@moco-ts/core';
 import { OnnxBuilder } from '@moco-ts/onnx';
 import type * as Ort from 'onnxruntime-node';
-import { type LoweredModel, lower } from './lower.ts';
+import { type LoweredModel, lowerStages } from './lower.ts';
 import { probeBlock } from './probe.ts';
 import { createProgram } from './program.ts';
 import { loadRuntime, refusal, runtimeFolder, threading } from './runtime.ts';
+import { type CompiledStage, computes, cut } from './steps.ts';
 
 export interface OrtOptions extends BackendOptions {
   /** Channels in a block of the nchwc domain: 16, 8, or 0 for plain NCHW. Default: probed once. */
@@ -70,28 +72,44 @@ async function create(options: BackendOptions): Promise<Backend> {
           "ort:webgpu does not train: ONNX Runtime 1.30's WebGPU provider gives other bits each time, and wrong ones for some shapes; it computes features (knn, export); train on ort or webgpu",
           { code: 'backend-unsupported', setting: 'backend', value: 'ort:webgpu' },
         );
-      const model = lower(graph, compileOptions.state ?? [], block);
-      const session = await ort.InferenceSession.create(model.bytes, {
-        executionProviders: providers(device as Device, model),
-        ...threading(threads),
-        // The layout pass above this level would rewrite what is blocked already.
-        graphOptimizationLevel: 'extended',
-        logSeverityLevel: 3,
-        // The planned layout also sums values that never live at the same time: 30 % more memory, and no faster.
-        enableMemPattern: false,
-        ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
-      }).catch((error: Error) => {
-        throw refusal(error);
-      });
+      const stages = cut(graph, compileOptions);
+      const alike = stages.length === 1 || (await sameEverywhere(block, compileOptions.communicator!));
+      const { models, held } = lowerStages(graph, stages, compileOptions.state ?? [], block, alike);
+      const compiled: CompiledStage[] = [];
       try {
-        return createProgram(ort, graph, model, session, compileOptions, block);
+        for (const [i, stage] of stages.entries()) {
+          const model = models[i]!;
+          const session = computes(stage)
+            ? await ort.InferenceSession.create(model.bytes, {
+                executionProviders: providers(device as Device, model),
+                ...threading(threads),
+                // The layout pass above this level would rewrite what is blocked already.
+                graphOptimizationLevel: 'extended',
+                logSeverityLevel: 3,
+                // The planned layout also sums values that never live at the same time: 30 % more memory, and no faster.
+                enableMemPattern: false,
+                ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
+              }).catch((error: Error) => {
+                throw refusal(error);
+              })
+            : undefined;
+          compiled.push({ stage, model, session });
+        }
+        return createProgram(ort, graph, compiled, held, compileOptions, block);
       } catch (error) {
-        await session.release();
+        for (const { session } of compiled) await session?.release();
         throw error;
       }
     },
     dispose: async () => {},
   };
+}
+
+/** Whether all replicas have one block, so that values may be summed as they are held. */
+async function sameEverywhere(block: number, communicator: Communicator): Promise<boolean> {
+  const blocks = new Int32Array(communicator.size);
+  await communicator.allGather(Int32Array.of(block), blocks);
+  return blocks.every((other) => other === block);
 }
 
 /** What a provider lacks runs on the CPU. */

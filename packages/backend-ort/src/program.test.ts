@@ -1,4 +1,19 @@
-import { add, type Backend, conv2dFilterGrad, interpret, mul, rng, tensor, trace } from '@moco-ts/core';
+import { memoryCommunicators } from '@moco-ts/backend-testing';
+import {
+  add,
+  allReduce,
+  type Backend,
+  BackendError,
+  type Communicator,
+  conv2dFilterGrad,
+  interpret,
+  mul,
+  rng,
+  sub,
+  sum,
+  tensor,
+  trace,
+} from '@moco-ts/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ortPlugin } from './plugin.ts';
 
@@ -36,6 +51,71 @@ describe('state', () => {
   it('has one output for each input', async () => {
     const twice = [state[0]!, { input: 'b', output: 'next.a' }];
     await expect(backend.compile(graph, { state: twice })).rejects.toThrow(/named twice/);
+  });
+});
+
+describe('a step that fails between replicas', () => {
+  it('loses what it replaced before, and says so until that is loaded again', async () => {
+    const size = 64 * 64;
+    const graph = trace((builder) => {
+      const [k, w] = [builder.input('k', [64, 64]), builder.input('w', [64, 64])];
+      const averaged = add(mul(k, 0.75), mul(w, 0.25));
+      const summed = allReduce([add(averaged, w)], 2)[0]!;
+      return { 'next.k': averaged, 'next.w': sub(w, summed) };
+    });
+    const state = ['k', 'w'].map((input) => ({ input, output: `next.${input}` }));
+    const filled = (value: number) => tensor(new Float32Array(size).fill(value), [64, 64]);
+    let lost = true;
+    const communicator: Communicator = {
+      rank: 0,
+      size: 2,
+      allGather: async (values, gathered) => {
+        for (const at of [0, values.length]) (gathered as Float32Array).set(values as Float32Array, at);
+      },
+      allReduce: async () => {
+        if (lost) throw new BackendError('replica 1 is lost');
+      },
+    };
+    const program = await backend.compile(graph, { state, communicator });
+    await program.load({ k: filled(2), w: filled(10) });
+    await expect(program.run({})).rejects.toThrow('replica 1 is lost');
+    await expect(program.read(['k'])).rejects.toThrow(/the state "k" was lost by a step that failed/);
+    expect((await program.read(['w'])).w!.data[size - 1]).toBe(10);
+    await expect(program.run({})).rejects.toThrow(/"k" was lost/);
+    lost = false;
+    await program.load({ k: filled(2) });
+    await program.run({});
+    const after = await program.read();
+    // 3/4 2 + 1/4 10, and this replica's sum alone: 10 - (4 + 10).
+    expect([after.k!.data[0], after.w!.data[size - 1]]).toEqual([4, -4]);
+    await program.dispose();
+  });
+});
+
+describe('memory between the stages of a step', () => {
+  it('counts, and is taken again by what comes when it is read no more', async () => {
+    const size = 1023;
+    const chain = (length: number) =>
+      trace((builder) => {
+        let x = builder.input('x', [size]);
+        for (let i = 0; i < length; i++) {
+          const next = mul(x, 2);
+          x = add(next, allReduce([sum(next)], 1)[0]!);
+        }
+        return { y: x };
+      });
+    const [communicator] = memoryCommunicators(1);
+    const bytes = async (length: number) => {
+      const program = await backend.compile(chain(length), { communicator: communicator! });
+      const { stateBytes } = program.memory;
+      const feeds = { x: tensor(new Float32Array(size).fill(1), [size]) };
+      // Each time x becomes 2 x (size + 1).
+      expect((await program.run(feeds)).y!.data[size - 1]).toBe((2 * (size + 1)) ** length);
+      await program.dispose();
+      return stateBytes;
+    };
+    // A sum of 4 bytes, and what is carried past it: one buffer is read while the other is written.
+    expect([await bytes(1), await bytes(2), await bytes(4)]).toEqual([4096, 8192, 8200]);
   });
 });
 

@@ -21,68 +21,53 @@ import {
   type Tensors,
 } from '@moco-ts/core';
 import type * as Ort from 'onnxruntime-node';
-import { blockFilter, type Layout, unblockFilter } from './blocked/layout.ts';
-import { givesState, type LoweredModel, noTensor, outputName } from './lower.ts';
+import { blockFilter, unblockFilter } from './blocked/layout.ts';
+import { type LoweredStages, noTensor, outputName } from './lower.ts';
 import { refusal, refusesNoTensor } from './runtime.ts';
-
-/**
- * A state input's two buffers: one is read by the step, the other written, then they change roles. They are one and the
- * same where the model updates in place.
- */
-interface Slot extends StateSlot {
-  readonly type: HostType;
-  readonly layout: Layout;
-  current: Ort.Tensor;
-  /** Missing for state that no step changes. */
-  next: Ort.Tensor | undefined;
-  /** Why there is no value, if there is none. */
-  missing: string | undefined;
-}
+import { type CompiledStage, type Own, type Slot, type Step, stepsOf } from './steps.ts';
 
 export function createProgram(
   ort: typeof Ort,
   graph: Graph,
-  model: LoweredModel,
-  session: Ort.InferenceSession,
+  stages: readonly CompiledStage[],
+  held: LoweredStages['held'],
   options: CompileOptions,
   block: number,
 ): Program {
-  return new OrtProgram(ort, graph, model, session, options, block);
+  return new OrtProgram(ort, graph, stages, held, options, block);
 }
 
 class OrtProgram implements Program {
   readonly memory: Program['memory'];
   private readonly ort: typeof Ort;
   private readonly graph: Graph;
-  private readonly session: Ort.InferenceSession;
+  private steps: readonly Step[];
   private readonly block: number;
   private readonly slots: Map<string, Slot>;
   private readonly feedPorts: readonly Port[];
   private readonly resultPorts: readonly Port[];
-  /** Whether the model begins with an output that is no tensor: see {@link noTensor}. */
-  private readonly refusesFirst: boolean;
 
   constructor(
     ort: typeof Ort,
     graph: Graph,
-    model: LoweredModel,
-    session: Ort.InferenceSession,
-    { state = [] }: CompileOptions,
+    stages: readonly CompiledStage[],
+    held: LoweredStages['held'],
+    { state = [], communicator }: CompileOptions,
     block: number,
   ) {
     this.ort = ort;
     this.graph = graph;
-    this.session = session;
     this.block = block;
-    this.slots = this.slotsOf(model, state);
+    this.slots = this.slotsOf(stages, held, state);
     this.feedPorts = graph.inputs.filter(({ name }) => !this.slots.has(name));
     this.resultPorts = resultPorts(graph, state);
-    this.refusesFirst = givesState(state);
+    const { steps, bytes } = stepsOf(ort, graph, stages, this.slots, communicator);
+    this.steps = steps;
     this.memory = {
       stateBytes: [...this.slots.values()].reduce(
         (total, { type, current, next }) =>
           total + sizeOf(type.shape) * bytesOf(type.dtype) * (next && next !== current ? 2 : 1),
-        0,
+        bytes,
       ),
     };
   }
@@ -95,36 +80,40 @@ class OrtProgram implements Program {
   }
 
   async run(feeds: Tensors): Promise<Record<string, Tensor>> {
-    const inputs: Record<string, Ort.Tensor> = {};
-    const fetches: Record<string, Ort.Tensor | null> = this.refusesFirst ? { [noTensor]: null } : {};
-    const results: Record<string, Ort.Tensor> = {};
-    for (const slot of this.slots.values()) {
-      if (slot.missing) throw new BackendError(`the state "${slot.input}" ${slot.missing}`);
-      inputs[slot.input] = slot.current;
-      if (slot.output !== undefined) fetches[outputName(slot.output)] = slot.next!;
-    }
-    for (const port of this.feedPorts)
-      inputs[port.name] = feed(this.ort, port.name, feeds, hostType(this.graph, port));
-    for (const port of this.resultPorts) {
-      const { name } = port;
-      const type = hostType(this.graph, port);
-      results[name] = this.blank(type, type.shape);
-      fetches[outputName(name)] = results[name];
-    }
-    await this.session.run(inputs, fetches as Ort.InferenceSession.FetchesType).catch((error: Error) => {
-      if (refusesNoTensor(error)) return;
+    for (const { input, missing } of this.slots.values())
+      if (missing) throw new BackendError(`the state "${input}" ${missing}`);
+    const own: Own = {
+      feeds: new Map(
+        this.feedPorts.map((port) => [
+          port.name,
+          feed(this.ort, port.name, feeds, hostType(this.graph, port)),
+        ]),
+      ),
+      results: new Map(
+        this.resultPorts.map((port) => {
+          const type = hostType(this.graph, port);
+          return [port.name, this.blank(type, type.shape)];
+        }),
+      ),
+    };
+    const begun: Slot[] = [];
+    try {
+      for (const step of this.steps) {
+        begun.push(...step.overwritten);
+        await compute(step, own);
+        await step.exchange(own);
+      }
+    } catch (error) {
       // What was to be updated in place is half old and half new.
-      for (const slot of this.slots.values())
-        if (slot.next === slot.current) slot.missing = 'was lost by a step that failed; load it again';
-      throw refusal(error);
-    });
+      for (const slot of begun) slot.missing = 'was lost by a step that failed; load it again';
+      throw error;
+    }
     for (const slot of this.slots.values())
       if (slot.next) [slot.current, slot.next] = [slot.next, slot.current];
     return Object.fromEntries(
       this.resultPorts.map((port) => {
-        const { name } = port;
         const { dtype, shape } = hostType(this.graph, port);
-        return [name, { dtype, shape, data: results[name]!.data as Tensor['data'] }];
+        return [port.name, { dtype, shape, data: own.results.get(port.name)!.data as Tensor['data'] }];
       }),
     );
   }
@@ -134,18 +123,25 @@ class OrtProgram implements Program {
   }
 
   async dispose(): Promise<void> {
+    const { steps } = this;
     // A reference to the disposed program must not keep its state alive.
     this.slots.clear();
-    await this.session.release();
+    this.steps = [];
+    for (const { session } of steps) await session?.release();
   }
 
-  private slotsOf(model: LoweredModel, state: readonly StateSlot[]): Map<string, Slot> {
+  private slotsOf(
+    stages: readonly CompiledStage[],
+    held: LoweredStages['held'],
+    state: readonly StateSlot[],
+  ): Map<string, Slot> {
     const slots = new Map<string, Slot>();
     for (const [{ input, output }, type] of stateTypes(this.graph, state)) {
-      const blank = () => this.blank(type, model.tiles.get(input) ?? type.shape);
-      const layout = model.layouts.get(input) ?? 'plain';
+      const { layout, shape } = held.get(input) ?? { layout: 'plain', shape: type.shape };
+      const blank = () => this.blank(type, shape);
       const current = blank();
-      const next = output === undefined ? undefined : model.inPlace.has(input) ? current : blank();
+      const inPlace = stages.some(({ model }) => model.inPlace.has(input));
+      const next = output === undefined ? undefined : inPlace ? current : blank();
       const slot = { input, type, layout, current, next, missing: 'was never loaded' };
       slots.set(input, output === undefined ? slot : { ...slot, output });
     }
@@ -166,6 +162,17 @@ class OrtProgram implements Program {
     const copy = layout === 'filter' ? unblockFilter(data, type.shape, this.block) : data.slice();
     return { ...type, data: copy };
   }
+}
+
+async function compute({ session, refusesFirst, inputs, outputs }: Step, own: Own): Promise<void> {
+  const found = inputs.map(([name, place]) => [name, place(own)]);
+  const fetches: Record<string, Ort.Tensor | null> = refusesFirst ? { [noTensor]: null } : {};
+  for (const [name, place] of outputs) fetches[outputName(name)] = place(own);
+  await session
+    ?.run(Object.fromEntries(found), fetches as Ort.InferenceSession.FetchesType)
+    .catch((error: Error) => {
+      if (!refusesNoTensor(error)) throw refusal(error);
+    });
 }
 
 function feed(ort: typeof Ort, name: string, feeds: Tensors, type: HostType): Ort.Tensor {

@@ -1,14 +1,18 @@
 /** A graph, run node by node on tfjs kernels. */
 import {
+  asReplica,
   BackendError,
   bytesOf,
   type CompileOptions,
   checkedState,
+  collectives,
   expectLowerings,
+  expectReplicas,
   feedNamed,
   type Graph,
   type HostType,
   hostType,
+  type Node,
   type Port,
   type Program,
   resultPorts,
@@ -21,6 +25,7 @@ import {
 } from '@moco-ts/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { channelsLast } from './channels-last.ts';
+import { type Exchange, exchangeOf } from './exchange.ts';
 import { kernels } from './kernels/index.ts';
 import { toDevice, toHost } from './tensors.ts';
 
@@ -38,18 +43,25 @@ interface Slot {
  */
 export function createProgram(
   graph: Graph,
-  { state = [] }: CompileOptions,
+  { state = [], communicator }: CompileOptions,
   activate: () => Promise<void>,
   layout: 'as given' | 'channels last' = 'as given',
 ): Program {
-  expectLowerings('tfjs', kernels, graph);
-  return new TfjsProgram(layout === 'channels last' ? channelsLast(graph) : graph, state, activate);
+  expectReplicas(graph, communicator);
+  const own = communicator ? asReplica(graph, communicator.rank) : graph;
+  expectLowerings('tfjs', { ...kernels, ...Object.fromEntries([...collectives].map((op) => [op, op])) }, own);
+  const arranged = layout === 'channels last' ? channelsLast(own) : own;
+  const exchange = communicator && exchangeOf(arranged, communicator);
+  return new TfjsProgram(arranged, state, activate, exchange);
 }
 
 class TfjsProgram implements Program {
   readonly memory: Program['memory'];
   private readonly graph: Graph;
   private readonly activate: () => Promise<void>;
+  private readonly exchange: Exchange | undefined;
+  /** Where replicas meet: positions of nodes. */
+  private readonly meetings: readonly number[];
   private readonly slots: Map<string, Slot>;
   private readonly feedPorts: readonly Port[];
   private readonly resultPorts: readonly Port[];
@@ -57,9 +69,16 @@ class TfjsProgram implements Program {
   /** Kernels are given to the device in the order of the calls; results may come when the next ones are given already. */
   private issued: Promise<void> = Promise.resolve();
 
-  constructor(graph: Graph, state: readonly StateSlot[], activate: () => Promise<void>) {
+  constructor(
+    graph: Graph,
+    state: readonly StateSlot[],
+    activate: () => Promise<void>,
+    exchange: Exchange | undefined,
+  ) {
     this.graph = graph;
     this.activate = activate;
+    this.exchange = exchange;
+    this.meetings = graph.nodes.flatMap(({ op }, position) => (collectives.has(op) ? [position] : []));
     this.slots = slotsOf(graph, state);
     this.feedPorts = graph.inputs.filter(({ name }) => !this.slots.has(name));
     this.resultPorts = resultPorts(graph, state);
@@ -128,8 +147,19 @@ class TfjsProgram implements Program {
     );
     for (const [value, feed] of fed) values.set(value, toDevice(feed));
     const owned = new Set([...slots.values()].map(({ value }) => value!));
+    const compute = (from: number, to: number) => runNodes(graph, values, this.lastUse, owned, from, to);
+    let from = 0;
     try {
-      runNodes(graph, values, this.lastUse, owned);
+      for (const position of this.meetings) {
+        compute(from, position);
+        const node = graph.nodes[position]!;
+        const inputs = node.inputs.map((id) => values.get(id)!);
+        const arrived = await this.exchange!(node, inputs);
+        await this.activate();
+        setResults(node, arrived(), position, values, this.lastUse, owned);
+        from = position + 1;
+      }
+      compute(from, graph.nodes.length);
     } catch (error) {
       for (const value of values.values()) if (!owned.has(value)) value.dispose();
       throw error;
@@ -176,25 +206,41 @@ function lastUses(graph: Graph): ReadonlyMap<number, readonly number[]> {
   return freed;
 }
 
+/** Runs the nodes from a position up to another. */
 function runNodes(
   graph: Graph,
   values: Map<number, tf.Tensor>,
   lastUse: ReadonlyMap<number, readonly number[]>,
   owned: ReadonlySet<tf.Tensor>,
+  from: number,
+  to: number,
 ): void {
-  graph.nodes.forEach((node, position) => {
+  for (let position = from; position < to; position++) {
+    const node = graph.nodes[position]!;
     const inputs = node.inputs.map((id) => values.get(id)!);
     const types = node.outputs.map((id) => graph.values[id]!);
     const made = tf.tidy(() => [kernels[node.op]!(inputs, node.attrs, types)].flat() as tf.Tensor[]);
-    node.outputs.forEach((id, i) => {
-      values.set(id, made[i]!);
-    });
-    for (const id of lastUse.get(position) ?? []) {
-      const value = values.get(id)!;
-      values.delete(id);
-      if (!owned.has(value)) value.dispose();
-    }
+    setResults(node, made, position, values, lastUse, owned);
+  }
+}
+
+/** Keeps what a node made, and frees what nothing reads any more. */
+function setResults(
+  { outputs }: Node,
+  made: readonly tf.Tensor[],
+  position: number,
+  values: Map<number, tf.Tensor>,
+  lastUse: ReadonlyMap<number, readonly number[]>,
+  owned: ReadonlySet<tf.Tensor>,
+): void {
+  outputs.forEach((id, i) => {
+    values.set(id, made[i]!);
   });
+  for (const id of lastUse.get(position) ?? []) {
+    const value = values.get(id)!;
+    values.delete(id);
+    if (!owned.has(value)) value.dispose();
+  }
 }
 
 /** Moves the new state into its slots and frees all else. */

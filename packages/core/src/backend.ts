@@ -33,7 +33,7 @@ export interface CompileOptions {
 
 /** Bytes, as far as the backend can tell. */
 export interface ProgramMemory {
-  /** State held between runs, both halves of double buffers included. */
+  /** State held between runs, both halves of double buffers included, and what lies between the stages of a run. */
   readonly stateBytes: number;
 }
 

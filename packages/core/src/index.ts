@@ -30,6 +30,13 @@ export * from './optim/schedule.ts';
 export { sgd } from './optim/sgd.ts';
 export * from './passes/passes.ts';
 export { lossScaleOf, type Precision, precisions } from './passes/precision.ts';
+export {
+  asReplica,
+  cutAtCollectives,
+  type Exchanged,
+  expectReplicas,
+  type Stage,
+} from './passes/stages.ts';
 export * from './program.ts';
 export { type Feed, interpret, interpretReplicas, referenceOps } from './reference/interpreter.ts';
 export { noRandom, type Rng, rng } from './rng.ts';

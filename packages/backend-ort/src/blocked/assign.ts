@@ -43,6 +43,9 @@ export function filterValues(graph: Graph, state: readonly StateSlot[], block: n
   const shapeOf = (id: number) => graph.values[id]!.shape;
 
   for (const node of graph.nodes) {
+    // Sums of replicas are of values in whatever layout, each in its own.
+    if (node.op === 'allReduce')
+      for (const [i, output] of node.outputs.entries()) unite(node.inputs[i]!, output);
     if (!isElementwise(node, graph)) continue;
     const output = node.outputs[0]!;
     for (const input of node.inputs) if (sameShape(shapeOf(input), shapeOf(output))) unite(input, output);
