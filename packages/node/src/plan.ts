@@ -63,7 +63,7 @@ export async function planRun(wish: Wish, listeners: Listeners, world = alone): 
     const { config, folder, resume } = plan;
     return { config, folder, path: resume?.path };
   });
-  return plan ?? together(world, () => follow(settled, wish));
+  return together(world, async () => plan ?? follow(settled, wish));
 }
 
 /** What rank 0 settled, as another process opens it. */

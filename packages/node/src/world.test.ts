@@ -1,7 +1,9 @@
+import { join } from 'node:path';
 import { memoryCommunicators } from '@moco-ts/backend-testing';
 import type { ImageDataset } from '@moco-ts/data';
 import { describe, expect, it } from 'vitest';
 import { agreementOn, sharedSkips } from './agreement.ts';
+import { planRun } from './plan.ts';
 import { alone, FailedElsewhere, gathered, ofRankZero, together, type World } from './world.ts';
 
 const worlds = (size: number): World[] =>
@@ -40,6 +42,28 @@ describe('processes that share a run', () => {
     const alike = await onEach(2, (world) => ofRankZero(world, async () => Promise.reject(new Error('no'))));
     expect(values(alike)).toEqual([new Error('no'), new FailedElsewhere('rank 0 failed')]);
     await expect(together(alone, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+  });
+
+  it('go on with the run that rank 0 settles, and are in step behind it', async () => {
+    const notes: string[] = [];
+    const flags = {
+      data: 'emoji',
+      method: 'moco-v2',
+      imageSize: 16,
+      batchSize: 16,
+      mocoK: 64,
+      select: 'retrieval',
+    } as const;
+    const results = await onEach(2, async (world) => {
+      const tell = (text: unknown) => void notes.push(`${world.rank} ${text}`);
+      const { config, folder, dataset } = await planRun({ flags }, { warn: tell, note: tell }, world);
+      return gathered(world, [config, folder, dataset.length]);
+    });
+    const [first, second] = values(results) as unknown[][];
+    expect(first![0]).toEqual(first![1]);
+    expect(second).toEqual(first);
+    expect(first![0]).toMatchObject([flags, join('runs', 'emoji-moco-v2-resnet50'), expect.any(Number)]);
+    expect(notes.filter((note) => note.startsWith('1'))).toEqual([]);
   });
 
   it('take the steps that rank 0 takes, at its progress', async () => {
