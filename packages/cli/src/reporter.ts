@@ -64,14 +64,14 @@ const values = ({ labels, digits }: Shown[number], meters: Meters, of: 'last' | 
   Object.entries(labels).map(([name, label]) => [label, (meters[name]?.[of] ?? 0).toFixed(digits)] as const);
 
 /** `Acc@1/5 12.5/100.0` */
-function together(group: Shown[number], meters: Meters): string {
-  const all = values(group, meters, 'last');
+function together(group: Shown[number], meters: Meters, of: 'last' | 'average'): string {
+  const all = values(group, meters, of);
   const [first = ''] = all.map(([label]) => label);
   const start = first.slice(0, first.indexOf('@') + 1);
   const names = all.map(([label], i) =>
     i > 0 && label.startsWith(start) ? label.slice(start.length) : label,
   );
-  return ` ${names.join('/')} ${all.map(([, value]) => value).join('/')}`;
+  return `${names.join('/')} ${all.map(([, value]) => value).join('/')}`;
 }
 
 /** The official script's meters: this step's value, and the epoch's mean in brackets where both tell something. */
@@ -79,7 +79,7 @@ export function plainLine({ epoch, meters, ...progress }: Progress, shown = accu
   const { time, data, loss } = meters;
   return (
     `Epoch ${epoch + 1} [${counter(progress)}] Time ${time.last.toFixed(3)} Data ${data.last.toFixed(3)} ` +
-    `Loss ${loss.last.toFixed(4)} (${loss.average.toFixed(4)})${shown.map((group) => together(group, meters)).join('')}`
+    `Loss ${loss.last.toFixed(4)} (${loss.average.toFixed(4)})${shown.map((group) => ` ${together(group, meters, 'last')}`).join('')}`
   );
 }
 
@@ -93,17 +93,16 @@ const epochOf = ({ epoch, epochs }: Progress) => {
 export const timeOf = ({ spent, total }: NonNullable<Progress['time']>) =>
   `${duration(spent)} of ${duration(total)}`;
 
+/** One line that fits 80 columns with the method's usual metrics. */
 export function epochLine(progress: Progress, shown: Shown = accuracies): string {
-  const { meters } = progress;
-  const { loss, time } = meters;
-  const images = `${Math.round(progress.rate)} img/s`;
-  const metrics = shown.flatMap((group) =>
-    values(group, meters, 'average').map((pair) => `${pair.join(' ')}  `),
-  );
-  return (
-    `Epoch ${epochOf(progress)} done${progress.time ? `, ${timeOf(progress.time)}` : ''}  Loss ${loss.average.toFixed(4)}  ${metrics.join('')}` +
-    `${time.average.toFixed(3)} s/step  ${images}`
-  );
+  const { meters, time, rate: speed } = progress;
+  return [
+    `Epoch ${epochOf(progress)} done${time ? `, ${timeOf(time)}` : ''}`,
+    `Loss ${meters.loss.average.toFixed(4)}`,
+    ...shown.map((group) => together(group, meters, 'average')),
+    ...(time ? [] : [`${meters.time.average.toFixed(3)} s/step`]),
+    `${Math.round(speed)} img/s`,
+  ].join('  ');
 }
 
 /** Two lines that fit 80 columns. */

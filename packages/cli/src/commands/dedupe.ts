@@ -2,7 +2,7 @@ import { counted } from '@moco-ts/core';
 import { openBackend, withOpened } from '@moco-ts/node';
 import type { Command } from 'commander';
 import pc from 'picocolors';
-import { type Io, oneLine } from '../io.ts';
+import { type Io, oneLine, remarkTo } from '../io.ts';
 import { checkCount, findDuplicates } from '../vectors/duplicates.ts';
 import { progressLine } from '../vectors/progress.ts';
 import { openSet } from '../vectors/set.ts';
@@ -46,6 +46,9 @@ Examples:
     .action((set: string, options: DedupeOptions) => dedupe(set, options, io));
 }
 
+/** The cosine of equal images, up to rounding. */
+const EQUAL = 1 - 1e-5;
+
 async function dedupe(source: string, options: DedupeOptions, io: Io): Promise<void> {
   const { dim: faint, bold } = pc.createColors(io.color);
   const expect = (count: number, dim: number) => checkCount(source, count, dim, options.max);
@@ -64,6 +67,13 @@ async function dedupe(source: string, options: DedupeOptions, io: Io): Promise<v
     for (const { id, similarity } of others)
       io.show(`${faint(`= ${similarity.toFixed(4)}`)}  ${oneLine(id)}\n`);
     io.show('\n');
+  }
+  const alike = groups.flatMap(({ others }) => others).filter(({ similarity }) => similarity < EQUAL);
+  if (alike.length > set.ids.length / 2) {
+    const higher = Number((1 - (1 - options.threshold) / 5).toPrecision(3));
+    remarkTo(io)(
+      `most images repeat another at ${options.threshold}: to this encoder they are much alike; try --threshold ${higher}`,
+    );
   }
   const copies = groups.reduce((sum, { others }) => sum + others.length, 0);
   io.result(

@@ -12,9 +12,11 @@ const folder = () => join(temporaryFolder(), 'run');
 it('leaves a model, a report and a comparison, and three commands that run', async () => {
   const out = folder();
   const images = imageFolder(120);
+  writeFileSync(join(images, 'about.md'), '');
   const length = ['--epochs', '2', '--measure-every', '1'];
   const { code, out: text, err } = await moco('train', images, ...small, ...length, '--out', out);
-  expect([code, err]).toEqual([0, '']);
+  // Said once, though the report opens the images again.
+  expect([code, err]).toEqual([0, `moco: warning: ${images}: 1 file passed by: 1 .md\n`]);
   expect(left.filter((name) => !existsSync(join(out, name)))).toEqual([]);
   expect(text).toMatch(/method +simclr +the rest of a batch/);
   expect(text).toMatch(/encoder +resnet-micro +asked for/);
@@ -172,4 +174,7 @@ it('shows a recipe in 80 columns', () => {
   for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
   expect(lines[1]!.indexOf('which')).toBeGreaterThan(-1);
   expect(lines[1]!.search(/\S/)).toBe(lines[0]!.indexOf('a reason'));
+  // A value that leaves no gap to its reason stands alone.
+  const facts = recipeLine({ what: 'images', value: '13,034, 72 x 72', reason: '958 more' });
+  expect(facts).toBe(`  images       13,034, 72 x 72\n${' '.repeat(31)}958 more`);
 });

@@ -18,7 +18,7 @@ import { methodOf, type RunConfig } from '@moco-ts/run';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { duration, wrap } from '../format.ts';
-import { type Io, noteTo, warnTo } from '../io.ts';
+import { type Io, noteTo } from '../io.ts';
 import { reportOf } from '../report/report.ts';
 import { createReporter } from '../reporter.ts';
 import { inFlags } from '../words.ts';
@@ -75,12 +75,13 @@ const phases: Readonly<Partial<Record<Phase, string>>> = {
 export async function trainAs(request: TrainRequest, io: Io, alias = ''): Promise<number> {
   const { dim } = pc.createColors(io.color);
   let phase: Phase = 'looking';
-  const warn = warnTo(io);
+  // The report opens the images again.
+  const warn = noteTo(io);
   const stop = catchInterrupts(() => io.aside(`\n${interrupted(phase)}\n`));
   try {
     const trained = await autoTrain(request, {
       note: (text) => io.say(`${inFlags(text)}\n`),
-      warn: noteTo(io),
+      warn,
       stop,
       clock: () => performance.now(),
       phase: (next) => {
@@ -156,7 +157,7 @@ export function recipeLine({ what, value, reason }: RecipeLine): string {
   const text = inFlags(reason);
   const indent = ' '.repeat(2 + WHAT + VALUE);
   // A long value has its reason below.
-  const own = value.length < VALUE;
+  const own = value.length <= VALUE - 2;
   const lines = wrap(text, WIDTH - indent.length, '').split('\n');
   if (text === '') return start.trimEnd();
   return own

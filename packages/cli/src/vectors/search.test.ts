@@ -255,6 +255,23 @@ describe('moco dedupe', () => {
     expect(human.out).toBe(
       '          0/0\n= 1.0000  6/0\n\n1 group of near-duplicates; 1 of 8 images repeat a first.\n',
     );
+    expect(human.err).toBe('');
+  });
+
+  it('says so where most images pass for copies, but for equal ones', async () => {
+    const write = (file: string, ys: readonly number[]) => {
+      const rows = Float32Array.from(ys.flatMap((y) => [1, y]));
+      writeFileSync(at(`${file}.npy`), Buffer.concat([npyHeader(ys.length, 2), new Uint8Array(rows.buffer)]));
+      writeFileSync(at(`${file}.ids.json`), JSON.stringify({ ids: ys.map((_, i) => `${i}`) }));
+    };
+    write('alike', [0, 0.1, -0.1, 0.12]);
+    write('equal', [0, 0, 0, 0.1]);
+    const alike = await moco('dedupe', at('alike.npy'));
+    expect([alike.code, alike.err]).toEqual([
+      0,
+      'moco: note: most images repeat another at 0.95: to this encoder they are much alike; try --threshold 0.99\n',
+    ]);
+    expect((await moco('dedupe', at('equal.npy'))).err).toBe('');
   });
 
   it('refuses more than it can compare, before it reads them, and says how long it would take', async () => {
