@@ -2,14 +2,12 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { packages } from './packages.mjs';
+import { packAll } from './packages.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const read = (path) => JSON.parse(readFileSync(path, 'utf8'));
-const { packageManager } = read(join(root, 'package.json'));
-const { version } = read(join(root, 'packages', 'moco', 'package.json'));
 const folder = mkdtempSync(join(tmpdir(), 'moco-install-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
@@ -26,25 +24,9 @@ function run(cwd, command, ...args) {
 
 const packs = join(folder, 'packs');
 mkdirSync(packs);
-const files = {};
-for (const {
-  folder: path,
-  manifest: { name },
-} of packages()) {
-  run(
-    path,
-    'npm',
-    'exec',
-    '--yes',
-    `--package=${packageManager}`,
-    '--',
-    'pnpm',
-    'pack',
-    '--pack-destination',
-    packs,
-  );
-  files[name] = `file:packs/${name.replace('@', '').replace('/', '-')}-${version}.tgz`;
-}
+const files = Object.fromEntries(
+  Object.entries(packAll(packs)).map(([name, { archive }]) => [name, `file:packs/${basename(archive)}`]),
+);
 const { 'moco-ts': library, '@moco-ts/backend-testing': _, ...overrides } = files;
 const manifest = {
   name: 'user',
