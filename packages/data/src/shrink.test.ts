@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import sharp from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { decodeBytes, decodeFile } from './decode.ts';
 import { copyNames, shrinkFile } from './shrink.ts';
@@ -90,6 +90,55 @@ describe('an image that is small already', () => {
       expect((await sharp(copy).metadata()).hasAlpha, name).toBe(alpha);
       expect(new Set((await decodeBytes(copy)).data), name).toEqual(new Set([255]));
     }
+  });
+});
+
+describe('a JPEG that is small already', () => {
+  const jpeg = (make = (image: Sharp) => image) =>
+    make(noise(24, 16, 3))
+      .jpeg({ quality: 60 })
+      .toBuffer();
+  const copyOf = async (bytes: Uint8Array) => {
+    put('small.jpg', bytes);
+    return Buffer.from(await shrinkFile(root, 'small.jpg', 16));
+  };
+
+  it.each([
+    ['baseline', () => jpeg()],
+    ['progressive', () => noise(24, 16, 3).jpeg({ progressive: true }).toBuffer()],
+    ['grey', () => noise(24, 16, 1).jpeg().toBuffer()],
+  ])('stays as it is, byte for byte: %s', async (_, make) => {
+    const bytes = await make();
+    expect((await copyOf(bytes)).equals(bytes)).toBe(true);
+  });
+
+  it.each([
+    ['the place', () => jpeg((image) => image.withExif({ IFD3: { GPSLatitude: '52/1 31/1 0/1' } })), 'GPS'],
+    ['a colour profile', () => jpeg((image) => image.withIccProfile('p3')), 'ICC_PROFILE'],
+    ['another image behind it', async () => Buffer.concat([await jpeg(), await jpeg()]), undefined],
+    [
+      'a comment',
+      async () => {
+        const bytes = await jpeg();
+        const comment = Buffer.from([0xff, 0xfe, 0, 8, ...Buffer.from('secret')]);
+        return Buffer.concat([bytes.subarray(0, 2), comment, bytes.subarray(2)]);
+      },
+      'secret',
+    ],
+  ])('is written anew without %s', async (_, make, text) => {
+    const bytes = await make();
+    const copy = await copyOf(bytes);
+    expect(copy.equals(bytes)).toBe(false);
+    const { exif, icc, format, comments } = await sharp(copy).metadata();
+    expect({ exif, icc, format, comments }).toEqual({ format: 'jpeg' });
+    if (text) expect(copy.includes(text)).toBe(false);
+    expect(copy.indexOf(Buffer.from([0xff, 0xd9]))).toBe(copy.length - 2);
+  });
+
+  it('is no copy where it is cut off', async () => {
+    const bytes = await jpeg();
+    const cut = Buffer.concat([bytes.subarray(0, bytes.length >> 1), Buffer.from([0xff, 0xd9])]);
+    await expect(copyOf(cut)).rejects.toThrow('small.jpg');
   });
 });
 

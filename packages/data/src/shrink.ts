@@ -41,12 +41,19 @@ export function copyNames(ids: readonly string[]): string[] {
 /**
  * An image file again: upright, in sRGB and 8 bits, its shorter side at most `size` pixels, without any metadata. It is of the
  * format that its name says, where that can be written; JPEG and TIFF have no transparency, in place of which they are white.
+ * A JPEG that is so already stays as it is, byte for byte.
  * @param name a path with `/`, as {@link pathOf} takes it
  * @throws DataError, MachineError as `decodeFile` does
  */
 export function shrinkFile(root: string, name: string, size: number): Promise<Uint8Array> {
   const [, format] = formOf(name);
   return withFile(pathOf(root, name), async (plan, input) => {
+    const { width, height } = plan.size ?? { width: size + 1, height: size + 1 };
+    if (format === 'jpeg' && plan.format === 'jpeg' && Math.min(width, height) <= size) {
+      const bytes = await input.readAll();
+      // Decoded all the same, since a damaged one has no copy.
+      if (isBare(bytes)) return decodeAs(plan, input, {}).then(() => bytes);
+    }
     const opened = isOwnFormat(plan.format) || plan.unnamedBand === true;
     const image = opened ? ofPixels(await decodeAs(plan, input, {})) : openSharp(input);
     image
@@ -59,3 +66,28 @@ export function shrinkFile(root: string, name: string, size: number): Promise<Ui
 }
 
 const ofPixels = ({ width, height, data }: RgbImage) => sharp(data, { raw: { width, height, channels: 3 } });
+
+/** Of a JPEG (ITU T.81, table B.1): tables, frames of one scan or progressive ones, the restart interval. */
+const IMAGE_MARKERS: ReadonlySet<number> = new Set([0xdb, 0xc0, 0xc1, 0xc2, 0xc4, 0xdd]);
+const FRAMES: ReadonlySet<number> = new Set([0xc0, 0xc1, 0xc2]);
+/** Bytes of JFIF's header where it has no thumbnail. */
+const JFIF_LENGTH = 16;
+
+/** Whether a JPEG holds its image, in grey or YCbCr, and nothing else: no comment, no thumbnail, nothing of a camera, nothing behind it. */
+function isBare(bytes: Uint8Array): boolean {
+  let at = 2;
+  while (bytes[at + 1] !== 0xda) {
+    const [prefix, marker = 0] = bytes.subarray(at, at + 2);
+    const length = (bytes[at + 2]! << 8) | bytes[at + 3]!;
+    const isHeader = marker === 0xe0 && length === JFIF_LENGTH;
+    if (prefix !== 0xff || !(isHeader || IMAGE_MARKERS.has(marker))) return false;
+    if (FRAMES.has(marker) && ![1, 3].includes(bytes[at + 9]!)) return false;
+    at += 2 + length;
+  }
+  // In a scan 0xff has a zero or a restart behind it; another scan may follow.
+  const goesOn = (next: number) =>
+    next === 0 || (next >= 0xd0 && next <= 0xd7) || next === 0xda || next === 0xc4;
+  const end = bytes.length - 2;
+  for (at += 2; at < end; at++) if (bytes[at] === 0xff && !goesOn(bytes[at + 1]!)) return false;
+  return bytes[end] === 0xff && bytes[end + 1] === 0xd9;
+}
