@@ -279,8 +279,37 @@ describe('mlflow', () => {
       expect.stringContaining('INVALID_PARAMETER_VALUE; the run goes on'),
       expect.stringContaining('values did not reach'),
     ]);
-    expect(requests.filter(({ path }) => path === 'runs/log-batch')).toHaveLength(2);
+    // Parameters, then numbers and tags together, then each alone.
+    expect(requests.filter(({ path }) => path === 'runs/log-batch')).toHaveLength(4);
     expect(requests.at(-1)).toMatchObject({ path: 'runs/update', body: { status: 'FAILED' } });
+  });
+
+  it('loses no other numbers by a metric that is refused', async () => {
+    const known = knowing();
+    const { address, requests } = await serve((request) => {
+      const metrics = (request.body.metrics ?? []) as { key: string }[];
+      return metrics.some(({ key }) => key === 'odd') ? [400, { error_code: 'INVALID' }] : known(request);
+    });
+    const { run, warnings } = facts();
+    const sink = openMlflow(run, { address }, { ...quick, pause: 10_000 });
+    for (const number of [1, 2])
+      sink.write({
+        ...{ event: 'step', at, fields: {} },
+        scalars: { step: number, values: { odd: 1, loss: 2, lr: 3 } },
+      });
+    await sink.close('done');
+    const taken = requests
+      .flatMap(({ body }) => (body.metrics ?? []) as { key: string; step: number }[])
+      .filter(({ key }) => key !== 'odd');
+    const names = ['loss', 'lr'].flatMap((key) => [1, 2].map((number) => `${key} ${number}`));
+    expect(new Set(taken.map(({ key, step: number }) => `${key} ${number}`))).toEqual(new Set(names));
+    expect(requests.flatMap(({ body }) => body.tags ?? [])).toContainEqual({
+      ...{ key: 'moco.folder', value: run.folder },
+    });
+    expect(warnings).toEqual([
+      expect.stringContaining('INVALID; the run goes on'),
+      `mlflow: 2 values did not reach ${address}; log.jsonl has all of them`,
+    ]);
   });
 
   it('follows a server to no other', async () => {

@@ -62,10 +62,7 @@ export function openMlflow(run: RunFacts, tracking: Tracking, { pause, last }: P
       });
       const metrics = items.flatMap((item) => ('metric' in item ? [item.metric] : []));
       const tags = new Map(items.flatMap((item) => ('tag' in item ? [[item.tag.key, item.tag]] : [])));
-      const refused =
-        metrics.length + tags.size > 0
-          ? await refusalOf(api.log(id, metrics, [...tags.values()], signal))
-          : undefined;
+      const refused = await logged(api, id, metrics, [...tags.values()], signal);
       // A run ends there whatever was refused of it.
       for (const item of items) if ('end' in item) await api.update(id, item.end, item.time, signal);
       if (refused) throw refused;
@@ -94,8 +91,34 @@ const refusalOf = (sent: Promise<unknown>): Promise<Refused | undefined> =>
     },
   );
 
+/** Logs values together, and, where these are refused, those of each name alone: one that is refused takes no others along. */
+async function logged(
+  api: Api,
+  id: string,
+  metrics: readonly Metric[],
+  tags: readonly Pair[],
+  signal: AbortSignal,
+): Promise<Refused | undefined> {
+  if (metrics.length + tags.length === 0) return undefined;
+  const refused = await refusalOf(api.log(id, metrics, tags, signal));
+  const keys = new Set(metrics.map(({ key }) => key));
+  const parts: (readonly [readonly Metric[], readonly Pair[]])[] = [
+    ...Array.from(keys, (key) => [metrics.filter((metric) => metric.key === key), []] as const),
+    ...(tags.length > 0 ? [[[], tags] as const] : []),
+  ];
+  if (!refused || parts.length === 1) return refused;
+  refused.lost = 0;
+  for (const [some, others] of parts) {
+    const isRefused = await refusalOf(api.log(id, some, others, signal));
+    if (isRefused) refused.lost += some.length + others.length;
+  }
+  return refused;
+}
+
+type Api = ReturnType<typeof createApi>;
+
 interface Begun {
-  readonly api: ReturnType<typeof createApi>;
+  readonly api: Api;
   readonly run: RunFacts;
   readonly address: string;
   readonly started: number;

@@ -2,7 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The server refuses this for good: to send it again would not help. */
-export class Refused extends Error {}
+export class Refused extends Error {
+  /** Items that are lost by it, where that is known; else all that were sent together. */
+  lost?: number;
+}
 
 export interface OutboxOptions<T> {
   /** Sends some items. @throws Refused where they are lost; any other error where they are to be sent again */
@@ -48,7 +51,7 @@ export function createOutbox<T>({ deliver, onFailure, batch, capacity, pause }: 
     try {
       await deliver(some, over.signal);
     } catch (error) {
-      if (error instanceof Refused) lost += some.length;
+      if (error instanceof Refused) lost += error.lost ?? some.length;
       else items.unshift(...some);
       trim();
       throw error;
