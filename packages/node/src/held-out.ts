@@ -53,6 +53,20 @@ export async function choosingSets(
   };
 }
 
+/**
+ * Images that a program passes: what the run holds out is no folder's, which is opened without it.
+ * @param test given by a program too: then nothing else is held out
+ */
+export async function givenSets(
+  { holdOut = 0 }: RunConfig,
+  dataset: ImageDataset,
+  test: ImageDataset | undefined,
+): Promise<Omit<ChoosingSets, 'config'>> {
+  if (test || holdOut === 0) return { dataset, evaluateOn: { train: dataset, ...(test && { test }) } };
+  const parts = await heldOut(dataset, holdOut);
+  return { dataset: parts.train, evaluateOn: parts };
+}
+
 const silent = () => undefined;
 
 /** Of few images the rule of a share may hold out none. @throws other errors */

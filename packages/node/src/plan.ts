@@ -15,7 +15,7 @@ import { chooseBackend } from './backends.ts';
 import { checkNewest, holdsRun, openCheckpoint } from './checkpoint.ts';
 import { asStored, openData } from './dataset.ts';
 import type { EvaluationSets } from './evaluate.ts';
-import { choosingSets } from './held-out.ts';
+import { choosingSets, givenSets } from './held-out.ts';
 import { type Beginning, flagsFrom } from './init.ts';
 import { defaultWorkers } from './plugins.ts';
 import { entryIfThere } from './source.ts';
@@ -126,11 +126,9 @@ async function settle(
   const sets =
     select === 'retrieval' || select === 'knn'
       ? await choosingSets(config, dataset, test, listeners.note)
-      : {
-          config,
-          dataset,
-          ...((opened || test) && { evaluateOn: { train: dataset, ...(test && { test }) } }),
-        };
+      : opened || test
+        ? { config, ...(await givenSets(config, dataset, test)) }
+        : { config, dataset };
   if (!resume && begun && given.stem === undefined && config.stem === 'imagenet' && config.imageSize <= 64)
     listeners.note(coarse(config.imageSize));
   const folder = await chooseFolder(out, resume, config, resumePath);
