@@ -280,9 +280,9 @@ describe('what uses a run', () => {
     );
     await moco('convert', join(run, file(4)), '-o', at('last.safetensors'));
     expect(differences(at('newest.safetensors'), at('last.safetensors'))).toEqual([]);
-    const single = at('single');
+    const [whole, single] = [withBest(2, 'whole'), at('single')];
     mkdirSync(single);
-    for (const name of [file(2), 'best.json']) copyFileSync(join(at('told'), name), join(single, name));
+    for (const name of [file(2), 'best.json']) copyFileSync(join(whole, name), join(single, name));
     expect(await moco('convert', single, '-o', at('single.safetensors'))).toMatchObject({ code: 0, err: '' });
   });
 });
