@@ -169,8 +169,9 @@ export async function openBest(folder: string, warn: (message: string) => void):
   const names = best ? await listCheckpoints(folder) : [];
   if (best === undefined || !names.includes(best.file)) return undefined;
   const checkpoint = await readCheckpoint(join(folder, best.file)).catch((error: Error) => {
+    const none = undefinedIfDamaged(error);
     warn(`${error.message}; taking the newest instead`);
-    return undefinedIfDamaged(error);
+    return none;
   });
   return checkpoint && { ...checkpoint, best, newest: names[0]! };
 }
