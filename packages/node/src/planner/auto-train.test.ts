@@ -27,9 +27,11 @@ const flags = {
 function hostOf(tick: number) {
   let now = 0;
   const planned: Planned[] = [];
+  const warnings: string[] = [];
   const silent = () => undefined;
   const host: TrainHost = {
-    ...{ note: silent, warn: silent, phase: silent, stop: { requested: false } },
+    ...{ note: silent, phase: silent, stop: { requested: false } },
+    warn: (text) => void warnings.push(String(text)),
     clock: () => {
       now += tick;
       return now;
@@ -39,7 +41,7 @@ function hostOf(tick: number) {
       return { step: silent, epoch: silent, note: silent, warn: silent, close: silent };
     },
   };
-  return { host, planned, now: () => now };
+  return { host, planned, warnings, now: () => now };
 }
 
 it.each([
@@ -68,19 +70,21 @@ it('refuses a time that is too short with one that works, and writes nothing', a
   const run = autoTrain({ flags: { ...flags, time: 10 }, out, dataset }, host);
   await expect(run).rejects.toMatchObject({
     ...{ code: 'setting-invalid', setting: 'time', value: 10 },
-    message: expect.stringMatching(/^time 10s is too short here: give at least time \d+/),
+    message: expect.stringMatching(/^10s is too short here: give at least time \d+/),
   });
   expect(existsSync(out)).toBe(false);
 });
 
 /** A run that is stopped after its first step, long before an evaluation is due. */
 async function stoppedEarly(out: string, close: () => void = () => undefined) {
-  const { host } = hostOf(1);
+  const { host, warnings } = hostOf(1);
   const stop = { requested: false };
+  let before: unknown;
   const planned = (plan: Planned) => ({
     ...host.planned(plan),
     step: () => {
       stop.requested = true;
+      before = recordIn(out).before;
     },
     close,
   });
@@ -94,15 +98,17 @@ async function stoppedEarly(out: string, close: () => void = () => undefined) {
     return '';
   };
   const trained = (await autoTrain(wish, { ...host, stop, planned, report }))!;
-  return { trained, isHeld };
+  return { trained, isHeld, before, warnings };
 }
 
 const recordIn = (run: string) => JSON.parse(readFileSync(join(run, 'train.json'), 'utf8'));
 
 it('chooses among what was measured and what a stop leaves, and goes on by resume auto with its recipe', async () => {
   const out = join(folder, 'stopped');
-  const { trained, isHeld } = await stoppedEarly(out);
+  const { trained, isHeld, before } = await stoppedEarly(out);
   expect(trained.outcome).toBe('stopped');
+  // What a run that is killed now goes on with, where the weights to begin from are gone.
+  expect(before).toEqual({ editedCopies: trained.rows[0]!.before });
   expect(trained.best!.candidates.map(({ globalStep }) => globalStep)).toEqual([1]);
   expect(trained.rows[0]!.after).toBeCloseTo(trained.best!.best.value, 6);
   // Nobody else writes there until all is done.
@@ -117,12 +123,13 @@ it('chooses among what was measured and what a stop leaves, and goes on by resum
 
 it('is of the last state where the best checkpoint cannot be read', async () => {
   const out = join(folder, 'unreadable');
-  const { trained } = await stoppedEarly(out, () => {
+  const { trained, warnings } = await stoppedEarly(out, () => {
     const { file } = JSON.parse(readFileSync(join(out, 'best.json'), 'utf8'));
     rmSync(join(out, file));
     mkdirSync(join(out, file));
   });
   expect(trained.best).toBeUndefined();
+  expect(warnings).toEqual([expect.stringContaining('the best checkpoint could not be read: ')]);
   expect(trained.rows).toHaveLength(1);
   expect(existsSync(trained.model!.path)).toBe(true);
 });

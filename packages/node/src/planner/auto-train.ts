@@ -82,8 +82,10 @@ async function trainPlanned(
   const reporter = host.planned(planned);
   // A run that goes on was planned when it began.
   const recipe = resume ? await recipeOf(dirname(resume.path)) : planned.recipe;
+  const { pixels, before, comparison } = baselines;
+  // With what was measured before: a run that is killed, and whose weights to begin from are gone, has it from here.
   const record = (left: object) =>
-    writeAtomic(join(folder, 'train.json'), `${JSON.stringify({ recipe, ...left }, null, 2)}\n`);
+    writeAtomic(join(folder, 'train.json'), `${JSON.stringify({ recipe, before, ...left }, null, 2)}\n`);
   const result = await train({
     ...{ config, dataset, folder, timing, reporter, stop: host.stop, log },
     ...(resume && { resume }),
@@ -103,7 +105,6 @@ async function trainPlanned(
   const after = await orWarn('the encoder could not be measured', () =>
     measureAll(config, (backend, pool) => baselines.comparison.encoder(backend, params, pool)),
   );
-  const { pixels, before, comparison } = baselines;
   const rows = after ? comparedRows(pixels, before, after, comparison.chance) : [];
   host.phase('exporting');
   const model = await orWarn('the model could not be exported', async () => {

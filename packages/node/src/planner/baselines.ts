@@ -10,7 +10,7 @@ import { startingState } from '../init.ts';
 import { openBackend } from '../open-backend.ts';
 import { withOpened } from '../opened.ts';
 import { jsonIfThere } from '../source.ts';
-import { type ComparedRow, type Comparison, openComparison } from './compare.ts';
+import { type Comparison, openComparison } from './compare.ts';
 import type { TrainingSets } from './sets.ts';
 
 export interface Baselines {
@@ -54,16 +54,11 @@ export async function measureBaselines(
   return { comparison, pixels, before, seconds, sets: own };
 }
 
-/** What a run's record has of the network as training began it; nothing where the run never came to its end. */
+/** What a run's record has of the network as training began it. */
 async function storedBefore(folder: string): Promise<Measures> {
-  const { rows } = await jsonIfThere(join(folder, 'train.json'));
-  const stored = Array.isArray(rows) ? rows.map((row) => Object(row) as Partial<ComparedRow>) : [];
-  const known = stored.flatMap(({ measure, before }) =>
-    measure !== undefined && measureNames.includes(measure) && typeof before === 'number'
-      ? [[measure, before]]
-      : [],
-  );
-  return Object.fromEntries(known);
+  const stored = Object((await jsonIfThere(join(folder, 'train.json'))).before) as Measures;
+  const known = measureNames.filter((name) => typeof stored[name] === 'number');
+  return Object.fromEntries(known.map((name) => [name, stored[name]]));
 }
 
 /** How the model of a run is exported. */

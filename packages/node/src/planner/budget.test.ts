@@ -25,7 +25,7 @@ describe('the time', () => {
   it('that is too short is refused with one that works', () => {
     const { message, setting, code } = refusal(30)!;
     // (20 + 15 + 100 * .2) * 1.1 = 60.5 s.
-    expect(message).toMatch(/^time 30s is too short here: give at least time 1m10s, /);
+    expect(message).toMatch(/^30s is too short here: give at least time 1m10s, /);
     expect([setting, code]).toEqual(['time', 'setting-invalid']);
     expect(refusal(70)).toBeUndefined();
   });

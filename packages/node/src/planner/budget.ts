@@ -34,7 +34,7 @@ export function expectEnough(budget: Budget, secondsPerStep: number): void {
   // A second try may find the machine busier.
   const least = durationText(roundedUp(1.1 * (spent + reserve + needed)));
   throw new SettingError(
-    say`${settingRef('time', durationText(time))} is too short here: give at least ${settingRef('time', least)}, for ${LEAST_STEPS} steps with what comes before and after them`,
+    say`${durationText(time)} is too short here: give at least ${settingRef('time', least)}, for ${LEAST_STEPS} steps with what comes before and after them`,
     { value: time },
   );
 }

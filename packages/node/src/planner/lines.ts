@@ -29,7 +29,7 @@ export interface Plan {
   readonly viewSeconds: number;
   /** Undefined where the user limits the run by epochs or steps. */
   readonly budget?: Budget | undefined;
-  /** Of the training, about, before `maxSteps` ends it; Infinity where the log of another run tells. */
+  /** Of the training, about; Infinity where the log of another run tells. */
   readonly steps: number;
 }
 
@@ -132,11 +132,10 @@ function timeLine({ budget, config }: Plan): RecipeLine {
   };
 }
 
-function estimateLines({ config, secondsPerStep, facts, steps: atMost }: Plan): RecipeLine[] {
-  const { batchSize, maxSteps = Number.POSITIVE_INFINITY } = config;
-  const steps = Math.floor(Math.min(atMost, maxSteps));
+function estimateLines({ config, secondsPerStep, facts, steps: about }: Plan): RecipeLine[] {
+  const steps = Math.floor(about);
   if (!Number.isFinite(steps)) return [];
-  const passes = steps / Math.max(1, Math.floor(facts.images / batchSize));
+  const passes = steps / Math.max(1, Math.floor(facts.images / config.batchSize));
   return [
     {
       what: 'estimate',

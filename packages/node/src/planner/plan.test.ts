@@ -47,6 +47,12 @@ describe('the length of a run', () => {
     expect([line(planned, 'estimate'), planned.config.saveEvery]).toEqual(['50 steps', 2]);
   });
 
+  it('is that of its steps, by which checkpoints are saved too', async () => {
+    const planned = await plan({ maxSteps: 50 });
+    // A checkpoint in 25 of them: by the 200 epochs of a run that nothing ends it would be every eighth.
+    expect([line(planned, 'estimate'), planned.config.saveEvery]).toEqual(['50 steps', 2]);
+  });
+
   it('is that of the run that it repeats', async () => {
     const planned = await plan({ progressFrom: 'other/log.jsonl' });
     expect([line(planned, 'time'), line(planned, 'estimate')]).toEqual([

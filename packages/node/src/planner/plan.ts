@@ -71,14 +71,17 @@ export async function planNew(request: TrainRequest, host: TrainHost): Promise<P
   if (budget) expectEnough(budget, secondsPerStep);
   const perEpoch = Math.max(1, Math.floor(facts.images / run.config.batchSize));
   const inTime = budget ? trainingSeconds(budget) / secondsPerStep : Number.POSITIVE_INFINITY;
-  const steps = Math.min(inTime, lastEpoch(run.config) * perEpoch);
-  const epochs = Number.isFinite(steps) ? steps / perEpoch : run.config.epochs;
+  // Shares are of this, which is what a run goes on to where `maxSteps` ends it before.
+  const whole = Math.min(inTime, lastEpoch(run.config) * perEpoch);
+  const steps = Math.min(whole, given.maxSteps ?? Number.POSITIVE_INFINITY);
+  const epochsOf = (count: number) => (Number.isFinite(count) ? count / perEpoch : run.config.epochs);
   const config = {
     ...run.config,
-    saveEvery: given.saveEvery ?? saveEvery(epochs),
+    saveEvery: given.saveEvery ?? saveEvery(epochsOf(steps)),
     ...(select !== 'none' && {
       measureEvery:
-        given.measureEvery ?? shareOfMeasures(baselines.seconds.measure, epochs * perEpoch * secondsPerStep),
+        given.measureEvery ??
+        shareOfMeasures(baselines.seconds.measure, epochsOf(whole) * perEpoch * secondsPerStep),
     }),
   };
   const measured = { facts, place, settled, secondsPerStep, viewSeconds: views, budget, steps };
