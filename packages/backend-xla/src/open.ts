@@ -25,6 +25,7 @@ export async function openDevice(path: string, device: string, choice?: unknown)
   const chosen = chosenDevices(choice);
   // Else XLA tells the user what it is asked for.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
+  if (device !== 'cuda' && chosen?.length !== 1) bePatient();
   let plugin = loaded.get(path);
   if (!plugin) {
     plugin = new PjrtPlugin(path);
@@ -57,6 +58,20 @@ export async function openDevice(path: string, device: string, choice?: unknown)
     compile: (graph, options = {}) => compileProgram(client, graph, options),
     dispose: async () => client.destroy(),
   };
+}
+
+/**
+ * Devices of a CPU share its cores, and wait for the slowest. XLA ends a process after a minute of that, unless it is told before a plugin
+ * makes its first client.
+ */
+function bePatient(): void {
+  const flag = (name: string) => `--${name}=86400`;
+  const flags = ['warn_stuck', 'terminate'].map((what) =>
+    flag(`xla_cpu_collective_call_${what}_timeout_seconds`),
+  );
+  const { XLA_FLAGS: before = '' } = process.env;
+  // What comes last counts: what the user says.
+  if (!before.startsWith(flags[0]!)) process.env.XLA_FLAGS = [...flags, before].join(' ').trim();
 }
 
 async function openClient(

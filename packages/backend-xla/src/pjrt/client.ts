@@ -195,11 +195,11 @@ export class DeviceBuffer {
 
   /**
    * Starts a copy to the host, in row-major order; of replicas the first one's.
+   * @param data what it is written to
    * @returns what waits for it, to be called once; it throws PjrtError when the computation that makes the value failed
    */
-  download(): () => Promise<Tensor> {
+  download(data: Tensor['data'] = allocate(this.type.dtype, sizeOf(this.type.shape))): () => Promise<Tensor> {
     const { shape, dtype } = this.type;
-    const data = allocate(dtype, sizeOf(shape));
     let event: Word;
     try {
       const args = this.client.plugin.call('Buffer_ToHostBuffer', (a) =>
