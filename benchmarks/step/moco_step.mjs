@@ -30,12 +30,17 @@ const { values } = parseArgs({
     warmup: { type: 'string', default: '3' },
     accumulate: { type: 'string', default: '1' },
     'checkpoint-activations': { type: 'boolean', default: false },
+    // mpi: those that mpirun started share the batch; alone: one of two, with a batch of its own, that finds the other's values its own.
+    replicas: { type: 'string', default: 'none' },
   },
 });
 const [batch, size, queueSize] = [values.batch, values.size, values['moco-k']].map(Number);
 const [steps, warmup] = [values.steps, values.warmup].map(Number);
 const accumulate = Number(values.accumulate);
 const split = values.bn === 'split';
+const world = await worldOf(values.replicas);
+const replicas = world?.size ?? 1;
+const own = values.replicas === 'mpi' ? batch / replicas : batch;
 
 registerEncoders();
 const backend = await openBackend(values.backend, {
@@ -45,8 +50,9 @@ const backend = await openBackend(values.backend, {
 const config = {
   encoder: encoderNamed(values.arch),
   encoderConfig: { imageSize: size, stem: values.stem },
-  batch: batch / accumulate,
+  batch: own / accumulate,
   accumulate,
+  replicas,
   queueSize,
   momentum: 0.999,
   temperature: 0.2,
@@ -60,17 +66,33 @@ const config = {
 };
 const trainer = await start();
 const random = rng(0, 'benchmark');
-const shape = [batch, 3, size, size];
+const shape = [own, 3, size, size];
 const image = () => ({
   shape,
   dtype: 'float32',
-  data: Float32Array.from({ length: batch * 3 * size * size }, random.normal),
+  data: Float32Array.from({ length: own * 3 * size * size }, random.normal),
 });
 const feeds = { xq: image(), xk: image() };
 /** Nothing but the trainer holds the state, as in training. */
 function start() {
   const state = mocoState(config, 0);
-  return createTrainer(backend, mocoStep(config, state), state);
+  return createTrainer(backend, mocoStep(config, state), state, world && { communicator: world });
+}
+
+/** What joins the replicas; undefined for a step that is not shared. */
+async function worldOf(kind) {
+  if (kind === 'none') return undefined;
+  if (kind === 'mpi') return (await import('../../packages/distributed/dist/index.js')).openWorld();
+  return {
+    rank: 0,
+    size: 2,
+    allReduce: async (sums) => {
+      for (const sum of sums) for (let i = 0; i < sum.length; i++) sum[i] *= 2;
+    },
+    allGather: async (rows, gathered) => {
+      for (const at of [0, rows.length]) gathered.set(rows, at);
+    },
+  };
 }
 
 /** Linux: the process's memory now, and its peak since it was last reset, in bytes. */
@@ -96,8 +118,9 @@ let first = 0;
 let loss = 0;
 for (let i = 0; i < warmup + steps; i++) {
   const drawn = rng(0, 'perm', i);
-  const orders = Array.from({ length: accumulate }, () => [...drawn.permutation(batch / accumulate)]);
-  const perm = { shape: [batch], dtype: 'int32', data: Int32Array.from(orders.flat()) };
+  const all = own * replicas;
+  const orders = Array.from({ length: accumulate }, () => [...drawn.permutation(all / accumulate)]);
+  const perm = { shape: [all], dtype: 'int32', data: Int32Array.from(orders.flat()) };
   const cpu = process.cpuUsage();
   const before = performance.now();
   const metrics = await trainer.step(split ? { ...feeds, perm } : feeds, 0.03, i);
@@ -110,7 +133,8 @@ for (let i = 0; i < warmup + steps; i++) {
   cpuSeconds.push((user + system) / 1e6);
 }
 const sorted = [...seconds].sort((a, b) => a - b);
-console.log(
+const print = world === undefined || world.rank === 0 ? console.log : () => {};
+print(
   JSON.stringify({
     peer: `moco.ts ${backend.capabilities().lowering}`,
     secondsPerStep: seconds,
@@ -123,3 +147,4 @@ console.log(
   }),
 );
 await trainer.dispose();
+await world?.finalize?.();
