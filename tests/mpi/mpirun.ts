@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The launchers to test with, by name or path: `mpirun.openmpi,mpirun.mpich`. */
 export const launchers = (process.env.MOCO_MPI ?? '').split(',').filter(Boolean);
@@ -64,6 +65,11 @@ export function mpirun(
     processes: () => processesOf(job),
     ranks: () => processesOf(job).filter(isNode),
   };
+}
+
+/** Resolves once nothing of a job is left. */
+export async function nothingLeft(job: Job): Promise<void> {
+  while (job.processes().length > 0) await sleep(50);
 }
 
 /** Processes that inherited the name of a job. */

@@ -1,8 +1,7 @@
 /** Ranks under each launcher: every call, and every way to end. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { type Job, launchers, mpirun } from './mpirun.ts';
+import { launchers, mpirun, nothingLeft } from './mpirun.ts';
 
 const program = fileURLToPath(new URL('rank.mjs', import.meta.url));
 
@@ -13,11 +12,6 @@ const seenBy = ({ out }: { out: string }) =>
     .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line))
     .sort((a, b) => a.rank - b.rank);
-
-/** Waits until nothing of a job is left. */
-async function nothingLeft(job: Job): Promise<void> {
-  while (job.processes().length > 0) await sleep(50);
-}
 
 describe.each(launchers)('%s', (launcher) => {
   const ranks = (count: number, name: string, env = {}) => mpirun(launcher, count, [program, name], env);
@@ -78,6 +72,15 @@ describe.each(launchers)('%s', (launcher) => {
     expect(code).not.toBe(0);
     expect(err).toMatch(
       /^moco: mpirun started this process, but its library does not load \(.*nowhere.*\): install it, or give its path in MPI_LIBRARY$/m,
+    );
+  });
+
+  it("says in one line that a library is another launcher's", async () => {
+    const other = /openmpi/.test(launcher) ? 'libmpich.so.12' : 'libmpi.so.40';
+    const { code, err } = await ranks(2, 'calls', { MPI_LIBRARY: other }).ended;
+    expect(code).not.toBe(0);
+    expect(err).toMatch(
+      /^moco: (Open MPI|MPICH)'s mpirun started 2 processes, but (MPICH|Open MPI v)[ \d.]+ finds 1: give the path of the launcher's own library in MPI_LIBRARY$/m,
     );
   });
 

@@ -105,6 +105,14 @@ export class Mpi {
     return done;
   }
 
+  /** Ends all ranks, this one included, where the library comes back from it too. */
+  abort(code: number): never {
+    leaveAtOnce();
+    this.function('Abort')(this.abi.world, code);
+    process.kill(process.pid, 'SIGKILL');
+    throw new Error('the process survived SIGKILL');
+  }
+
   /** When all calls on other threads are done. */
   idle(): Promise<unknown> {
     return this.last;
@@ -144,6 +152,17 @@ export class Mpi {
     }
     return found;
   }
+}
+
+/**
+ * MPI_Abort ends in C's `exit`, which takes down what V8's threads still use: now and then the process died of that, with another code.
+ * So what `exit` calls first is `_exit`.
+ */
+function leaveAtOnce(): void {
+  const c = koffi.load(null);
+  const [leave, register] = [symbolOf(c, '_exit'), symbolOf(c, 'on_exit')];
+  if (leave !== undefined && register !== undefined)
+    c.func('on_exit', 'int', ['void *', 'void *'])(leave, null);
 }
 
 function load(names: readonly string[]) {

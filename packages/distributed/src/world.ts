@@ -102,17 +102,14 @@ function join(mpi: Mpi): World {
   const neighbours = mpi.handle('Comm_split_type', world, typeShared, rank, infoNull);
   const local = { rank: mpi.number('Comm_rank', neighbours), size: mpi.number('Comm_size', neighbours) };
   const own = ownCores();
-  let finalized = false;
+  let left = false;
   const abort = (code = 1): never => {
-    finalized = true;
-    mpi.call('Abort', world, code);
-    // Where the library comes back.
-    process.kill(process.pid, 'SIGKILL');
-    throw new Error('killed');
+    left = true;
+    return mpi.abort(code);
   };
   // MPICH's launcher ends with 0 when a rank exits without having left.
   process.on('exit', (code) => {
-    if (!finalized) abort(code || 1);
+    if (!left) abort(code || 1);
   });
   return {
     rank,
@@ -127,7 +124,7 @@ function join(mpi: Mpi): World {
     abort,
     finalize: async () => {
       await mpi.idle();
-      finalized = true;
+      left = true;
       mpi.call('Finalize');
     },
   };
