@@ -52,7 +52,17 @@ const shared = [
 const arms = {
   simclr: ['--method', 'simclr', '--moco-t', '0.1'],
   // The paper's T_s of .2 has the student's similarities too flat for a queue of 1,024.
-  distill: ['--method', 'distill', '--moco-k', '1024', '--moco-t', '0.07', '--teacher', teacher, '--cache-teacher'],
+  distill: [
+    '--method',
+    'distill',
+    '--moco-k',
+    '1024',
+    '--moco-t',
+    '0.07',
+    '--teacher',
+    teacher,
+    '--cache-teacher',
+  ],
 };
 
 await registerPlugins();
