@@ -1,15 +1,7 @@
 /** A pretraining run: its folder, its session, and what it saves, logs and measures. */
 
-import { basename, dirname, join, resolve } from 'node:path';
-import {
-  BackendError,
-  normaliseBytes,
-  type Params,
-  say,
-  settingRef,
-  type Trainer,
-  UserError,
-} from '@moco-ts/core';
+import { join } from 'node:path';
+import { BackendError, normaliseBytes, type Params, say, settingRef, type Trainer } from '@moco-ts/core';
 import type { ImageDataset, Pixels } from '@moco-ts/data';
 import {
   type Checkpoint,
@@ -19,8 +11,6 @@ import {
   lastEpoch,
   logSinks,
   type Moment,
-  metricMeans,
-  type Progress,
   queryParams,
   type RunConfig,
   rateAt,
@@ -28,13 +18,10 @@ import {
   Session,
   type SessionOptions,
   type StepBatch,
-  type StepInfo,
 } from '@moco-ts/run';
 import { agreementOn, sharedSkips } from './agreement.ts';
 import type { Best } from './best-file.ts';
-import { listCheckpoints } from './checkpoint.ts';
 import { checkCollapse } from './collapse.ts';
-import { currentCommit } from './commit.ts';
 import { courseOf, type Run, startTiming, type Timing } from './course.ts';
 import { slowData } from './data-time.ts';
 import type { EvaluationSets, Measures } from './evaluate.ts';
@@ -44,13 +31,14 @@ import type { Beginning } from './init.ts';
 import { createKeeper, type Keeper, noKeeper } from './keeper.ts';
 import { type Lock, lockFolder } from './lock.ts';
 import { noLog, openLog, type RunLog, usualLogs } from './log.ts';
+import { writeEpoch, writeStep } from './log-lines.ts';
 import { registerPlugins } from './plugins.ts';
 import { type OwnParts, type Prepared, prepare } from './prepare.ts';
+import { aboutRun, commitField, expectAsPlanned, tellOfLeftOut } from './record.ts';
 import type { Reporter } from './reporter.ts';
 import { noSelection, openSelection, type Selection } from './selection.ts';
 import { skipList } from './skipped.ts';
-import { jsonIfThere } from './source.ts';
-import { describeMachine, version } from './versions.ts';
+import { describeMachine } from './versions.ts';
 import { watchWarmUp } from './warm-up.ts';
 import { alone, ofRankZero, type World } from './world.ts';
 
@@ -163,45 +151,6 @@ export async function train(job: TrainJob): Promise<TrainResult> {
 
 /** On a rank that has nothing to tell. */
 const absent = (): Promise<Omit<TrainResult, 'params'>> => Promise.reject(new Error('rank 0 tells'));
-
-/** Until the lock is taken, another process may have resumed the run. */
-async function expectAsPlanned(folder: string, resume: Checkpoint | undefined): Promise<void> {
-  const [newest] = await listCheckpoints(folder);
-  const here = resume !== undefined && resolve(dirname(resume.path)) === resolve(folder);
-  if (newest !== (here ? basename(resume.path) : undefined))
-    throw new UserError(
-      `${folder} was written by another process meanwhile: the same command goes on with it`,
-      { code: 'file-locked' },
-    );
-}
-
-/** What a run's record tells of it beside its settings and machine. */
-function aboutRun({ dataset, backend, replicas }: Prepared) {
-  const { name, length, source, classes } = dataset;
-  return {
-    dataset: { name, images: length, source, ...(classes && { classes: classes.length }) },
-    backend: { name: backend.name, device: backend.device, lowering: backend.capabilities().lowering },
-    ...(replicas > 1 && { replicas }),
-    versions: { moco: version, node: process.version },
-    ...commitField(),
-  };
-}
-
-/** A log that the run had before it went on is named by the user alone: a checkpoint of others would send what it likes. */
-async function tellOfLeftOut(folder: string, named: readonly string[], reporter: Reporter): Promise<void> {
-  const { log } = await jsonIfThere(join(folder, 'config.json'));
-  const before = Array.isArray(log) ? log.filter((name) => typeof name === 'string') : [];
-  const left = before.filter((name) => !named.includes(name));
-  if (left.length > 0)
-    reporter.warn(
-      say`the run was logged to ${left.join(', ')} too, and goes on without: ${settingRef('log', before.join(','))} names all`,
-    );
-}
-
-function commitField(): { commit?: string } {
-  const commit = currentCommit();
-  return commit === undefined ? {} : { commit };
-}
 
 async function loop(
   job: TrainJob,
@@ -335,37 +284,3 @@ function sessionOf(
     },
   });
 }
-
-function writeStep(
-  log: RunLog,
-  { at, learningRate: lr, metrics, seconds, waited, progress: { rate } }: StepInfo,
-  timed: boolean,
-): void {
-  const { epoch, step, globalStep, progress } = at;
-  const pacing = { time: rounded(seconds), data: rounded(waited), rate: rounded(rate) };
-  // No spreads: see createTrainer.
-  const charted = Object.assign({}, metrics, timed ? { lr, progress } : { lr });
-  const line = Object.assign({ epoch, step, globalStep }, charted, pacing);
-  log.write('step', line, { step: globalStep, values: charted });
-}
-
-function writeEpoch(
-  log: RunLog,
-  { epoch, globalStep, meters, learningRate: lr, done }: Progress,
-  timed: boolean,
-): void {
-  const { time, data } = meters;
-  const means = metricMeans(meters);
-  const pacing = { time: rounded(time.average), data: rounded(data.average) };
-  log.write(
-    'epoch',
-    { epoch, globalStep, ...means, lr, ...pacing, ...(timed && { done }) },
-    {
-      step: globalStep,
-      values: Object.fromEntries(Object.entries(means).map(([name, value]) => [`mean/${name}`, value])),
-    },
-  );
-}
-
-/** To four places: times are no more exact. */
-const rounded = (value: number) => Number(value.toFixed(4));
