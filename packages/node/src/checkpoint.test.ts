@@ -115,7 +115,12 @@ describe('checkpoints', () => {
 
   it('are refused when none is there, none intact, or of another program', async () => {
     const folder = temporaryFolder();
-    await expect(opened(folder)).rejects.toThrow(`${folder} holds no checkpoint`);
+    await expect(opened(folder)).rejects.toThrow(new CheckpointError(`${folder} holds no checkpoint`));
+    // Of a run that was killed before its first.
+    writeFileSync(join(folder, 'config.json'), '{}');
+    await expect(opened(folder)).rejects.toThrow(
+      `${folder} holds no checkpoint: its run ended before the first one; the command that began it begins it again`,
+    );
     await expect(opened(join(folder, 'no'))).rejects.toThrow('no such checkpoint or run folder');
     truncateSync(await save(folder, 1), 4);
     await expect(opened(folder)).rejects.toThrow('none of the 1 checkpoints');

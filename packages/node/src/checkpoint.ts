@@ -133,10 +133,7 @@ export async function openCheckpoint(
     throw new CheckpointError(`${path}: no such checkpoint or run folder`, { code: 'file-missing' });
   if (!entry.isDirectory()) return readCheckpoint(path);
   const names = await listCheckpoints(path);
-  if (names.length === 0)
-    throw new CheckpointError(
-      `${path} holds no checkpoint${(await holdsRun(path)) ? ' but damaged ones (*.damaged)' : ''}`,
-    );
+  if (names.length === 0) throw new CheckpointError(`${path} holds no checkpoint${await whyNone(path)}`);
   const damaged: string[] = [];
   for (const name of names) {
     try {
@@ -151,6 +148,13 @@ export async function openCheckpoint(
     }
   }
   throw new CheckpointError(`none of the ${names.length} checkpoints in ${path} is intact`);
+}
+
+/** Why a folder has no checkpoint, and what to do; empty where nothing tells. */
+async function whyNone(folder: string): Promise<string> {
+  if (await holdsRun(folder)) return ' but damaged ones (*.damaged)';
+  const isBegun = (await entryIfThere(join(folder, 'config.json'))) !== undefined;
+  return isBegun ? ': its run ended before the first one; the command that began it begins it again' : '';
 }
 
 /** A checkpoint that its run chose. */

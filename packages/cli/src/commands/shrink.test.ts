@@ -101,7 +101,7 @@ describe('moco shrink', () => {
     expect(code).toBe(0);
     expect(err).toMatch(/^moco: warning: left out: .*b\.png: not a readable image/);
     expect(out).toContain('2 images; ');
-    expect(out).toContain('1 damaged image: empty files keep the numbers of all others.');
+    expect(out).toContain('1 damaged image: an empty file keeps the numbers of all others.');
     const copy = await openDataset(`${data}-16`);
     expect([copy.length, copy.id(2)]).toEqual([3, 'c.png']);
     await expect(copy.decode(1)).rejects.toThrow(/b\.png: not a readable image/);

@@ -74,7 +74,9 @@ function told({ outcome, out, images, kept, damaged, bytes: size, decoding }: Sh
   return [
     `${out}: ${counted(images - damaged, 'image')}${before}; ${bytes(size.before)} -> ${bytes(size.after)}`,
     ...(damaged > 0
-      ? [`${counted(damaged, 'damaged image')}: empty files keep the numbers of all others.`]
+      ? [
+          `${counted(damaged, 'damaged image')}: ${damaged === 1 ? 'an empty file keeps' : 'empty files keep'} the numbers of all others.`,
+        ]
       : []),
     ...(decoding
       ? [
