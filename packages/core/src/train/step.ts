@@ -208,36 +208,24 @@ export class StepTracer {
     );
     const derivatives =
       scale === 1 ? scaled : scaled.map((derivative) => mul(derivative, 1 / (scale * this.replicas)));
-    this.exchange(derivatives, (means) => {
-      this.update(branch, means, optimizer, expose);
-    });
-  }
-
-  /** @param derivatives by the parameters that the branch trains, of a micro-batch */
-  private update(
-    branch: Branch,
-    derivatives: readonly Traced[],
-    optimizer: Optimizer,
-    expose: boolean,
-  ): void {
-    const { rateGroup } = this;
     const names = Object.keys(optimizer.scalars(0, 0));
     const fed = (prefix: string) =>
       Object.fromEntries(names.map((name) => [name, this.feed(`${prefix}${name}`, [])]));
     const common = fed('');
     const own = rateGroup && fed('group.');
-    branch.trained().forEach(([name, parameter], i) => {
-      const derivative = derivatives[i]!;
-      const gradient = this.accumulation?.mean(`grad.${name}`, derivative) ?? derivative;
-      const slotNames = optimizer.slots.map((slot) => `opt.${slot}.${name}`);
-      const slots = slotNames.map((slot) => this.stateNamed(slot));
-      const scalars = own && rateGroup.has(name) ? own : common;
-      const after = optimizer.update({ parameter, gradient, slots, scalars });
-      this.setState(branch.stateName(name), after.parameter);
-      slotNames.forEach((slot, s) => {
-        this.setState(slot, after.slots[s]!);
+    this.exchange(derivatives, (means) => {
+      params.forEach(([name, parameter], i) => {
+        const gradient = this.accumulation?.mean(`grad.${name}`, means[i]!) ?? means[i]!;
+        const slotNames = optimizer.slots.map((slot) => `opt.${slot}.${name}`);
+        const slots = slotNames.map((slot) => this.stateNamed(slot));
+        const scalars = own && rateGroup.has(name) ? own : common;
+        const after = optimizer.update({ parameter, gradient, slots, scalars });
+        this.setState(branch.stateName(name), after.parameter);
+        slotNames.forEach((slot, s) => {
+          this.setState(slot, after.slots[s]!);
+        });
+        if (expose) this.metricOfAll(`grad.${name}`, gradient);
       });
-      if (expose) this.metricOfAll(`grad.${name}`, gradient);
     });
   }
 
