@@ -30,8 +30,8 @@ describe('labels of two sets', () => {
     expect([...splits.train.labels]).toEqual([2, 0, 1]);
     expect([...splits.test.labels]).toEqual([1, 3, 2]);
     expect(splits.notes).toEqual([
-      'a: only the training split has cat',
-      'b: only the test split has fox, which counts as never right',
+      'a: no images to measure on in cat',
+      'b: no images to learn from in fox, which counts as never right',
     ]);
   });
 

@@ -29,9 +29,9 @@ export function labelSplits(train: ImageDataset, test: ImageDataset): LabelledSp
   const lacking = (mine: Set<number>, others: Set<number>) =>
     classes.filter((_, label) => mine.has(label) && !others.has(label));
   const [noTest, noTrain] = [lacking(inTrain!, inTest!), lacking(inTest!, inTrain!)];
-  if (noTest.length > 0) notes.push(`${train.name}: only the training split has ${some(noTest)}`);
+  if (noTest.length > 0) notes.push(`${train.name}: no images to measure on in ${some(noTest)}`);
   if (noTrain.length > 0)
-    notes.push(`${test.name}: only the test split has ${some(noTrain)}, which counts as never right`);
+    notes.push(`${test.name}: no images to learn from in ${some(noTrain)}, which counts as never right`);
   return { classes, train: own!, test: asked!, notes };
 }
 

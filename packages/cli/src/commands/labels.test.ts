@@ -73,8 +73,8 @@ it('a class that only one split has is named, and never right', async () => {
   renameSync(join(data, 'val/dog'), join(data, 'val/ape'));
   const { code, out, err } = await moco('knn', run, data, '-k', '1', ...small);
   expect(code).toBe(0);
-  expect(err).toMatch(/warning: .*: only the training split has cat, dog\n/);
-  expect(err).toMatch(/warning: .*: only the test split has ape, which counts as never right\n/);
+  expect(err).toMatch(/warning: .*: no images to measure on in cat, dog\n/);
+  expect(err).toMatch(/warning: .*: no images to learn from in ape, which counts as never right\n/);
   // The apes' nearest are dogs; the elk are found.
   expect(out).toMatch(/kNN accuracy +50\.00 %/);
 });
