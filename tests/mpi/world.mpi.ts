@@ -45,7 +45,8 @@ describe.each(launchers)('%s', (launcher) => {
   it.each(['throws', 'exits'])('ends all ranks, with a failure, where one %s', async (name) => {
     const job = ranks(2, name);
     const { code } = await job.ended;
-    expect(code).toBe(1);
+    // A number of which launchers make their own: where ranks end in different ways, MPICH gives the first that it hears of.
+    expect(code).not.toBe(0);
     await nothingLeft(job);
   });
 
