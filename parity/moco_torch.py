@@ -111,7 +111,7 @@ def v3_head(
 
 
 class TinyResNet(ResNet):
-    """`resnet-tiny`: one BasicBlock per stage, of width, 2, 4 and 8 x width channels; names as torchvision's."""
+    """`resnet-tiny`, `resnet-micro` (width 8): a BasicBlock per stage, of width to 8 x width channels; names as torchvision's."""
 
     def __init__(self, num_classes: int, norm_layer: Callable[..., nn.Module], width: int = 32) -> None:
         super().__init__(BasicBlock, [1, 1, 1, 1], norm_layer=norm_layer)
@@ -144,16 +144,16 @@ class VitWithHead(nn.Module):
 
 
 def build_encoder(arch: str, stem: str | None, dim: int, mlp: bool, splits: int | None = None) -> nn.Module:
-    """A ResNet of torchvision, or `resnet-tiny`, with MoCo's head as `fc`; initialised as torchvision does it. Or a ViT of timm.
+    """A ResNet of torchvision, or a small one, with MoCo's head as `fc`; initialised as torchvision does it. Or a ViT of timm.
 
     `splits` None is plain BN. Stems: imagenet; cifar, a 3x3 stride-1 conv1 and no max-pool; small, the same with
-    stride 2. Default: small for `resnet-tiny`, else imagenet.
+    stride 2. Default: small for the small ResNets, else imagenet.
     """
     if arch.startswith("vit_"):
         return VitWithHead(arch, dim, mlp)
     norm = nn.BatchNorm2d if splits is None else partial(SplitBatchNorm, splits=splits)
-    tiny = arch == "resnet-tiny"
-    model = TinyResNet(dim, norm) if tiny else get_model(arch, weights=None, num_classes=dim, norm_layer=norm)
+    tiny = {"resnet-tiny": 32, "resnet-micro": 8}.get(arch)
+    model = TinyResNet(dim, norm, tiny) if tiny else get_model(arch, weights=None, num_classes=dim, norm_layer=norm)
     stem = stem or ("small" if tiny else "imagenet")
     if stem != "imagenet":
         model.conv1 = nn.Conv2d(3, model.conv1.out_channels, 3, 2 if stem == "small" else 1, 1, bias=False)
