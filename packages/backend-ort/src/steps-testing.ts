@@ -11,6 +11,7 @@ import {
   distillState,
   distillStep,
   drawNegatives,
+  type Feed,
   type InstDiscConfig,
   initEncoder,
   initEncoderV3,
@@ -18,7 +19,10 @@ import {
   instDiscStep,
   isBuffer,
   lossScaleOf,
+  type MocoConfig,
   type MocoV3Config,
+  mocoState,
+  mocoStep,
   mocoV3State,
   mocoV3Step,
   type OptimizerConfig,
@@ -37,9 +41,9 @@ import {
   type TrainingStep,
 } from '@moco-ts/core';
 import { defineResnet, defineVit } from '@moco-ts/encoders';
-import { views } from './parity-testing.ts';
+import { difference, relative, sample, views } from './parity-testing.ts';
 
-interface Fact {
+export interface Fact {
   /** Of the whole tensor; of a parameter: of what training changed. */
   readonly norm: number;
   /** PyTorch's float32 from its float64, relative to that norm. */
@@ -57,15 +61,20 @@ interface Net {
 }
 export interface StepsCase {
   readonly spec: {
-    readonly method: 'moco-v3' | 'simclr' | 'instdisc' | 'distill' | 'classifier';
+    readonly method: 'moco-v1' | 'moco-v2' | 'moco-v3' | 'simclr' | 'instdisc' | 'distill' | 'classifier';
     readonly dim: number;
     readonly net: Net;
+    /** R, of parity/ddp.py's cases. */
+    readonly replicas?: number;
+    readonly bn?: 'shuffle' | 'sync' | 'plain';
     readonly momentum: number;
     readonly frozen?: readonly string[];
     readonly optimizer: OptimizerConfig;
     readonly lr: number;
   };
   readonly viewSeed: number;
+  /** Images of a step, of all replicas; default that of the whole fixture. */
+  readonly batch?: number;
   readonly losses: readonly number[];
   readonly drift: readonly number[];
   /** Parameters whose gradient is 0 but for rounding. */
@@ -83,7 +92,7 @@ interface Fixture {
 
 const file = new URL('../../../parity/fixtures/steps.json', import.meta.url);
 const fixture = JSON.parse(readFileSync(file, 'utf8')) as Fixture;
-const { seed, batch } = fixture;
+const { seed } = fixture;
 export const { steps, sample: limit, cases } = fixture;
 
 /** Of PyTorch under autocast(bfloat16). */
@@ -100,14 +109,17 @@ export const mixed = (
 ).cases;
 
 /** What the tests need of a method. */
-interface Method {
+export interface Method {
   readonly state: Record<string, Tensor>;
   step(expose: boolean, state: Record<string, Tensor>): TrainingStep;
   feeds(step: number): Record<string, Tensor>;
 }
 
-export function methodOf({ spec, viewSeed }: StepsCase, precision: Precision = 'fp32'): Method {
-  const { net } = spec;
+export function methodOf(
+  { spec, viewSeed, batch = fixture.batch }: StepsCase,
+  precision: Precision = 'fp32',
+): Method {
+  const { net, replicas = 1, bn } = spec;
   const encoder =
     net.encoder === 'vit'
       ? defineVit({ name: 'vit', ...net, stem: 'patch' })
@@ -122,8 +134,10 @@ export function methodOf({ spec, viewSeed }: StepsCase, precision: Precision = '
   const shared: PassConfig = {
     encoder,
     encoderConfig: { imageSize: net.size, ...patch },
-    batch,
+    batch: batch / replicas,
+    replicas,
     bnSplits: 1,
+    bnSync: bn === 'sync',
   };
   const optimizer = { ...createOptimizer(spec.optimizer), lossScale: lossScaleOf(precision) };
   const settings = { ...spec, ...shared, optimizer };
@@ -131,6 +145,18 @@ export function methodOf({ spec, viewSeed }: StepsCase, precision: Precision = '
     const [xq, xk] = views(viewSeed, step, batch, net.size);
     return { xq, xk };
   };
+  if (spec.method === 'moco-v1' || spec.method === 'moco-v2') {
+    const shuffle = bn === 'shuffle';
+    const config = { ...settings, shuffle } as unknown as MocoConfig;
+    const perm = (step: number): Tensor => {
+      return { shape: [batch], dtype: 'int32', data: rng(seed, 'perm', step).permutation(batch) };
+    };
+    return {
+      state: mocoState(config, seed, initEncoder(config, seed)),
+      step: (exposeGradients, state) => mocoStep({ ...config, exposeGradients }, state),
+      feeds: (i) => ({ ...images(i), ...(shuffle && { perm: perm(i) }) }),
+    };
+  }
   if (spec.method === 'moco-v3') {
     const config = settings as unknown as MocoV3Config;
     const momentum = (i: number) => scalar(risingMomentum(spec.momentum, i / steps));
@@ -213,6 +239,34 @@ function withEstimates(params: Params): Params {
     return [name, { ...value, data: Float32Array.from(value.data, () => stream.uniform(low, high)) }];
   });
   return Object.fromEntries(all);
+}
+
+const isTrained = (name: string) => /^(q|k|predictor)\./.test(name) && !isBuffer(name);
+
+/**
+ * How far a value after training is from a fact. Of parameters what training changed, not the value: most of a weight is still its
+ * start after so few steps.
+ */
+export function stateError(
+  name: string,
+  after: Feed,
+  start: Feed,
+  fact: Fact,
+  count: number = limit,
+): number {
+  const ours = sample(after.data, count);
+  const from = isTrained(name) ? sample(start.data, count) : new Array<number>(ours.length).fill(0);
+  return relative(difference(ours, from), difference(fact.sample, from));
+}
+
+const kind = (name: string) => (isBuffer(name) ? 'buffer' : /^(opt\.[^.]+|[^.]+)/.exec(name)![0]);
+
+/** The bound of {@link stateError}, at the least `floor`: three times the worst of PyTorch's float32 among state of the same kind. */
+export function stateBounds(facts: StepsCase['state'], floor: number): (name: string) => number {
+  const drift = new Map<string, number>();
+  for (const [name, { f32 }] of Object.entries(facts))
+    drift.set(kind(name), Math.max(f32, drift.get(kind(name)) ?? 0));
+  return (name) => Math.max(floor, 3 * drift.get(kind(name))!);
 }
 
 /** @param options.gradients also gives those of the first step. Default true */

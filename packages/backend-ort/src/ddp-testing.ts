@@ -1,0 +1,129 @@
+/** What the tests of several replicas share: PyTorch's DistributedDataParallel on 2 and 4 ranks, by parity/ddp.py. */
+import { readdirSync, readFileSync } from 'node:fs';
+import {
+  type Backend,
+  createTrainer,
+  type Feed,
+  interpretReplicas,
+  microBatches,
+  stepScalars,
+  type TrainerOptions,
+} from '@moco-ts/core';
+import { relative, sample } from './parity-testing.ts';
+import { type Method, methodOf, type StepsCase, stateBounds, stateError } from './steps-testing.ts';
+
+export interface DdpCase extends StepsCase {
+  readonly spec: StepsCase['spec'] & { readonly replicas: number };
+  readonly steps: number;
+  /** Elements of a sample. */
+  readonly sample: number;
+}
+
+const folder = new URL('../../../parity/fixtures/', import.meta.url);
+
+/** By name, as `v2-sync-4`. */
+export const ddpCases: Readonly<Record<string, DdpCase>> = Object.fromEntries(
+  readdirSync(folder)
+    .filter((file) => /^ddp-.*\.json$/.test(file))
+    .sort()
+    .map((file) => [file.slice(4, -5), JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as DdpCase]),
+);
+
+export interface DdpResult {
+  readonly losses: readonly number[];
+  /** `grad.<name>`, of step 0. */
+  readonly gradients: Readonly<Record<string, Feed>>;
+  readonly state: Readonly<Record<string, Feed>>;
+}
+
+/** The steps of a case on a backend; as one of its replicas with a communicator, else all of them. */
+export async function ddpOnBackend(
+  backend: Backend,
+  name: string,
+  options: TrainerOptions = {},
+): Promise<DdpResult> {
+  const given = ddpCases[name]!;
+  const method = methodOf(given);
+  const trainer = await createTrainer(backend, method.step(true, method.state), method.state, options);
+  try {
+    const losses: number[] = [];
+    let gradients: DdpResult['gradients'] = {};
+    for (let i = 0; i < given.steps; i++) {
+      const metrics = await trainer.step(method.feeds(i), given.spec.lr, i);
+      losses.push(metrics.loss!.data[0]!);
+      if (i === 0) gradients = metrics;
+    }
+    return { losses, gradients, state: await trainer.state() };
+  } finally {
+    await trainer.dispose();
+  }
+}
+
+/** The first steps of a case by definition in float64: the losses, and the gradients of step 0. */
+export function ddpOnOracle(name: string, steps: number): Pick<DdpResult, 'losses' | 'gradients'> {
+  const given = ddpCases[name]!;
+  const { lr, replicas } = given.spec;
+  const method = methodOf(given);
+  const step = method.step(true, method.state);
+  const losses: number[] = [];
+  let gradients: DdpResult['gradients'] = {};
+  let states: Record<string, Feed>[] = Array.from({ length: replicas }, () => method.state);
+  for (let i = 0; i < steps; i++) {
+    const scalars = Object.entries(stepScalars(step, lr, i));
+    const fed = Object.fromEntries(scalars.map(([key, value]) => [key, { shape: [], data: [value] }]));
+    const feeds = states.map((state, rank) => {
+      return { ...state, ...fed, ...microBatches(step, method.feeds(i), { rank, size: replicas })[0] };
+    });
+    const results = interpretReplicas(step.graph, feeds);
+    states = results.map((outputs, rank) =>
+      Object.fromEntries(
+        step.state.map(({ input, output }) => [input, output ? outputs[output]! : states[rank]![input]!]),
+      ),
+    );
+    losses.push(results[0]!.loss!.data[0]!);
+    if (i === 0) gradients = results[0]!;
+  }
+  return { losses, gradients };
+}
+
+/** How near a result must be to PyTorch's in float64, relatively. */
+export interface DdpBounds {
+  readonly loss: (step: number) => number;
+  readonly gradient: number;
+  readonly state: (name: string) => number;
+}
+
+/** Those of a run in float32: as near as PyTorch's own float32 is, times two or three. */
+export function float32Bounds({ drift, gradients, state }: DdpCase): DdpBounds {
+  return {
+    loss: (step) => (step === 0 ? 1e-5 : Math.max(1e-3, 3 * Math.max(...drift))),
+    gradient: 2 * Math.max(...Object.values(gradients).map(({ f32 }) => f32)),
+    state: stateBounds(state, 1e-3),
+  };
+}
+
+/** What is further from PyTorch than the bounds, one line each; none where all is right. */
+export function ddpMisses(
+  name: string,
+  { losses, gradients, state }: DdpResult,
+  bounds: DdpBounds,
+): string[] {
+  const given = ddpCases[name]!;
+  const start: Method['state'] = methodOf(given).state;
+  const misses: string[] = [];
+  const check = (what: string, error: number, bound: number) => {
+    if (!(error <= bound)) misses.push(`${what}: ${error.toExponential(2)} > ${bound.toExponential(2)}`);
+  };
+  const expected = state ? given.losses : given.losses.slice(0, losses.length);
+  expected.forEach((loss, i) => {
+    check(`loss of step ${i}`, Math.abs(losses[i]! - loss) / loss, bounds.loss(i));
+  });
+  for (const [parameter, fact] of Object.entries(given.gradients)) {
+    const ours = sample(gradients[`grad.${parameter}`]!.data, given.sample);
+    check(`grad.${parameter}`, relative(ours, fact.sample), bounds.gradient);
+  }
+  if (state)
+    for (const [key, fact] of Object.entries(given.state))
+      check(key, stateError(key, state[key]!, start[key]!, fact, given.sample), bounds.state(key));
+  return misses;
+}
