@@ -1,7 +1,7 @@
 """MoCo v1, v2 and v3, SimCLR and SEED on several ranks: torch.distributed with gloo, DistributedDataParallel, a process per rank.
 
 Makes fixtures/ddp-<case>.json: the settings, the losses (mean over the ranks), the averaged gradients of step 0, the state that
-rank 0 has after the last step, and the running estimates of the other ranks; in float64, with the distance of float32.
+rank 0 has after the last step, and each rank's running estimates after the first; in float64, with the distance of float32.
 `python ddp.py [CASE...]`. `python ddp.py --write-inputs CASE FOLDER` writes SPEC.json and IN.safetensors of a MoCo v1 or v2 case.
 
 Written from the papers: ShuffleBN and the queue from MoCo v1 (1911.05722, section 3.3 and algorithm 1), v2 (2003.04297), v3
@@ -304,8 +304,8 @@ def expect_equal(results: list[dict[str, Any]]) -> None:
 def make(name: str, spec: dict[str, Any]) -> dict[str, Any] | None:
     """On each rank; rank 0 gives the document."""
     seed, f32, f64 = both(spec)
-    gathered: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(gathered, [{key: run[key] for key in ("gradients", "state")} for run in (f32, f64)])
+    gathered = from_ranks([{key: run[key] for key in ("gradients", "state")} for run in (f32, f64)])
+    first = ranks_after_first(spec, seed)
     if dist.get_rank() > 0:
         return None
     expect_equal([g[0] for g in gathered])
@@ -313,7 +313,7 @@ def make(name: str, spec: dict[str, Any]) -> dict[str, Any] | None:
     start = state_of(Method(spec, torch.float64))
     noise = steps.noise(f64["gradients"])
 
-    def kept(named: dict[str, Tensor]) -> dict[str, Tensor]:
+    def kept(named: dict[str, Any]) -> dict[str, Any]:
         return {n: v for n, v in named.items() if not any(n == s or n.endswith(f".{s}") for s in noise)}
 
     def parameter(name: str) -> bool:
@@ -329,10 +329,21 @@ def make(name: str, spec: dict[str, Any]) -> dict[str, Any] | None:
         "state": {
             n: facts(f32["state"][n], v, start[n] if parameter(n) else None) for n, v in kept(f64["state"]).items()
         },
-        "ranks": [
-            {n: facts(a["state"][n], v, None) for n, v in buffers(kept(b["state"])).items()} for a, b in gathered[1:]
-        ],
+        "ranks": [kept(of_rank) for of_rank in first],
     }
+
+
+def from_ranks(value: Any) -> list[Any]:
+    """What each rank has, on all ranks."""
+    gathered: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(gathered, value)
+    return gathered
+
+
+def ranks_after_first(spec: dict[str, Any], seed: int) -> list[dict[str, Any]]:
+    """The running estimates of each rank after one step, which its own images gave."""
+    f32, f64 = (buffers(train(spec, seed, dtype, 1)["state"]) for dtype in (torch.float32, torch.float64))
+    return from_ranks({n: facts(f32[n], v, None) for n, v in f64.items()})
 
 
 def on_ranks(work: Callable[..., None], size: int, *args: Any) -> None:

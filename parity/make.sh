@@ -10,7 +10,8 @@ if [ -z "$python" ]; then
   python=.venv/bin/python
 fi
 "$python" check_replay.py
-for name in ops fixtures methods steps precision lightly_methods names views vit vit_traits vectors; do "$python" "$name.py"; done
+"$python" ddp_check.py
+for name in ops fixtures methods steps ddp precision lightly_methods names views vit vit_traits vectors; do "$python" "$name.py"; done
 # Pickles hold addresses: each run of it gives other bytes of the same meaning, which are no reason to commit them.
 "$python" exchange.py
 # What needs a build, as npm run setup makes it.

@@ -5,18 +5,30 @@ import {
   createTrainer,
   type Feed,
   interpretReplicas,
+  isBuffer,
   microBatches,
   stepScalars,
   type TrainerOptions,
+  type TrainingStep,
+  under,
 } from '@moco-ts/core';
 import { relative, sample } from './parity-testing.ts';
-import { type Method, methodOf, type StepsCase, stateBounds, stateError } from './steps-testing.ts';
+import {
+  type Fact,
+  type Method,
+  methodOf,
+  type StepsCase,
+  stateBounds,
+  stateError,
+} from './steps-testing.ts';
 
 export interface DdpCase extends StepsCase {
   readonly spec: StepsCase['spec'] & { readonly replicas: number };
   readonly steps: number;
   /** Elements of a sample. */
   readonly sample: number;
+  /** By rank: the running statistics that its own images give in step 0. */
+  readonly ranks: readonly Readonly<Record<string, Fact>>[];
 }
 
 const folder = new URL('../../../parity/fixtures/', import.meta.url);
@@ -59,14 +71,20 @@ export async function ddpOnBackend(
   }
 }
 
-/** The first steps of a case by definition in float64: the losses, and the gradients of step 0. */
-export function ddpOnOracle(name: string, steps: number): Pick<DdpResult, 'losses' | 'gradients'> {
+/**
+ * The first steps of a case by definition in float64: the losses, and of step 0 the gradients and the running statistics of each
+ * replica's own images, of which replica 0's are kept.
+ */
+export function ddpOnOracle(
+  name: string,
+  steps: number,
+): Pick<DdpResult, 'losses' | 'gradients'> & { readonly own: readonly Readonly<Record<string, Feed>>[] } {
   const given = ddpCases[name]!;
   const { lr, replicas } = given.spec;
   const method = methodOf(given);
-  const step = method.step(true, method.state);
+  const step = withOwn(method.step(true, method.state));
   const losses: number[] = [];
-  let gradients: DdpResult['gradients'] = {};
+  let first: Record<string, Feed>[] = [];
   let states: Record<string, Feed>[] = Array.from({ length: replicas }, () => method.state);
   for (let i = 0; i < steps; i++) {
     const scalars = Object.entries(stepScalars(step, lr, i));
@@ -81,9 +99,23 @@ export function ddpOnOracle(name: string, steps: number): Pick<DdpResult, 'losse
       ),
     );
     losses.push(results[0]!.loss!.data[0]!);
-    if (i === 0) gradients = results[0]!;
+    if (i === 0) first = results;
   }
-  return { losses, gradients };
+  return { losses, gradients: first[0]!, own: first.map((outputs) => under('own', outputs)) };
+}
+
+/** A step that also gives, as `own.<name>`, the running statistics before replica 0's take their place on all replicas. */
+function withOwn(step: TrainingStep): TrainingStep {
+  const { graph } = step;
+  const maker = (value: number) => graph.nodes.find(({ outputs }) => outputs.includes(value))!;
+  const own = step.state.flatMap(({ input, output }) => {
+    if (!isBuffer(input)) return [];
+    const sum = graph.outputs.find(({ name }) => name === output)!.value;
+    const { inputs, outputs } = maker(sum);
+    // The sum over the replicas of select(first, own, 0).
+    return [{ name: `own.${input}`, value: maker(inputs[outputs.indexOf(sum)]!).inputs[1]! }];
+  });
+  return { ...step, graph: { ...graph, outputs: [...graph.outputs, ...own] } };
 }
 
 /** How near a result must be to PyTorch's in float64, relatively. */
