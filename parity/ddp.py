@@ -65,15 +65,12 @@ CASES: dict[str, dict[str, Any]] = {
     "v1-4": V1 | {"bn": "shuffle", "replicas": 4},
     "v2-2": V2 | {"bn": "shuffle", "replicas": 2},
     "v2-4": V2 | {"bn": "shuffle", "replicas": 4},
-    "v2-symmetric-2": V2 | {"bn": "shuffle", "symmetric": True, "lr": 1e-3, "replicas": 2},
     "v2-sync-2": V2 | {"bn": "sync", "replicas": 2},
     "v2-sync-4": V2 | {"bn": "sync", "replicas": 4},
     "v3-vit-2": V3_VIT | {"bn": "sync", "replicas": 2},
     "v3-vit-4": V3_VIT | {"bn": "sync", "replicas": 4},
     "v3-resnet-2": V3_RESNET | {"bn": "plain", "replicas": 2},
-    "v3-resnet-4": V3_RESNET | {"bn": "sync", "replicas": 4},
     "simclr-2": SIMCLR | {"bn": "plain", "replicas": 2},
-    "simclr-4": SIMCLR | {"bn": "sync", "replicas": 4},
     "distill-2": DISTILL | {"bn": "plain", "replicas": 2},
 }
 
