@@ -34,7 +34,10 @@ it.each([
   for (let step = 0; step < steps; step++) {
     const progress = step / steps;
     const pair = views(viewSeed, step, batch, size).map(({ data }) => data);
-    const feeds = run.feeds({ views: pair }, { epoch: 0, step, globalStep: step, progress });
+    const feeds = run.feeds(
+      { views: pair, indices: new Int32Array(batch) },
+      { epoch: 0, step, globalStep: step, progress },
+    );
     // Of SimSiam's encoder the rate falls by half a cosine, while that of the predictor stays.
     const fallen = method === simsiam ? (1 + Math.cos(Math.PI * progress)) / 2 : 1;
     const { loss } = await trainer.step(feeds, spec.lr * fallen, step);

@@ -39,7 +39,10 @@ async function train(method, replicas) {
     const views = ['one', 'other'].map((name) =>
       Float32Array.from({ length: images * 3 * size ** 2 }, rng(0, name, step).normal),
     );
-    const feeds = run.feeds({ views }, { epoch: 0, step, globalStep: step, progress: step / 3 });
+    const feeds = run.feeds(
+      { views, indices: new Int32Array(images) },
+      { epoch: 0, step, globalStep: step, progress: step / 3 },
+    );
     const { loss } = await trainer.step(feeds, 0.5, step);
     losses.push(loss.data[0]);
   }
