@@ -7,6 +7,7 @@ import {
   type Communicator,
   conv2dFilterGrad,
   interpret,
+  interpretReplicas,
   mul,
   rng,
   sub,
@@ -88,6 +89,68 @@ describe('a step that fails between replicas', () => {
     const after = await program.read();
     // 3/4 2 + 1/4 10, and this replica's sum alone: 10 - (4 + 10).
     expect([after.k!.data[0], after.w!.data[size - 1]]).toEqual([4, -4]);
+    await program.dispose();
+  });
+});
+
+describe('replicas on different processors', () => {
+  it('sum values in the plain order, which both have', async () => {
+    const c = 16;
+    const graph = trace((builder) => {
+      const x = builder.input('x', [2, c, 4, 4]);
+      const velocity = builder.input('velocity', [c, c, 3, 3]);
+      const gradient = conv2dFilterGrad(x, x, [c, c, 3, 3], { padding: 1 });
+      return { 'next.velocity': add(mul(velocity, 0.5), allReduce([gradient], 2)[0]!) };
+    });
+    const random = rng(0, 'program.test/blocks');
+    const drawn = (...dims: number[]) =>
+      tensor(
+        Float32Array.from({ length: dims.reduce((a, b) => a * b) }, () => random.normal()),
+        dims,
+      );
+    const velocity = drawn(c, c, 3, 3);
+    const feeds = [drawn(2, c, 4, 4), drawn(2, c, 4, 4)].map((x) => ({ x }));
+    const state = [{ input: 'velocity', output: 'next.velocity' }];
+    const plain = await ortPlugin.create({ threads: 1, block: 0 });
+    const programs = await Promise.all(
+      memoryCommunicators(2).map((communicator, rank) =>
+        (rank === 0 ? backend : plain).compile(graph, { state, communicator }),
+      ),
+    );
+    await Promise.all(programs.map((program) => program.load({ velocity })));
+    await Promise.all(programs.map((program, rank) => program.run(feeds[rank]!)));
+    const [expected] = interpretReplicas(
+      graph,
+      feeds.map((own) => ({ ...own, velocity })),
+    );
+    for (const program of programs) {
+      const read = await program.read();
+      read.velocity!.data.forEach((value, i) => {
+        expect(value).toBeCloseTo(expected!['next.velocity']!.data[i]!, 4);
+      });
+      await program.dispose();
+    }
+    await plain.dispose();
+  });
+});
+
+describe('state that a stage replaces', () => {
+  it('keeps its old value for a later stage that reads it', async () => {
+    const graph = trace((builder) => {
+      const [k, w] = [builder.input('k', [64, 64]), builder.input('w', [])];
+      const averaged = add(mul(k, 0.75), mul(k, 0.5));
+      const total = allReduce([sum(averaged, [0, 1])], 1)[0]!;
+      return { 'next.k': averaged, y: sum(mul(k, mul(total, w)), [0, 1]) };
+    });
+    const [communicator] = memoryCommunicators(1);
+    const state = [{ input: 'k', output: 'next.k' }];
+    const program = await backend.compile(graph, { state, communicator: communicator! });
+    await program.load({ k: tensor(new Float32Array(4096).fill(1), [64, 64]) });
+    // The sum over the new value, 1.25, times that over the old one.
+    for (const old of [1, 1.25]) {
+      const { y } = await program.run({ w: tensor([1], []) });
+      expect(y!.data[0]).toBe(4096 * 1.25 * old * 4096 * old);
+    }
     await program.dispose();
   });
 });
