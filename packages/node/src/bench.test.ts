@@ -80,3 +80,11 @@ it('a step is timed, and written out, in its precision', async () => {
   expect([full, tf32, bf16].map((text) => text!.includes('xbf16>'))).toEqual([false, false, true]);
   expect([full, tf32].map((text) => text!.includes('precision DEFAULT'))).toEqual([false, true]);
 });
+
+it('says that several devices are not timed', async () => {
+  const config = resolveConfig(
+    { data: 'photos', devices: 'all' },
+    { source: { data: 'photos', split: 'train' } },
+  );
+  await expect(timeSteps(config, 'xla', 1)).rejects.toThrow('bench times one device: leave out devices all');
+});

@@ -7,6 +7,9 @@ import {
   type Program,
   portType,
   rng,
+  SettingError,
+  say,
+  settingRef,
   sizeOf,
   type Tensors,
 } from '@moco-ts/core';
@@ -57,6 +60,11 @@ export async function timeSteps(
   steps: number,
   { warmUp = 1, held = false, ready }: TimingOptions = {},
 ): Promise<Timed> {
+  const { devices } = config;
+  if (devices !== undefined)
+    throw new SettingError(say`bench times one device: leave out ${settingRef('devices', devices)}`, {
+      code: 'setting-conflict',
+    });
   const method = createMethod(config, IMAGES);
   const state = method.state();
   const traced = method.step(state);
