@@ -43,6 +43,9 @@ export async function openWorld(env: NodeJS.ProcessEnv = process.env): Promise<W
   if (!launch) return worldOfOne();
   // UCX, which MPICH may load, takes the signal by which V8 notices accesses outside of WebAssembly's memory.
   process.env.UCX_ERROR_SIGNALS ??= '';
+  // And it rewrites mmap and brk in place, to keep what it registered with a network card, while threads of V8 call them: about
+  // one process in a hundred then lost a page of its heap (UCX 1.13).
+  process.env.UCX_MEM_EVENTS ??= 'n';
   const { Mpi } = await nativePart();
   const mpi = new Mpi(candidates(launch, env));
   initialise(mpi, launch);
