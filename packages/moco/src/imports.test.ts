@@ -6,7 +6,8 @@ import { expect, it } from 'vitest';
 
 const source = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-/** The packages of this project, and those of others, that a module leads to; `first` are ours without what is loaded later. */
+/** The packages of this project, and those of others, that a module leads to; `first` are ours without what is loaded later, `firstOthers`
+ * theirs. */
 async function reached(entry: string) {
   const { metafile } = await build({
     entryPoints: [source(entry)],
@@ -37,14 +38,16 @@ async function reached(entry: string) {
   });
   const imports = Object.values(metafile.inputs).flatMap((input) => input.imports);
   const first = new Set([entry]);
+  const firstOthers = new Set<string>();
   // Iterating a Set also visits what is added meanwhile.
   for (const path of first)
     for (const { kind, external, path: next } of metafile.inputs[path]!.imports)
-      if (kind === 'import-statement' && !external) first.add(next);
+      if (kind === 'import-statement') (external ? firstOthers : first).add(next);
   const packagesOf = (paths: Iterable<string>) => new Set(Array.from(paths, (path) => path.split('/')[0]));
   return {
     own: packagesOf(Object.keys(metafile.inputs)),
     first: packagesOf(first),
+    firstOthers,
     others: new Set(imports.filter(({ external }) => external).map(({ path }) => path)),
   };
 }
@@ -55,16 +58,21 @@ const forPeople = ['commander', 'linkedom', '@observablehq/plot', 'log-update', 
 it('the library reaches no command, terminal or plot', async () => {
   const { own, others } = await reached('moco/src/index.ts');
   expect([...own].sort()).toEqual([
-    ...['backend-ort', 'backend-tfjs', 'backend-webgpu', 'backend-xla', 'core', 'data', 'encoders'],
-    ...['exchange', 'moco', 'node', 'onnx', 'run'],
+    ...['backend-ort', 'backend-tfjs', 'backend-webgpu', 'backend-xla', 'core', 'data'],
+    ...['distributed', 'encoders', 'exchange', 'moco', 'node', 'onnx', 'run'],
   ]);
   expect(others).toContain('sharp');
   expect(forPeople.filter((name) => others.has(name))).toEqual([]);
 });
 
-it('the library loads no backend and no ONNX before it is asked for one', async () => {
-  const { first } = await reached('moco/src/index.ts');
-  expect([...first].sort()).toEqual(['core', 'data', 'encoders', 'exchange', 'moco', 'node', 'run']);
+it('the library loads no backend, no ONNX and no MPI before it is asked for one', async () => {
+  const { first, firstOthers, others } = await reached('moco/src/index.ts');
+  expect([...first].sort()).toEqual([
+    ...['core', 'data', 'distributed', 'encoders', 'exchange', 'moco', 'node', 'run'],
+  ]);
+  // By which MPI is called.
+  expect(firstOthers).not.toContain('koffi');
+  expect(others).toContain('koffi');
 });
 
 it('the command of the package reaches them all', async () => {
