@@ -241,7 +241,7 @@ export const runSettings = {
     default: 256,
     group: 'Training',
     flags: '-b, --batch-size <n>',
-    doc: 'images in a step, of all replicas together (256)',
+    doc: 'images in a step (256)',
     label: 'Batch',
   }),
   /**
