@@ -30,6 +30,8 @@ export interface Wish {
   readonly out?: string | undefined;
   /** A checkpoint, a run folder, or `auto`: resume `out` if it holds a run. */
   readonly resume?: string | undefined;
+  /** What `resume` names, where it is read already. */
+  readonly found?: Checkpoint | undefined;
   /** Images that are open already; `flags.data` is their name. */
   readonly dataset?: ImageDataset | undefined;
   /** Images that are not trained on, which are open already. */
@@ -81,7 +83,7 @@ async function follow(
 }
 
 async function settle(
-  { flags: given, preset, out, resume: resumePath, dataset: opened, test }: Wish,
+  { flags: given, preset, out, resume: resumePath, found, dataset: opened, test }: Wish,
   listeners: Listeners,
   world: World,
 ): Promise<RunPlan> {
@@ -94,7 +96,7 @@ async function settle(
   // The folder that `auto` looks into is named by the architecture. A run that goes on needs nothing else of the file.
   const isLookedFor = resumePath === 'auto' && out === undefined;
   let begun = init !== undefined && isLookedFor ? await flagsFrom(init, given, listeners.warn) : undefined;
-  const resume = await findResume(resumePath, out, begun?.flags ?? given, listeners.warn);
+  const resume = found ?? (await findResume(resumePath, out, begun?.flags ?? given, listeners.warn));
   if (!resume && init !== undefined) begun ??= await flagsFrom(init, given, listeners.warn);
   const open = begun?.flags ?? given;
   const flags = resume ? given : await withTeacher({ method: defaults.method, ...open }, listeners.note);
@@ -151,7 +153,7 @@ async function withBackend(config: RunConfig, note: (text: string) => void): Pro
 }
 
 /** The checkpoint to resume; `auto` looks into the run folder and starts a new run if there is none. */
-async function findResume(
+export async function findResume(
   path: string | undefined,
   out: string | undefined,
   flags: RunFlags,

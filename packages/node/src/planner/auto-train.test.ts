@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Wording } from '@moco-ts/core';
 import { defineDataset } from '@moco-ts/data';
 import { afterAll, expect, it } from 'vitest';
 import { lockFolder } from '../lock.ts';
@@ -141,6 +142,18 @@ it('begins from the weights that planning has read', async () => {
   const wish = { flags: { ...flags, init: first, maxSteps: 1 }, out: join(folder, 'second'), dataset };
   await autoTrain(wish, host);
   expect(planned[0]!.beginning!.take()).toBeUndefined();
+});
+
+it('tells of a damaged checkpoint once, and goes on from the one before', async () => {
+  const out = join(folder, 'damaged');
+  await stoppedEarly(out);
+  writeFileSync(join(out, 'checkpoint-9999.safetensors'), 'damaged');
+  const { host } = hostOf(1);
+  const warned: string[] = [];
+  const warn = (text: Wording) => void warned.push(String(text));
+  const more = { flags: { maxSteps: 2 }, out, dataset, test, resume: out };
+  expect((await autoTrain(more, { ...host, warn }))!.outcome).toBe('stopped');
+  expect(warned.filter((text) => text.includes('checkpoint-9999'))).toHaveLength(1);
 });
 
 it('needs a run folder for resume auto', async () => {

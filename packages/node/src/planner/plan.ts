@@ -1,11 +1,10 @@
 /** Plans a run: looks at the images, times the machine, measures what is to be beaten, and cuts the time. */
 import { dirname } from 'node:path';
 import { type Extent, lastEpoch, type RunConfig, type RunFlags, resolveConfig } from '@moco-ts/run';
-import { openCheckpoint } from '../checkpoint.ts';
 import { startTiming, type Timing } from '../course.ts';
 import type { EvaluationEvents } from '../evaluate.ts';
 import { flagsFrom } from '../init.ts';
-import { planRun } from '../plan.ts';
+import { findResume, planRun } from '../plan.ts';
 import { defaultWorkers } from '../plugins.ts';
 import { skipList } from '../skipped.ts';
 import { type Baselines, measureBaselines } from './baselines.ts';
@@ -96,10 +95,10 @@ export async function planResumed(request: TrainRequest, host: TrainHost): Promi
   const timing = startTiming(host.clock);
   host.phase('looking');
   const { flags, preset, out, resume } = request;
-  const { config: stored } = (await openCheckpoint(resume!, host.warn)).info;
-  const sets = await openTrainingSets({ ...stored, ...flags }, request, host.warn);
+  const found = await findResume(resume, out, flags, host.warn);
+  const sets = await openTrainingSets({ ...found!.info.config, ...flags }, request, host.warn);
   const run = await planRun(
-    { flags, preset, out, resume, dataset: sets.train, ...(!sets.seen && { test: sets.test }) },
+    { flags, preset, out, resume, found, dataset: sets.train, ...(!sets.seen && { test: sets.test }) },
     host,
   );
   if (host.stop.requested) return undefined;
