@@ -91,6 +91,18 @@ describe.each([
   });
 });
 
+// Slurm's PMIx tells a process its rank and not how many there are.
+it.runIf(launchers.includes('mpirun.mpich'))(
+  'a process that finds itself alone ends as it ended',
+  async () => {
+    const env = { ...process.env, PMIX_RANK: '0', MPI_LIBRARY: 'libmpich.so.12' };
+    const { stdout } = await promisify(execFile)(process.execPath, pretrain(...recipe(2, 'found-alone')), {
+      env,
+    });
+    expect(lossesOf(stdout)).toEqual(whole.slice(0, 2));
+  },
+);
+
 it.each(launchers)(
   '%s: a process that is killed leaves a checkpoint, and no other process',
   async (launcher) => {

@@ -32,7 +32,11 @@ export async function joinWorld(): Promise<JoinedWorld> {
     });
   const world = await openWorld();
   const { rank, size, threads: cores } = world;
-  if (size === 1) return joined;
+  // Left at once: an exit from a world that is open counts as a failure.
+  if (size === 1) {
+    await world.finalize();
+    return joined;
+  }
   return {
     ...{ rank, size, cores, communicator: world },
     abort: world.abort,
