@@ -5,8 +5,13 @@ import { ofWorld } from './of-world.ts';
 class Aborted extends Error {}
 
 /** What a process tells and does, in order. */
-async function lifeOf(rank: number, size: number, act: () => Promise<number>): Promise<string[]> {
-  const events: string[] = [];
+async function lifeOf(
+  rank: number,
+  size: number,
+  act: () => Promise<number>,
+  events: string[] = [],
+  grace = 0,
+): Promise<string[]> {
   const world: JoinedWorld = {
     ...{ rank, size },
     abort: (code) => {
@@ -16,7 +21,7 @@ async function lifeOf(rank: number, size: number, act: () => Promise<number>): P
     finalize: async () => void events.push('finalize'),
   };
   const tell = (error: unknown, own?: number) => events.push(`${own}: ${(error as Error).message}`);
-  const code = await ofWorld(async () => world, act, tell, 0).catch((error: unknown) => {
+  const code = await ofWorld(async () => world, act, tell, grace).catch((error: unknown) => {
     if (!(error instanceof Aborted)) throw error;
     return undefined;
   });
@@ -31,6 +36,16 @@ it('leaves with the others, and tells of a failure before it ends all of them', 
   expect(await lifeOf(0, 2, failing(new Error('no room')))).toEqual(['0: no room', 'abort 1', 'undefined']);
   // What another rank tells is not told twice.
   expect(await lifeOf(1, 2, failing(new FailedElsewhere('rank 0')))).toEqual(['abort 1', 'undefined']);
+});
+
+it('leaves it to the rank that failed to say why, before any other ends all of them', async () => {
+  const events: string[] = [];
+  // Both know of it at the same moment.
+  await Promise.all([
+    lifeOf(0, 2, failing(new FailedElsewhere('rank 1')), events, 100),
+    lifeOf(1, 2, failing(new Error('no such folder here')), events, 100),
+  ]);
+  expect(events).toEqual(['1: no such folder here', 'abort 1', 'abort 1']);
 });
 
 it('is a process like any other where it is the only one', async () => {

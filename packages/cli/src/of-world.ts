@@ -2,8 +2,11 @@
 import { setTimeout as after } from 'node:timers/promises';
 import { FailedElsewhere, type JoinedWorld } from '@moco-ts/node';
 
-/** What fails on all ranks, fails on rank 0 too, which tells it and ends all of them: the others wait for that so long. */
-const GRACE_MS = 3000;
+/**
+ * What fails on all ranks, fails on rank 0 too, which tells it and ends all of them: the others wait for that so long. Longer than the
+ * end of a log takes whose server doesn't answer.
+ */
+const GRACE_MS = 8000;
 
 /**
  * Joins the other processes, does what all do, and leaves with them. One that fails says why and ends all of them.
@@ -28,9 +31,10 @@ export async function ofWorld(
     await world.finalize();
     return code;
   } catch (error) {
-    if (rank > 0) await after(grace);
-    if (error instanceof FailedElsewhere) await after(grace);
-    else report(error, size > 1 ? rank : undefined);
+    const isElsewhere = error instanceof FailedElsewhere;
+    // Who waits for another to tell, waits longer than that one does.
+    await after(grace * (isElsewhere ? 2 : rank > 0 ? 1 : 0));
+    if (!isElsewhere) report(error, size > 1 ? rank : undefined);
     return world.abort(1);
   }
 }
