@@ -1,5 +1,6 @@
 import { alone, type World } from '@moco-ts/node';
 import { expect, it } from 'vitest';
+import { moco } from '../testing.ts';
 import { inFlags } from '../words.ts';
 import { fromOfficial, type OfficialFlags } from './official-flags.ts';
 
@@ -31,6 +32,18 @@ it('says what else there is where one device computes', () => {
   expect(notes).toEqual([
     '--multiprocessing-distributed: this is one replica; GPUs of a machine share batches with --backend xla:cuda, processes by mpirun -n N moco pretrain ...',
   ]);
+});
+
+it('says nothing of the devices of a run that goes on, which its checkpoint knows', () => {
+  const notes: unknown[] = [];
+  const flags = { multiprocessingDistributed: true, resume: 'runs/a' } as const;
+  expect(fromOfficial(flags, (text) => notes.push(text))).toEqual({ resume: 'runs/a' });
+  expect(notes).toEqual([]);
+});
+
+it('is not what moco train takes, which is one process', async () => {
+  const { code, err } = await moco('train', 'photos', '--world-size', '4');
+  expect([code, err]).toEqual([1, expect.stringContaining("unknown option '--world-size'")]);
 });
 
 it.each([

@@ -25,11 +25,13 @@ export const officialOptions = (): Option[] =>
     new Option('--multiprocessing-distributed', 'all devices'),
   ].map((option) => option.hideHelp());
 
+type Given = OfficialFlags & Pick<RunFlags, 'devices' | 'backend'> & { readonly resume?: string };
+
 /**
  * The settings that they stand for. What joins processes, and where they meet, is mpirun's: these say nothing here.
  * @throws SettingError with the line to use instead, for what mpirun has to do
  */
-export function fromOfficial<Flags extends OfficialFlags & Pick<RunFlags, 'devices' | 'backend'>>(
+export function fromOfficial<Flags extends Given>(
   given: Flags,
   note: (text: Wording) => void,
   { rank: own, size }: World = alone,
@@ -62,6 +64,8 @@ export function fromOfficial<Flags extends OfficialFlags & Pick<RunFlags, 'devic
   if (gpu === 0) return isXla(flags) ? { ...flags, devices: '1' } : flags;
   if (!multiprocessingDistributed) return flags;
   if (isXla(flags)) return { ...flags, devices: 'all' };
+  // Of a run that goes on, its checkpoint knows the backend and the devices.
+  if (flags.resume !== undefined) return flags;
   note(
     say`${settingRef('multiprocessingDistributed')}: this is one replica; GPUs of a machine share batches with ${settingRef('backend', 'xla:cuda')}, processes by mpirun -n N moco pretrain ...`,
   );

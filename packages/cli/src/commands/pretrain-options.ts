@@ -41,9 +41,12 @@ export function addRecipeOptions(command: Command): Command {
 }
 
 export function addPretrainOptions(command: Command): Command {
-  addSettings(command, [...recipeGroups, 'Run']);
+  return addSettings(command, [...recipeGroups, 'Run']);
+}
+
+/** The official flags for many devices, of the one command that many share. */
+export function addOfficialOptions(command: Command): void {
   for (const option of officialOptions()) addOption(command, option);
-  return command;
 }
 
 function addSettings(command: Command, groups: readonly Group[]): Command {

@@ -20,7 +20,7 @@ import { createReporter } from '../reporter.ts';
 import { inFlags } from '../words.ts';
 import { dataOf, lineOf } from './next.ts';
 import { fromOfficial, type OfficialFlags } from './official-flags.ts';
-import { addPretrainOptions } from './pretrain-options.ts';
+import { addOfficialOptions, addPretrainOptions } from './pretrain-options.ts';
 import { namedFlags, type RecipeOptions } from './recipe.ts';
 
 interface PretrainOptions extends RecipeOptions, OfficialFlags {
@@ -55,6 +55,7 @@ Examples:
   moco pretrain --resume runs/photos-moco-v2-resnet18
   mpirun -n 4 moco pretrain photos/ -b 256`,
   );
+  addOfficialOptions(command);
 }
 
 async function pretrain(
