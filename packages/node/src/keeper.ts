@@ -72,7 +72,7 @@ export interface KeeperSettings {
 /** Where another process saves. */
 export const noKeeper: Keeper = {
   path: undefined,
-  kept: '',
+  kept: 'the last checkpoint is in the run folder',
   save: async () => undefined,
   passed: async () => undefined,
   refuse: async () => {
