@@ -29,6 +29,8 @@ interface Step {
   readonly part: Part | undefined;
   readonly sums: readonly Summed[];
   readonly gathers: readonly Exchanged[];
+  /** The outputs that are summed or gathered: freed then, they are nobody else's. */
+  readonly exchanged: ReadonlySet<string>;
   /** The values that neither a later stage reads nor the graph gives. */
   readonly last: readonly number[];
 }
@@ -67,6 +69,7 @@ export async function compileStages(
         part: part || undefined,
         sums: inOnePiece(stage),
         gathers,
+        exchanged: new Set([...stage.sums, ...gathers].map(({ from }) => from.name)),
         last: lastRead(graph, stage, later),
       });
     }
@@ -207,8 +210,8 @@ class Run {
   }
 
   /** Computes a stage, and does what replicas do behind it. */
-  async next({ part, sums, gathers, last }: Step): Promise<void> {
-    if (part) this.compute(part);
+  async next({ part, sums, gathers, exchanged, last }: Step): Promise<void> {
+    if (part) this.compute(part, exchanged);
     if (sums.length > 0) await this.sum(sums);
     for (const gathered of gathers) await this.gather(gathered);
     for (const value of last) this.drop(this.values.get(value));
@@ -227,15 +230,17 @@ class Run {
     for (const buffer of this.owned) buffer.destroy();
   }
 
-  private compute(part: Part): void {
+  private compute(part: Part, exchanged: ReadonlySet<string>): void {
     const inputs = part.inputs.map(
       ({ name, value }) =>
         this.held.valueOf(name) ?? this.values.get(value) ?? this.upload(value, this.feeds.get(value)!),
     );
     const returned = part.run(inputs);
     part.outputs.forEach(({ name, value }, i) => {
-      this.own(value, returned[i]!);
-      this.named.set(name, returned[i]!);
+      const buffer = returned[i]!;
+      this.owned.add(buffer);
+      this.named.set(name, buffer);
+      if (!exchanged.has(name)) this.values.set(value, buffer);
     });
   }
 
@@ -257,10 +262,7 @@ class Run {
   }
 
   private upload(value: number, tensor: Tensor): DeviceBuffer {
-    return this.own(value, this.client.upload([tensor]));
-  }
-
-  private own(value: number, buffer: DeviceBuffer): DeviceBuffer {
+    const buffer = this.client.upload([tensor]);
     this.owned.add(buffer);
     this.values.set(value, buffer);
     return buffer;

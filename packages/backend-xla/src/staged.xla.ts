@@ -100,6 +100,29 @@ it('where the others are lost, so is the state, which is said; loaded again it g
   expect(client.live).toEqual(none);
 });
 
+it('a value that is exchanged, given and read by a later stage is there for all three', async () => {
+  const shared = trace((builder) => {
+    const x = builder.input('x', [2]);
+    const [doubled, tripled] = [mul(x, 2), mul(x, 3)];
+    const [sum] = allReduce([doubled], replicas);
+    const own = ownRows(allGather(tripled, replicas), replicas);
+    return { doubled, tripled, all: add(add(sum!, own), add(doubled, tripled)) };
+  });
+  const programs = await Promise.all(
+    memoryCommunicators(replicas).map((communicator) => compileProgram(client, shared, { communicator })),
+  );
+  const given = await run(programs, 1);
+  // Of replica r, 8 [r, 10 r], and the sum of both replicas' doubled values, [2, 20].
+  given.forEach(({ doubled, tripled, all }, r) => {
+    expect([...doubled!.data]).toEqual([2 * r, 20 * r]);
+    expect([...tripled!.data]).toEqual([3 * r, 30 * r]);
+    expect([...all!.data]).toEqual([2 + 8 * r, 20 + 80 * r]);
+  });
+  expect(client.live.buffers).toBe(0);
+  await Promise.all(programs.map((program) => program.dispose()));
+  expect(client.live).toEqual(none);
+});
+
 it('a run that is refused changes nothing', async () => {
   const programs = await joined(memoryCommunicators(replicas));
   await load(programs);
