@@ -1,6 +1,6 @@
 /** Trainings that processes share: the losses of one process, one voice, and checkpoints that any number of them goes on from. */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeSafetensors } from '../../packages/core/src/index.ts';
-import { launchers, mpirun } from './mpirun.ts';
+import { launchers, mpirun, nothingLeft } from './mpirun.ts';
 
 const bin = fileURLToPath(new URL('../../packages/cli/dist/bin.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'moco-mpi-'));
@@ -52,6 +52,15 @@ const alone = async (...args: string[]) =>
 const weightsOf = (out: string) => {
   const path = join(folder, out, 'checkpoint-0000-00002.safetensors');
   return decodeSafetensors(readFileSync(path), path).tensors;
+};
+
+/** The steps of a run's newest checkpoint within its first epoch. */
+const stepsSaved = (run: string) => {
+  const files = existsSync(run) ? readdirSync(run) : [];
+  return Math.max(
+    0,
+    ...files.map((file) => Number(/^checkpoint-0000-(\d+)\.safetensors$/.exec(file)?.[1] ?? 0)),
+  );
 };
 
 let whole: number[];
@@ -104,26 +113,25 @@ it.runIf(launchers.includes('mpirun.mpich'))(
 );
 
 it.each(launchers)(
-  '%s: a process that is killed leaves a checkpoint, and no other process',
+  '%s: a process that is killed leaves a checkpoint, and no other process; one goes on',
   async (launcher) => {
     const name = `${launcher}-killed`.replace(/\W/g, '');
-    const job = started(launcher, 2, ...recipe(1000, name));
-    for (;;) {
-      const line = await job.line();
-      expect(line).toBeDefined();
-      if ((line!.globalStep as number) >= 4) break;
-    }
+    const args = [...recipe(1000, name), '-b', '8', '--resume', 'auto'];
+    const job = started(launcher, 2, ...args.filter((flag) => flag !== '--json'));
+    const steps = () => stepsSaved(join(folder, name));
+    while (steps() < 4 && job.processes().length > 0) await sleep(20);
     process.kill(job.ranks()[1]!, 'SIGKILL');
-    expect((await job.ended).code).not.toBe(0);
-    while (job.processes().length > 0) await sleep(50);
-    const saved = readdirSync(join(folder, name)).filter((file) =>
-      /^checkpoint-0000-\d+\.safetensors$/.test(file),
-    );
-    const step = Number(saved.sort().at(-1)!.slice(16, 21));
-    const limit = ['--max-steps', String(step + 2), '--json', '-p', '1'];
-    const losses = lossesOf((await alone('--resume', join(folder, name), ...limit)).stdout);
+    const killed = await job.ended;
+    expect(killed.code).not.toBe(0);
+    expect(killed.out).toContain('2 replicas of 4 images share each batch');
+    await nothingLeft(job);
+    const step = steps();
+    const { stdout } = await alone(...args, '--max-steps', String(step + 2));
+    const losses = lossesOf(stdout);
     expect(losses).toHaveLength(2);
     expect(losses.every(Number.isFinite)).toBe(true);
+    const taken = linesOf(stdout).filter(({ event }) => event === 'step');
+    expect(taken.map(({ globalStep }) => globalStep)).toEqual([step + 1, step + 2]);
   },
 );
 
